@@ -1,0 +1,81 @@
+//! Everything about threat-indicator feeds that is not input or output: how SOC Defenders' REST feed is paged, and
+//! how its records become ECS documents.
+//!
+//! The crate is *sans-IO*. It opens no connection, reads no clock, draws no random number and never panics on
+//! input: the same arguments give the same answer, byte for byte, natively and as a WASM component without a
+//! single import. A caller drives it like this:
+//!
+//! 1. Call [`advance`] with [`Event::Start`] and the last state it stored (the empty string for none).
+//! 2. Do what [`Step::next`] asks for, a GET or a pause, and call [`advance`] with what came of it.
+//! 3. Deliver [`Step::batch`]; store [`Step::state`] only when the batch and all before it are acknowledged.
+//! 4. Go on until [`Next::Done`].
+//!
+//! Throwing a newer state away and starting again from an older one is always safe: pages may be delivered
+//! twice, late, or in any order, and the documents' identity and version make them converge.
+//!
+//! [`map_records`] is the mapping alone, for records that came some other way.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+// The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+pub mod config;
+mod contract;
+pub mod ecs;
+pub mod map;
+mod members;
+pub mod observable;
+mod order;
+mod rest;
+pub mod suffix;
+pub mod time;
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+
+pub use contract::{Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait};
+
+use config::Config;
+
+/// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
+///
+/// `config` is the feed's settings as a JSON object ([`config::Config`]), `state` the newest state this function
+/// returned (or the last one stored), `now` the caller's clock in milliseconds since 1970.
+///
+/// # Errors
+/// [`Failure`] says what was expected, what came and what to change. It changes no state: the caller keeps the
+/// one it had.
+pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
+    let config = Config::parse(config)?;
+    rest::advance(&config, state, now, event)
+}
+
+/// Maps records that came some other way than through [`advance`]: a REST page (an object with `data`), an array of
+/// records, or one record a line.
+///
+/// `observed` is when the feed showed them, in milliseconds since 1970; nothing in `records` overrides it.
+///
+/// # Errors
+/// [`Failure::Config`] for a bad configuration, [`Failure::Protocol`] where `records` is none of the three forms. A
+/// single bad record is no error but a line in [`Batch::rejects`].
+pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
+    let config = Config::parse(config)?;
+    map::records(&config, observed, records)
+}
+
+/// What this crate is and writes, as a JSON object: name, version, transports, record types, ECS fields with their
+/// Elasticsearch types, and the schema of the configuration.
+pub fn describe() -> String {
+    map::describe()
+}

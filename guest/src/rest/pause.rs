@@ -1,0 +1,88 @@
+//! How long to wait, from what a server says about its limits and from how often it failed.
+//!
+//! Times of the server are compared with its own `Date`, never with our clock, unless it sends none. Whatever it asks
+//! for is clamped: a pause of ten years, of no time at all, or in the past must neither stop an input for good nor
+//! make a loop. Jitter is the host's.
+
+use crate::config::Config;
+use crate::contract::Response;
+use crate::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
+
+/// The shortest pause before a request is repeated: the limits' own unit is the second.
+pub(super) const SHORTEST: Millis = SECOND;
+
+/// The first pause after a failure; it doubles with each further one up to `max_retry_wait`.
+const FIRST_RETRY: Millis = 2 * SECOND;
+
+/// The pause where a server says that the limit is reached, but not until when. Its limits are per minute.
+const USUAL_LIMIT: Millis = MINUTE;
+
+/// Numbers from here on are seconds since 1970 (2001 and later), smaller ones a number of seconds to wait.
+const EPOCH_FROM: u64 = 1_000_000_000;
+
+/// Numbers from here on are milliseconds since 1970.
+const EPOCH_MILLIS_FROM: u64 = 100_000_000_000;
+
+/// A `Retry-After` above this is taken for a mistake where `X-RateLimit-Reset` knows better.
+const PLAUSIBLE: Millis = 48 * HOUR;
+
+/// The pause after this many failures in a row.
+pub(super) fn backoff(config: &Config, attempts: u32) -> Millis {
+    let doubled = 2_u64.saturating_pow(attempts.saturating_sub(1)).saturating_mul(FIRST_RETRY);
+    doubled.min(config.max_retry_wait).max(SHORTEST)
+}
+
+/// The pause a 429 or 503 asks for, clamped; `None` if it does not say.
+pub(super) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
+    let server = response.header("date").and_then(parse_http_date).unwrap_or(now);
+    let retry = response.header("retry-after").and_then(|text| retry_after(text, server));
+    let reset = response.header("x-ratelimit-reset").and_then(|text| reset(text, server));
+    let pause = match (retry, reset) {
+        (Some(retry), Some(reset)) if retry > PLAUSIBLE => reset,
+        (Some(retry), _) => retry,
+        (None, reset) => reset?,
+    };
+    Some(pause.clamp(SHORTEST, config.max_rate_wait.max(SHORTEST)))
+}
+
+/// The pause after a 429, never shorter than the back-off: a server whose reset lies in the past is not hammered.
+pub(super) fn limited(config: &Config, now: Millis, response: &Response, attempts: u32) -> Millis {
+    let floor = if attempts > 1 { backoff(config, attempts) } else { SHORTEST };
+    asked(config, now, response).unwrap_or(USUAL_LIMIT).max(floor)
+}
+
+/// The pause before the next request where a good answer says it was the last one allowed.
+pub(super) fn used_up(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
+    let remaining = response.header("x-ratelimit-remaining")?.trim().parse::<i64>().ok()?;
+    (remaining <= 0).then(|| asked(config, now, response).unwrap_or(USUAL_LIMIT))
+}
+
+/// "rate limit: 0 of 10 requests left", as far as the server says.
+pub(super) fn reason(response: &Response) -> String {
+    let number = |name| response.header(name).and_then(|text| text.trim().parse::<u64>().ok());
+    match (number("x-ratelimit-remaining"), number("x-ratelimit-limit")) {
+        (Some(left), Some(limit)) => format!("rate limit: {left} of {limit} requests left"),
+        _ => "rate limit: the feed asks for a pause".to_owned(),
+    }
+}
+
+fn retry_after(text: &str, server: Millis) -> Option<Millis> {
+    let text = text.trim();
+    match text.parse::<u64>() {
+        Ok(seconds) => Some(seconds.saturating_mul(SECOND)),
+        // More digits than fit are still a number of seconds.
+        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => Some(Millis::MAX),
+        Err(_) => parse_http_date(text).map(|until| until.saturating_sub(server)),
+    }
+}
+
+fn reset(text: &str, server: Millis) -> Option<Millis> {
+    let text = text.trim();
+    // Some servers write a fraction.
+    let number = text.split('.').next()?.parse::<u64>().ok()?;
+    Some(match number {
+        EPOCH_MILLIS_FROM.. => number.saturating_sub(server),
+        EPOCH_FROM.. => number.saturating_mul(SECOND).saturating_sub(server),
+        _ => number.saturating_mul(SECOND),
+    })
+}

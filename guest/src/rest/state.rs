@@ -1,0 +1,473 @@
+//! What the pager knows between two calls: the checkpoint.
+//!
+//! The state is JSON with a format version and a digest of the settings it depends on (`url`, `transport`). It never
+//! holds a secret or a record. Everything in it is bounded, so it stays far below [`MAX_STATE_BYTES`]. A state that
+//! cannot be read, comes from a newer version, or belongs to another feed is a [`Failure::State`]: starting over
+//! silently could lose a window or fetch months again, so a person has to decide (`tipline state reset`).
+//!
+//! A request is outstanding exactly when there is a run and no wait: the position of the walk *is* the request.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::refusal::clean;
+use crate::config::{Config, Transport};
+use crate::contract::{Failure, MAX_STATE_BYTES};
+use crate::ecs::{Json, write_hex, write_number, write_string};
+use crate::members::{self, Members, at, number};
+use crate::time::Millis;
+
+/// The format written here. A change of meaning raises it.
+const FORMAT: u32 = 1;
+
+/// Fingerprints of pages kept for each walk. A server that repeats itself does so in short cycles; 64 cost 1.3 KiB.
+const MAX_SEEN: usize = 64;
+
+/// What is kept from poll to poll, and the poll in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    feed: String,
+    /// The observation time of the last complete run.
+    pub(super) observed: Millis,
+    /// For each type (`*` for all): everything the feed changed up to here has been read.
+    pub(super) marks: Marks,
+    /// The server wants `mitre-attack` for `mitre_attack`.
+    pub(super) dashed: bool,
+    /// Runs in a row that could not read all and therefore left the marks where they were.
+    pub(super) held: u32,
+    /// No request before this time.
+    pub(super) wait: Option<Pause>,
+    pub(super) run: Option<Run>,
+}
+
+/// The marks by type, sorted by it. There are eleven types.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Marks(Vec<(String, Millis)>);
+
+/// A wait that must outlive a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) until: Millis,
+    pub(super) reason: String,
+}
+
+/// One poll: all windows from the marks to the feed's present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The marks that move when all windows are read.
+    pub(super) covers: Vec<String>,
+    /// Where the marks move to: the server's clock in the first answer, if it can be trusted.
+    pub(super) clock: Option<Millis>,
+    /// The observation time of every document of this run; set by the first answer.
+    pub(super) observed: Option<Millis>,
+    /// The largest page to ask for: the setting, or less where the server said so.
+    pub(super) cap: u32,
+    /// What is asked for now: `cap`, or less while an unreadable page is narrowed down.
+    pub(super) limit: u32,
+    /// The end of the offsets an unreadable page covered.
+    pub(super) suspect: Option<u64>,
+    /// Requests in a row that brought no answer to use.
+    pub(super) attempts: u32,
+    /// Answers in a row that were not JSON.
+    pub(super) garbled: u32,
+    /// Records given up as unreadable.
+    pub(super) unreadable: u32,
+    /// The other spelling of the type was tried.
+    pub(super) respelled: bool,
+    /// The server does not honour `until`.
+    pub(super) until_ignored: bool,
+    /// The server refuses offsets above this one.
+    pub(super) ceiling: Option<u64>,
+    /// The `since` for which a gap was reported.
+    pub(super) gap: Option<Millis>,
+    /// A window ended before all of it was read.
+    pub(super) incomplete: bool,
+    /// The walk in progress.
+    pub(super) walk: Walk,
+    /// Windows still to be walked, the next one last.
+    pub(super) windows: Vec<Window>,
+}
+
+/// A stretch of time, of one type or of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) kind: Option<String>,
+    pub(super) since: Millis,
+    pub(super) until: Option<Millis>,
+    /// Halving it was tried and did not help.
+    pub(super) whole: bool,
+}
+
+/// A window being read, page by page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Walk {
+    pub(super) window: Window,
+    pub(super) offset: u64,
+    /// A page of it was answered.
+    pub(super) begun: bool,
+    /// `meta.total` of the last page.
+    pub(super) total: Option<u64>,
+    /// `total` went down: a record may have slipped past the offset.
+    pub(super) shrunk: bool,
+    /// This is the second walk, because of that.
+    pub(super) again: bool,
+    /// Fingerprints of the pages so far.
+    seen: Vec<u64>,
+    /// Pages in a row that were seen before.
+    pub(super) repeats: u32,
+    /// Empty pages in a row where there should have been more.
+    pub(super) empties: u32,
+    /// This is the first half of a deeper window; the answer shows whether the server honours `until`.
+    pub(super) probe: Option<Probe>,
+}
+
+/// What was known before a window was halved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) until: Option<Millis>,
+    pub(super) total: u64,
+}
+
+impl State {
+    /// Reads a stored state; the empty string is the state before the first poll.
+    pub(super) fn read(text: &str, config: &Config) -> Result<Self, Failure> {
+        let feed = digest(config);
+        if text.trim().is_empty() {
+            return Ok(Self {
+                feed,
+                observed: 0,
+                marks: Marks::default(),
+                dashed: false,
+                held: 0,
+                wait: None,
+                run: None,
+            });
+        }
+        if text.len() > MAX_STATE_BYTES {
+            return Err(unusable(&format!("it has {} bytes, more than {MAX_STATE_BYTES}", text.len())));
+        }
+        let state = Self::parse(text).map_err(|error| unusable(&clean(&error)))?;
+        if state.feed != feed {
+            return Err(unusable("`url` or `transport` has changed since it was written"));
+        }
+        Ok(state)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let value = members::parse(text)?;
+        let mut from = Members::of(&value)?;
+        // The version comes first: a newer format need not have today's fields.
+        let v = number(from.needed("v")?)?;
+        if v != u64::from(FORMAT) {
+            return Err(format!("its format is {v}, this version reads {FORMAT}"));
+        }
+        let state = Self {
+            feed: members::text(from.needed("feed")?)?.to_owned(),
+            observed: number(from.needed("observed")?)?,
+            marks: Marks::read(from.needed("marks")?)?,
+            dashed: from.flag("dashed")?,
+            held: from.count("held")?.unwrap_or(0),
+            wait: from.any("wait").map(Pause::read).transpose()?,
+            run: from.any("run").map(Run::read).transpose()?,
+        };
+        from.finish()?;
+        Ok(state)
+    }
+
+    /// The text to store.
+    pub(super) fn write(&self) -> Result<String, Failure> {
+        let mut out = Json::default();
+        let whole = out.begin();
+        out.number("v", u64::from(FORMAT));
+        out.text_field("feed", &self.feed);
+        out.number("observed", self.observed);
+        self.marks.write(&mut out);
+        flag(&mut out, "dashed", self.dashed);
+        count(&mut out, "held", self.held);
+        if let Some(wait) = &self.wait {
+            let object = out.open("wait");
+            out.number("until", wait.until);
+            out.text_field("reason", &wait.reason);
+            out.close(object);
+        }
+        if let Some(run) = &self.run {
+            run.write(&mut out);
+        }
+        out.close(whole);
+        let text = out.into_text();
+        if text.len() > MAX_STATE_BYTES {
+            return Err(unusable(&format!("it would have {} bytes, more than {MAX_STATE_BYTES}", text.len())));
+        }
+        Ok(text)
+    }
+}
+
+impl Marks {
+    pub(super) fn get(&self, kind: &str) -> Option<Millis> {
+        self.0.iter().find(|(known, _)| known == kind).map(|(_, mark)| *mark)
+    }
+
+    pub(super) fn set(&mut self, kind: &str, mark: Millis) {
+        match self.0.binary_search_by(|(known, _)| known.as_str().cmp(kind)) {
+            Ok(place) => {
+                if let Some((_, known)) = self.0.get_mut(place) {
+                    *known = mark;
+                }
+            }
+            Err(place) => self.0.insert(place, (kind.to_owned(), mark)),
+        }
+    }
+
+    pub(super) fn oldest(&self) -> Option<Millis> {
+        self.0.iter().map(|(_, mark)| *mark).min()
+    }
+
+    /// Moves the marks of these types on, never back, and forgets all others.
+    pub(super) fn advance(&mut self, kinds: &[String], reached: Millis) {
+        self.0.retain(|(kind, _)| kinds.contains(kind));
+        for (_, mark) in &mut self.0 {
+            *mark = reached.max(*mark);
+        }
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let object = value.as_object().ok_or("invalid type of `marks`, expected an object")?;
+        let mut marks = Self::default();
+        for (kind, mark) in object {
+            marks.set(kind, number(mark).map_err(|error| at("marks", &error))?);
+        }
+        Ok(marks)
+    }
+
+    fn write(&self, out: &mut Json) {
+        let object = out.open("marks");
+        for (kind, mark) in &self.0 {
+            let mut pair = String::new();
+            write_string(kind, &mut pair);
+            pair.push(':');
+            write_number(*mark, &mut pair);
+            out.ready(&pair);
+        }
+        out.close_even_empty(object);
+    }
+}
+
+impl Pause {
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let pause =
+            Self { until: number(from.needed("until")?)?, reason: from.text("reason")?.unwrap_or_default().to_owned() };
+        from.finish()?;
+        Ok(pause)
+    }
+}
+
+impl Run {
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        from.needed("covers")?;
+        let run = Self {
+            covers: from.texts("covers")?.into_iter().map(str::to_owned).collect(),
+            clock: from.number("clock")?,
+            observed: from.number("observed")?,
+            cap: needed_count(&mut from, "cap")?,
+            limit: needed_count(&mut from, "limit")?,
+            suspect: from.number("suspect")?,
+            attempts: from.count("attempts")?.unwrap_or(0),
+            garbled: from.count("garbled")?.unwrap_or(0),
+            unreadable: from.count("unreadable")?.unwrap_or(0),
+            respelled: from.flag("respelled")?,
+            until_ignored: from.flag("until_ignored")?,
+            ceiling: from.number("ceiling")?,
+            gap: from.number("gap")?,
+            incomplete: from.flag("incomplete")?,
+            walk: Walk::read(from.needed("walk")?)?,
+            windows: from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?,
+        };
+        from.finish()?;
+        Ok(run)
+    }
+
+    fn write(&self, out: &mut Json) {
+        let object = out.open("run");
+        out.list("covers", &self.covers);
+        optional(out, "clock", self.clock);
+        optional(out, "observed", self.observed);
+        out.number("cap", u64::from(self.cap));
+        out.number("limit", u64::from(self.limit));
+        optional(out, "suspect", self.suspect);
+        count(out, "attempts", self.attempts);
+        count(out, "garbled", self.garbled);
+        count(out, "unreadable", self.unreadable);
+        flag(out, "respelled", self.respelled);
+        flag(out, "until_ignored", self.until_ignored);
+        optional(out, "ceiling", self.ceiling);
+        optional(out, "gap", self.gap);
+        flag(out, "incomplete", self.incomplete);
+        self.walk.write(out);
+        if !self.windows.is_empty() {
+            out.open_list("windows");
+            for window in &self.windows {
+                let object = out.begin();
+                window.members(out);
+                out.close(object);
+            }
+            out.close_list();
+        }
+        out.close(object);
+    }
+}
+
+impl Window {
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let window = Self {
+            kind: from.text("kind")?.map(str::to_owned),
+            since: number(from.needed("since")?)?,
+            until: from.number("until")?,
+            whole: from.flag("whole")?,
+        };
+        from.finish()?;
+        Ok(window)
+    }
+
+    fn members(&self, out: &mut Json) {
+        out.text_field("kind", self.kind.as_deref().unwrap_or_default());
+        out.number("since", self.since);
+        optional(out, "until", self.until);
+        flag(out, "whole", self.whole);
+    }
+
+    /// Begins to read it.
+    pub(super) fn walk(self) -> Walk {
+        Walk {
+            window: self,
+            offset: 0,
+            begun: false,
+            total: None,
+            shrunk: false,
+            again: false,
+            seen: Vec::new(),
+            repeats: 0,
+            empties: 0,
+            probe: None,
+        }
+    }
+}
+
+impl Walk {
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let walk = Self {
+            window: Window::read(from.needed("window")?)?,
+            offset: number(from.needed("offset")?)?,
+            begun: from.flag("begun")?,
+            total: from.number("total")?,
+            shrunk: from.flag("shrunk")?,
+            again: from.flag("again")?,
+            seen: from.list("seen")?.iter().map(number).collect::<Result<_, _>>()?,
+            repeats: from.count("repeats")?.unwrap_or(0),
+            empties: from.count("empties")?.unwrap_or(0),
+            probe: from.any("probe").map(Probe::read).transpose()?,
+        };
+        from.finish()?;
+        Ok(walk)
+    }
+
+    fn write(&self, out: &mut Json) {
+        let object = out.open("walk");
+        let window = out.open("window");
+        self.window.members(out);
+        out.close(window);
+        out.number("offset", self.offset);
+        flag(out, "begun", self.begun);
+        optional(out, "total", self.total);
+        flag(out, "shrunk", self.shrunk);
+        flag(out, "again", self.again);
+        out.numbers("seen", &self.seen);
+        count(out, "repeats", self.repeats);
+        count(out, "empties", self.empties);
+        if let Some(probe) = &self.probe {
+            let object = out.open("probe");
+            // Without an end it is written as such: this member has no default.
+            match probe.until {
+                Some(until) => out.number("until", until),
+                None => out.ready("\"until\":null"),
+            }
+            out.number("total", probe.total);
+            out.close(object);
+        }
+        out.close(object);
+    }
+
+    /// Remembers a page; `true` if it was seen before in this walk.
+    pub(super) fn remember(&mut self, fingerprint: u64) -> bool {
+        if self.seen.contains(&fingerprint) {
+            return true;
+        }
+        while self.seen.len() >= MAX_SEEN {
+            self.seen.remove(0);
+        }
+        self.seen.push(fingerprint);
+        false
+    }
+}
+
+impl Probe {
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let probe = Self {
+            until: from.any("until").filter(|until| !until.is_null()).map(number).transpose()?,
+            total: number(from.needed("total")?)?,
+        };
+        from.finish()?;
+        Ok(probe)
+    }
+}
+
+fn needed_count(from: &mut Members<'_>, name: &'static str) -> Result<u32, String> {
+    from.count(name)?.ok_or_else(|| format!("missing field `{name}`"))
+}
+
+// What is not there, not so, or none is left out.
+
+fn optional(out: &mut Json, name: &'static str, value: Option<u64>) {
+    if let Some(value) = value {
+        out.number(name, value);
+    }
+}
+
+fn count(out: &mut Json, name: &'static str, value: u32) {
+    optional(out, name, Some(u64::from(value)).filter(|value| *value > 0));
+}
+
+fn flag(out: &mut Json, name: &'static str, value: bool) {
+    if value {
+        out.yes(name);
+    }
+}
+
+/// 16 hex digits over what makes the feed another one. Spelling (a final slash, letter case of the host) does not.
+fn digest(config: &Config) -> String {
+    let url = url::Url::parse(&config.url).map_or_else(|_| config.url.clone(), String::from);
+    let transport = match config.transport {
+        Transport::Rest => "rest",
+    };
+    let mut hash = Sha256::new();
+    for part in [url.trim_end_matches('/'), transport] {
+        // As 64 bits: the digest must be the same on 32-bit machines.
+        hash.update((part.len() as u64).to_be_bytes().as_slice());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let mut hex = String::with_capacity(16);
+    write_hex(digest.get(..8).unwrap_or(&digest), &mut hex);
+    hex
+}
+
+fn unusable(why: &str) -> Failure {
+    Failure::State(format!(
+        "The stored state cannot be used: {why}. Undo the change of the settings, or run `tipline state reset` to begin \
+         again from `initial_interval`."
+    ))
+}

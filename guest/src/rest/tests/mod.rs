@@ -1,0 +1,132 @@
+//! The pager against a simulated feed, on virtual time, with a bounded driver.
+
+mod answers;
+mod any_bytes;
+mod clocks;
+mod crashes;
+mod damage;
+mod limits;
+mod server;
+mod types;
+mod walks;
+
+use std::collections::BTreeSet;
+
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
+use crate::time::{HOUR, Millis};
+use server::{SimServer, Traits, domains};
+
+/// 2026-03-01T12:00:00Z.
+const NOON: Millis = 1_772_366_400_000;
+
+/// A request's time on the wire.
+const LATENCY: Millis = 200;
+
+/// Steps after which a poll counts as endless.
+const MAX_STEPS: usize = 3_000;
+
+const CONFIG: &str = r#"{"url":"https://feed.example","feed":{"name":"Example"},"allow_private":true,"limit":100}"#;
+
+/// A host in miniature: does what a step asks for, remembers what was delivered.
+struct Driver {
+    config: String,
+    state: String,
+    now: Millis,
+    server: SimServer,
+    /// Values in pages that were delivered.
+    seen: BTreeSet<String>,
+    read: u64,
+    rejected: u64,
+    rejects: String,
+    notes: Vec<(String, String)>,
+    waits: Vec<(Millis, String)>,
+}
+
+impl Driver {
+    fn new(config: &str, server: SimServer) -> Self {
+        Self {
+            config: config.to_owned(),
+            state: String::new(),
+            now: NOON,
+            server,
+            seen: BTreeSet::new(),
+            read: 0,
+            rejected: 0,
+            rejects: String::new(),
+            notes: Vec::new(),
+            waits: Vec::new(),
+        }
+    }
+
+    fn advance(&self, event: Event) -> Result<Step, Failure> {
+        crate::advance(&self.config, &self.state, self.now, event)
+    }
+
+    /// One poll. Gives the number of requests.
+    fn poll(&mut self) -> Result<usize, Failure> {
+        let before = self.server.targets.len();
+        let (mut event, mut values) = (Event::Start, Vec::new());
+        for _ in 0..MAX_STEPS {
+            let step = self.advance(event)?;
+            self.take(&step, &values);
+            values = Vec::new();
+            match step.next {
+                Next::Done => return Ok(self.server.targets.len() - before),
+                Next::WaitUntil(wait) => {
+                    assert!(wait.until > self.now, "a pause in the past");
+                    assert!(!wait.reason.is_empty());
+                    self.waits.push((wait.until - self.now, wait.reason));
+                    self.now = wait.until;
+                    event = Event::Wake;
+                }
+                Next::Fetch(request) => {
+                    assert_eq!(request.accept, "application/json");
+                    let served = self.server.answer(self.now, &request.target);
+                    self.now += LATENCY;
+                    (event, values) = (served.event, served.values);
+                }
+            }
+        }
+        panic!("no end after {MAX_STEPS} steps; last requests {:?}", self.server.targets.iter().rev().take(5));
+    }
+
+    fn take(&mut self, step: &Step, values: &[String]) {
+        assert!(step.state.len() <= MAX_STATE_BYTES);
+        self.state.clone_from(&step.state);
+        let Some(batch) = &step.batch else { return };
+        assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
+        self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
+        self.read += u64::from(batch.read);
+        self.rejected += u64::from(batch.rejected);
+        self.rejects.push_str(&batch.rejects);
+        if !values.is_empty() && batch.read > 0 {
+            assert_eq!(batch.read as usize, values.len(), "a delivered page has all its records");
+            self.seen.extend(values.iter().cloned());
+        }
+    }
+
+    /// The codes of this pager's own notes, each once, sorted.
+    fn codes(&self) -> Vec<&str> {
+        let own = ["gap", "clock-ahead", "no-clock", "window-deep", "gave-up", "shrank", "no-progress", "empty-page"];
+        let codes: BTreeSet<&str> = self.notes.iter().map(|(code, _)| code.as_str()).collect();
+        codes.into_iter().filter(|code| own.contains(code)).collect()
+    }
+
+    fn missing(&self) -> Vec<&str> {
+        self.server.records.iter().map(|r| r.value.as_str()).filter(|v| !self.seen.contains(*v)).collect()
+    }
+
+    fn state(&self) -> serde_json::Value {
+        serde_json::from_str(&self.state).unwrap()
+    }
+}
+
+/// A feed of so many domains over the last 20 hours.
+fn feed(count: u64, traits: Traits) -> SimServer {
+    SimServer::new(domains(count, NOON - HOUR, 19 * HOUR / count.max(1)), traits)
+}
+
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Event {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Event::Response(Response { status, headers, body: body.to_owned() })
+}

@@ -1,0 +1,157 @@
+//! Which stretches of time a poll reads, and how a stretch that is too deep is halved.
+//!
+//! Each type has a mark: everything the feed changed up to it has been read. A type without one (the first poll, or a
+//! type added to the configuration) starts `initial_interval` back. A poll reads as few windows as it can: the API
+//! takes one type as a filter, so a lone type that lies further back than the others gets a window of its own, and
+//! several are read unfiltered from the oldest mark, which covers the younger ones too.
+//!
+//! Times go to the server in whole seconds, as not all servers read more; `since` is cut, never rounded up. The halves
+//! of a window share a second, because nobody says whether its ends belong to it.
+
+use super::state::{Run, State, Window};
+use crate::config::Config;
+use crate::contract::{Failure, Request};
+use crate::order;
+use crate::time::{Millis, SECOND, rfc3339};
+
+/// The types of the API's documentation.
+const KINDS: [&str; 11] =
+    ["cve", "domain", "email", "ipv4", "ipv6", "md5", "mitre_attack", "sha1", "sha256", "sha512", "url"];
+
+/// The mark's name where all types are wanted.
+const ALL: &str = "*";
+
+/// A window shorter than this is not halved: below, the shared second is most of it.
+const SHORTEST_WINDOW: Millis = 4 * SECOND;
+
+/// Windows waiting at one time. A year halved down to the shortest window leaves 23; the rest is room for types.
+const MAX_WINDOWS: usize = 64;
+
+/// What the next poll has to read. Gives every wanted type its mark.
+pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Result<Run, Failure> {
+    let covers = wanted(config)?;
+    let first = whole_second(now.saturating_sub(config.initial_interval));
+    let oldest = state.marks.oldest();
+    let all = state.marks.get(ALL);
+    for kind in &covers {
+        let mark = match (kind.as_str(), state.marks.get(kind), all) {
+            (_, Some(mark), _) => mark,
+            // From some types to all: what those have not read yet must not be skipped either.
+            (ALL, None, _) => oldest.map_or(first, |oldest| oldest.min(first)),
+            (_, None, Some(all)) => all,
+            (_, None, None) => first,
+        };
+        state.marks.set(kind, mark);
+    }
+
+    let mut by_age: Vec<(Millis, &String)> =
+        covers.iter().map(|kind| (state.marks.get(kind).unwrap_or(first), kind)).collect();
+    order::sort(&mut by_age);
+    let mut windows = Vec::new();
+    let mut rest = by_age.as_slice();
+    while let Some(((since, kind), younger)) = rest.split_first() {
+        let alone = younger.first().is_none_or(|(next, _)| next > since);
+        let kind = (alone && kind.as_str() != ALL).then(|| (*kind).clone());
+        rest = if kind.is_some() { younger } else { &[] };
+        windows.push(Window { kind, since: *since, until: None, whole: false });
+    }
+    windows.reverse();
+    let first = windows.pop().unwrap_or(Window { kind: None, since: first, until: None, whole: false });
+    let cap = config.limit.max(1);
+    Ok(Run {
+        covers,
+        clock: None,
+        observed: None,
+        cap,
+        limit: cap,
+        suspect: None,
+        attempts: 0,
+        garbled: 0,
+        unreadable: 0,
+        respelled: false,
+        until_ignored: false,
+        ceiling: None,
+        gap: None,
+        incomplete: false,
+        walk: first.walk(),
+        windows,
+    })
+}
+
+/// The GET for the run's position.
+pub(super) fn request(run: &Run, dashed: bool) -> Request {
+    let window = &run.walk.window;
+    let mut target = format!(
+        "/api/v1/iocs?since={}&limit={}&offset={}",
+        encoded(&rfc3339(whole_second(window.since))),
+        run.limit,
+        run.walk.offset
+    );
+    if let Some(until) = window.until {
+        target.push_str("&until=");
+        target.push_str(&encoded(&rfc3339(whole_second(until))));
+    }
+    if let Some(kind) = &window.kind {
+        let kind = if dashed { kind.replace('_', "-") } else { kind.clone() };
+        target.push_str("&type=");
+        target.push_str(&encoded(&kind));
+    }
+    Request { target, accept: "application/json".to_owned() }
+}
+
+/// The older half of the run's window becomes what is walked, the younger one waits. `false` if it cannot be halved.
+/// Where the server looks back only to `begin`, the window begins there.
+pub(super) fn halve(run: &mut Run, begin: Millis, total: u64, now: Millis) -> bool {
+    let window = &run.walk.window;
+    let since = whole_second(window.since.max(begin));
+    let end = whole_second(window.until.or(run.clock).unwrap_or(now));
+    let span = end.saturating_sub(since);
+    if window.whole || run.until_ignored || span < SHORTEST_WINDOW || run.windows.len() >= MAX_WINDOWS {
+        return false;
+    }
+    let middle = whole_second(since.saturating_add(span / 2));
+    let older = Window { kind: window.kind.clone(), since, until: Some(middle), whole: false };
+    let younger =
+        Window { kind: window.kind.clone(), since: middle.saturating_sub(SECOND), until: window.until, whole: false };
+    let probe = super::state::Probe { until: window.until, total };
+    run.windows.push(younger);
+    run.walk = older.walk();
+    run.walk.probe = Some(probe);
+    true
+}
+
+/// Takes back [`halve`]: the window is walked as a whole.
+pub(super) fn rejoin(run: &mut Run) {
+    if let Some(probe) = run.walk.probe.take() {
+        run.windows.pop();
+        let older = &run.walk.window;
+        run.walk = Window { kind: older.kind.clone(), since: older.since, until: probe.until, whole: true }.walk();
+    }
+}
+
+/// An instant without its fraction of a second.
+pub(super) fn whole_second(instant: Millis) -> Millis {
+    (instant / SECOND).saturating_mul(SECOND)
+}
+
+/// The configured types in the spelling of the marks.
+fn wanted(config: &Config) -> Result<Vec<String>, Failure> {
+    if config.types.is_empty() {
+        return Ok(vec![ALL.to_owned()]);
+    }
+    let mut kinds = Vec::with_capacity(config.types.len());
+    for given in &config.types {
+        let kind = given.trim().to_ascii_lowercase().replace('-', "_");
+        if !KINDS.contains(&kind.as_str()) {
+            let given = super::refusal::quote(given);
+            return Err(Failure::Config(format!("`types` has {given}, which is none of {}.", KINDS.join(", "))));
+        }
+        kinds.push(kind);
+    }
+    order::set(&mut kinds);
+    Ok(kinds)
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
