@@ -1,0 +1,489 @@
+//! The ECS document as Rust types, and its one way to be written as JSON.
+//!
+//! Field names are those of ECS 8.17; what ECS has no place for is below `socdefenders.*`. Objects are nested, keys
+//! stand in one fixed order, and nothing empty is ever written. The text depends on nothing but the [`Indicator`], the
+//! feed and the observation time, so the same input gives the same bytes everywhere.
+//!
+//! Identity and version are made here, as both follow from the text: `event.id` from what the indicator is and who
+//! says so, `event.sequence` from when it was observed and what the document says apart from its times.
+
+mod fields;
+mod json;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::observable::{AttackId, AttackKind, Host, Location, Observable};
+use crate::suffix;
+use crate::time::{HOUR, Millis, SECOND};
+
+pub use fields::{FIELDS, HOST_FIELDS};
+pub(crate) use json::Json;
+pub use json::{write_number, write_string};
+
+/// The version of ECS whose names are used.
+pub const ECS_VERSION: &str = "8.17.0";
+
+/// What makes two documents one: the first 20 bytes of a SHA-256.
+pub type Identity = [u8; 20];
+
+/// `threat.indicator.confidence`, in ECS's words and order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// 0.
+    None,
+    /// 1 to 29.
+    Low,
+    /// 30 to 69.
+    Medium,
+    /// 70 to 100.
+    High,
+}
+
+impl Confidence {
+    /// ECS's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+        }
+    }
+}
+
+/// When an indicator ends, and why then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// `socdefenders.expires_at`.
+    pub at: Millis,
+    /// `socdefenders.expiry_reason`.
+    pub reason: Cow<'static, str>,
+}
+
+/// All that a document says, before it is written.
+#[derive(Debug, Clone)]
+pub struct Indicator<'a> {
+    /// What it is.
+    pub observable: Observable,
+    /// Ports it was seen with, sorted.
+    pub ports: Vec<u16>,
+    /// Keywords about repairs, sorted.
+    pub notes: Vec<&'static str>,
+    /// The feed's word for the type.
+    pub label: Cow<'a, str>,
+    /// Record ids, sorted.
+    pub ids: Vec<Cow<'a, str>>,
+    /// The feed's confidence as given.
+    pub raw_confidence: Option<Cow<'a, str>>,
+    /// The same in ECS's words; none where there was none to be understood.
+    pub confidence: Option<Confidence>,
+    /// Who says so.
+    pub provider: Option<Cow<'a, str>>,
+    /// The article's id.
+    pub article_id: Option<Cow<'a, str>>,
+    /// The article's title.
+    pub article_title: Option<Cow<'a, str>>,
+    /// Pages about the event, sorted; http and https only.
+    pub articles: Vec<Cow<'a, str>>,
+    /// Pages about the indicator, sorted; http and https only.
+    pub references: Vec<Cow<'a, str>>,
+    /// The source's category.
+    pub category: Option<Cow<'a, str>>,
+    /// Whether it comes from an article or a feed.
+    pub origin: Option<Cow<'a, str>>,
+    /// What the source says about it.
+    pub description: Option<Cow<'a, str>>,
+    /// Tags, sorted.
+    pub tags: Vec<Cow<'a, str>>,
+    /// CVEs it is said to have to do with, sorted.
+    pub cves: Vec<String>,
+    /// Techniques, tactics, groups and software it is said to have to do with, sorted.
+    pub techniques: Vec<AttackId>,
+    /// When it was first seen.
+    pub first_seen: Option<Millis>,
+    /// When it was last seen.
+    pub last_seen: Option<Millis>,
+    /// When the record was changed.
+    pub modified: Option<Millis>,
+    /// When it ends.
+    pub expiry: Option<Expiry>,
+}
+
+/// What all documents of a page have in common, ready to be written.
+#[derive(Debug)]
+pub struct Frame {
+    observed: Millis,
+    feed_name: String,
+    /// `"feed":{…}`.
+    feed: String,
+    ecs: String,
+    hasher: Sha256,
+}
+
+impl Frame {
+    /// `observed` is when the feed showed the page.
+    pub fn new(feed_name: &str, feed_reference: &str, observed: Millis) -> Self {
+        let mut feed = String::from("\"feed\":{\"name\":");
+        write_string(feed_name, &mut feed);
+        if is_web(feed_reference) {
+            feed.push_str(",\"reference\":");
+            write_string(feed_reference, &mut feed);
+        }
+        feed.push('}');
+        let mut hasher = Sha256::new();
+        prefixed(feed_name, &mut hasher);
+        let ecs = format!("\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
+        Self { observed, feed_name: feed_name.to_owned(), feed, ecs, hasher }
+    }
+
+    /// The feed's name, part of every identity.
+    pub fn feed_name(&self) -> &str {
+        &self.feed_name
+    }
+
+    /// When the feed showed the page.
+    pub fn observed(&self) -> Millis {
+        self.observed
+    }
+
+    /// SHA-256 over feed name, ECS type, normalised value and provider as the record states it, each with its length
+    /// before it (four bytes, most significant first).
+    pub fn identity(&self, observable: &Observable, provider: &str, scratch: &mut String) -> Identity {
+        scratch.clear();
+        observable.write_key(scratch);
+        let mut hasher = self.hasher.clone();
+        prefixed(observable.ecs_type(), &mut hasher);
+        prefixed(scratch, &mut hasher);
+        prefixed(provider, &mut hasher);
+        let digest = hasher.finalize();
+        let mut identity = Identity::default();
+        for (to, from) in identity.iter_mut().zip(digest.iter()) {
+            *to = *from;
+        }
+        identity
+    }
+}
+
+fn prefixed(text: &str, hasher: &mut Sha256) {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    hasher.update(length.to_be_bytes());
+    hasher.update(text.as_bytes());
+}
+
+/// Whether a text is a link people can follow.
+pub fn is_web(text: &str) -> bool {
+    let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let solid =
+        || text.bytes().all(|b| b.is_ascii_graphic()) || !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    (starts("https://") || starts("http://")) && solid()
+}
+
+/// Writes documents. Keeps its memory from one to the next.
+#[derive(Debug, Default)]
+pub struct Writer {
+    body: json::Json,
+    scratch: String,
+}
+
+impl Writer {
+    /// Writes one document as one line, with its line feed.
+    pub fn write(&mut self, frame: &Frame, identity: &Identity, indicator: &Indicator<'_>, out: &mut String) {
+        self.body.clear();
+        self.body.ready(&frame.ecs);
+        self.event(identity, indicator);
+        self.related(&indicator.observable);
+        self.socdefenders(frame, indicator);
+        self.body.list("tags", &indicator.tags);
+        self.threat(frame, indicator);
+        self.vulnerability(indicator);
+        let sequence = sequence(frame.observed, indicator.last_seen, xxh3_64(self.body.text().as_bytes()));
+        out.push_str("{\"@timestamp\":\"");
+        crate::time::write_rfc3339(frame.observed, out);
+        out.push('"');
+        self.body.complete(sequence, out);
+        out.push_str("}\n");
+    }
+
+    fn event(&mut self, identity: &Identity, indicator: &Indicator<'_>) {
+        let body = &mut self.body;
+        let event = body.open("event");
+        let kind = match indicator.observable {
+            Observable::Cve(_) => {
+                body.ready(r#""category":["vulnerability"]"#);
+                "info"
+            }
+            Observable::Attack(_) => "info",
+            _ => {
+                body.ready(r#""category":["threat"]"#);
+                "indicator"
+            }
+        };
+        body.ready(r#""dataset":"ti_socdefenders.ioc""#);
+        self.scratch.clear();
+        write_hex(identity, &mut self.scratch);
+        body.text_field("id", &self.scratch);
+        body.ready(r#""kind":"enrichment","module":"ti_socdefenders""#);
+        body.one_or_many("reference", &indicator.articles);
+        body.sequence();
+        body.list("type", &[kind]);
+        body.close(event);
+    }
+
+    fn related(&mut self, observable: &Observable) {
+        let body = &mut self.body;
+        let related = body.open("related");
+        match observable {
+            Observable::Hash(_, hex) => body.list("hash", &[hex]),
+            Observable::Domain(name) => body.list("hosts", &[name]),
+            Observable::Ip(ip) if ip.to_canonical() != *ip => {
+                body.list("ip", &[ip.to_string(), ip.to_canonical().to_string()]);
+            }
+            Observable::Ip(ip) => body.list("ip", &[shown(ip, &mut self.scratch)]),
+            Observable::Url(location) => match &location.host {
+                Host::Ip(ip) => body.list("ip", &[shown(ip, &mut self.scratch)]),
+                Host::Name(name) => body.list("hosts", &[name]),
+                Host::Odd(_) => {}
+            },
+            _ => {}
+        }
+        body.close(related);
+    }
+
+    fn socdefenders(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
+        let body = &mut self.body;
+        let own = body.open("socdefenders");
+        let article = body.open("article");
+        body.text_field("id", indicator.article_id.as_deref().unwrap_or_default());
+        body.text_field("title", indicator.article_title.as_deref().unwrap_or_default());
+        body.one_or_many("url", &indicator.articles);
+        body.close(article);
+        body.text_field("expiry_reason", indicator.expiry.as_ref().map(|e| e.reason.as_ref()).unwrap_or_default());
+        let ioc = body.open("ioc");
+        body.text_field("category", indicator.category.as_deref().unwrap_or_default());
+        if let Observable::Cidr(cidr) = &indicator.observable {
+            body.text_field("cidr", shown(cidr, &mut self.scratch));
+        }
+        body.text_field("confidence", indicator.raw_confidence.as_deref().unwrap_or_default());
+        body.one_or_many("id", &indicator.ids);
+        body.list("notes", &indicator.notes);
+        body.text_field("origin", indicator.origin.as_deref().unwrap_or_default());
+        body.numbers("ports", &indicator.ports);
+        body.text_field("type", &indicator.label);
+        body.time("observed_at", Some(frame.observed));
+        body.close(ioc);
+        body.time("expires_at", indicator.expiry.as_ref().map(|e| e.at));
+        body.close(own);
+    }
+
+    fn threat(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
+        let threat = self.body.open("threat");
+        self.body.ready(&frame.feed);
+        let mut ids: Vec<&AttackId> = indicator.techniques.iter().collect();
+        if let Observable::Attack(id) = &indicator.observable {
+            insert(id, &mut ids);
+        }
+        self.framework(&ids);
+        self.attack("group", &ids, AttackKind::Group);
+        self.indicator(indicator);
+        self.attack("software", &ids, AttackKind::Software);
+        self.attack("tactic", &ids, AttackKind::Tactic);
+        self.attack("technique", &ids, AttackKind::Technique);
+        self.body.close(threat);
+    }
+
+    fn framework(&mut self, ids: &[&AttackId]) {
+        let mut names: Vec<&str> = ids.iter().map(|id| id.framework.name()).collect();
+        names.dedup();
+        self.body.one_or_many("framework", &names);
+    }
+
+    /// `threat.technique` and its like: ids and pages, sub-techniques below their parents.
+    fn attack(&mut self, key: &'static str, ids: &[&AttackId], kind: AttackKind) {
+        if !ids.iter().any(|id| id.kind == kind) {
+            return;
+        }
+        let of_kind = || ids.iter().filter(|id| id.kind == kind);
+        let reference = |id: &AttackId, parent| {
+            let mut text = String::with_capacity(48);
+            id.write_reference(parent, &mut text);
+            text
+        };
+        let body = &mut self.body;
+        let object = body.open(key);
+        let mut parents: Vec<&str> = of_kind().map(|id| id.parent()).collect();
+        parents.dedup();
+        body.one_or_many("id", &parents);
+        let mut pages: Vec<String> = of_kind().map(|id| reference(id, true)).collect();
+        pages.dedup();
+        body.one_or_many("reference", &pages);
+        let subs: Vec<&&AttackId> = of_kind().filter(|id| id.sub).collect();
+        if !subs.is_empty() {
+            let object = body.open("subtechnique");
+            body.one_or_many("id", &subs.iter().map(|id| id.id.as_str()).collect::<Vec<_>>());
+            body.one_or_many("reference", &subs.iter().map(|id| reference(id, false)).collect::<Vec<_>>());
+            body.close(object);
+        }
+        body.close(object);
+    }
+
+    fn indicator(&mut self, indicator: &Indicator<'_>) {
+        let object = self.body.open("indicator");
+        let confidence = indicator.confidence.map_or("Not Specified", Confidence::word);
+        self.body.text_field("confidence", confidence);
+        self.body.text_field("description", indicator.description.as_deref().unwrap_or_default());
+        match &indicator.observable {
+            Observable::Email(address) => {
+                let email = self.body.open("email");
+                self.body.text_field("address", address);
+                self.body.close(email);
+            }
+            Observable::Hash(algorithm, hex) => {
+                let file = self.body.open("file");
+                let hash = self.body.open("hash");
+                self.body.text_field(algorithm.field(), hex);
+                self.body.close(hash);
+                self.body.close(file);
+            }
+            Observable::Ip(ip) => self.body.text_field("ip", shown(ip, &mut self.scratch)),
+            _ => {}
+        }
+        let name = match &indicator.observable {
+            Observable::Url(location) => &location.original,
+            observable => {
+                self.scratch.clear();
+                observable.write_key(&mut self.scratch);
+                &self.scratch
+            }
+        };
+        self.body.text_field("name", name);
+        if let [port] = indicator.ports.as_slice() {
+            self.body.number("port", u64::from(*port));
+        }
+        self.body.text_field("provider", indicator.provider.as_deref().unwrap_or_default());
+        self.body.one_or_many("reference", &indicator.references);
+        if !matches!(indicator.observable, Observable::Cve(_) | Observable::Attack(_)) {
+            self.body.text_field("type", indicator.observable.ecs_type());
+        }
+        match &indicator.observable {
+            Observable::Domain(name) => {
+                let url = self.body.open("url");
+                self.domain(name, true);
+                self.body.close(url);
+            }
+            Observable::Url(location) => self.url(location),
+            _ => {}
+        }
+        self.body.time("first_seen", indicator.first_seen);
+        self.body.time("last_seen", indicator.last_seen);
+        self.body.time("modified_at", indicator.modified);
+        self.body.close(object);
+    }
+
+    /// The name of a host, cut at its public suffix.
+    fn domain(&mut self, name: &str, with_domain: bool) {
+        let parts = suffix::split(name);
+        if with_domain {
+            self.body.text_field("domain", name);
+        }
+        self.body.text_field("registered_domain", parts.registered.unwrap_or_default());
+        self.body.text_field("subdomain", parts.subdomain.unwrap_or_default());
+        self.body.text_field("top_level_domain", parts.top_level);
+    }
+
+    fn url(&mut self, location: &Location) {
+        let url = &location.url;
+        let object = self.body.open("url");
+        match &location.host {
+            Host::Name(name) => self.domain(name, true),
+            // ECS wants an address here too, an IPv6 one with its brackets.
+            Host::Ip(_) => self.body.text_field("domain", url.host_str().unwrap_or_default()),
+            Host::Odd(_) => {}
+        }
+        self.body.text_field("extension", extension(url.path()).unwrap_or_default());
+        self.body.text_field("fragment", url.fragment().unwrap_or_default());
+        if location.has_scheme {
+            self.body.text_field("full", location.full());
+        }
+        self.body.text_field("original", &location.original);
+        self.body.text_field("password", url.password().unwrap_or_default());
+        self.body.text_field("path", url.path());
+        if let Some(port) = url.port() {
+            self.body.number("port", u64::from(port));
+        }
+        self.body.text_field("query", url.query().unwrap_or_default());
+        if location.has_scheme {
+            self.body.text_field("scheme", url.scheme());
+        }
+        self.body.text_field("username", url.username());
+        self.body.close(object);
+    }
+
+    fn vulnerability(&mut self, indicator: &Indicator<'_>) {
+        let mut ids: Vec<&str> = indicator.cves.iter().map(String::as_str).collect();
+        if let Observable::Cve(id) = &indicator.observable {
+            insert(id.as_str(), &mut ids);
+        }
+        if ids.is_empty() {
+            return;
+        }
+        let object = self.body.open("vulnerability");
+        self.body.text_field("enumeration", "CVE");
+        self.body.one_or_many("id", &ids);
+        let pages: Vec<String> = ids.iter().map(|id| format!("https://nvd.nist.gov/vuln/detail/{id}")).collect();
+        self.body.one_or_many("reference", &pages);
+        self.body.close(object);
+    }
+}
+
+/// Something in its usual form.
+fn shown<'s>(value: &impl std::fmt::Display, scratch: &'s mut String) -> &'s str {
+    scratch.clear();
+    // A `String` never refuses a write.
+    let _ = write!(scratch, "{value}");
+    scratch
+}
+
+/// Adds to a sorted list what is not in it yet.
+fn insert<T: Ord>(what: T, list: &mut Vec<T>) {
+    if let Err(place) = list.binary_search(&what) {
+        list.insert(place, what);
+    }
+}
+
+/// The part behind the last dot of a path's last segment, where it looks like one.
+fn extension(path: &str) -> Option<&str> {
+    let (_, file) = path.rsplit_once('/')?;
+    let (stem, extension) = file.rsplit_once('.')?;
+    // Longer ones are parts of names.
+    let plain = (1..=10).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    (plain && !stem.is_empty()).then_some(extension)
+}
+
+/// Bits of `event.sequence` that hold the recency, and those below it that hold the content.
+const RECENCY_BITS: u32 = 11;
+const CONTENT_BITS: u32 = 10;
+/// The most that 11 bits hold.
+const MAX_RECENCY: u64 = (1 << RECENCY_BITS) - 1;
+
+/// The version: observed seconds, then how recently it was seen, then what the document says. It stays below 2^53.
+fn sequence(observed: Millis, last_seen: Option<Millis>, content: u64) -> u64 {
+    let seconds = (observed / SECOND).min(u64::from(u32::MAX));
+    let recency = last_seen.map_or(0, |seen| {
+        let hours = observed.saturating_sub(seen) / HOUR;
+        MAX_RECENCY.saturating_sub(hours)
+    });
+    let content = content & ((1 << CONTENT_BITS) - 1);
+    (seconds << (RECENCY_BITS + CONTENT_BITS)) | (recency << CONTENT_BITS) | content
+}
+
+pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 0xf] {
+            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How long an indicator lives.
+//!
+//! What the feed says counts first: that it is revoked, then until when it is valid. Without either it lives for a
+//! time by type, from when it was last seen, else first seen, else observed. A date in the future does not prolong a
+//! life: it starts at the observation at the latest.
+
+use std::borrow::Cow;
+
+use crate::config::TimeToLive;
+use crate::ecs::Expiry;
+use crate::observable::Observable;
+use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+
+use super::record::Record;
+
+/// The dates of a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Dates {
+    pub(super) first_seen: Option<Millis>,
+    pub(super) last_seen: Option<Millis>,
+    pub(super) modified: Option<Millis>,
+    pub(super) expires_at: Option<Millis>,
+}
+
+pub(super) fn expiry(
+    record: &Record<'_>,
+    dates: Dates,
+    what: &Observable,
+    ttl: &TimeToLive,
+    observed: Millis,
+) -> Option<Expiry> {
+    if record.revoked {
+        let at = dates.modified.unwrap_or(observed).min(observed);
+        return Some(Expiry { at, reason: Cow::Borrowed("revoked by the feed") });
+    }
+    if let Some(at) = dates.expires_at {
+        return Some(Expiry { at, reason: Cow::Borrowed("valid until then by the feed") });
+    }
+    let life = match what {
+        Observable::Ip(_) | Observable::Cidr(_) => ttl.ip,
+        Observable::Domain(_) => ttl.domain,
+        Observable::Url(_) => ttl.url,
+        Observable::Hash(..) => ttl.hash,
+        Observable::Email(_) => ttl.email,
+        Observable::Cve(_) => ttl.cve,
+        Observable::Attack(_) => ttl.other,
+    }?;
+    let (word, start) = match (dates.last_seen, dates.first_seen) {
+        (Some(seen), _) => ("last_seen", seen),
+        (None, Some(seen)) => ("first_seen", seen),
+        (None, None) => ("observed", observed),
+    };
+    let at = start.min(observed).saturating_add(life);
+    Some(Expiry { at, reason: reason(word, life) })
+}
+
+/// `last_seen + 45d`. The usual ones are at hand.
+fn reason(word: &'static str, life: Millis) -> Cow<'static, str> {
+    const DAYS_45: Millis = 45 * DAY;
+    const DAYS_90: Millis = 90 * DAY;
+    const DAYS_180: Millis = 180 * DAY;
+    const DAYS_365: Millis = 365 * DAY;
+    Cow::Borrowed(match (word, life) {
+        ("last_seen", DAYS_45) => "last_seen + 45d",
+        ("last_seen", DAYS_90) => "last_seen + 90d",
+        ("last_seen", DAYS_180) => "last_seen + 180d",
+        ("last_seen", DAYS_365) => "last_seen + 365d",
+        _ => {
+            for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
+                if life.is_multiple_of(unit)
+                    && let Some(units) = life.checked_div(unit)
+                {
+                    return Cow::Owned(format!("{word} + {units}{name}"));
+                }
+            }
+            return Cow::Owned(format!("{word} + {life}ms"));
+        }
+    })
+}

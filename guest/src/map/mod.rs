@@ -1,0 +1,359 @@
+//! Records to documents.
+//!
+//! A record gives one document, or is skipped with a reason, or is rejected with a code, a sentence and its own text;
+//! one bad record never costs its page. Records of one identity in one page become one document: it says what the
+//! best of them says (live before expired, then the latest seen), lives as long as the longest of them, and has the
+//! tags, techniques, references, ids and ports of all. Which of them came first decides only its place.
+//!
+//! Each document is written once, straight into the batch; only where identities meet are their records read again.
+
+mod describe;
+mod exclude;
+mod harmless;
+mod life;
+mod merge;
+mod pages;
+mod record;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::config::{Config, MinConfidence};
+use crate::contract::{Batch, Skip};
+use crate::ecs::{Confidence, Frame, Identity, Indicator, Writer, is_web, write_number, write_string};
+use crate::observable::{Label, Misfit, classify, cve, listed_attack_id};
+use crate::order;
+use crate::time::{Millis, parse_rfc3339};
+
+use life::Dates;
+use record::{Record, Text};
+
+pub(crate) use describe::RECORD_TYPES;
+pub use describe::describe;
+pub use exclude::{Exclude, MAX_EXCLUDED};
+pub use pages::records;
+
+/// Maps the records of one page.
+pub struct Mapper<'a> {
+    config: &'a Config,
+    frame: Frame,
+    /// Empty for all.
+    selected: Vec<Label>,
+    writer: Writer,
+    scratch: String,
+    batch: Batch,
+    /// Sorted by reason.
+    skips: Vec<(&'static str, u32)>,
+    slots: Vec<Slot<'a>>,
+    /// Looked up, never walked through.
+    places: HashMap<Identity, usize, BuildHasherDefault<FirstBytes>>,
+}
+
+/// A document and the records it came from.
+struct Slot<'a> {
+    identity: Identity,
+    /// Where its line ends in the batch.
+    end: usize,
+    raw: &'a str,
+    others: Vec<&'a str>,
+}
+
+/// Why a record gave no document.
+enum Left {
+    Skipped(&'static str),
+    Rejected(Misfit),
+}
+
+impl<'a> Mapper<'a> {
+    /// Begins a page. `observed` is when the feed showed it.
+    pub fn new(config: &'a Config, observed: Millis) -> Self {
+        let frame = Frame::new(config.feed_name(), config.feed_reference(), observed);
+        Self {
+            config,
+            frame,
+            selected: config.types.iter().map(|word| Label::parse(word)).collect(),
+            writer: Writer::default(),
+            scratch: String::new(),
+            batch: Batch::default(),
+            skips: Vec::new(),
+            slots: Vec::new(),
+            places: HashMap::default(),
+        }
+    }
+
+    /// Maps one record, given as its JSON text.
+    pub fn record(&mut self, raw: &'a str) {
+        count(&mut self.batch.read);
+        match self.indicator(raw) {
+            Ok(indicator) => {
+                count(&mut self.batch.mapped);
+                count(&mut self.batch.made);
+                self.place(raw, &indicator);
+            }
+            Err(Left::Skipped(reason)) => {
+                count(&mut self.batch.skipped);
+                self.skip(reason);
+            }
+            Err(Left::Rejected(misfit)) => {
+                count(&mut self.batch.rejected);
+                self.reject(raw, &misfit);
+            }
+        }
+    }
+
+    fn skip(&mut self, reason: &'static str) {
+        let place = self.skips.partition_point(|(known, _)| *known < reason);
+        match self.skips.get_mut(place) {
+            Some((known, times)) if *known == reason => count(times),
+            _ => self.skips.insert(place, (reason, 1)),
+        }
+    }
+
+    /// The documents of all records, one for each identity, in the order they first appeared.
+    pub fn finish(mut self) -> Batch {
+        if self.batch.merged > 0 {
+            self.join();
+        }
+        self.batch.skips =
+            self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
+        self.batch
+    }
+
+    fn place(&mut self, raw: &'a str, indicator: &Indicator<'a>) {
+        let provider = indicator.provider.as_deref().unwrap_or_default();
+        let identity = self.frame.identity(&indicator.observable, provider, &mut self.scratch);
+        if let Some(slot) = self.places.get(&identity).and_then(|place| self.slots.get_mut(*place)) {
+            slot.others.push(raw);
+            count(&mut self.batch.merged);
+            return;
+        }
+        self.writer.write(&self.frame, &identity, indicator, &mut self.batch.documents);
+        self.places.insert(identity, self.slots.len());
+        self.slots.push(Slot { identity, end: self.batch.documents.len(), raw, others: Vec::new() });
+    }
+
+    /// Writes the batch again, with those documents made anew that have more than one record.
+    fn join(&mut self) {
+        let written = std::mem::take(&mut self.batch.documents);
+        let slots = std::mem::take(&mut self.slots);
+        let mut joined = String::with_capacity(written.len());
+        let mut start = 0;
+        for slot in &slots {
+            if slot.others.is_empty() {
+                joined.push_str(written.get(start..slot.end).unwrap_or_default());
+            } else {
+                let records = std::iter::once(&slot.raw).chain(&slot.others);
+                let made = records.filter_map(|raw| Some((self.indicator(raw).ok()?, *raw))).collect();
+                if let Some(indicator) = merge::merge(made, self.frame.observed()) {
+                    self.writer.write(&self.frame, &slot.identity, &indicator, &mut joined);
+                }
+            }
+            start = slot.end;
+        }
+        self.batch.documents = joined;
+    }
+
+    fn reject(&mut self, raw: &str, misfit: &Misfit) {
+        write_reject(misfit.code, &misfit.detail, raw, self.frame.observed(), &mut self.batch.rejects);
+    }
+
+    /// What a record says.
+    fn indicator(&self, raw: &'a str) -> Result<Indicator<'a>, Left> {
+        if raw.contains('\u{fffd}') {
+            return rejected(
+                "bad-encoding",
+                "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
+            );
+        }
+        let record: Record<'a> = match serde_json::from_str(raw) {
+            Ok(record) => record,
+            Err(error) if error.is_data() => {
+                return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
+            }
+            Err(error) => match Record::mended(raw) {
+                Some(record) => record,
+                None => return rejected("bad-json", format!("The record is no valid JSON: {error}.")),
+            },
+        };
+        let Some(word) = text(record.kind.0.as_ref()) else {
+            return rejected("no-type", "The record has no `type`, or one that is not text.");
+        };
+        let Some(value) = record.value.as_deref() else {
+            return rejected("no-value", "The record has no `value`, or one that is not text.");
+        };
+        if value.contains('\u{fffd}') {
+            return rejected(
+                "bad-encoding",
+                "The value holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
+            );
+        }
+        let label = Label::parse(&word);
+        let vague = matches!(label, Label::Ip | Label::Hash | Label::Other);
+        if !self.selected.is_empty() && !vague && !self.selected.contains(&label) {
+            return Err(Left::Skipped("type not selected"));
+        }
+        let mut found = classify(value, label).map_err(Left::Rejected)?;
+        if !self.selected.is_empty() && vague && !self.selected.iter().any(|label| label.fits(&found.observable)) {
+            return Err(Left::Skipped("type not selected"));
+        }
+        if !self.config.allow_private
+            && let Some(reason) = harmless::harmless(&found.observable)
+        {
+            return Err(Left::Skipped(reason));
+        }
+        if self.config.exclude.covers(&found.observable) {
+            return Err(Left::Skipped("excluded by the configuration"));
+        }
+        let raw_confidence = text(record.confidence.0.as_ref());
+        let confidence = raw_confidence.as_deref().and_then(confidence);
+        if confidence.is_some_and(|confidence| confidence < threshold(self.config.min_confidence)) {
+            return Err(Left::Skipped("confidence below the minimum"));
+        }
+
+        let date = |text: &Text<'_>| text.as_deref().and_then(parse_rfc3339);
+        let dates = Dates {
+            first_seen: date(&record.first_seen),
+            last_seen: date(&record.last_seen),
+            modified: date(&record.modified),
+            expires_at: date(&record.expires_at),
+        };
+        let observed = self.frame.observed();
+        let expiry = life::expiry(&record, dates, &found.observable, &self.config.ttl, observed);
+        let tags = sorted(record.tags.0);
+        let cves = {
+            let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
+            order::set(&mut cves);
+            cves
+        };
+        let techniques = {
+            let mut ids: Vec<_> = record.techniques.0.iter().filter_map(|text| listed_attack_id(text)).collect();
+            order::set(&mut ids);
+            ids
+        };
+        let source = record.source;
+        let article: Vec<_> = text(source.article_url.0.as_ref()).filter(|url| is_web(url)).into_iter().collect();
+        let reference = text(source.reference_url.0.as_ref()).filter(|url| is_web(url));
+        order::set(&mut found.notes);
+        Ok(Indicator {
+            observable: found.observable,
+            ports: found.port.into_iter().collect(),
+            notes: found.notes,
+            label: word,
+            ids: text(record.id.0.as_ref()).into_iter().collect(),
+            raw_confidence,
+            confidence,
+            provider: text(source.feed_name.0.as_ref()),
+            article_id: text(source.article_id.0.as_ref()),
+            article_title: text(source.article_title.0.as_ref()),
+            references: reference.map_or_else(|| article.clone(), |url| vec![url]),
+            articles: article,
+            category: text(source.category.0.as_ref()),
+            origin: text(source.origin.0.as_ref()),
+            description: text(record.context.0.as_ref()),
+            tags,
+            cves,
+            techniques,
+            first_seen: dates.first_seen,
+            last_seen: dates.last_seen,
+            modified: dates.modified,
+            expiry,
+        })
+    }
+}
+
+/// One line of [`Batch::rejects`].
+pub(crate) fn write_reject(code: &str, detail: &str, raw: &str, observed: Millis, out: &mut String) {
+    out.push_str("{\"code\":");
+    write_string(code, out);
+    out.push_str(",\"detail\":");
+    write_string(detail, out);
+    out.push_str(",\"raw\":");
+    write_string(raw, out);
+    out.push_str(",\"observed\":");
+    write_number(observed, out);
+    out.push_str("}\n");
+}
+
+fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
+    Err(Left::Rejected(Misfit::new(code, detail)))
+}
+
+fn count(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
+}
+
+/// A text without the white space around it.
+fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    text.map(trimmed)
+}
+
+fn trimmed<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+    for text in &mut texts {
+        if text.trim().len() != text.len() {
+            *text = trimmed(text);
+        }
+    }
+    order::set(&mut texts);
+    texts
+}
+
+/// The feed's words, or 0 to 100 by ECS's ranges.
+fn confidence(text: &str) -> Option<Confidence> {
+    for (word, confidence) in [
+        ("high", Confidence::High),
+        ("medium", Confidence::Medium),
+        ("low", Confidence::Low),
+        ("none", Confidence::None),
+    ] {
+        if text.eq_ignore_ascii_case(word) {
+            return Some(confidence);
+        }
+    }
+    // As JSON writes numbers; the standard library's parser costs ten kilobytes more.
+    let number: f64 = serde_json::from_str(text).ok()?;
+    if !(0.0..=100.0).contains(&number) {
+        return None;
+    }
+    Some(match number {
+        n if n >= 70.0 => Confidence::High,
+        n if n >= 30.0 => Confidence::Medium,
+        n if n > 0.0 => Confidence::Low,
+        _ => Confidence::None,
+    })
+}
+
+fn threshold(min: MinConfidence) -> Confidence {
+    match min {
+        MinConfidence::None => Confidence::None,
+        MinConfidence::Low => Confidence::Low,
+        MinConfidence::Medium => Confidence::Medium,
+        MinConfidence::High => Confidence::High,
+    }
+}
+
+/// An identity is a hash already; its first bytes do.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    // The length of an array says nothing.
+    fn write_usize(&mut self, _: usize) {}
+}

@@ -1,0 +1,174 @@
+//! Records as they come: a page, a list, one a line.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::config::Config;
+use crate::contract::{Batch, Failure};
+use crate::members::escaped;
+use crate::time::Millis;
+
+use super::Mapper;
+
+/// How much of a text that is no records is shown in the failure.
+const SHOWN: usize = 80;
+
+/// See [`crate::map_records`].
+///
+/// # Errors
+/// [`Failure::Protocol`] where the text is none of the forms.
+pub fn records(config: &Config, observed: Millis, records: &str) -> Result<Batch, Failure> {
+    let text = records.trim_start_matches('\u{feff}').trim();
+    let mut mapper = Mapper::new(config, observed);
+    if text.is_empty() {
+        return Ok(mapper.finish());
+    }
+    if text.starts_with('[') {
+        if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            list.iter().for_each(|raw| mapper.record(raw.get()));
+            return Ok(mapper.finish());
+        }
+    } else if let Ok(object) = serde_json::from_str::<Object<'_>>(text) {
+        return one(mapper, &object, text);
+    }
+    lines(mapper, text)
+}
+
+fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result<Batch, Failure> {
+    if object.is_stix {
+        return Err(Failure::Protocol(
+            "STIX objects came (an object with `objects`), which this version does not read; expected was a page of the \
+             REST interface (an object with `data`), a list of records, or one record a line."
+                .to_owned(),
+        ));
+    }
+    match object.data {
+        None => mapper.record(text),
+        Some(data) => {
+            let list: Vec<&RawValue> = serde_json::from_str(data.get()).map_err(|_| {
+                Failure::Protocol(format!(
+                    "A page's `data` should be a list of records; it is {}.",
+                    beginning(data.get())
+                ))
+            })?;
+            list.iter().for_each(|raw| mapper.record(raw.get()));
+        }
+    }
+    Ok(mapper.finish())
+}
+
+/// One record a line. A bad line costs itself only, as long as one of them is an object.
+fn lines<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_object = |line: &str| line.starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
+    if !lines().any(is_object) {
+        return Err(Failure::Protocol(format!(
+            "Expected were records: an object with `data`, a list, or one record a line. What came begins with {}.",
+            beginning(text)
+        )));
+    }
+    lines().for_each(|line| mapper.record(line));
+    Ok(mapper.finish())
+}
+
+/// The first characters, with control characters escaped.
+fn beginning(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("`{}{more}`", escaped(&start))
+}
+
+/// What tells an object's kind.
+struct Object<'a> {
+    data: Option<&'a RawValue>,
+    is_stix: bool,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Key {
+    Data,
+    Objects,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut object = Object { data: None, is_stix: false };
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key {
+                        Key::Data => object.data = Some(map.next_value()?),
+                        Key::Objects => {
+                            map.next_value::<IgnoredAny>()?;
+                            object.is_stix = true;
+                        }
+                        Key::Unknown => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(object)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
+
+    fn counts(text: &str) -> (u32, u32, u32) {
+        let batch = records(&Config::default(), 0, text).unwrap();
+        (batch.read, batch.mapped, batch.rejected)
+    }
+
+    #[test]
+    fn records_come_in_several_forms() {
+        for (text, expected) in [
+            (format!(r#"{{"meta":{{}},"data":[{RECORD},{RECORD}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"data":[{RECORD},7,null]}}"#), (3, 1, 2)),
+            (format!("[{RECORD}]"), (1, 1, 0)),
+            (RECORD.to_owned(), (1, 1, 0)),
+            (format!("{RECORD}\n\n{RECORD}\r\n"), (2, 2, 0)),
+            (format!("{RECORD}\nnonsense\n{RECORD}"), (3, 2, 1)),
+            (format!("\u{feff}nonsense\n{RECORD}"), (2, 1, 1)),
+            (r#"{"data":[]}"#.to_owned(), (0, 0, 0)),
+            (String::new(), (0, 0, 0)),
+        ] {
+            assert_eq!(counts(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_failures_that_say_what_came() {
+        for (text, part) in [
+            ("<html><body>Log in</body></html>", "<html>"),
+            (r#"{"type":"bundle","objects":[]}"#, "STIX"),
+            (r#"{"data":{"matches":[]}}"#, "`data`"),
+            (r#"{"data":null}"#, "`data`"),
+            (r#"{"meta":{"total":1},"data":[{"type":"ip"#, "begins with"),
+            (r#"[{"type":"ip"#, "begins with"),
+            ("nothing\u{1b}[31m", "\\u{1b}"),
+        ] {
+            match records(&Config::default(), 0, text) {
+                Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}

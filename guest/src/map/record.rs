@@ -1,0 +1,395 @@
+//! One record of the REST interface, read without copying.
+//!
+//! Every field but `type` and `value` is optional and only a hint: a field of the wrong type is as good as absent, an
+//! unknown one is passed over, of a repeated one the last counts. Only text that is no JSON object at all is an error.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A record as the feed sent it.
+#[derive(Debug, Default)]
+pub(super) struct Record<'a> {
+    pub(super) id: Text<'a>,
+    pub(super) kind: Text<'a>,
+    pub(super) value: Text<'a>,
+    pub(super) confidence: Text<'a>,
+    pub(super) first_seen: Text<'a>,
+    pub(super) last_seen: Text<'a>,
+    pub(super) modified: Text<'a>,
+    pub(super) expires_at: Text<'a>,
+    pub(super) revoked: bool,
+    pub(super) source: Source<'a>,
+    pub(super) context: Text<'a>,
+    pub(super) tags: Texts<'a>,
+    pub(super) techniques: Texts<'a>,
+}
+
+impl Record<'_> {
+    /// Reads a record in which texts were cut in the middle of a character, as JavaScript cuts them: half a surrogate
+    /// pair is left, which no text can hold. It becomes U+FFFD. `None` where that is not what is wrong with it.
+    pub(super) fn mended(raw: &str) -> Option<Record<'static>> {
+        let mended = without_half_pairs(raw)?;
+        let record: Record<'_> = serde_json::from_str(&mended).ok()?;
+        let source = record.source;
+        Some(Record {
+            id: record.id.owned(),
+            kind: record.kind.owned(),
+            value: record.value.owned(),
+            confidence: record.confidence.owned(),
+            first_seen: record.first_seen.owned(),
+            last_seen: record.last_seen.owned(),
+            modified: record.modified.owned(),
+            expires_at: record.expires_at.owned(),
+            revoked: record.revoked,
+            source: Source {
+                article_id: source.article_id.owned(),
+                article_title: source.article_title.owned(),
+                article_url: source.article_url.owned(),
+                reference_url: source.reference_url.owned(),
+                feed_name: source.feed_name.owned(),
+                category: source.category.owned(),
+                origin: source.origin.owned(),
+            },
+            context: record.context.owned(),
+            tags: record.tags.owned(),
+            techniques: record.techniques.owned(),
+        })
+    }
+}
+
+/// JSON in which each escaped half of a surrogate pair is `\ufffd`. `None` where there is none.
+fn without_half_pairs(raw: &str) -> Option<String> {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut out = String::with_capacity(raw.len());
+    let mut changed = false;
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at_checked(at)?;
+        out.push_str(before);
+        let length = match unit(escape) {
+            Some(0xd800..=0xdbff)
+                if escape.get(6..).and_then(unit).is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) =>
+            {
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                changed = true;
+                out.push_str("\\ufffd");
+                rest = escape.get(6..)?;
+                continue;
+            }
+            _ => 2,
+        };
+        let (escape, after) = escape.split_at_checked(length)?;
+        out.push_str(escape);
+        rest = after;
+    }
+    out.push_str(rest);
+    changed.then_some(out)
+}
+
+/// `source` of a record.
+#[derive(Debug, Default)]
+pub(super) struct Source<'a> {
+    pub(super) article_id: Text<'a>,
+    pub(super) article_title: Text<'a>,
+    pub(super) article_url: Text<'a>,
+    pub(super) reference_url: Text<'a>,
+    pub(super) feed_name: Text<'a>,
+    pub(super) category: Text<'a>,
+    pub(super) origin: Text<'a>,
+}
+
+/// Text, or a number in its decimal form; nothing for anything else and for blank text.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    fn owned(self) -> Text<'static> {
+        Text(self.0.map(|text| Cow::Owned(text.into_owned())))
+    }
+
+    pub(super) fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+/// A list of texts; one text counts as a list of one.
+#[derive(Debug, Default)]
+pub(super) struct Texts<'a>(pub(super) Vec<Cow<'a, str>>);
+
+impl Texts<'_> {
+    fn owned(self) -> Texts<'static> {
+        Texts(self.0.into_iter().map(|text| Cow::Owned(text.into_owned())).collect())
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Id,
+    Type,
+    Value,
+    Confidence,
+    FirstSeen,
+    LastSeen,
+    #[serde(alias = "updated_at", alias = "modified_at", alias = "updated")]
+    Modified,
+    #[serde(alias = "valid_until")]
+    ExpiresAt,
+    Revoked,
+    Source,
+    #[serde(alias = "description")]
+    Context,
+    Tags,
+    Labels,
+    MitreTechniques,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for Record<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Record<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record: a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record<'de>, A::Error> {
+                let mut record = Record::default();
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key {
+                        Key::Id => record.id = map.next_value()?,
+                        Key::Type => record.kind = map.next_value()?,
+                        Key::Value => record.value = map.next_value()?,
+                        Key::Confidence => record.confidence = map.next_value()?,
+                        Key::FirstSeen => record.first_seen = map.next_value()?,
+                        Key::LastSeen => record.last_seen = map.next_value()?,
+                        Key::Modified => record.modified = map.next_value()?,
+                        Key::ExpiresAt => record.expires_at = map.next_value()?,
+                        Key::Revoked => record.revoked = map.next_value::<Flag>()?.0,
+                        Key::Source => record.source = map.next_value()?,
+                        Key::Context => record.context = map.next_value()?,
+                        Key::Tags | Key::Labels => record.tags.0.extend(map.next_value::<Texts<'de>>()?.0),
+                        Key::MitreTechniques => record.techniques = map.next_value()?,
+                        Key::Unknown => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(record)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum SourceKey {
+    ArticleId,
+    ArticleTitle,
+    ArticleUrl,
+    ReferenceUrl,
+    FeedName,
+    Category,
+    Origin,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Values of no interest, for visitors that take some.
+macro_rules! pass_over {
+    ($none:expr; $($what:ident)*) => { $(pass_over!(@ $what, $none);)* };
+    (@ bool, $none:expr) => { fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> { Ok($none) } };
+    (@ number, $none:expr) => {
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> { Ok($none) }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> { Ok($none) }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> { Ok($none) }
+    };
+    (@ text, $none:expr) => { fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> { Ok($none) } };
+    (@ null, $none:expr) => { fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($none) } };
+    (@ list, $none:expr) => {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+    };
+    (@ object, $none:expr) => {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+    };
+}
+
+impl<'de> Deserialize<'de> for Source<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Source<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a source: a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Source<'de>, A::Error> {
+                let mut source = Source::default();
+                while let Some(key) = map.next_key::<SourceKey>()? {
+                    match key {
+                        SourceKey::ArticleId => source.article_id = map.next_value()?,
+                        SourceKey::ArticleTitle => source.article_title = map.next_value()?,
+                        SourceKey::ArticleUrl => source.article_url = map.next_value()?,
+                        SourceKey::ReferenceUrl => source.reference_url = map.next_value()?,
+                        SourceKey::FeedName => source.feed_name = map.next_value()?,
+                        SourceKey::Category => source.category = map.next_value()?,
+                        SourceKey::Origin => source.origin = map.next_value()?,
+                        SourceKey::Unknown => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(source)
+            }
+
+            pass_over!(Source::default(); bool number text null list);
+        }
+        deserializer.deserialize_any(Fields)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text((!text.trim().is_empty()).then_some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text((!text.trim().is_empty()).then(|| Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            pass_over!(Text(None); bool null list object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element::<Text<'de>>()? {
+                    texts.extend(text.0);
+                }
+                Ok(Texts(texts))
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
+                Ok(Texts(if text.trim().is_empty() { Vec::new() } else { vec![Cow::Borrowed(text)] }))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
+                Ok(Texts(if text.trim().is_empty() { Vec::new() } else { vec![Cow::Owned(text.to_owned())] }))
+            }
+
+            pass_over!(Texts(Vec::new()); bool number null object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// `true`, and nothing else for true.
+struct Flag(bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Flag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false")
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
+                Ok(Flag(flag))
+            }
+
+            pass_over!(Flag(false); number text null list object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optional_fields_of_the_wrong_type_are_absent() {
+        let text = r#"{"id":7,"type":"ipv4","value":"192.0.2.1","confidence":{"x":[1]},"first_seen":[1,{"a":2}],
+            "source":"none","tags":"one","mitre_techniques":["T1059",null,{"a":[]},"T1071"],"revoked":"yes",
+            "unknown":{"deep":[[]]},"context":"  ","labels":["two"]}"#;
+        let record: Record<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(record.id.as_deref(), Some("7"));
+        assert_eq!(record.value.as_deref(), Some("192.0.2.1"));
+        assert!(record.confidence.0.is_none() && record.first_seen.0.is_none() && record.context.0.is_none());
+        assert_eq!(record.tags.0, ["one", "two"]);
+        assert_eq!(record.techniques.0, ["T1059", "T1071"]);
+        assert!(!record.revoked);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_mended_and_whole_ones_stay() {
+        for (raw, mended) in [
+            (r#"{"a":"x\ud83d"}"#, Some(r#"{"a":"x\ufffd"}"#)),
+            (r#"{"a":"\ude00\ud83d\ude00"}"#, Some(r#"{"a":"\ufffd\ud83d\ude00"}"#)),
+            (r#"{"a":"\uD83D\n"}"#, Some(r#"{"a":"\ufffd\n"}"#)),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\\ud83d"}"#, None),
+            ("{\"a\":\"\\", None),
+            ("{\"a\":\"\\u", None),
+        ] {
+            assert_eq!(without_half_pairs(raw).as_deref(), mended, "{raw}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_field_counts() {
+        let record: Record<'_> = serde_json::from_str(r#"{"type":"a","type":"b"}"#).unwrap();
+        assert_eq!(record.kind.as_deref(), Some("b"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The table of cases: one folder each below `tests/cases`, written and read by people.
+//!
+//! - `page.json`: the records, in any form `map_records` takes.
+//! - `config.json` (may be missing): the feed's settings.
+//! - `observed` (may be missing): when the feed showed the page, as RFC 3339.
+//! - `expected.ndjson`, `expected-rejects.ndjson`, `expected-counts.txt`: what must come out.
+//!
+//! `TIPLINE_UPDATE_CASES=1` writes the expected files anew; read the difference before committing it. The file uses
+//! nothing but the standard library and the crate's own time and contract, so that other test binaries can include it.
+
+#![allow(unreachable_pub)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use socdefenders::{Batch, time};
+
+/// When a page without `observed` was shown.
+const OBSERVED: &str = "2024-12-09T10:30:00Z";
+
+/// One folder.
+pub struct Case {
+    /// The folder's name.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// The settings, the empty string for none.
+    pub config: String,
+    /// When the feed showed the page.
+    pub observed: u64,
+    /// The records.
+    pub page: String,
+}
+
+/// What must come out, as three texts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Documents as NDJSON.
+    pub documents: String,
+    /// Rejects as NDJSON.
+    pub rejects: String,
+    /// Counters and reasons of skipped records, one a line.
+    pub counts: String,
+}
+
+impl Outcome {
+    /// What came out.
+    pub fn of(batch: &Batch) -> Self {
+        let mut counts = String::new();
+        for (name, count) in [
+            ("read", batch.read),
+            ("mapped", batch.mapped),
+            ("rejected", batch.rejected),
+            ("skipped", batch.skipped),
+            ("made", batch.made),
+            ("merged", batch.merged),
+        ] {
+            counts.push_str(&format!("{name} {count}\n"));
+        }
+        for skip in &batch.skips {
+            counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
+        }
+        Self { documents: batch.documents.clone(), rejects: batch.rejects.clone(), counts }
+    }
+}
+
+impl Case {
+    /// All cases below a folder, by name.
+    pub fn all(folder: &Path) -> Vec<Self> {
+        let mut folders: Vec<PathBuf> = fs::read_dir(folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect();
+        folders.sort();
+        folders.into_iter().map(Self::read).collect()
+    }
+
+    fn read(folder: PathBuf) -> Self {
+        let observed = optional(&folder.join("observed"));
+        let observed = if observed.is_empty() { OBSERVED } else { observed.trim() };
+        Self {
+            name: folder.file_name().unwrap().to_string_lossy().into_owned(),
+            config: optional(&folder.join("config.json")),
+            observed: time::parse_rfc3339(observed).unwrap_or_else(|| panic!("{}: observed", folder.display())),
+            page: fs::read_to_string(folder.join("page.json"))
+                .unwrap_or_else(|error| panic!("{}/page.json: {error}", folder.display())),
+            folder,
+        }
+    }
+
+    /// What must come out.
+    pub fn expected(&self) -> Outcome {
+        Outcome {
+            documents: optional(&self.folder.join("expected.ndjson")),
+            rejects: optional(&self.folder.join("expected-rejects.ndjson")),
+            counts: optional(&self.folder.join("expected-counts.txt")),
+        }
+    }
+
+    /// Writes what came out as what must come out.
+    pub fn update(&self, outcome: &Outcome) {
+        for (name, text) in [
+            ("expected.ndjson", &outcome.documents),
+            ("expected-rejects.ndjson", &outcome.rejects),
+            ("expected-counts.txt", &outcome.counts),
+        ] {
+            let path = self.folder.join(name);
+            if text.is_empty() {
+                let _ = fs::remove_file(path);
+            } else {
+                fs::write(path, text).unwrap();
+            }
+        }
+    }
+}
+
+fn optional(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,129 @@
+//! The description against what is written, in both directions.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use socdefenders::config::Config;
+
+/// A record of each kind that fills everything there is.
+const RECORDS: &[(&str, &str)] = &[
+    ("ipv4", "192.0.2.1:443"),
+    ("ipv4", "198.51.100.0/24"),
+    ("domain", "a.b.example.co.uk"),
+    ("url", "http://user:pass@www.example.com:8080/a/b.exe?q=1#top"),
+    ("md5", "0123456789abcdef0123456789abcdef"),
+    ("sha1", "0123456789abcdef0123456789abcdef01234567"),
+    ("sha256", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+    (
+        "sha512",
+        "sha384:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    (
+        "sha512",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
+         0123456789abcdef",
+    ),
+    ("email", "user@example.com"),
+    ("cve", "CVE-2021-44228"),
+    ("mitre_attack", "T1059.001"),
+];
+
+fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            assert!(!object.is_empty(), "{path} is empty");
+            for (key, value) in object {
+                leaves(value, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, into);
+            }
+        }
+        Value::Array(list) => {
+            assert!(!list.is_empty(), "{path} is empty");
+            list.iter().for_each(|value| leaves(value, path, into));
+        }
+        Value::String(text) => {
+            assert!(!text.is_empty(), "{path} is empty");
+            into.insert(path.to_owned());
+        }
+        Value::Number(_) => {
+            into.insert(path.to_owned());
+        }
+        other => panic!("{path} is {other}"),
+    }
+}
+
+#[test]
+fn every_field_written_is_described_and_the_other_way_round() {
+    let mut written = BTreeSet::new();
+    for (kind, value) in RECORDS {
+        let record = serde_json::json!({
+            "id": "r1", "type": kind, "value": value, "confidence": "high",
+            "first_seen": "2024-12-01T00:00:00Z", "last_seen": "2024-12-02T00:00:00Z", "modified": "2024-12-03T00:00:00Z",
+            "source": {"article_id": "a", "article_title": "b", "article_url": "https://example.com/a",
+                "reference_url": "https://example.com/r", "feed_name": "f", "category": "news", "origin": "feed"},
+            "context": "c", "tags": ["CVE-2024-0001", "x"],
+            "mitre_techniques": ["T1071", "T1059.003", "TA0011", "S0154", "G0016"],
+        });
+        let batch = socdefenders::map_records("", 1_733_740_200_000, &record.to_string()).unwrap();
+        assert_eq!(batch.mapped, 1, "{kind} {value}: {}", batch.rejects);
+        leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
+    }
+    let description: Value = serde_json::from_str(&socdefenders::describe()).unwrap();
+    let described: BTreeSet<String> = description["fields"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(written, described);
+    let host = description["host_fields"].as_object().unwrap();
+    assert!(host.keys().all(|field| !described.contains(field)));
+}
+
+#[test]
+fn the_schema_names_the_settings_that_are_read() {
+    let description: Value = serde_json::from_str(&socdefenders::describe()).unwrap();
+    let schema = &description["config_schema"];
+    // What the schema gives as default is read, and is the default.
+    let mut settings = serde_json::Map::new();
+    for (key, property) in schema["properties"].as_object().unwrap() {
+        if let Some(default) = property.get("default") {
+            settings.insert(key.clone(), default.clone());
+        }
+    }
+    let life = schema["properties"]["ttl"]["properties"].as_object().unwrap();
+    settings.insert("ttl".to_owned(), life.iter().map(|(key, life)| (key.clone(), life["default"].clone())).collect());
+    let feed = schema["properties"]["feed"]["properties"].as_object().unwrap();
+    settings.insert("feed".to_owned(), feed.keys().map(|key| (key.clone(), Value::Null)).collect());
+    let read = Config::parse(&Value::Object(settings).to_string()).unwrap();
+    assert_eq!(read, Config::default());
+    // An unknown key is refused by naming all that are known; so the schema lists them all.
+    let refused = Config::parse(r#"{"unknown":1}"#).unwrap_err().to_string();
+    for key in schema["properties"].as_object().unwrap().keys() {
+        assert!(refused.contains(&format!("`{key}`")), "{key}: {refused}");
+    }
+    assert_eq!(refused.matches('`').count() / 2, schema["properties"].as_object().unwrap().len() + 1, "{refused}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named() {
+    for (settings, part) in [
+        (r#"{"url":"https://feeds.example"}"#, "`feed.name`"),
+        (r#"{"url":"https://socdefenders.ai.evil.example"}"#, "`feed.name`"),
+        (r#"{"url":"https://notsocdefenders.ai"}"#, "`feed.name`"),
+        (r#"{"url":"socdefenders.ai"}"#, "`url`"),
+        (r#"{"types":["ipv5"]}"#, "`ipv5`"),
+        (r#"{"exclude":["10.0.0.0/40"]}"#, "`10.0.0.0/40`"),
+        (r#"{"ttl":{"ip":"soon"}}"#, "`soon`"),
+        (r#"{"typo":1}"#, "`typo`"),
+        ("{", "cannot be used"),
+    ] {
+        match socdefenders::map_records(settings, 0, "") {
+            Err(socdefenders::Failure::Config(said)) => assert!(said.contains(part), "{said}"),
+            other => panic!("{settings}: {other:?}"),
+        }
+    }
+    for settings in [
+        r#"{"url":"https://www.socdefenders.ai"}"#,
+        r#"{"url":"http://127.0.0.1:8080"}"#,
+        r#"{"url":"http://[::1]:8080"}"#,
+        r#"{"url":"https://feeds.example","feed":{"name":"Another"}}"#,
+        r#"{"types":["mitre-attack","mitre_attack","ipv4"]}"#,
+    ] {
+        assert!(socdefenders::map_records(settings, 0, "").is_ok(), "{settings}");
+    }
+}

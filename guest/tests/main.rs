@@ -1,0 +1,8 @@
+//! Tests of the mapping from outside, through the crate's public functions only.
+
+mod cases;
+mod corpus;
+mod described;
+mod laws;
+mod suffixes;
+mod table;
