@@ -1,0 +1,123 @@
+//! What one call of a guest may cost, and the meter that enforces it.
+
+use std::fmt;
+
+use wasmtime::ResourceLimiter;
+
+/// The trusted guest's memory: a page of 64 MiB (the body limit) and three copies of it.
+const TRUSTED_MEMORY: u64 = 320 * 1024 * 1024;
+
+/// An instance whose memory grew beyond this is not kept: a page of 1,000 records needs about 8 MiB.
+pub(super) const KEPT_MEMORY: u64 = 32 * 1024 * 1024;
+
+/// A page of 10,000 records needs about 60 MiB.
+const SANDBOXED_MEMORY: u64 = 128 * 1024 * 1024;
+
+/// Mapping costs about 40,000 units a record: ten thousand records, thirty times over, in about ten seconds.
+const SANDBOXED_FUEL: u64 = 12_000_000_000;
+
+/// What a call may give back, in bytes that wasmtime reads out of the guest: the documents of 10,000 records are 15 MiB.
+const SANDBOXED_OUTPUT: usize = 64 * 1024 * 1024;
+
+/// A page of 64 MiB gives documents of up to three times that.
+const TRUSTED_OUTPUT: usize = 256 * 1024 * 1024;
+
+/// Tables hold a guest's function pointers; ours has about 200.
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// What one call may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Units of wasmtime's fuel; `None` does not count.
+    pub fuel: Option<u64>,
+    /// Linear memory in bytes.
+    pub memory_bytes: u64,
+    /// Bytes of the answer.
+    pub output_bytes: usize,
+}
+
+impl CallLimits {
+    /// For the built-in guest: memory and output are bounded, time is not.
+    pub const TRUSTED: Self = Self { fuel: None, memory_bytes: TRUSTED_MEMORY, output_bytes: TRUSTED_OUTPUT };
+    /// For any other guest.
+    pub const SANDBOXED: Self =
+        Self { fuel: Some(SANDBOXED_FUEL), memory_bytes: SANDBOXED_MEMORY, output_bytes: SANDBOXED_OUTPUT };
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self::SANDBOXED
+    }
+}
+
+/// A limit that was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Steps.
+    Fuel {
+        /// Units allowed.
+        limit: u64,
+    },
+    /// Linear memory.
+    Memory {
+        /// Bytes allowed.
+        limit: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// The answer.
+    Output {
+        /// Bytes allowed.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fuel { limit } => write!(f, "it used up its {limit} units of fuel without an answer"),
+            Self::Memory { limit, asked } => write!(f, "it asked for {asked} bytes of memory, {limit} are allowed"),
+            Self::Output { limit } => write!(f, "its answer is longer than the {limit} bytes allowed"),
+        }
+    }
+}
+
+/// Lives in the store: refuses growth beyond the limit and remembers the peak.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limit: u64,
+    peak: u64,
+    refused: Option<Exceeded>,
+}
+
+impl Meter {
+    pub(super) fn new(limit: u64) -> Self {
+        Self { limit, peak: 0, refused: None }
+    }
+
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    pub(super) fn refused(&self) -> Option<Exceeded> {
+        self.refused
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let asked = desired as u64;
+        if asked > self.limit {
+            let exceeded = Exceeded::Memory { limit: self.limit, asked };
+            self.refused = Some(exceeded);
+            // An error traps at once with this reason; a plain refusal would surface as an abort without one.
+            return Err(wasmtime::Error::msg(exceeded.to_string()));
+        }
+        self.peak = self.peak.max(asked);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}
