@@ -1,0 +1,71 @@
+//! Reading an answer without trusting its size or its bytes.
+//!
+//! Bytes are counted as they leave the decoder, chunk by chunk, so a few compressed bytes that unfold into gigabytes
+//! stop at the cap. What is read becomes text: a byte-order mark is dropped and invalid UTF-8 becomes U+FFFD, which
+//! rejects the record it stands in, not the page.
+
+use reqwest::Response;
+
+/// Memory asked for before the first byte has come, whatever the server declares: a page of a thousand records.
+const FIRST_RESERVE: u64 = 1024 * 1024;
+
+/// Why a body ended early.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// It is longer than the cap.
+    Cap,
+    /// The connection or the decoder failed.
+    Failed(reqwest::Error),
+}
+
+/// Reads up to `cap` bytes. Where the body is cut, what came before is handed back too.
+pub(super) async fn read(response: &mut Response, cap: u64) -> (Vec<u8>, Option<Cut>) {
+    let declared = response.content_length().unwrap_or(0);
+    if declared > cap {
+        return (Vec::new(), Some(Cut::Cap));
+    }
+    let mut body = Vec::with_capacity(usize::try_from(declared.min(FIRST_RESERVE)).unwrap_or(0));
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = usize::try_from(cap).unwrap_or(usize::MAX).saturating_sub(body.len());
+                let taken = chunk.get(..room);
+                body.extend_from_slice(taken.unwrap_or(&chunk));
+                if taken.is_some_and(|taken| taken.len() < chunk.len()) {
+                    return (body, Some(Cut::Cap));
+                }
+            }
+            Ok(None) => return (body, None),
+            Err(error) => return (body, Some(Cut::Failed(error))),
+        }
+    }
+}
+
+/// The text of a body. Valid UTF-8 is not copied.
+pub(super) fn text(mut body: Vec<u8>) -> String {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    if body.starts_with(MARK) {
+        body.drain(..MARK.len());
+    }
+    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_text() {
+        let cases: [(&[u8], &str); 6] = [
+            (b"", ""),
+            (b"{}", "{}"),
+            (b"\xEF\xBB\xBF{}", "{}"),
+            (b"\xEF\xBB\xBF", ""),
+            (b"a\xFFb\xC3", "a\u{FFFD}b\u{FFFD}"),
+            ("\u{1F980}".as_bytes(), "\u{1F980}"),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(text(body.to_vec()), expected);
+        }
+    }
+}

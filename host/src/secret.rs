@@ -1,0 +1,380 @@
+//! Credentials: where they come from, a type that cannot be printed by accident, and a filter for what others say.
+//!
+//! A key goes to one place, the header of a request. But the server on the other side can repeat it in a body, a header
+//! or an error text, as it is or in a coding. [`Scrubber`] knows the codings a server is likely to use and replaces each
+//! by `[secret]`, so that nothing behind it (guest, database, log, page) can ever show the key. It works on values, not
+//! on the names of fields, because a server may put the key anywhere.
+//!
+//! A key shorter than [`MIN_SCRUBBED`] is not looked for: a text of a few letters stands in honest data too, and
+//! replacing it there would destroy records.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use thiserror::Error;
+
+/// What stands in the place of a secret.
+pub const REPLACEMENT: &str = "[secret]";
+
+/// The shortest secret that is looked for, in bytes: real keys have twenty and more, and a shorter text is likely to
+/// stand in a record by chance.
+pub const MIN_SCRUBBED: usize = 8;
+
+/// A secret text. Debug and Display show no part of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text as it is.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that puts it on the wire.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REPLACEMENT)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REPLACEMENT)
+    }
+}
+
+/// Where a secret is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In the configuration, usually from an environment variable.
+    Inline(Secret),
+    /// A file, read again after the feed or Elasticsearch refused it.
+    File(PathBuf),
+}
+
+/// A secret could not be read.
+#[derive(Debug, Error)]
+#[error("The key file {} cannot be read: {reason}. Check `api_key_file` and the file's owner and mode.", .path.display())]
+pub struct SecretError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl SecretSource {
+    /// Reads the secret now.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is empty.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match self {
+            Self::Inline(secret) => Ok(secret.clone()),
+            Self::File(path) => {
+                let error = |reason: String| SecretError { path: path.clone(), reason };
+                let mut file = fs::File::open(path).map_err(|e| error(e.to_string()))?;
+                if let Some(warning) = open_to_others(path, &file) {
+                    tracing::warn!("{warning}");
+                }
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(|e| error(e.to_string()))?;
+                match text.trim() {
+                    "" => Err(error("it is empty".to_owned())),
+                    key => Ok(Secret::new(key)),
+                }
+            }
+        }
+    }
+}
+
+/// What to say about a key file that other users of this machine may read or change. It is used all the same: some
+/// systems hand out secrets in files like that, in a folder that is closed.
+#[cfg(unix)]
+fn open_to_others(path: &Path, file: &fs::File) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata().ok()?.permissions().mode() & 0o777;
+    (mode & 0o066 != 0).then(|| {
+        let path = path.display();
+        format!("The key file {path} has mode {mode:03o}, so others on this machine may read or change it. Run `chmod 600 {path}`.")
+    })
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &Path, _: &fs::File) -> Option<String> {
+    None
+}
+
+/// How a request is authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// `Authorization: Bearer …`
+    Bearer(SecretSource),
+    /// `Authorization: Basic …`
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// `Authorization: ApiKey …`, Elasticsearch's own.
+    ApiKey(SecretSource),
+}
+
+impl Credential {
+    /// Where its secret part is read from.
+    pub fn source(&self) -> &SecretSource {
+        match self {
+            Self::Bearer(source) | Self::ApiKey(source) | Self::Basic { password: source, .. } => source,
+        }
+    }
+}
+
+/// Replaces secrets in texts that come from outside.
+#[derive(Clone, Default)]
+pub struct Scrubber {
+    needles: Option<AhoCorasick>,
+}
+
+impl Scrubber {
+    /// Looks for these secrets and their codings: base64 (both alphabets, at any offset in a longer text),
+    /// percent-encoding, JSON and HTML escapes.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let needles: BTreeSet<String> = secrets
+            .into_iter()
+            .map(Secret::expose)
+            .filter(|text| text.len() >= MIN_SCRUBBED)
+            .flat_map(codings)
+            .filter(|needle| needle.len() >= MIN_SCRUBBED)
+            .collect();
+        if needles.is_empty() {
+            return Self::default();
+        }
+        // The longest match first: a base64 text of `user:key` goes as a whole, not only the part that holds the key.
+        // A few short literals cannot exceed the automaton's limits, so the build does not fail.
+        Self { needles: AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok() }
+    }
+
+    /// The text without the secrets; borrowed where there are none.
+    pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match &self.needles {
+            Some(needles) if needles.is_match(text) => {
+                Cow::Owned(needles.replace_all(text, &vec![REPLACEMENT; needles.patterns_len()]))
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same for an owned text, which is not copied where there are no secrets.
+    pub fn scrub_owned(&self, text: String) -> String {
+        match self.scrub(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(scrubbed) => scrubbed,
+        }
+    }
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scrubber({})", self.needles.as_ref().map_or(0, AhoCorasick::patterns_len))
+    }
+}
+
+/// What percent-encoders leave as it is beside letters and digits: nothing, RFC 3986's unreserved, a form's, a path's,
+/// JavaScript's for a component and for a whole URI.
+const KEPT_BY_ENCODERS: [&[u8]; 6] = [b"", b"-._~", b"*-._", b"-._~/", b"-._~!*'()", b"-._~!*'();,/?:@&=+$#"];
+
+/// The ways a server is likely to write a text.
+fn codings(text: &str) -> Vec<String> {
+    let mut all = vec![text.to_owned(), text.to_ascii_lowercase()];
+    for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+        // Padding is not part of the needle, so both forms are found.
+        all.push(engine.encode(text));
+        all.extend((0..3).map(|offset| base64_core(engine, text, offset)));
+    }
+    for escape in [upper_percent, lower_percent, upper_unicode, lower_unicode] {
+        for kept in KEPT_BY_ENCODERS {
+            all.push(escaped(text, |b| !b.is_ascii_alphanumeric() && !kept.contains(&b), escape));
+        }
+        all.push(escaped(text, |_| true, escape));
+    }
+    // A JSON string without its quotes, with and without the escaped slash some languages write.
+    let json = serde_json::Value::from(text).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    all.push(json.replace('/', "\\/"));
+    all.push(json);
+    all.push(
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;")
+            .replace('\'', "&#39;"),
+    );
+    all
+}
+
+/// The digits of the base64 of any text holding `text` at a position of this remainder by three: those that depend on
+/// `text` alone.
+fn base64_core(engine: &impl base64::Engine, text: &str, offset: usize) -> String {
+    let digits = engine.encode([&vec![0; offset], text.as_bytes()].concat());
+    // A digit carries six bits; the first ones hold bits of what stands before, the last may hold bits of what follows.
+    let first = (offset * 8).div_ceil(6);
+    let last = (offset + text.len()) * 8 / 6;
+    digits.get(first..last).unwrap_or_default().to_owned()
+}
+
+fn escaped(text: &str, which: impl Fn(u8) -> bool, escape: fn(u8) -> String) -> String {
+    text.bytes().map(|b| if which(b) { escape(b) } else { char::from(b).to_string() }).collect()
+}
+
+fn upper_percent(byte: u8) -> String {
+    format!("%{byte:02X}")
+}
+
+fn lower_percent(byte: u8) -> String {
+    format!("%{byte:02x}")
+}
+
+fn upper_unicode(byte: u8) -> String {
+    format!("\\u{byte:04X}")
+}
+
+fn lower_unicode(byte: u8) -> String {
+    format!("\\u{byte:04x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+    use super::*;
+
+    const KEY: &str = "sk_live_CANARY/+&\"7f3a9b";
+
+    fn scrubber() -> Scrubber {
+        Scrubber::new(&[Secret::new(KEY)])
+    }
+
+    #[test]
+    fn every_coding_of_the_key_is_replaced() {
+        let percent = "sk_live_CANARY%2F%2B%26%227f3a9b";
+        let cases = [
+            KEY.to_owned(),
+            KEY.to_ascii_lowercase(),
+            STANDARD.encode(KEY),
+            STANDARD_NO_PAD.encode(KEY),
+            URL_SAFE.encode(KEY),
+            URL_SAFE_NO_PAD.encode(KEY),
+            percent.to_owned(),
+            percent.to_ascii_lowercase().replace("canary", "CANARY"),
+            percent.replace('_', "%5F"),
+            KEY.bytes().map(upper_percent).collect(),
+            KEY.bytes().map(lower_unicode).collect(),
+            serde_json::to_string(KEY).unwrap(),
+            serde_json::to_string(KEY).unwrap().replace('/', "\\/"),
+            "sk_live_CANARY/+&amp;&quot;7f3a9b".to_owned(),
+        ];
+        for case in cases {
+            let text = format!("before {case} after {case}");
+            let scrubbed = scrubber().scrub(&text).into_owned();
+            assert!(!scrubbed.contains(&case), "{scrubbed}");
+            assert_eq!(scrubbed.matches(REPLACEMENT).count(), 2, "{scrubbed}");
+            assert!(scrubbed.starts_with("before ") && scrubbed.contains(" after "), "{scrubbed}");
+        }
+    }
+
+    #[test]
+    fn every_percent_encoder_is_known() {
+        let key = "tk_CANARY+7f3/9aQ=zz:41&x~b?e!(f)*";
+        let scrubber = Scrubber::new([&Secret::new(key)]);
+        let form: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        for coded in [
+            form.as_str(),
+            "tk_CANARY%2B7f3/9aQ%3Dzz%3A41%26x~b%3Fe%21%28f%29%2A",
+            "tk_CANARY%2B7f3%2F9aQ%3Dzz%3A41%26x~b%3Fe!(f)*",
+            "tk_CANARY%2b7f3%2f9aQ%3dzz%3a41%26x~b%3fe!(f)*",
+        ] {
+            assert_eq!(scrubber.scrub(coded), REPLACEMENT, "{coded}");
+        }
+    }
+
+    #[test]
+    fn base64_of_a_longer_text_is_found_at_every_offset() {
+        for before in ["", "u", "us", "apikey:", "a longer user:"] {
+            for after in ["", ";", "; more", "; and more"] {
+                for engine in [&STANDARD, &URL_SAFE] {
+                    let coded = engine.encode(format!("{before}{KEY}{after}"));
+                    let scrubbed = scrubber().scrub(&coded).into_owned();
+                    assert!(scrubbed.contains(REPLACEMENT), "{before:?} {after:?}: {scrubbed}");
+                    // What is left decodes to no more than one character of the key at either end.
+                    let rest: usize = scrubbed.replace(REPLACEMENT, "").trim_end_matches('=').len();
+                    assert!(rest <= (before.len() + after.len()) * 4 / 3 + 5, "{scrubbed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_texts_are_not_copied() {
+        for text in ["", "sk_live_", "no secrets here: sk_live_CANAR"] {
+            assert!(matches!(scrubber().scrub(text), Cow::Borrowed(t) if t == text));
+        }
+        assert_eq!(Scrubber::default().scrub("anything"), "anything");
+    }
+
+    #[test]
+    fn the_shortest_secret_that_is_looked_for() {
+        let seven = Secret::new("a".repeat(MIN_SCRUBBED - 1));
+        let eight = Secret::new("a".repeat(MIN_SCRUBBED));
+        let text = "b".to_owned() + &"a".repeat(MIN_SCRUBBED);
+        assert_eq!(Scrubber::new([&seven]).scrub(&text), text);
+        assert_eq!(Scrubber::new([&eight]).scrub(&text), "b[secret]");
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let source = SecretSource::Inline(Secret::new(KEY));
+        let credential = Credential::Basic { username: "apikey".to_owned(), password: source };
+        let shown = format!("{credential:?} {:?} {}", scrubber(), Secret::new(KEY));
+        assert!(!shown.contains("CANARY"), "{shown}");
+    }
+
+    #[test]
+    fn a_key_file_is_trimmed_and_an_empty_one_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, "  abc\n").unwrap();
+        assert_eq!(SecretSource::File(path.clone()).read().unwrap().expose(), "abc");
+        fs::write(&path, "\n").unwrap();
+        assert!(SecretSource::File(path).read().unwrap_err().to_string().contains("it is empty"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_that_others_may_read_or_change_is_warned_of() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, "abc").unwrap();
+        for (mode, is_open) in
+            [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o620, true), (0o602, true), (0o644, true)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let warning = open_to_others(&path, &fs::File::open(&path).unwrap());
+            assert_eq!(warning.is_some(), is_open, "{mode:o}");
+            if let Some(warning) = warning {
+                assert!(warning.contains(&format!("{mode:03o}")) && warning.contains("chmod 600"), "{warning}");
+            }
+            assert_eq!(SecretSource::File(path.clone()).read().unwrap().expose(), "abc");
+        }
+    }
+}
