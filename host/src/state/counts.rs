@@ -1,0 +1,139 @@
+//! An input's counters and the two sums that account for everything.
+
+use rusqlite::OptionalExtension;
+use serde::{Deserialize, Serialize};
+
+use super::{Commit, Ledger, LedgerError, unsigned};
+use crate::store::Delivery;
+
+/// What became of everything an input read, since its first poll.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records read.
+    pub read: u64,
+    /// Records that gave at least one document.
+    pub mapped: u64,
+    /// Records that could not be mapped.
+    pub rejected: u64,
+    /// Records left out on purpose.
+    pub skipped: u64,
+    /// Documents made.
+    pub made: u64,
+    /// Documents written as new or newer.
+    pub indexed: u64,
+    /// Documents merged into another of their page.
+    pub merged: u64,
+    /// Documents the store already had, or newer.
+    pub stale: u64,
+    /// Documents refused by the host or the store.
+    pub quarantined: u64,
+    /// Of `indexed`: stored in retired form.
+    pub expired: u64,
+    /// Rejected and quarantined ones that were counted but not kept, as the ledger was full of them.
+    pub rejects_overflow: u64,
+}
+
+impl Counts {
+    /// Whether read = mapped + rejected + skipped and made = indexed + merged + stale + quarantined.
+    pub fn adds_up(&self) -> bool {
+        self.read == self.mapped + self.rejected + self.skipped
+            && self.made == self.indexed + self.merged + self.stale + self.quarantined
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.mapped += other.mapped;
+        self.rejected += other.rejected;
+        self.skipped += other.skipped;
+        self.made += other.made;
+        self.indexed += other.indexed;
+        self.merged += other.merged;
+        self.stale += other.stale;
+        self.quarantined += other.quarantined;
+        self.expired += other.expired;
+        self.rejects_overflow += other.rejects_overflow;
+    }
+
+    /// What one page adds to the counters.
+    pub fn of_page(commit: &Commit, delivery: &Delivery) -> Self {
+        let refused = commit.refused.len() + delivery.quarantined.len();
+        Self {
+            read: commit.read,
+            mapped: commit.mapped,
+            rejected: commit.rejects.len() as u64,
+            skipped: commit.skipped,
+            made: commit.made,
+            indexed: delivery.indexed,
+            merged: commit.merged,
+            stale: delivery.stale,
+            quarantined: refused as u64,
+            expired: delivery.expired,
+            rejects_overflow: 0,
+        }
+    }
+
+    /// What came since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(earlier.read),
+            mapped: self.mapped.saturating_sub(earlier.mapped),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            skipped: self.skipped.saturating_sub(earlier.skipped),
+            made: self.made.saturating_sub(earlier.made),
+            indexed: self.indexed.saturating_sub(earlier.indexed),
+            merged: self.merged.saturating_sub(earlier.merged),
+            stale: self.stale.saturating_sub(earlier.stale),
+            quarantined: self.quarantined.saturating_sub(earlier.quarantined),
+            expired: self.expired.saturating_sub(earlier.expired),
+            rejects_overflow: self.rejects_overflow.saturating_sub(earlier.rejects_overflow),
+        }
+    }
+}
+
+impl Ledger {
+    /// The input's counters; all zero where it never committed.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn counts(&self, input: &str) -> Result<Counts, LedgerError> {
+        let counts = self.reading(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT read, mapped, rejected, skipped, made, indexed, merged, stale, quarantined, expired,
+                         rejects_overflow FROM inputs WHERE id = ?1",
+                )?
+                .query_row([input], |row| {
+                    let count = |index| row.get(index).map(unsigned);
+                    Ok(Counts {
+                        read: count(0)?,
+                        mapped: count(1)?,
+                        rejected: count(2)?,
+                        skipped: count(3)?,
+                        made: count(4)?,
+                        indexed: count(5)?,
+                        merged: count(6)?,
+                        stale: count(7)?,
+                        quarantined: count(8)?,
+                        expired: count(9)?,
+                        rejects_overflow: count(10)?,
+                    })
+                })
+                .optional()
+        })?;
+        Ok(counts.unwrap_or_default())
+    }
+
+    /// Why records of the input were skipped, most frequent first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn skips(&self, input: &str) -> Result<Vec<(String, u64)>, LedgerError> {
+        self.reading(|connection| {
+            connection
+                .prepare_cached("SELECT reason, count FROM skips WHERE input = ?1 ORDER BY count DESC, reason")?
+                .query_map([input], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Where documents go ([`Sink`]) and what is searched ([`Catalog`]).
+//!
+//! A sink takes whole pages. It answers only when every document of a page is indexed, stale or quarantined, and it
+//! makes the page's [`Commit`] durable together with that answer: with SQLite in the same transaction, with any other
+//! store after the acknowledgement. So a state is never ahead of its documents, and a crash at any moment costs a page
+//! that is read again.
+
+pub mod elasticsearch;
+pub mod form;
+pub mod ndjson;
+pub mod page;
+mod probe;
+pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod time;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use page::{Document, Page, Quarantined};
+
+use crate::clock::Millis;
+use crate::state::LedgerError;
+
+/// What became of a page's documents: made = indexed + merged + stale + quarantined.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Written as new or newer.
+    pub indexed: u64,
+    /// The store holds the same or a newer version, or a revocation was held back; duplicates of events mode.
+    pub stale: u64,
+    /// Of `indexed`: stored in retired form, because they had expired when they came.
+    pub expired: u64,
+    /// Refused by the store, one by one.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// Why a page could not be delivered. Nothing of it is committed.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// May work later: the store is unreachable, overloaded or full.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Needs a person: the credential, privileges, the template, the index.
+    #[error("{0}")]
+    Setup(String),
+    /// Checkpoints cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A sweep's own figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Live documents stamped again.
+    pub renewed: u64,
+    /// Expired documents taken out of matching.
+    pub retired: u64,
+    /// Retired documents deleted after `keep_expired`.
+    pub deleted: u64,
+}
+
+/// What a sweep does, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepOrder {
+    /// The moment.
+    pub now: Millis,
+    /// Live documents with an older `@timestamp` are stamped `now`, under their unchanged version.
+    pub renew_before: Millis,
+    /// Documents retired before this are deleted.
+    pub delete_before: Millis,
+}
+
+/// Where documents go.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Delivers a page and commits its state.
+    ///
+    /// # Errors
+    /// [`SinkError`]; nothing is committed then. Documents may have arrived all the same, and will be stale next time.
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError>;
+
+    /// Renews, retires and deletes.
+    ///
+    /// # Errors
+    /// [`SinkError`]; the next sweep goes on.
+    async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError>;
+
+    /// Retires these documents now, with a reason for `socdefenders.expiry_reason`; gives how many were live.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    async fn retire(&self, ids: &[String], reason: &str, now: Millis) -> Result<u64, SinkError>;
+}
+
+/// What to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too.
+    pub text: Option<String>,
+    /// `threat.indicator.type`, or `vulnerability`, `technique`.
+    pub kind: Option<String>,
+    /// `threat.indicator.provider`.
+    pub provider: Option<String>,
+    /// `@timestamp` at or after.
+    pub since: Option<Millis>,
+    /// Retired and expired documents too.
+    pub expired: bool,
+    /// The moment against which expiry is measured.
+    pub now: Millis,
+    /// The most documents to give.
+    pub limit: usize,
+}
+
+/// A document as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// `event.id`.
+    pub id: String,
+    /// `event.sequence`.
+    pub version: u64,
+    /// The document's JSON.
+    pub json: String,
+}
+
+/// A field to count values of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Facet {
+    /// By kind, as in [`Query::kind`].
+    Kind,
+    /// By provider.
+    Provider,
+}
+
+/// Why a store gave no answer.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct CatalogError(pub String);
+
+/// What is searched.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// The newest documents that match, newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError>;
+
+    /// How many match, whatever the limit.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn count(&self, query: &Query) -> Result<u64, CatalogError>;
+
+    /// One document by `event.id`.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError>;
+
+    /// Counts by a field's values, largest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError>;
+
+    /// Shows every stored document that matches, in no particular order, without holding them all.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError>;
+}

@@ -1,0 +1,231 @@
+//! What of a document has a column: what is searched, sorted and swept by.
+//!
+//! The document itself is stored as its text. A field of an unexpected type is treated as missing, as only what the
+//! guest must write was checked before.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::clock::Millis;
+use crate::store::{text, time};
+
+/// A document's columns.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) kind: Cow<'a, str>,
+    pub(super) provider: Option<Cow<'a, str>>,
+    pub(super) value: Cow<'a, str>,
+    pub(super) timestamp: Millis,
+    pub(super) expires_at: Option<Millis>,
+    pub(super) retired_at: Option<Millis>,
+    pub(super) search: String,
+    /// The feed took its indicator back.
+    pub(super) revoked: bool,
+    /// The STIX objects the document is made of.
+    pub(super) stix_ids: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Entry<'a> {
+    /// Reads a document's stored form.
+    pub(super) fn read(json: &'a str) -> Result<Self, serde_json::Error> {
+        let Document { timestamp, tags, threat, vulnerability, socdefenders } = serde_json::from_str(json)?;
+        let Indicator { kind, name, provider, description, id: stix_ids } = threat.indicator;
+        let kind = match kind.first() {
+            Some(kind) => kind,
+            None if !vulnerability.id.0.is_empty() => "vulnerability".into(),
+            None => "technique".into(),
+        };
+        let provider = provider.first();
+        let mut search = String::with_capacity(256);
+        let others = [&vulnerability.id, &threat.technique.id, &description, &tags];
+        let parts = name.0.iter().chain(provider.as_ref()).chain(others.into_iter().flat_map(|texts| &texts.0));
+        for part in parts {
+            if !search.is_empty() {
+                search.push('\n');
+            }
+            search.push_str(&text::fold(part));
+        }
+        let value = name.first().or(vulnerability.id.first()).or(threat.technique.id.first()).unwrap_or_default();
+        let moment = |texts: Texts<'_>| texts.first().and_then(|text| time::parse(&text));
+        Ok(Self {
+            kind,
+            provider,
+            value,
+            timestamp: moment(timestamp).unwrap_or(0),
+            expires_at: moment(socdefenders.expires_at),
+            retired_at: moment(socdefenders.retired_at),
+            search,
+            revoked: socdefenders.expiry_reason.first().is_some_and(|reason| reason == "revoked"),
+            stix_ids: stix_ids.0,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Document<'a> {
+    timestamp: Texts<'a>,
+    tags: Texts<'a>,
+    threat: Threat<'a>,
+    vulnerability: Named<'a>,
+    socdefenders: Own<'a>,
+}
+
+#[derive(Default)]
+struct Threat<'a> {
+    indicator: Indicator<'a>,
+    technique: Named<'a>,
+}
+
+#[derive(Default)]
+struct Indicator<'a> {
+    kind: Texts<'a>,
+    name: Texts<'a>,
+    provider: Texts<'a>,
+    description: Texts<'a>,
+    id: Texts<'a>,
+}
+
+#[derive(Default)]
+struct Named<'a> {
+    id: Texts<'a>,
+}
+
+#[derive(Default)]
+struct Own<'a> {
+    expires_at: Texts<'a>,
+    expiry_reason: Texts<'a>,
+    retired_at: Texts<'a>,
+}
+
+/// A field of ECS holds one value or several, which mean the same; here its strings.
+#[derive(Default)]
+struct Texts<'a>(Vec<Cow<'a, str>>);
+
+impl<'a> Texts<'a> {
+    fn first(&self) -> Option<Cow<'a, str>> {
+        self.0.first().cloned()
+    }
+}
+
+/// Any other value is none.
+macro_rules! scalars {
+    ($name:ident) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($name::default())
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($name::default())
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($name::default())
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($name::default())
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($name::default())
+        }
+    };
+}
+
+/// Reads some keys of an object and treats any other value as an empty object.
+macro_rules! fields {
+    ($name:ident, $visitor:ident, $($key:literal => $field:ident),+) => {
+        impl<'de> Deserialize<'de> for $name<'de> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any($visitor)
+            }
+        }
+
+        struct $visitor;
+
+        impl<'de> Visitor<'de> for $visitor {
+            type Value = $name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut value = $name::default();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    match key.0.as_ref() {
+                        $($key => value.$field = map.next_value()?,)+
+                        _ => { map.next_value::<IgnoredAny>()?; }
+                    }
+                }
+                Ok(value)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok($name::default())
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok($name::default())
+            }
+            scalars!($name);
+        }
+    };
+}
+
+fields!(Document, DocumentFields, "@timestamp" => timestamp, "tags" => tags, "threat" => threat,
+    "vulnerability" => vulnerability, "socdefenders" => socdefenders);
+fields!(Threat, ThreatFields, "indicator" => indicator, "technique" => technique);
+fields!(Indicator, IndicatorFields, "type" => kind, "name" => name, "provider" => provider,
+    "description" => description, "id" => id);
+fields!(Named, NamedFields, "id" => id);
+fields!(Own, OwnFields, "expires_at" => expires_at, "expiry_reason" => expiry_reason, "retired_at" => retired_at);
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Strings;
+        impl<'de> Visitor<'de> for Strings {
+            type Value = Texts<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
+                Ok(Texts(vec![Cow::Borrowed(text)]))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
+                Ok(Texts(vec![Cow::Owned(text.to_owned())]))
+            }
+            scalars!(Texts);
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts<'de>, A::Error> {
+                let mut texts = Texts::default();
+                while let Some(mut inner) = seq.next_element::<Texts<'de>>()? {
+                    texts.0.append(&mut inner.0);
+                }
+                Ok(texts)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Texts::default())
+            }
+        }
+        deserializer.deserialize_any(Strings)
+    }
+}

@@ -1,0 +1,135 @@
+//! The default output: one SQLite file that holds documents, states and rejects.
+//!
+//! A page is one transaction on the [`Ledger`]'s connection, so a state is never ahead of its documents and no crash can
+//! separate them. A document replaces the stored one of its identity where its version is equal or higher, as with
+//! Elasticsearch's `external_gte`. A sweep works in short transactions between the pages. Searches have connections of
+//! their own and see what was last committed, also from another process while `run` writes.
+//!
+//! Work on the file runs on tokio's blocking threads. A full disk, a damaged file or a reader's handle give a
+//! [`SinkError::Ledger`] with nothing committed.
+
+mod deliver;
+mod entry;
+mod search;
+mod sweep;
+
+use async_trait::async_trait;
+
+use crate::clock::Millis;
+use crate::state::{Ledger, LedgerError};
+use crate::store::{Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
+
+pub use sweep::SWEEP_BATCH;
+
+/// The store in a ledger's file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    ledger: Ledger,
+}
+
+impl Sqlite {
+    /// The store in this ledger's file. A ledger opened for reading gives a store that can only be searched.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    /// The ledger of the same file.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let ledger = self.ledger.clone();
+        match tokio::task::spawn_blocking(move || work(&ledger)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(LedgerError::Unusable("The program is ending; nothing was changed.".to_owned())),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Sqlite {
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        Ok(self.blocking(move |ledger| deliver::deliver(ledger, &page)).await?)
+    }
+
+    async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
+        let mut swept = Swept::default();
+        for step in [sweep::Step::Retire, sweep::Step::Renew, sweep::Step::Delete] {
+            loop {
+                // A transaction each, so that a page waits for one batch and not for the sweep.
+                let changed = self.blocking(move |ledger| sweep::batch(ledger, step, order)).await?;
+                match step {
+                    sweep::Step::Retire => swept.retired += changed,
+                    sweep::Step::Renew => swept.renewed += changed,
+                    sweep::Step::Delete => swept.deleted += changed,
+                }
+                if changed < SWEEP_BATCH {
+                    break;
+                }
+            }
+        }
+        self.blocking(move |ledger| ledger.set_last_sweep(order.now)).await?;
+        Ok(swept)
+    }
+
+    async fn retire(&self, ids: &[String], reason: &str, now: Millis) -> Result<u64, SinkError> {
+        let mut live = 0;
+        for ids in ids.chunks(usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX)) {
+            let (ids, reason) = (ids.to_vec(), reason.to_owned());
+            live += self.blocking(move |ledger| sweep::retire(ledger, &ids, &reason, now)).await?;
+        }
+        Ok(live)
+    }
+}
+
+#[async_trait]
+impl Catalog for Sqlite {
+    async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError> {
+        let query = query.clone();
+        Ok(self.blocking(move |ledger| search::search(ledger, &query)).await?)
+    }
+
+    async fn count(&self, query: &Query) -> Result<u64, CatalogError> {
+        let query = query.clone();
+        Ok(self.blocking(move |ledger| search::count(ledger, &query)).await?)
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError> {
+        let id = id.to_owned();
+        Ok(self.blocking(move |ledger| search::get(ledger, &id)).await?)
+    }
+
+    async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
+        let query = query.clone();
+        Ok(self.blocking(move |ledger| search::facets(ledger, &query, facet)).await?)
+    }
+
+    async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
+        let mut after = 0;
+        loop {
+            let query = query.clone();
+            let (hits, last) = self.blocking(move |ledger| search::scan(ledger, &query, after)).await?;
+            hits.into_iter().for_each(&mut *visit);
+            match last {
+                Some(row) => after = row,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for CatalogError {
+    fn from(error: LedgerError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

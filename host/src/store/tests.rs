@@ -1,0 +1,214 @@
+//! What a page refuses and what the stored form changes.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::page::{MAX_DOCUMENT_BYTES, MAX_ID_BYTES, MAX_VERSION_AHEAD_SECONDS, VERSION_SECONDS_SHIFT};
+use super::testing::{DAY, NOW, Sample};
+use super::{Page, form};
+use crate::state::Commit;
+
+fn refusal(json: &str) -> Option<(String, String)> {
+    let page = Page::new(json.to_owned(), Commit::default(), NOW);
+    assert_eq!(page.len() + page.commit.refused.len(), 1, "{json}");
+    page.commit.refused.into_iter().next().map(|refused| (refused.code, refused.detail))
+}
+
+#[test]
+fn what_a_page_reads_of_a_document() {
+    let sample = Sample::new("a", NOW);
+    let text =
+        format!("\n{}\r\n\n  {}", sample.json(), Sample::new("\u{e9}\"", NOW).with(|s| s.expires_at = None).json());
+    let page = Page::new(text, Commit::default(), NOW);
+    let documents: Vec<_> = page.documents().collect();
+    assert_eq!(page.commit.refused, []);
+    assert_eq!(
+        (documents[0].id, documents[0].version, documents[0].expires_at),
+        ("a", sample.version, sample.expires_at)
+    );
+    assert_eq!(documents[0].json, sample.json());
+    assert_eq!((documents[1].id, documents[1].expires_at), ("\u{e9}\"", None));
+}
+
+#[test]
+fn documents_that_are_refused() {
+    let good = r#""event":{"id":"a","sequence":1}"#;
+    for (json, code) in [
+        (format!("{{{good}}}"), ""),
+        (format!(r#"{{{good},"host_name":1,"agents":2,"threat":{{"host":{{"name":"h"}}}},"a.event.ingested":1}}"#), ""),
+        (format!(r#"{{{good},"socdefenders":{{"expires_at":null}}}}"#), ""),
+        (format!(r#"{{{good},"_id":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"_index":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"_i\u0064":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"data_stream":{{"dataset":"x"}}}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"data_stream.dataset":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"agent":{{}}}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"agent.x":1}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"host":null}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"host.name":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"event.ingested":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"event.ingested.x":"x"}}"#), "forbidden-field"),
+        (r#"{"event":{"id":"a","sequence":1,"ingested":"x"}}"#.to_owned(), "forbidden-field"),
+        (r#"{"event":{"id":"a","\u0069ngested":"x","sequence":1}}"#.to_owned(), "forbidden-field"),
+        (r#"{"event":{"id":"a","sequence":1,"ingested.x":"x"}}"#.to_owned(), "forbidden-field"),
+        (format!(r#"{{{good},"event":{{"ingested":"x"}}}}"#), "duplicate-key"),
+        (format!(r#"{{"@timestamp":1,{good},"@timestamp":2}}"#), "duplicate-key"),
+        (format!(r#"{{{good},"socdefenders":{{}},"socdefenders":{{}}}}"#), "duplicate-key"),
+        (format!(r#"{{{good},"socdefenders":{{"retired_at":1,"retired_at":2}}}}"#), "duplicate-key"),
+        (r#"{"event":{"id":"a","sequence":1,"id":"b"}}"#.to_owned(), "duplicate-key"),
+        (r#"{"event":{"id":"a","sequence":1,"type":[],"type":[]}}"#.to_owned(), "duplicate-key"),
+        (format!(r#"{{{good},"event.id":"b"}}"#), "dotted-key"),
+        (format!(r#"{{{good},"socdefenders.expires_at":"b"}}"#), "dotted-key"),
+        (format!(r#"{{{good},"socdefenders":{{"expires_at":"soon"}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"socdefenders":{{"expires_at":5}}}}"#), "invalid-expiry"),
+        (r#"{"event":{"sequence":1}}"#.to_owned(), "invalid-id"),
+        (r#"{"event":{"id":"","sequence":1}}"#.to_owned(), "invalid-id"),
+        (r#"{"event":{"id":7,"sequence":1}}"#.to_owned(), "invalid-id"),
+        (r#"{"event":{"id":"a"}}"#.to_owned(), "invalid-version"),
+        (r#"{"event":{"id":"a","sequence":"1"}}"#.to_owned(), "invalid-version"),
+        (r#"{"event":{"id":"a","sequence":1.5}}"#.to_owned(), "invalid-version"),
+        (r#"{"event":{"id":"a","sequence":-1}}"#.to_owned(), "invalid-version"),
+        (r#"{"event":{"id":"a","sequence":99999999999999999999}}"#.to_owned(), "invalid-version"),
+        (r#"{"event":"a"}"#.to_owned(), "invalid-json"),
+        (format!(r#"{{{good},"socdefenders":[]}}"#), "invalid-json"),
+        (format!("{{{good}"), "invalid-json"),
+        (format!("{{{good}}} x"), "invalid-json"),
+        ("[1]".to_owned(), "invalid-json"),
+        ("nonsense".to_owned(), "invalid-json"),
+    ] {
+        let refused = refusal(&json);
+        assert_eq!(refused.as_ref().map_or("", |(code, _)| code), code, "{json}: {refused:?}");
+    }
+}
+
+#[test]
+fn the_longest_document_passes_and_a_longer_one_does_not() {
+    let json = Sample::new("a", NOW).json();
+    let with_limit = |limit| Page::with_limit(json.clone(), Commit::default(), NOW, limit).commit.refused;
+    assert_eq!(with_limit(json.len()), []);
+    let refused = with_limit(json.len() - 1);
+    assert_eq!((refused[0].code.as_str(), &refused[0].document), ("document-too-long", &json));
+    assert_eq!(
+        refusal(&Sample::new("a", NOW).with(|s| s.description = "x".repeat(MAX_DOCUMENT_BYTES)).json()).unwrap().0,
+        "document-too-long"
+    );
+}
+
+#[test]
+fn the_longest_id_passes_and_a_longer_one_does_not() {
+    assert_eq!(refusal(&Sample::new("i".repeat(MAX_ID_BYTES), NOW).json()), None);
+    assert_eq!(refusal(&Sample::new("i".repeat(MAX_ID_BYTES + 1), NOW).json()).unwrap().0, "invalid-id");
+}
+
+#[test]
+fn a_version_may_be_a_day_ahead_and_no_more() {
+    let ahead = |seconds| {
+        let version = (NOW / 1000 + seconds) << VERSION_SECONDS_SHIFT | ((1 << VERSION_SECONDS_SHIFT) - 1);
+        refusal(&Sample::new("a", NOW).with(|s| s.version = version).json())
+    };
+    assert_eq!(ahead(MAX_VERSION_AHEAD_SECONDS), None);
+    let (code, detail) = ahead(MAX_VERSION_AHEAD_SECONDS + 1).unwrap();
+    assert_eq!(code, "version-ahead");
+    assert!(detail.contains("86401 seconds ahead"), "{detail}");
+}
+
+#[test]
+fn a_refused_document_does_not_cost_its_page() {
+    let text = format!("{}\nnonsense\n{}\n", Sample::new("a", NOW).json(), Sample::new("b", NOW).json());
+    let page = Page::new(text, Commit::default(), NOW);
+    assert_eq!(page.documents().map(|d| d.id.to_owned()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(page.commit.refused[0].document, "nonsense");
+}
+
+fn stored(json: &str, now: u64) -> String {
+    let page = Page::new(json.to_owned(), Commit::default(), NOW);
+    assert_eq!(page.commit.refused, []);
+    let document = page.documents().next().unwrap();
+    form::stored(&document, now).into_owned()
+}
+
+#[test]
+fn the_stored_form() {
+    // 2025-10-09T08:53:20Z is NOW.
+    for (json, expected) in [
+        // Without an expiry, and before it: untouched, whatever the text looks like.
+        (r#"{ "event" : {"id":"a","sequence":1,"type":["indicator"]}}"#, None),
+        (r#"{"event":{"id":"a","sequence":1},"socdefenders":{"expires_at":"2025-10-09T08:53:20.001Z"}}"#, None),
+        // At its moment: in the places where the fields stand, the rest as it was written.
+        (
+            r#"{"@timestamp":"t","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","socdefenders":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,
+            Some(
+                r#"{"@timestamp":"t","event":{"id":"a","type":["info"],"sequence":1},"n":1.50,"u":"\u00e9","socdefenders":{"expires_at":"2025-10-09T08:53:20Z","x":{ },"retired_at":"2025-10-09T08:53:20Z"},"z":0}"#,
+            ),
+        ),
+        // A type is added where there is none, and an old retirement replaced.
+        (
+            r#"{"event":{"id":"a","sequence":1},"socdefenders":{"retired_at":"x","expires_at":"1999-01-01T00:00:00Z"}}"#,
+            Some(
+                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"socdefenders":{"retired_at":"1999-01-01T00:00:00Z","expires_at":"1999-01-01T00:00:00Z"}}"#,
+            ),
+        ),
+    ] {
+        assert_eq!(stored(json, NOW), expected.unwrap_or(json));
+    }
+}
+
+#[test]
+fn renewal_changes_the_timestamp_only() {
+    for (json, expected) in [
+        (
+            r#"{"a":1,"@timestamp":"old","b":{"@timestamp":2}}"#,
+            r#"{"a":1,"@timestamp":"2025-10-09T08:53:20.000Z","b":{"@timestamp":2}}"#,
+        ),
+        (r#"{"a":1}"#, r#"{"a":1,"@timestamp":"2025-10-09T08:53:20.000Z"}"#),
+    ] {
+        assert_eq!(form::renewed(json, NOW).unwrap(), expected);
+    }
+    assert!(form::renewed("[]", NOW).is_err());
+}
+
+#[test]
+fn retirement_for_a_reason() {
+    let now = "2025-10-09T08:53:20.000Z";
+    for (own, expected) in [
+        (json!(null), json!({"expires_at": now, "expiry_reason": "excluded", "retired_at": now})),
+        (
+            json!({"expires_at": "2026-01-01T00:00:00Z", "expiry_reason": "age", "x": 1}),
+            json!({"expires_at": now, "expiry_reason": "excluded", "x": 1, "retired_at": now}),
+        ),
+        (
+            json!({"expires_at": "2025-01-01T00:00:00Z", "retired_at": "2025-01-01T00:00:00Z"}),
+            json!({"expires_at": "2025-01-01T00:00:00Z", "retired_at": "2025-01-01T00:00:00Z", "expiry_reason": "excluded"}),
+        ),
+    ] {
+        let mut document = json!({"event": {"id": "a", "type": ["indicator"]}});
+        if !own.is_null() {
+            document["socdefenders"] = own;
+        }
+        let retired: Value =
+            serde_json::from_str(&form::retired(&document.to_string(), NOW, "excluded").unwrap()).unwrap();
+        assert_eq!(retired, json!({"event": {"id": "a", "type": ["info"]}, "socdefenders": expected}));
+    }
+}
+
+proptest! {
+    /// Whatever stands in a document that passed, its stored form has the two fields and all others as they were.
+    #[test]
+    fn nothing_else_changes(id in "\\PC{1,20}", key in "\\PC{0,8}", text in any::<String>(), age in 0..400_u64) {
+        let mut document = Sample::new(id, NOW).with(|s| { s.description = text; s.expires_at = Some(NOW - age * DAY); }).value();
+        document["threat"][format!("x{key}")] = json!([1.25, null, {"deep": "\u{1f600}"}]);
+        let mut form: Value = serde_json::from_str(&stored(&document.to_string(), NOW)).unwrap();
+        prop_assert_eq!(&form["event"]["type"], &json!(["info"]));
+        let retired_at = form["socdefenders"].as_object_mut().unwrap().remove("retired_at");
+        prop_assert_eq!(retired_at.as_ref(), Some(&document["socdefenders"]["expires_at"]));
+        form["event"]["type"] = json!(["indicator"]);
+        prop_assert_eq!(form, document);
+    }
+
+    /// No text makes the check panic or lose a line.
+    #[test]
+    fn every_line_is_a_document_or_refused(lines in prop::collection::vec("[^\n\r]*[^ \n\r\t\u{c}]", 0..8)) {
+        let page = Page::new(lines.join("\n"), Commit::default(), NOW);
+        prop_assert_eq!(page.len() + page.commit.refused.len(), lines.len());
+    }
+}
