@@ -1,0 +1,187 @@
+//! Elasticsearch, Serverless and OpenSearch as a store.
+//!
+//! In `latest` mode there is one document for each identity, written by `index` under an external version, so that
+//! replays and late pages change nothing. In `events` mode there is an append-only data stream, written by `create`
+//! under an id that is a hash of the content, so that what has not changed makes no new row. A page is acknowledged
+//! when each of its documents is indexed, stale or refused by Elasticsearch with a reason; only then is its state
+//! committed to the ledger. Where a fifth of a page (and at least twenty documents) is refused, the fault is not in
+//! the documents: nothing is committed and the run stops with advice.
+
+mod body;
+mod bulk;
+pub mod client;
+mod events;
+pub mod fields;
+pub mod health;
+mod reply;
+mod retire;
+mod revocation;
+mod search;
+pub mod setup;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use bulk::{BULK_MAX_BYTES, WORKERS};
+
+use self::body::Operations;
+use self::bulk::{Bulk, Settled};
+use self::client::{Client, ClientError};
+use self::fields::Fields;
+use self::setup::SetupReport;
+use crate::clock::{Clock, Millis};
+use crate::config::{ElasticsearchSettings, Mode, Setup};
+use crate::state::{self, Ledger, LedgerError};
+use crate::store::{Delivery, Document, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, form, time};
+
+/// From this many refused documents in a page on, the fault may be the set-up.
+const REFUSED_MIN: usize = 20;
+
+/// A page of which more than one in so many documents is refused shows a fault of the set-up.
+const REFUSED_SHARE: usize = 5;
+
+/// What an action line and `event.ingested` add to a document, about; only a buffer's first size depends on it.
+const OVERHEAD_BYTES: usize = 192;
+
+/// The store.
+#[derive(Debug)]
+pub struct Elasticsearch {
+    client: Arc<Client>,
+    settings: ElasticsearchSettings,
+    fields: Fields,
+    bulk: Bulk,
+    ledger: Option<Ledger>,
+    clock: Clock,
+}
+
+impl Elasticsearch {
+    /// Prepares the connection; opens nothing. `describe` is the guest's description of what it writes.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where the settings or the description can't be used.
+    pub fn new(settings: &ElasticsearchSettings, describe: &str, clock: Clock) -> Result<Self, SinkError> {
+        let fields = Fields::read(describe, settings.mode == Mode::Events)
+            .map_err(|error| SinkError::Setup(error.to_string()))?;
+        let client = Client::new(settings).map_err(|error| match error {
+            ClientError::Refused(text) | ClientError::Unreachable(text) => SinkError::Setup(text),
+        })?;
+        let client = Arc::new(client);
+        let bulk = Bulk::new(Arc::clone(&client), settings);
+        Ok(Self { client, settings: settings.clone(), fields, bulk, ledger: None, clock })
+    }
+
+    /// With the ledger that pages are committed to. Without one the store can be set up, checked and searched.
+    pub fn with_ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// What a run does first: checks the set-up, or with `setup: auto` writes it.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where documents must not go there.
+    pub async fn prepare(&self) -> Result<SetupReport, SinkError> {
+        match self.settings.setup {
+            Setup::Check => self.check_setup().await,
+            Setup::Auto => self.set_up().await,
+        }
+    }
+
+    /// Writes documents; what became of each kind. Nothing is committed to the ledger here.
+    ///
+    /// # Errors
+    /// [`SinkError`]; some of them may have arrived.
+    pub async fn write(&self, documents: &[Document<'_>]) -> Result<Delivery, SinkError> {
+        let now = self.clock.now();
+        let held_back = match self.settings.mode {
+            Mode::Latest => self.held_back(documents, now).await?,
+            Mode::Events => Vec::new(),
+        };
+        let sent: Vec<&Document<'_>> =
+            documents.iter().filter(|document| held_back.binary_search(&document.id).is_err()).collect();
+        let settled = self.bulk.write(self.operations(&sent, now)).await?;
+
+        let mut delivery = Delivery { stale: (documents.len() - sent.len()) as u64, ..Delivery::default() };
+        for (document, settled) in sent.iter().zip(settled) {
+            match settled {
+                Settled::Indexed => {
+                    delivery.indexed += 1;
+                    delivery.expired += u64::from(document.expires_at.is_some_and(|at| at <= now));
+                }
+                Settled::Stale => delivery.stale += 1,
+                Settled::Refused { code, detail } => delivery.quarantined.push(Quarantined {
+                    id: document.id.to_owned(),
+                    code,
+                    detail,
+                    document: document.json.to_owned(),
+                }),
+            }
+        }
+        self.refuse_mass_refusal(documents.len(), &delivery)?;
+        Ok(delivery)
+    }
+
+    fn operations(&self, documents: &[&Document<'_>], now: Millis) -> Operations {
+        let bytes = documents.iter().map(|document| document.json.len() + OVERHEAD_BYTES).sum();
+        let mut operations = Operations::with_capacity(documents.len(), bytes);
+        let ingested = time::print(now);
+        for document in documents {
+            let stored = form::stored(document, now);
+            match self.settings.mode {
+                Mode::Latest => operations.index(document.id, document.version, &stored, Some(&ingested)),
+                Mode::Events => {
+                    let event = events::event(document, &stored, &ingested, &self.settings);
+                    operations.create(&event.id, &event.json);
+                }
+            }
+        }
+        operations
+    }
+
+    fn refuse_mass_refusal(&self, documents: usize, delivery: &Delivery) -> Result<(), SinkError> {
+        let refused = delivery.quarantined.len();
+        if refused < REFUSED_MIN || refused * REFUSED_SHARE <= documents {
+            return Ok(());
+        }
+        let example = delivery
+            .quarantined
+            .first()
+            .map_or_else(String::new, |first| self.client.excerpt(&format!("{}: {}", first.code, first.detail)));
+        Err(SinkError::Setup(format!(
+            "Elasticsearch refuses {refused} of {documents} documents of a page ({example}), so the fault is the set-up and \
+             not the documents. Nothing was committed. Run `tipline check`, then `tipline setup`."
+        )))
+    }
+}
+
+#[async_trait]
+impl Sink for Elasticsearch {
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        let Some(ledger) = self.ledger.clone() else {
+            let text = "This output was opened without a ledger, so nothing can be committed.";
+            return Err(LedgerError::Unusable(text.to_owned()).into());
+        };
+        // Before anything is sent: a state that can't be stored must not cost a page.
+        state::check(&page.commit)?;
+        let documents: Vec<Document<'_>> = page.documents().collect();
+        let delivery = self.write(&documents).await?;
+        drop(documents);
+        let commit = move || ledger.commit(&page.commit, &delivery).map(|()| delivery);
+        match tokio::task::spawn_blocking(commit).await {
+            Ok(result) => Ok(result?),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(SinkError::Unavailable("The program is ending.".to_owned())),
+            },
+        }
+    }
+
+    async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
+        self.sweep_index(order).await
+    }
+
+    async fn retire(&self, ids: &[String], reason: &str, now: Millis) -> Result<u64, SinkError> {
+        self.retire_ids(ids, reason, now).await
+    }
+}

@@ -1,0 +1,274 @@
+//! What a `_bulk` answer means: one table, from status and error type to what is done about an item.
+//!
+//! An answer acknowledges only what it names. One that is cut off, is no JSON, or has another number of items than
+//! were sent, acknowledges nothing: all of it is sent again, which is harmless, as identities and versions are ours.
+//! `errors: false` is not believed either: with a failure store a document that was refused comes back as 201.
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use super::client::Answer;
+
+/// Everything [`read`] looks at; the rest of the answer stays with the server.
+pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,error.type,error.reason,status";
+
+/// What is done about one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Written.
+    Indexed,
+    /// The store holds the same or something newer.
+    Stale,
+    /// Kept aside with the reason; sending it again would change nothing.
+    Refused,
+    /// Sent again soon.
+    Again,
+    /// Sent again, but slowly: the cluster's disks are full or the index is blocked.
+    AgainSlowly,
+    /// Needs a person: nothing is committed.
+    Setup,
+}
+
+/// An item that was not simply written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ItemFault {
+    /// `error.type`, or `failure_store`.
+    pub(super) code: String,
+    /// `error.reason`.
+    pub(super) detail: String,
+}
+
+/// What a whole answer means.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// As many items as were sent, in their order.
+    Items(Vec<(Verdict, Option<ItemFault>)>),
+    /// Too many bytes at once.
+    TooLarge,
+    /// All of it is sent again.
+    Again { is_slow: bool, is_pressure: bool },
+    /// Needs a person.
+    Setup,
+    /// An answer that acknowledges nothing; the text says why.
+    Unreadable(String),
+}
+
+/// Reads the answer to a bulk request of `sent` items.
+pub(super) fn read(answer: &Answer, sent: usize) -> Reading {
+    let kind = || answer.error_type().unwrap_or_default();
+    match answer.status {
+        StatusCode::OK => match items(&answer.body) {
+            Ok(items) if items.len() == sent => Reading::Items(items),
+            Ok(items) => Reading::Unreadable(format!("it has {} items where {sent} were sent", items.len())),
+            Err(reason) => Reading::Unreadable(reason),
+        },
+        StatusCode::PAYLOAD_TOO_LARGE => Reading::TooLarge,
+        StatusCode::TOO_MANY_REQUESTS => {
+            Reading::Again { is_slow: kind() == "cluster_block_exception", is_pressure: true }
+        }
+        StatusCode::FORBIDDEN if kind() == "cluster_block_exception" => {
+            Reading::Again { is_slow: true, is_pressure: false }
+        }
+        StatusCode::REQUEST_TIMEOUT => Reading::Again { is_slow: false, is_pressure: false },
+        status if status.is_server_error() => Reading::Again { is_slow: false, is_pressure: false },
+        status if status.is_success() => Reading::Unreadable(format!("its status is {status} instead of 200")),
+        _ => Reading::Setup,
+    }
+}
+
+/// The table. `reason` is looked at only for faults of the set-up that Elasticsearch reports as a document's.
+pub(super) fn classify(status: u16, kind: &str, reason: &str, failure_store: &str) -> Verdict {
+    match (status, kind) {
+        // Captured, or tried to be: in no case in the index.
+        _ if matches!(failure_store, "used" | "failed" | "not_enabled") && (status < 300 || !kind.is_empty()) => {
+            if is_retriable(status) {
+                Verdict::Again
+            } else {
+                Verdict::Refused
+            }
+        }
+        (200..=299, _) => Verdict::Indexed,
+        (409, _) => Verdict::Stale,
+        (403 | 429, "cluster_block_exception") => Verdict::AgainSlowly,
+        (401 | 403, _) => Verdict::Setup,
+        // A delete that finds nothing to delete: another sweep was first.
+        (404, "") => Verdict::Stale,
+        (404, _) => Verdict::Setup,
+        (400, "illegal_argument_exception") if is_setup_fault(reason) => Verdict::Setup,
+        (400, "index_not_found_exception" | "invalid_index_name_exception" | "index_closed_exception") => {
+            Verdict::Setup
+        }
+        (status, _) if is_retriable(status) => Verdict::Again,
+        _ => Verdict::Refused,
+    }
+}
+
+fn is_retriable(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+/// Faults of the index or the pipeline that come back once for every document.
+fn is_setup_fault(reason: &str) -> bool {
+    [
+        "only write ops with an op_type of create are allowed in data streams",
+        "pipeline with id [",
+        "is not a data stream",
+    ]
+    .iter()
+    .any(|text| reason.contains(text))
+}
+
+fn items(body: &[u8]) -> Result<Vec<(Verdict, Option<ItemFault>)>, String> {
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| match body.first() {
+        None => "it is empty".to_owned(),
+        Some(b'<') => "it is a web page, so a proxy or a login page stands where Elasticsearch should".to_owned(),
+        Some(_) => format!("it is no whole bulk answer: {error}"),
+    })?;
+    Ok(reply.items.into_iter().map(|item| judged(item.operation)).collect())
+}
+
+fn judged(item: ItemReply) -> (Verdict, Option<ItemFault>) {
+    let failure_store = item.failure_store.unwrap_or_default();
+    let error = item.error.unwrap_or_default();
+    let verdict = classify(item.status, &error.kind, &error.reason, &failure_store);
+    let fault = match verdict {
+        Verdict::Indexed | Verdict::Stale => None,
+        _ if error.kind.is_empty() && !failure_store.is_empty() => Some(ItemFault {
+            code: "failure_store".to_owned(),
+            detail: "Elasticsearch did not index it but put it into the data stream's failure store; see \
+                     `<data stream>::failures` for its reason"
+                .to_owned(),
+        }),
+        _ if error.kind.is_empty() => {
+            Some(ItemFault { code: format!("status_{}", item.status), detail: "no reason given".to_owned() })
+        }
+        _ => Some(ItemFault { code: error.kind, detail: error.reason }),
+    };
+    (verdict, fault)
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(rename = "index", alias = "create", alias = "delete")]
+    operation: ItemReply,
+}
+
+#[derive(Deserialize)]
+struct ItemReply {
+    status: u16,
+    #[serde(default)]
+    failure_store: Option<String>,
+    #[serde(default)]
+    error: Option<ItemError>,
+}
+
+#[derive(Deserialize, Default)]
+struct ItemError {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_its_verdict() {
+        use Verdict::{Again, AgainSlowly, Indexed, Refused, Setup, Stale};
+        let data_stream = "only write ops with an op_type of create are allowed in data streams";
+        for (status, kind, reason, failure_store, expected) in [
+            (201, "", "", "", Indexed),
+            (200, "", "", "", Indexed),
+            (201, "", "", "not_applicable_or_unknown", Indexed),
+            (201, "", "", "used", Refused),
+            (400, "document_parsing_exception", "", "not_enabled", Refused),
+            (400, "document_parsing_exception", "", "failed", Refused),
+            (429, "es_rejected_execution_exception", "", "not_enabled", Again),
+            (409, "version_conflict_engine_exception", "", "", Stale),
+            (409, "version_conflict_engine_exception", "", "not_applicable_or_unknown", Stale),
+            (429, "es_rejected_execution_exception", "", "", Again),
+            (429, "circuit_breaking_exception", "", "", Again),
+            (429, "cluster_block_exception", "TOO_MANY_REQUESTS/12", "", AgainSlowly),
+            (403, "cluster_block_exception", "FORBIDDEN/8", "", AgainSlowly),
+            (403, "security_exception", "", "", Setup),
+            (401, "security_exception", "", "", Setup),
+            (400, "mapper_parsing_exception", "", "", Refused),
+            (400, "document_parsing_exception", "", "", Refused),
+            (400, "strict_dynamic_mapping_exception", "", "", Refused),
+            (400, "illegal_argument_exception", "a term is too long", "", Refused),
+            (400, "illegal_argument_exception", data_stream, "", Setup),
+            (400, "illegal_argument_exception", "pipeline with id [x] does not exist", "", Setup),
+            (404, "index_not_found_exception", "", "", Setup),
+            (404, "", "", "", Stale),
+            (503, "unavailable_shards_exception", "", "", Again),
+            (500, "exception", "", "", Again),
+            (504, "timeout_exception", "", "", Again),
+            (413, "", "", "", Refused),
+        ] {
+            assert_eq!(
+                classify(status, kind, reason, failure_store),
+                expected,
+                "{status} {kind} {reason} {failure_store}"
+            );
+        }
+    }
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            location: None,
+            is_elastic: true,
+        }
+    }
+
+    #[test]
+    fn whole_answers_have_their_reading() {
+        let one = r#"{"errors":false,"items":[{"index":{"status":201}}]}"#;
+        let block = r#"{"error":{"type":"cluster_block_exception"},"status":429}"#;
+        for (status, body, expected) in [
+            (200, one, "Items([(Indexed, None)])"),
+            (200, &one[..one.len() - 4], "Unreadable("),
+            (200, r#"{"items":[]}"#, "Unreadable(\"it has 0 items where 1 were sent\")"),
+            (200, "", "Unreadable(\"it is empty\")"),
+            (200, "<html>login</html>", "Unreadable(\"it is a web page"),
+            (204, "", "Unreadable("),
+            (413, "", "TooLarge"),
+            (429, "{}", "Again { is_slow: false, is_pressure: true }"),
+            (429, block, "Again { is_slow: true, is_pressure: true }"),
+            (403, block, "Again { is_slow: true, is_pressure: false }"),
+            (503, "", "Again { is_slow: false, is_pressure: false }"),
+            (401, "", "Setup"),
+            (403, "", "Setup"),
+            (404, "", "Setup"),
+            (302, "", "Setup"),
+            (400, "", "Setup"),
+        ] {
+            let reading = format!("{:?}", read(&answer(status, body), 1));
+            assert!(reading.starts_with(expected), "{status} {body}: {reading}");
+        }
+    }
+
+    #[test]
+    fn a_refused_item_keeps_the_servers_reason() {
+        let body = r#"{"errors":true,"items":[{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"not an ip"}}},{"index":{"status":201,"failure_store":"used"}}]}"#;
+        let Reading::Items(items) = read(&answer(200, body), 2) else { panic!("no items") };
+        let faults: Vec<_> = items.into_iter().map(|(verdict, fault)| (verdict, fault.unwrap().code)).collect();
+        assert_eq!(
+            faults,
+            [
+                (Verdict::Refused, "document_parsing_exception".to_owned()),
+                (Verdict::Refused, "failure_store".to_owned())
+            ]
+        );
+    }
+}
