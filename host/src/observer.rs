@@ -1,0 +1,75 @@
+//! Who follows a run: progress bars, metrics, health. An observer is told what happened after it happened; it can
+//! neither fail nor change anything, and it must not wait, as the poll waits for it.
+
+use std::sync::Arc;
+
+use crate::clock::Millis;
+use crate::config::Input;
+use crate::http::RateLimit;
+use crate::poll::{PollError, PollReport};
+use crate::sandbox::{Note, Wait};
+use crate::state::Counts;
+use crate::sweep::{SweepError, SweepReport};
+
+/// Follows a run.
+pub trait Observer: Send + Sync {
+    /// A page was acknowledged and committed; the counts are this page's.
+    fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
+        let _ = (input, counts, notes);
+    }
+
+    /// The input waits.
+    fn waiting(&self, input: &Input, wait: &Wait) {
+        let _ = (input, wait);
+    }
+
+    /// An answer came from the feed; the limits are what the feed last said about them.
+    fn answered(&self, input: &Input, status: u16, limits: RateLimit) {
+        let _ = (input, status, limits);
+    }
+
+    /// A request got no answer.
+    fn unanswered(&self, input: &Input) {
+        let _ = input;
+    }
+
+    /// A poll ended, well or not.
+    fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
+        let _ = (input, result, at);
+    }
+
+    /// A sweep ended, well or not.
+    fn swept(&self, result: &Result<SweepReport, SweepError>, at: Millis) {
+        let _ = (result, at);
+    }
+}
+
+/// Sees nothing.
+impl Observer for () {}
+
+/// Each sees everything, in their order.
+impl Observer for Vec<Arc<dyn Observer>> {
+    fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
+        self.iter().for_each(|one| one.page(input, counts, notes));
+    }
+
+    fn waiting(&self, input: &Input, wait: &Wait) {
+        self.iter().for_each(|one| one.waiting(input, wait));
+    }
+
+    fn answered(&self, input: &Input, status: u16, limits: RateLimit) {
+        self.iter().for_each(|one| one.answered(input, status, limits));
+    }
+
+    fn unanswered(&self, input: &Input) {
+        self.iter().for_each(|one| one.unanswered(input));
+    }
+
+    fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
+        self.iter().for_each(|one| one.polled(input, result, at));
+    }
+
+    fn swept(&self, result: &Result<SweepReport, SweepError>, at: Millis) {
+        self.iter().for_each(|one| one.swept(result, at));
+    }
+}

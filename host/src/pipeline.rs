@@ -1,0 +1,128 @@
+//! Puts a configuration's parts together: ledger, output, guests, feeds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, Output};
+use crate::gate::Gates;
+use crate::http::{Feed, FetchError};
+use crate::poll::{Observer, Poller};
+use crate::sandbox::{Guest, Profile, SandboxError};
+use crate::state::{Ledger, LedgerError};
+use crate::store::elasticsearch::Elasticsearch;
+use crate::store::ndjson::Ndjson;
+use crate::store::sqlite::Sqlite;
+use crate::store::{Catalog, Sink, SinkError};
+use crate::sweep::Sweeper;
+
+/// Why the parts don't fit together.
+#[derive(Debug, Error)]
+pub enum PipelineError {
+    /// The checkpoints.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The output.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The guest.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A feed's connection settings.
+    #[error("Input {input}: {reason}")]
+    Feed {
+        /// The input.
+        input: String,
+        /// What is wrong.
+        reason: FetchError,
+    },
+}
+
+/// Everything that runs.
+pub struct Pipeline {
+    /// One for each input.
+    pub pollers: Vec<Poller>,
+    /// Renewal and retirement.
+    pub sweeper: Sweeper,
+    /// Where documents go.
+    pub sink: Arc<dyn Sink>,
+    /// The same, to be searched, where it can be.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// The checkpoints.
+    pub ledger: Ledger,
+}
+
+impl Pipeline {
+    /// Opens everything; talks to Elasticsearch to see that its index is fit, and to no feed.
+    ///
+    /// # Errors
+    /// [`PipelineError`] with what to do.
+    pub async fn open(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
+        let guest = Arc::new(guest(&config.state_dir)?);
+        let ledger = Ledger::open(&config.ledger_path())?;
+        let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
+            Output::Sqlite { .. } => {
+                let store = Arc::new(Sqlite::new(ledger.clone()));
+                (store.clone(), Some(store))
+            }
+            Output::Elasticsearch(settings) => {
+                let store =
+                    Elasticsearch::new(settings, &guest.describe()?, clock.clone())?.with_ledger(ledger.clone());
+                let report = store.prepare().await?;
+                for done in report.done {
+                    info!("{done}");
+                }
+                for warning in report.warnings {
+                    warn!("{warning}");
+                }
+                let store = Arc::new(store);
+                (store.clone(), Some(store))
+            }
+            Output::Ndjson { path } => {
+                let pipe = match path {
+                    Some(path) => Ndjson::file(path, ledger.clone())?,
+                    None => Ndjson::stdout(ledger.clone()),
+                };
+                (Arc::new(pipe), None)
+            }
+        };
+        let gates = Gates::default();
+        let mut pollers = Vec::with_capacity(config.inputs.len());
+        for input in &config.inputs {
+            let feed = Feed::new(input).map_err(|reason| PipelineError::Feed { input: input.id.clone(), reason })?;
+            pollers.push(Poller {
+                gate: gates.of(input),
+                input: Arc::new(input.clone()),
+                guest: guest.clone(),
+                feed: Arc::new(feed),
+                sink: sink.clone(),
+                ledger: ledger.clone(),
+                clock: clock.clone(),
+                observer: observer.clone(),
+            });
+        }
+        let sweeper = Sweeper {
+            sink: sink.clone(),
+            catalog: catalog.clone(),
+            ledger: ledger.clone(),
+            inputs: pollers.iter().map(|p| (p.input.clone(), p.guest.clone())).collect(),
+            settings: config.sweep,
+            clock,
+            observer,
+        };
+        Ok(Self { pollers, sweeper, sink, catalog, ledger })
+    }
+}
+
+/// The built-in guest, with its compiled form kept under `state_dir`: compiling takes a fifth of a second.
+///
+/// # Errors
+/// [`SandboxError`], which would be a fault of the build.
+pub fn guest(state_dir: &Path) -> Result<Guest, SandboxError> {
+    // The cache takes absolute paths only, and is left out silently otherwise.
+    let cache = std::path::absolute(state_dir.join("cache")).ok();
+    Guest::built_in(Profile::Trusted, cache.as_deref())
+}

@@ -1,0 +1,489 @@
+//! Drives one input through one poll: guest step, fetch, deliver, commit.
+//!
+//! The guest decides what to ask for and what a page means; this loop only carries things between it, the feed and the
+//! sink. While a page is being delivered the next one is fetched and mapped, so at most two pages are held. A page's
+//! state is committed with its acknowledgement, in order: when a delivery fails, the newer page and its state are
+//! thrown away, and the next poll begins from the last committed state.
+//!
+//! A stop request ends the poll at the next page border, after the page under way is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Millis};
+use crate::config::Input;
+use crate::gate::Gate;
+use crate::http::{Feed, FetchError};
+use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Step, Wait};
+use crate::state::{Commit, Counts, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, Reject};
+use crate::store::{Delivery, Page, Sink, SinkError};
+
+pub use crate::observer::Observer;
+
+/// The note with which a guest ends a poll that it could not complete.
+const GAVE_UP: &str = "gave-up";
+
+/// The longest state a guest may return. It is stored with every page; the contract allows no more.
+pub const MAX_STATE_BYTES: usize = 64 * 1024;
+
+/// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
+/// the past for ever would spin; a well-behaved one needs one step.
+const MAX_IDLE_STEPS: u32 = 100;
+
+/// Everything one input needs to be polled.
+#[derive(Clone)]
+pub struct Poller {
+    /// The input's settings.
+    pub input: Arc<Input>,
+    /// Its guest.
+    pub guest: Arc<Guest>,
+    /// The connection to its feed.
+    pub feed: Arc<Feed>,
+    /// Where its documents go.
+    pub sink: Arc<dyn Sink>,
+    /// Its checkpoints.
+    pub ledger: Ledger,
+    /// Shared by all inputs of one origin and credential.
+    pub gate: Gate,
+    /// The time.
+    pub clock: Clock,
+    /// Told about each page and wait.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// How a poll is bounded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// A longer wait ends the poll. `None`: every wait is sat out.
+    pub max_wait: Option<Duration>,
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The feed was read to its end.
+    Complete,
+    /// `max_pages` was reached; the next poll goes on from here.
+    MaxPages,
+    /// The feed did not answer often enough; the next poll goes on from here.
+    GaveUp(String),
+    /// The feed asks for a wait longer than the bound.
+    MustWait(Wait),
+    /// A stop was requested.
+    Stopped,
+}
+
+/// What a poll did.
+#[derive(Debug, Clone)]
+pub struct PollReport {
+    /// How it ended.
+    pub ended: Ended,
+    /// Committed in this poll.
+    pub counts: Counts,
+    /// Pages committed.
+    pub pages: u32,
+    /// Requests sent.
+    pub requests: u64,
+    /// The notes, each once, the first [`MAX_NOTES`].
+    pub notes: Vec<Note>,
+    /// Why records were skipped, and how many.
+    pub skips: BTreeMap<String, u64>,
+}
+
+impl PollReport {
+    /// Whether nothing but the size of the feed or `max_pages` ended the poll.
+    pub fn went_well(&self) -> bool {
+        matches!(self.ended, Ended::Complete | Ended::MaxPages)
+    }
+}
+
+/// Why a poll failed. What was committed before stays.
+#[derive(Debug, Error)]
+pub enum PollError {
+    /// The guest's answer; its kind says when to try again.
+    #[error("{}", failure_text(.0))]
+    Guest(Failure),
+    /// The guest was stopped by its sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The feed cannot be asked safely.
+    #[error("{0}")]
+    Refused(String),
+    /// The store.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The checkpoints.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl PollError {
+    /// Whether trying again at the next interval cannot help, because a person has to change something and restart.
+    pub fn stops_input(&self) -> bool {
+        matches!(self, Self::Guest(Failure::Config(_) | Failure::State(_)))
+    }
+
+    /// Whether the key file should be read again before the next try.
+    pub fn suspects_credential(&self) -> bool {
+        matches!(self, Self::Guest(Failure::Credential(_) | Failure::Forbidden(_)))
+    }
+}
+
+pub(crate) fn failure_text(failure: &Failure) -> &str {
+    match failure {
+        Failure::Config(t)
+        | Failure::Credential(t)
+        | Failure::Forbidden(t)
+        | Failure::Protocol(t)
+        | Failure::State(t) => t,
+    }
+}
+
+impl Poller {
+    /// Polls once, from the last committed state to the end of the feed.
+    ///
+    /// # Errors
+    /// [`PollError`]; what was committed before it stays committed.
+    pub async fn poll(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
+        let state = self.ledger.checkpoint(&self.input.id)?.unwrap_or_default();
+        self.poll_from(state, true, bounds, stop).await
+    }
+
+    /// Polls from another state than the stored one. With `checkpoint` false the documents are delivered and counted,
+    /// but the stored state stays as it is.
+    ///
+    /// # Errors
+    /// As [`Poller::poll`].
+    pub async fn poll_from(
+        &self,
+        state: String,
+        checkpoint: bool,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<PollReport, PollError> {
+        let mut run = Run::new(self, checkpoint);
+        let ended = run.drive(state, bounds, stop).await;
+        // Whatever ended the poll, the page under way is awaited: its documents may have arrived.
+        let last = run.settle().await;
+        let ended = ended?;
+        last?;
+        let Run { counts, pages, requests, notes, skips, .. } = run;
+        Ok(PollReport { ended, counts, pages, requests, notes, skips })
+    }
+
+    async fn step(&self, state: String, event: Event) -> Result<Step, PollError> {
+        let (guest, input, now) = (self.guest.clone(), self.input.clone(), self.clock.now());
+        let step = blocking(move || guest.advance(&input.guest_config, &state, now, &event)).await?;
+        let step = step.map_err(PollError::Guest)?;
+        if step.state.len() > MAX_STATE_BYTES {
+            return Err(PollError::Guest(Failure::State(format!(
+                "The guest returned a state of {} bytes, {MAX_STATE_BYTES} are allowed. It was not stored; configure fewer collections, or report this.",
+                step.state.len()
+            ))));
+        }
+        Ok(step)
+    }
+}
+
+/// One poll under way.
+struct Run<'p> {
+    poller: &'p Poller,
+    checkpoint: bool,
+    under_way: Option<UnderWay>,
+    counts: Counts,
+    pages: u32,
+    requests: u64,
+    notes: Vec<Note>,
+    skips: BTreeMap<String, u64>,
+}
+
+/// The page that is being delivered.
+struct UnderWay {
+    delivery: JoinHandle<Result<Delivery, SinkError>>,
+    commit: Commit,
+    is_page: bool,
+}
+
+impl<'p> Run<'p> {
+    fn new(poller: &'p Poller, checkpoint: bool) -> Self {
+        Self {
+            poller,
+            checkpoint,
+            under_way: None,
+            counts: Counts::default(),
+            pages: 0,
+            requests: 0,
+            notes: Vec::new(),
+            skips: BTreeMap::new(),
+        }
+    }
+
+    async fn drive(&mut self, mut state: String, bounds: Bounds, stop: &CancellationToken) -> Result<Ended, PollError> {
+        let poller = self.poller;
+        let mut event = Event::Start;
+        let mut handed_over = 0;
+        let mut idle = 0;
+        loop {
+            let Step { batch, next, state: newer } = poller.step(state, event).await?;
+            let gave_up =
+                batch.as_ref().and_then(|b| b.notes.iter().find(|n| n.code == GAVE_UP)).map(|n| n.text.clone());
+            handed_over += u32::from(batch.is_some());
+            // A state without a batch is carried along by the next one, unless the poll rests here.
+            if batch.is_some() || !matches!(next, Next::Fetch(_)) {
+                self.hand_over(batch, newer.clone()).await?;
+            }
+            state = newer;
+            event = match next {
+                Next::Done => return Ok(gave_up.map_or(Ended::Complete, Ended::GaveUp)),
+                _ if stop.is_cancelled() => return Ok(Ended::Stopped),
+                Next::Fetch(_) if handed_over >= poller.input.max_pages => return Ok(Ended::MaxPages),
+                Next::Fetch(request) => {
+                    idle = 0;
+                    if let Some(ended) = self.pass_gate(bounds, stop).await? {
+                        return Ok(ended);
+                    }
+                    self.requests += 1;
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(Ended::Stopped),
+                        fetched = poller.feed.fetch(&request) => match fetched {
+                            Ok(response) => {
+                                poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
+                                Event::Response(response)
+                            }
+                            Err(FetchError::Failed(reason)) => {
+                                poller.observer.unanswered(&poller.input);
+                                Event::Failed(reason)
+                            }
+                            Err(FetchError::Refused(reason)) => return Err(PollError::Refused(reason)),
+                        },
+                    }
+                }
+                Next::WaitUntil(wait) => {
+                    idle += 1;
+                    if idle > MAX_IDLE_STEPS {
+                        return Err(PollError::Guest(Failure::Protocol(format!(
+                            "The guest asked for {MAX_IDLE_STEPS} waits in a row without a request. The poll ends; the next one begins at the next interval."
+                        ))));
+                    }
+                    self.settle().await?;
+                    poller.gate.hold(wait.until);
+                    if self.longer_than(bounds, wait.until).is_some() {
+                        return Ok(Ended::MustWait(wait));
+                    }
+                    self.begin_wait(&wait);
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(Ended::Stopped),
+                        () = poller.clock.sleep_until(wait.until) => {}
+                    }
+                    self.end_wait();
+                    Event::Wake
+                }
+            };
+        }
+    }
+
+    /// The wait for another input's limit, where it is longer than the bound.
+    fn longer_than(&self, bounds: Bounds, until: Millis) -> Option<Wait> {
+        let length = until.saturating_sub(self.poller.clock.now());
+        bounds.max_wait.is_some_and(|most| length > millis(most)).then(|| gate_wait(until))
+    }
+
+    /// Waits until no input with the same key is told to wait; gives what ends the poll meanwhile.
+    async fn pass_gate(&mut self, bounds: Bounds, stop: &CancellationToken) -> Result<Option<Ended>, PollError> {
+        let poller = self.poller;
+        loop {
+            // Another input may have held it for longer in the meantime.
+            let until = poller.gate.closed_until();
+            if until <= poller.clock.now() {
+                return Ok(None);
+            }
+            self.settle().await?;
+            if let Some(wait) = self.longer_than(bounds, until) {
+                return Ok(Some(Ended::MustWait(wait)));
+            }
+            self.begin_wait(&gate_wait(until));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
+                () = poller.clock.sleep_until(until) => {}
+            }
+            self.end_wait();
+        }
+    }
+
+    fn begin_wait(&self, wait: &Wait) {
+        let input = &*self.poller.input;
+        self.poller.observer.waiting(input, wait);
+        self.note_wait(Some(wait));
+        tracing::info!(input.id = input.id, "Waits until {}: {}", crate::text::instant(wait.until), wait.reason);
+    }
+
+    fn end_wait(&self) {
+        self.note_wait(None);
+    }
+
+    /// Writes into the ledger what the poll waits for, so that other processes can show it. A poll that leaves the
+    /// stored state alone leaves the status alone as well; it may have the ledger for reading only.
+    fn note_wait(&self, wait: Option<&Wait>) {
+        if !self.checkpoint {
+            return;
+        }
+        let input = &self.poller.input.id;
+        let noted = self.poller.ledger.update_status(input, |status| {
+            status.waiting_until = wait.map(|wait| wait.until);
+            status.waiting_reason = wait.map(|wait| wait.reason.clone());
+        });
+        if let Err(unwritten) = noted {
+            tracing::warn!(input.id = input.as_str(), "What the poll waits for cannot be noted: {unwritten}");
+        }
+    }
+
+    /// Gives a page to the sink, once the one before is committed.
+    async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
+        let poller = self.poller;
+        let is_page = batch.is_some();
+        let (input, now) = (poller.input.id.clone(), poller.clock.now());
+        let state = self.checkpoint.then_some(state);
+        let page = blocking(move || page(input, batch, state, now)).await;
+        let commit = page.commit.clone();
+        self.settle().await?;
+        let sink = poller.sink.clone();
+        let delivery = tokio::spawn(async move { sink.deliver(page).await });
+        self.under_way = Some(UnderWay { delivery, commit, is_page });
+        Ok(())
+    }
+
+    /// Awaits the page under way and counts it.
+    async fn settle(&mut self) -> Result<(), PollError> {
+        let Some(UnderWay { delivery, commit, is_page }) = self.under_way.take() else { return Ok(()) };
+        let delivery =
+            delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
+        let counts = Counts::of_page(&commit, &delivery);
+        self.counts.add(&counts);
+        for skip in commit.skips {
+            let is_known = self.skips.len() < MAX_SKIP_REASONS || self.skips.contains_key(&skip.reason);
+            let reason = if is_known { skip.reason } else { "other".to_owned() };
+            *self.skips.entry(reason).or_default() += u64::from(skip.count);
+        }
+        if is_page {
+            self.pages += 1;
+            self.poller.observer.page(&self.poller.input, &counts, &commit.notes);
+        }
+        for note in commit.notes {
+            if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A wait for another input's limit.
+fn gate_wait(until: Millis) -> Wait {
+    Wait { until, reason: "the feed told another input with the same key to wait".to_owned() }
+}
+
+/// Cuts and checks a batch's lines.
+fn page(input: String, batch: Option<Batch>, state: Option<String>, now: Millis) -> Page {
+    let mut commit = Commit { input, state, at: now, ..Commit::default() };
+    let Some(batch) = batch else { return Page::empty(commit) };
+    commit.read = u64::from(batch.read);
+    commit.mapped = u64::from(batch.mapped);
+    commit.skipped = u64::from(batch.skipped);
+    commit.made = u64::from(batch.made);
+    commit.merged = u64::from(batch.merged);
+    commit.rejects = rejects(&batch.rejects);
+    commit.skips = batch.skips;
+    commit.notes = batch.notes;
+    let mut page = Page::new(batch.documents, commit, now);
+    // The version begins with the seconds of the observation.
+    let observed = page.documents().map(|document| (document.version >> 21) * 1_000).max();
+    page.commit.observed = observed.unwrap_or(0);
+    page
+}
+
+/// A line that is no reject is kept as one: nothing vanishes, not even what a guest wrote wrongly.
+pub fn rejects(lines: &str) -> Vec<Reject> {
+    lines
+        .lines()
+        .map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|e| Reject {
+                code: "unreadable-reject".to_owned(),
+                detail: format!("The guest reported a reject in a form the host cannot read: {e}."),
+                raw: line.to_owned(),
+                observed: 0,
+            })
+        })
+        .collect()
+}
+
+/// The guest computes for milliseconds and up; the runtime's threads must not wait for it.
+pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // Not cancelled, as nothing aborts it: it panicked, and so does its caller.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::pipeline::Pipeline;
+
+    const NOW: Millis = 1_760_000_000_000;
+    const MINUTE: Millis = 60_000;
+
+    /// An input of a feed that nobody serves, with its ledger in this folder.
+    async fn pipeline(folder: &std::path::Path) -> Pipeline {
+        let mut config = Config::without_file(folder, None);
+        config.inputs = vec![Input::new("feed", "http://127.0.0.1:9".parse().unwrap())];
+        Pipeline::open(&config, Clock::virtual_from(NOW), Arc::new(())).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_is_held_for_longer_meanwhile_ends_a_poll_that_may_not_wait_so_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(folder.path()).await;
+        let poller = &pipeline.pollers[0];
+        poller.gate.hold(NOW + MINUTE);
+        let bounds = Bounds { max_wait: Some(Duration::from_millis(5 * MINUTE)) };
+        let stop = CancellationToken::new();
+        let (report, ()) = tokio::join!(poller.poll(bounds, &stop), async {
+            poller.clock.sleep_until(NOW + MINUTE / 2).await;
+            poller.gate.hold(NOW + 60 * MINUTE);
+        });
+        let report = report.unwrap();
+        assert!(matches!(&report.ended, Ended::MustWait(wait) if wait.until == NOW + 60 * MINUTE), "{report:?}");
+        assert_eq!(report.requests, 0);
+        assert!(poller.clock.now() < NOW + 5 * MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_wait_at_a_gate() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(folder.path()).await;
+        let poller = &pipeline.pollers[0];
+        poller.gate.hold(NOW + 600 * MINUTE);
+        let stop = CancellationToken::new();
+        let (report, ()) = tokio::join!(poller.poll(Bounds::default(), &stop), async {
+            poller.clock.sleep_until(NOW + MINUTE).await;
+            stop.cancel();
+        });
+        let report = report.unwrap();
+        assert_eq!((report.ended, report.requests), (Ended::Stopped, 0));
+        assert!(poller.clock.now() < NOW + 2 * MINUTE);
+    }
+}

@@ -1,0 +1,352 @@
+//! Runs the inputs: once, or for ever with a pause between polls, and the sweep beside them.
+//!
+//! Each input is a task of its own, so a feed that is down costs the others nothing. What a failed poll means for the
+//! next one is decided by its kind: wrong settings and an unreadable state stop the input, as only a person can mend
+//! them; everything else is tried again at the next interval, a refused key after its file was read again.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::Millis;
+use crate::http::RateLimit;
+use crate::pipeline::Pipeline;
+use crate::poll::{Bounds, Ended, PollError, PollReport, Poller};
+use crate::state::{Counts, InputStatus};
+use crate::sweep::{SweepError, SweepReport, Sweeper};
+
+/// How long a sweep that failed waits for its next try.
+const SWEEP_RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// What one input did in a run with `--once`.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The input.
+    pub input: String,
+    /// Its poll.
+    pub poll: Result<PollReport, PollError>,
+    /// What it committed, also before it failed.
+    pub counts: Counts,
+}
+
+/// What a run with `--once` did.
+#[derive(Debug)]
+pub struct OnceReport {
+    /// By input, in the order of the configuration.
+    pub inputs: Vec<Outcome>,
+    /// The sweep, where one was due.
+    pub sweep: Option<Result<SweepReport, SweepError>>,
+}
+
+impl Pipeline {
+    /// Polls each input once, then sweeps if the last sweep is over an interval ago.
+    pub async fn run_once(&self, stop: &CancellationToken) -> OnceReport {
+        let polls = self.pollers.iter().map(|poller| async move {
+            let bounds = Bounds { max_wait: Some(poller.input.max_wait) };
+            let input = poller.input.id.clone();
+            // A ledger that can't be read fails the poll as well, and nothing is committed then.
+            let before = self.ledger.counts(&input).unwrap_or_default();
+            let poll = poller.poll_and_note(bounds, stop).await;
+            let counts = self.ledger.counts(&input).map_or_else(|_| Counts::default(), |after| after.since(&before));
+            Outcome { input, poll, counts }
+        });
+        let inputs = join_all(polls).await;
+        let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
+        let sweep = if due { self.sweeper.sweep_until(stop).await } else { None };
+        OnceReport { inputs, sweep }
+    }
+
+    /// Polls for ever. Returns after `stop`, when what was under way is committed.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let inputs = join_all(self.pollers.iter().map(|poller| poller.run(stop)));
+        tokio::join!(inputs, self.sweeper.run(stop));
+    }
+}
+
+impl Poller {
+    /// Polls and writes into the ledger how it went.
+    async fn poll_and_note(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
+        let (began, asked) = (self.clock.now(), self.feed.requests());
+        let result = self.poll(bounds, stop).await;
+        let facts = Facts {
+            began,
+            ended: self.clock.now(),
+            requests: self.feed.requests().saturating_sub(asked),
+            limits: self.feed.rate_limit(),
+        };
+        self.observer.polled(&self.input, &result, facts.ended);
+        let noted = self.ledger.update_status(&self.input.id, |status| note_poll(status, &result, &facts));
+        match (result, noted) {
+            (Ok(_), Err(error)) => Err(error.into()),
+            (result, _) => result,
+        }
+    }
+
+    async fn run(&self, stop: &CancellationToken) {
+        let input = self.input.id.as_str();
+        while !stop.is_cancelled() {
+            let began = self.clock.now();
+            match self.poll_and_note(Bounds::default(), stop).await {
+                Ok(report) => log_report(input, &report),
+                Err(failed) if failed.stops_input() => {
+                    if let Err(unwritten) =
+                        self.ledger.update_status(input, |status| status.degraded = Some(failed.to_string()))
+                    {
+                        warn!(input.id = input, "{unwritten}");
+                    }
+                    error!(input.id = input, "The input is stopped until Tipline is started again: {failed}");
+                    return;
+                }
+                Err(failed) => {
+                    warn!(input.id = input, "The poll failed and is tried again at the next interval: {failed}");
+                    if failed.suspects_credential()
+                        && let Err(unreadable) = self.feed.reload_credential()
+                    {
+                        warn!(input.id = input, "{unreadable}");
+                    }
+                }
+            }
+            let pause = self.input.interval.saturating_add(self.input.jitter.mul_f64(fastrand::f64()));
+            let next = began.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+            if let Err(unwritten) = self.ledger.update_status(input, |status| status.next_poll = Some(next)) {
+                warn!(input.id = input, "{unwritten}");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+    }
+}
+
+impl Sweeper {
+    async fn sweep_and_tell(&self) -> Result<SweepReport, SweepError> {
+        let result = self.sweep().await;
+        self.observer.swept(&result, self.clock.now());
+        result
+    }
+
+    /// As [`Sweeper::sweep`]; none where a stop came first. A sweep may end between any two of its writes: what is done
+    /// stays done and the next one goes on, so nobody has to wait for a million documents.
+    async fn sweep_until(&self, stop: &CancellationToken) -> Option<Result<SweepReport, SweepError>> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            result = self.sweep_and_tell() => Some(result),
+        }
+    }
+
+    async fn run(&self, stop: &CancellationToken) {
+        loop {
+            let due = self.due().unwrap_or_else(|_| self.clock.now());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep_until(due) => {}
+            }
+            let Some(result) = self.sweep_until(stop).await else { return };
+            match result {
+                Ok(SweepReport { renewed, retired, excluded, deleted }) => {
+                    info!(renewed, retired, excluded, deleted, "swept");
+                }
+                Err(failed) => {
+                    warn!("The sweep failed and is tried again in {} minutes: {failed}", SWEEP_RETRY.as_secs() / 60);
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(SWEEP_RETRY) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the status keeps of a poll beside its result.
+struct Facts {
+    began: Millis,
+    ended: Millis,
+    /// Redirects and those of a failed poll included: the feed counts them too.
+    requests: u64,
+    limits: RateLimit,
+}
+
+fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, facts: &Facts) {
+    status.last_attempt = Some(facts.began);
+    // Whatever stopped the input, it polls again; if it stops again, that is noted after this.
+    status.degraded = None;
+    status.waiting_until = None;
+    status.waiting_reason = None;
+    status.count_requests(facts.ended, facts.requests);
+    // A feed that is silent about its limits has not changed them.
+    status.rate_limit = facts.limits.limit.or(status.rate_limit);
+    status.rate_remaining = facts.limits.remaining.or(status.rate_remaining);
+    match result {
+        Ok(report) => {
+            match &report.ended {
+                Ended::Complete | Ended::MaxPages | Ended::Stopped => {
+                    status.last_error = None;
+                    status.consecutive_failures = 0;
+                }
+                Ended::GaveUp(reason) => fail(status, reason.clone()),
+                Ended::MustWait(wait) => {
+                    status.waiting_until = Some(wait.until);
+                    status.waiting_reason = Some(wait.reason.clone());
+                }
+            }
+            if report.went_well() {
+                status.last_success = Some(facts.ended);
+            }
+        }
+        Err(error) => fail(status, error.to_string()),
+    }
+}
+
+fn fail(status: &mut InputStatus, reason: String) {
+    status.consecutive_failures = status.consecutive_failures.saturating_add(1);
+    status.last_error = Some(reason);
+}
+
+fn log_report(input: &str, report: &PollReport) {
+    let counts = &report.counts;
+    match &report.ended {
+        Ended::Complete | Ended::MaxPages | Ended::Stopped | Ended::MustWait(_) => info!(
+            input.id = input,
+            read = counts.read,
+            mapped = counts.mapped,
+            rejected = counts.rejected,
+            skipped = counts.skipped,
+            indexed = counts.indexed,
+            stale = counts.stale,
+            quarantined = counts.quarantined,
+            pages = report.pages,
+            "polled"
+        ),
+        Ended::GaveUp(reason) => warn!(input.id = input, "The poll ended early: {reason}"),
+    }
+    for note in &report.notes {
+        info!(input.id = input, note.code = note.code, "{}", note.text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::SweepSettings;
+    use crate::sandbox::{Failure, Wait};
+    use crate::state::Ledger;
+    use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
+
+    const BEGAN: Millis = 1_733_740_200_000;
+    const ENDED: Millis = BEGAN + 5_000;
+
+    fn noted(result: &Result<PollReport, PollError>, limits: RateLimit) -> InputStatus {
+        let mut status = InputStatus {
+            last_success: Some(1),
+            waiting_until: Some(2),
+            waiting_reason: Some("old".to_owned()),
+            last_error: Some("old".to_owned()),
+            degraded: Some("stopped by an unreadable state".to_owned()),
+            consecutive_failures: 2,
+            rate_limit: Some(10),
+            rate_remaining: Some(9),
+            ..InputStatus::default()
+        };
+        note_poll(&mut status, result, &Facts { began: BEGAN, ended: ENDED, requests: 4, limits });
+        status
+    }
+
+    fn ended(ended: Ended) -> Result<PollReport, PollError> {
+        let (counts, notes, skips) = (Counts::default(), Vec::new(), BTreeMap::new());
+        Ok(PollReport { ended, counts, pages: 1, requests: 3, notes, skips })
+    }
+
+    #[test]
+    fn a_poll_is_noted_by_how_it_ended() {
+        let wait = Wait { until: ENDED + 60_000, reason: "0 requests left".to_owned() };
+        let refused = PollError::Guest(Failure::Credential("The key has expired.".to_owned()));
+        for (result, success, failures, waits) in [
+            (ended(Ended::Complete), true, 0, false),
+            (ended(Ended::MaxPages), true, 0, false),
+            (ended(Ended::Stopped), false, 0, false),
+            (ended(Ended::GaveUp("503".to_owned())), false, 3, false),
+            (ended(Ended::MustWait(wait)), false, 2, true),
+            (Err(refused), false, 3, false),
+        ] {
+            let status = noted(&result, RateLimit::default());
+            assert_eq!(status.last_success, Some(if success { ENDED } else { 1 }), "{result:?}");
+            assert_eq!(status.consecutive_failures, failures, "{result:?}");
+            assert_eq!(status.last_error.is_some(), failures > 0, "{result:?}");
+            assert_eq!(status.waiting_until, waits.then_some(ENDED + 60_000), "{result:?}");
+            assert_eq!(status.waiting_reason.is_some(), waits, "{result:?}");
+            assert_eq!(status.degraded, None, "{result:?}");
+            assert_eq!((status.last_attempt, status.requests_today(ENDED)), (Some(BEGAN), 4), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_kept_until_the_feed_names_others() {
+        for (limit, remaining, expected) in [
+            (None, None, (Some(10), Some(9))),
+            (Some(100), Some(0), (Some(100), Some(0))),
+            (None, Some(8), (Some(10), Some(8))),
+        ] {
+            let status = noted(&ended(Ended::Complete), RateLimit { limit, remaining });
+            assert_eq!((status.rate_limit, status.rate_remaining), expected);
+        }
+    }
+
+    /// An output on which a sweep never ends.
+    struct Stuck;
+
+    #[async_trait::async_trait]
+    impl Sink for Stuck {
+        async fn deliver(&self, _: Page) -> Result<Delivery, SinkError> {
+            Ok(Delivery::default())
+        }
+        async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {
+            std::future::pending().await
+        }
+        async fn retire(&self, _: &[String], _: &str, _: Millis) -> Result<u64, SinkError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_a_sweep_that_is_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = Arc::new(Stuck);
+        let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
+        let sweeper = Sweeper {
+            sink: sink.clone(),
+            catalog: None,
+            ledger: ledger.clone(),
+            inputs: Vec::new(),
+            settings: SweepSettings::default(),
+            clock: Clock::virtual_from(BEGAN),
+            observer: Arc::new(()),
+        };
+        let pipeline = Pipeline { pollers: Vec::new(), sweeper, sink, catalog: None, ledger: ledger.clone() };
+        for once in [false, true] {
+            let stop = CancellationToken::new();
+            let work = async {
+                if once {
+                    assert!(pipeline.run_once(&stop).await.sweep.is_none());
+                } else {
+                    pipeline.run(&stop).await;
+                }
+            };
+            tokio::join!(tokio::time::timeout(Duration::from_secs(60), work), async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                stop.cancel();
+            })
+            .0
+            .unwrap();
+            assert_eq!(ledger.last_sweep().unwrap(), None, "the next run goes on with it");
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Keeps the store true while no feed speaks of it: live documents are stamped again before rules stop looking at
+//! them, expired ones are taken out of matching, retired ones are deleted in the end, and what a changed `exclude:` no
+//! longer wants is retired as well.
+//!
+//! What is excluded is the guest's to say: stored documents are shown to it again as records, once with the input's
+//! `exclude:` and once without. So the host needs no second opinion on what a domain suffix or a CIDR matches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::clock::{Clock, Millis};
+use crate::config::{Input, SweepSettings};
+use crate::observer::Observer;
+use crate::poll::failure_text;
+use crate::sandbox::{Failure, Guest, SandboxError};
+use crate::state::{Ledger, LedgerError};
+use crate::store::{Catalog, CatalogError, Hit, Query, Sink, SinkError, SweepOrder, Swept};
+
+/// The reason that `socdefenders.expiry_reason` gives for what `exclude:` retired.
+const EXCLUDED: &str = "excluded";
+
+/// The mark of an input without `exclude:`.
+const NOTHING_EXCLUDED: i64 = 0;
+
+/// Documents shown to the guest in one call: about a page.
+const RECORDS_A_CALL: usize = 1_000;
+
+/// Why a sweep ended early. What it had done stays done; the next one goes on.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// The store did not take something.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The store could not be searched.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The guest, asked about `exclude:`.
+    #[error("{0}")]
+    Guest(String),
+}
+
+/// What a sweep needs.
+#[derive(Clone)]
+pub struct Sweeper {
+    /// Where documents are.
+    pub sink: Arc<dyn Sink>,
+    /// The same, to be searched; an output that can't be (a pipe) has none.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// Where the last sweep is noted.
+    pub ledger: Ledger,
+    /// Inputs with their guests, for `exclude:`.
+    pub inputs: Vec<(Arc<Input>, Arc<Guest>)>,
+    /// Ages and intervals.
+    pub settings: SweepSettings,
+    /// The time.
+    pub clock: Clock,
+    /// Told about each sweep of a run.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SweepReport {
+    /// Live documents stamped again.
+    pub renewed: u64,
+    /// Expired documents retired.
+    pub retired: u64,
+    /// Documents retired because of a changed `exclude:`.
+    pub excluded: u64,
+    /// Documents deleted after `keep_expired`.
+    pub deleted: u64,
+}
+
+impl Sweeper {
+    /// When the next sweep is due; in the past if it is overdue.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn due(&self) -> Result<Millis, LedgerError> {
+        let last = self.ledger.last_sweep()?;
+        // One that was noted by a clock that ran ahead must not put off the next until that time.
+        let last = last.filter(|last| *last <= self.clock.now());
+        Ok(last.map_or(0, |last| last.saturating_add(millis(self.settings.interval))))
+    }
+
+    /// Sweeps now.
+    ///
+    /// # Errors
+    /// [`SweepError`].
+    pub async fn sweep(&self) -> Result<SweepReport, SweepError> {
+        let now = self.clock.now();
+        let order = SweepOrder {
+            now,
+            renew_before: now.saturating_sub(millis(self.settings.renew_after)),
+            delete_before: now.saturating_sub(millis(self.settings.keep_expired)),
+        };
+        let excluded = self.exclude(now).await?;
+        let Swept { renewed, retired, deleted } = self.sink.sweep(order).await?;
+        self.ledger.set_last_sweep(now)?;
+        Ok(SweepReport { renewed, retired, excluded, deleted })
+    }
+
+    /// Retires what a changed `exclude:` no longer wants.
+    async fn exclude(&self, now: Millis) -> Result<u64, SweepError> {
+        let Some(catalog) = &self.catalog else { return Ok(0) };
+        let mut retired = 0;
+        for (input, guest) in &self.inputs {
+            let seen = format!("exclude/{}", input.id);
+            let known = self.ledger.mark(&seen)?;
+            let Some(settings) = Exclusion::of(input)? else {
+                // The same list is a change when it comes back: what was polled in between is stored.
+                if known.is_some_and(|known| known != NOTHING_EXCLUDED) {
+                    self.ledger.set_mark(&seen, NOTHING_EXCLUDED)?;
+                }
+                continue;
+            };
+            if known == Some(settings.digest) {
+                continue;
+            }
+            let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).collect();
+            let mut excluded = BTreeSet::new();
+            let mut records = Vec::new();
+            let mut failure = None;
+            let query =
+                Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: usize::MAX };
+            let mut visit = |hit: Hit| {
+                records.extend(record(&hit));
+                if records.len() == RECORDS_A_CALL && failure.is_none() {
+                    failure = settings.ask(guest, &others, now, &std::mem::take(&mut records), &mut excluded).err();
+                }
+            };
+            catalog.scan(&query, &mut visit).await?;
+            if failure.is_none() {
+                failure = settings.ask(guest, &others, now, &records, &mut excluded).err();
+            }
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            let ids: Vec<String> = excluded.into_iter().collect();
+            retired += self.sink.retire(&ids, EXCLUDED, now).await?;
+            self.ledger.set_mark(&seen, settings.digest)?;
+        }
+        Ok(retired)
+    }
+}
+
+/// The guest's settings with `exclude:` and without, and nothing else that makes it skip.
+struct Exclusion {
+    with: String,
+    without: String,
+    digest: i64,
+}
+
+impl Exclusion {
+    /// `None` where nothing is excluded.
+    fn of(input: &Input) -> Result<Option<Self>, SweepError> {
+        let mut settings: Map<String, Value> = serde_json::from_str(&input.guest_config)
+            .map_err(|e| SweepError::Guest(format!("The settings of input {} cannot be read: {e}.", input.id)))?;
+        for narrowing in ["types", "min_confidence"] {
+            settings.remove(narrowing);
+        }
+        settings.insert("allow_private".to_owned(), Value::Bool(true));
+        let with = Value::Object(settings.clone()).to_string();
+        let Some(list) = settings.remove("exclude") else { return Ok(None) };
+        if list.as_array().is_none_or(Vec::is_empty) {
+            return Ok(None);
+        }
+        let digest = Sha256::digest(list.to_string());
+        let digest = digest.first_chunk().map_or(0, |first| i64::from_le_bytes(*first));
+        Ok(Some(Self { with, without: Value::Object(settings).to_string(), digest }))
+    }
+
+    /// Adds the identities that the guest makes of these records without `exclude:`, but not with it, nor with the
+    /// settings of another input: several may read one feed. Documents of other feeds get other identities here, which
+    /// the store does not hold.
+    fn ask(
+        &self,
+        guest: &Guest,
+        others: &[&(Arc<Input>, Arc<Guest>)],
+        now: Millis,
+        records: &[String],
+        excluded: &mut BTreeSet<String>,
+    ) -> Result<(), SweepError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records = records.join("\n");
+        let mut unwanted = identities(guest, &self.without, now, &records)?;
+        for id in identities(guest, &self.with, now, &records)? {
+            unwanted.remove(&id);
+        }
+        for (other, guest) in others {
+            if unwanted.is_empty() {
+                break;
+            }
+            for id in identities(guest, &other.guest_config, now, &records)? {
+                unwanted.remove(&id);
+            }
+        }
+        excluded.append(&mut unwanted);
+        Ok(())
+    }
+}
+
+fn identities(guest: &Guest, settings: &str, now: Millis, records: &str) -> Result<BTreeSet<String>, SweepError> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(borrow)]
+        event: Event<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        id: &'a str,
+    }
+    let batch = guest
+        .map_records(settings, now, records)
+        .map_err(|e: SandboxError| SweepError::Guest(e.to_string()))?
+        .map_err(|f: Failure| SweepError::Guest(failure_text(&f).to_owned()))?;
+    Ok(batch
+        .documents
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Document<'_>>(line).ok())
+        .map(|document| document.event.id.to_owned())
+        .collect())
+}
+
+/// A stored document as the record that gives its identity again.
+fn record(hit: &Hit) -> Option<String> {
+    let document: Value = serde_json::from_str(&hit.json).ok()?;
+    let kind = document.pointer("/socdefenders/ioc/type")?;
+    let value = document.pointer("/threat/indicator/name")?;
+    let mut record = BTreeMap::from([("type", kind.clone()), ("value", value.clone())]);
+    if let Some(provider) = document.pointer("/threat/indicator/provider") {
+        record.insert("source", serde_json::json!({ "feed_name": provider }));
+    }
+    serde_json::to_string(&record).ok()
+}
+
+fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::sandbox::Profile;
+    use crate::state::Commit;
+    use crate::store::Page;
+    use crate::store::sqlite::Sqlite;
+    use crate::store::testing::{DAY, NOW, live};
+
+    /// An input of SOC Defenders' own feed with these settings beside the usual ones.
+    fn input(id: &str, more: Value) -> Arc<Input> {
+        let mut input = Input::new(id, "https://socdefenders.ai".parse().unwrap());
+        let mut settings: Map<String, Value> = serde_json::from_str(&input.guest_config).unwrap();
+        settings.extend(more.as_object().cloned().unwrap_or_default());
+        input.guest_config = Value::Object(settings).to_string();
+        Arc::new(input)
+    }
+
+    struct Fixture {
+        guest: Arc<Guest>,
+        store: Arc<Sqlite>,
+        now: Arc<AtomicU64>,
+    }
+
+    impl Fixture {
+        fn new(folder: &Path) -> Self {
+            let ledger = Ledger::open(&folder.join("tipline.db")).unwrap();
+            Self {
+                guest: Arc::new(Guest::built_in(Profile::Trusted, None).unwrap()),
+                store: Arc::new(Sqlite::new(ledger)),
+                now: Arc::new(AtomicU64::new(NOW)),
+            }
+        }
+
+        fn sweeper(&self, inputs: Vec<Arc<Input>>) -> Sweeper {
+            let now = self.now.clone();
+            Sweeper {
+                sink: self.store.clone(),
+                catalog: Some(self.store.clone()),
+                ledger: self.store.ledger().clone(),
+                inputs: inputs.into_iter().map(|input| (input, self.guest.clone())).collect(),
+                settings: SweepSettings::default(),
+                clock: Clock::told_by(move || now.load(Ordering::Relaxed)),
+                observer: Arc::new(()),
+            }
+        }
+
+        /// Stores what the guest makes of these records, as the input's feed shows them a moment later.
+        async fn deliver(&self, input: &Input, records: &[(&str, &str)]) {
+            let now = self.now.fetch_add(1_000, Ordering::Relaxed) + 1_000;
+            let records: Vec<String> = records
+                .iter()
+                .map(|(kind, value)| {
+                    serde_json::json!({ "type": kind, "value": value, "source": { "feed_name": "URLhaus" } })
+                        .to_string()
+                })
+                .collect();
+            let batch = self.guest.map_records(&input.guest_config, now, &records.join("\n")).unwrap().unwrap();
+            assert_eq!(batch.rejected, 0, "{}", batch.rejects);
+            let commit = Commit { input: input.id.clone(), at: now, ..Commit::default() };
+            self.store.deliver(Page::new(batch.documents, commit, now)).await.unwrap();
+        }
+
+        async fn live(&self) -> Vec<String> {
+            let hits = self.store.search(&live(self.now.load(Ordering::Relaxed))).await.unwrap();
+            let mut names: Vec<String> = hits
+                .iter()
+                .map(|hit| serde_json::from_str::<Value>(&hit.json).unwrap()["threat"]["indicator"]["name"].clone())
+                .filter_map(|name| name.as_str().map(str::to_owned))
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    const RECORDS: [(&str, &str); 5] = [
+        ("domain", "a.evil.example.com"),
+        ("domain", "b.other.example.net"),
+        ("ipv4", "203.0.113.7:8080"),
+        ("url", "hxxp://c.evil.example.com/x"),
+        ("cve", "CVE-2024-3094"),
+    ];
+
+    #[tokio::test]
+    async fn a_changed_exclude_retires_what_it_covers_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let plain = input("feed", Value::Null);
+        let foreign = input("foreign", serde_json::json!({ "feed": { "name": "Another feed" } }));
+        fixture.deliver(&plain, &RECORDS).await;
+        fixture.deliver(&foreign, &RECORDS[..1]).await;
+        assert_eq!(fixture.live().await.len(), 6);
+        let narrowed = input(
+            "feed",
+            serde_json::json!({
+                "exclude": ["evil.example.com", "203.0.113.0/24"], "types": ["sha256"], "min_confidence": "high",
+            }),
+        );
+        let sweeper = fixture.sweeper(vec![narrowed.clone(), foreign.clone()]);
+        assert_eq!(sweeper.sweep().await.unwrap().excluded, 3);
+        let left = fixture.live().await;
+        assert_eq!(left, ["CVE-2024-3094", "a.evil.example.com", "b.other.example.net"], "one is another feed's");
+        let all = fixture.store.search(&Query { expired: true, ..live(NOW + DAY) }).await.unwrap();
+        let reasons = all.iter().filter(|hit| hit.json.contains(r#""expiry_reason":"excluded""#)).count();
+        assert_eq!((all.len(), reasons), (6, 3));
+        // Unchanged, it isn't looked at again.
+        fixture.deliver(&plain, &RECORDS[..1]).await;
+        assert_eq!(sweeper.sweep().await.unwrap().excluded, 0);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_taken_away_is_new_when_it_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let plain = input("feed", Value::Null);
+        let narrowed = input("feed", serde_json::json!({ "exclude": ["evil.example.com"] }));
+        for (input, excluded) in [(&narrowed, 2), (&plain, 0), (&narrowed, 2), (&narrowed, 0)] {
+            if excluded > 0 {
+                fixture.deliver(&plain, &RECORDS).await;
+            }
+            let report = fixture.sweeper(vec![input.clone()]).sweep().await.unwrap();
+            assert_eq!(report.excluded, excluded);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_input_of_the_feed_wants_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let exclude = serde_json::json!(["evil.example.com"]);
+        let narrowed = input("narrowed", serde_json::json!({ "exclude": exclude }));
+        let domains = input("domains", serde_json::json!({ "types": ["domain"] }));
+        fixture.deliver(&input("plain", Value::Null), &RECORDS).await;
+        assert_eq!(fixture.sweeper(vec![narrowed.clone(), domains]).sweep().await.unwrap().excluded, 1, "the URL");
+        // Now the other one does not want it either.
+        let domains = input("domains", serde_json::json!({ "types": ["domain"], "exclude": exclude }));
+        assert_eq!(fixture.sweeper(vec![narrowed, domains]).sweep().await.unwrap().excluded, 1, "the domain");
+    }
+
+    #[test]
+    fn a_sweep_is_due_an_interval_after_the_last_and_at_once_where_that_lies_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let sweeper = fixture.sweeper(Vec::new());
+        for (last, due) in
+            [(None, 0), (Some(NOW - DAY / 2), NOW + DAY / 2), (Some(NOW), NOW + DAY), (Some(NOW + 400 * DAY), 0)]
+        {
+            last.into_iter().for_each(|last| sweeper.ledger.set_last_sweep(last).unwrap());
+            assert_eq!(sweeper.due().unwrap(), due, "{last:?}");
+        }
+    }
+}
