@@ -1,0 +1,89 @@
+//! `tipline backfill`: reads further back than the checkpoint, and leaves the checkpoint where it is.
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::Value;
+
+use super::settings::{Settings, one_input};
+use super::{Failed, run, runtime, signals, when};
+use crate::clock::{Clock, Millis};
+use crate::config::{Config, Input};
+use crate::pipeline::Pipeline;
+use crate::poll::{Bounds, Ended};
+use crate::text;
+
+/// Read the feed again from an earlier time on
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Everything the feed shows since then is mapped and delivered; newer data is never overwritten and the checkpoint stays
+where it is. How far back a feed can look depends on the plan: a shorter look-back is reported as a gap. Stop
+`tipline run` first.
+
+Examples:
+  tipline backfill --since 7d
+  tipline backfill --since 2024-12-01 --input socdefenders")]
+pub(super) struct Backfill {
+    #[command(flatten)]
+    settings: Settings,
+    /// From when: a time, a day, or how long ago (7d)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Millis,
+    /// One input only
+    #[arg(long, value_name = "ID")]
+    input: Option<String>,
+}
+
+impl Backfill {
+    pub(super) fn run(self) -> Result<()> {
+        let mut config = self.settings.load_with_inputs()?;
+        if self.input.is_some() {
+            config.inputs = vec![one_input(&config, self.input.as_deref())?];
+        }
+        let now = Clock::system().now();
+        if self.since >= now {
+            bail!("{} is not in the past; expected an earlier time.", text::instant(self.since));
+        }
+        for input in &mut config.inputs {
+            look_back_to(input, self.since, now)?;
+        }
+        runtime()?.block_on(poll(&config))
+    }
+}
+
+/// Makes the input's first poll begin at `since`.
+pub(super) fn look_back_to(input: &mut Input, since: Millis, now: Millis) -> Result<()> {
+    let mut settings: Value = serde_json::from_str(&input.guest_config)?;
+    // A second more, as the pager cuts to seconds.
+    settings["initial_interval"] = format!("{}s", (now.saturating_sub(since)) / 1_000 + 1).into();
+    input.guest_config = settings.to_string();
+    Ok(())
+}
+
+async fn poll(config: &Config) -> Result<()> {
+    let stop = signals::stop_on_signal()?;
+    let pipeline = Pipeline::open(config, Clock::system(), Arc::new(())).await?;
+    let mut well = true;
+    for poller in &pipeline.pollers {
+        let (id, bounds) = (&poller.input.id, Bounds::default());
+        let report = poller.poll_from(String::new(), false, bounds, &stop).await?;
+        let mut out = io::stdout();
+        run::print_sums(id, &report.counts, &mut out)?;
+        for note in &report.notes {
+            io::Write::write_fmt(&mut out, format_args!("{id}: note: {}\n", text::show(&note.text)))?;
+        }
+        well &= report.counts.adds_up() && matches!(report.ended, Ended::Complete);
+        match report.ended {
+            Ended::Complete => {}
+            Ended::MaxPages => bail!("{id}: `max_pages` ended it early; raise it and start again."),
+            Ended::GaveUp(reason) => bail!("{id}: the feed did not answer often enough: {}", text::show(&reason)),
+            Ended::MustWait(wait) => {
+                bail!("{id}: it must wait until {}: {}", text::instant(wait.until), text::show(&wait.reason))
+            }
+            Ended::Stopped => bail!("{id}: stopped before the end; start again to complete it."),
+        }
+    }
+    if well { Ok(()) } else { Err(Failed.into()) }
+}

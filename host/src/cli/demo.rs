@@ -1,0 +1,243 @@
+//! `tipline demo`: the whole pipeline on this machine, with the built-in feed and SQLite.
+//!
+//! It keeps nothing but `.tipline/demo.db` and `.tipline/demo.yml`, both made anew, so that the commands it names at its
+//! end work. Without `--once` the feed goes on changing and each poll prints a line.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use super::run::print_once;
+use super::{Failed, document, runtime, signals};
+use crate::clock::Clock;
+use crate::config::{Config, Input};
+use crate::mock::{Feed, MockSettings, Records};
+use crate::pipeline::Pipeline;
+use crate::poll::{Ended, Observer};
+use crate::run::Outcome;
+use crate::sandbox::{Note, Wait};
+use crate::state::{Counts, Ledger, LedgerError, RejectFilter};
+use crate::store::{Catalog, Facet, Query};
+use crate::text::{self, Align, Style, Table};
+
+const FOLDER: &str = ".tipline";
+const DATABASE: &str = "demo.db";
+const CONFIGURATION: &str = "demo.yml";
+const INPUT: &str = "demo";
+
+/// Between two polls: quick enough to watch.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Kinds of which one indicator each is shown.
+const SHOWN_KINDS: [&str; 3] = ["ipv4-addr", "url", "file"];
+
+/// Reasons listed for skipped and rejected records.
+const REASONS_SHOWN: usize = 8;
+
+/// Try everything on this machine: a feed, the pipeline, a searchable store; no account, no server
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+It starts a SOC Defenders-compatible feed on loopback with real indicators, polls it over HTTP through the whole
+pipeline into .tipline/demo.db, and prints what became of them. Then the feed goes on changing and is polled every few
+seconds, until Ctrl-C. --once ends after the first poll.
+
+Examples:
+  tipline demo
+  tipline demo --once
+  tipline demo --once --records records.jsonl      your own records: a page, an array, or one a line")]
+pub(super) struct Demo {
+    /// End after the first poll
+    #[arg(long)]
+    once: bool,
+    /// Serve these records instead of the demo's own
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> Result<()> {
+        let records = match &self.records {
+            Some(path) => Records::read(path)?,
+            None => Records::demo()?,
+        };
+        runtime()?.block_on(self.show(records))
+    }
+
+    async fn show(&self, records: Records) -> Result<()> {
+        let folder = Path::new(FOLDER);
+        make_room(folder)?;
+        let stop = signals::stop_on_signal()?;
+        let clock = Clock::system();
+        let feed = Feed::start(MockSettings::default(), records, clock.clone()).await?;
+        let mut out = io::stdout();
+        writeln!(out, "A feed with {} records runs at {}.", text::count(feed.len()), feed.url())?;
+
+        let config = configuration(folder, &feed)?;
+        let progress = Arc::new(Progress::new(feed.len()));
+        let pipeline = Pipeline::open(&config, clock.clone(), progress.clone()).await?;
+        let first = pipeline.run_once(&stop).await;
+        progress.bar.finish_and_clear();
+        let [Outcome { poll: Ok(report), .. }] = first.inputs.as_slice() else {
+            print_once(&first, false, &mut out)?;
+            return Err(Failed.into());
+        };
+        let catalog = pipeline.catalog.as_deref().context("The demo's store cannot be searched")?;
+        print_counts(&report.counts, &pipeline.ledger, &mut out)?;
+        print_store(catalog, clock.now(), &mut out).await?;
+        if !report.counts.adds_up() || !matches!(report.ended, Ended::Complete | Ended::Stopped) {
+            print_once(&first, false, &mut out)?;
+            return Err(Failed.into());
+        }
+        if !self.once && !stop.is_cancelled() {
+            writeln!(out, "\nThe feed goes on changing. Ctrl-C ends the demo.")?;
+            follow(&pipeline, &feed, &stop, &mut out).await?;
+        }
+        feed.stop().await;
+        print_next(&folder.join(CONFIGURATION), catalog, clock.now(), &mut out).await
+    }
+}
+
+/// Removes the last demo's store, unless a demo is running on it.
+fn make_room(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("{} cannot be made; start the demo where you may write", folder.display()))?;
+    let database = folder.join(DATABASE);
+    if let Err(LedgerError::Locked(_)) = Ledger::open(&database) {
+        bail!("Another demo is running here; end it, or start this one in another folder.");
+    }
+    for name in [DATABASE.to_owned(), format!("{DATABASE}-wal"), format!("{DATABASE}-shm")] {
+        match fs::remove_file(folder.join(&name)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("{FOLDER}/{name} of the last demo cannot be removed"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the configuration that the commands named at the end use, and reads it as they will.
+fn configuration(folder: &Path, feed: &Feed) -> Result<Config> {
+    let file = folder.join(CONFIGURATION);
+    let yaml = format!(
+        "# Made by `tipline demo`. The feed is gone when the demo ends; the store stays.\n\
+         inputs:\n  - id: {INPUT}\n    url: {}\n    initial_interval: 24h\noutput:\n  sqlite: {{path: {DATABASE}}}\nstate_dir: .\n",
+        feed.url()
+    );
+    fs::write(&file, yaml).with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(Config::load(&file)?)
+}
+
+/// A bar on a terminal, nothing elsewhere.
+struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    fn new(records: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(records), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} records  {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+}
+
+impl Observer for Progress {
+    fn page(&self, _input: &Input, counts: &Counts, _notes: &[Note]) {
+        self.bar.inc(counts.read);
+        self.bar.set_message(format!("{} rejected, {} skipped", counts.rejected, counts.skipped));
+    }
+
+    fn waiting(&self, _input: &Input, wait: &Wait) {
+        self.bar.set_message(format!("waits until {}: {}", text::instant(wait.until), text::show(&wait.reason)));
+    }
+}
+
+fn print_counts(counts: &Counts, ledger: &Ledger, out: &mut impl Write) -> Result<()> {
+    let Counts { read, mapped, rejected, skipped, indexed, merged, stale, quarantined, .. } = counts;
+    writeln!(out, "read {read}, mapped {mapped}, rejected {rejected}, skipped {skipped}")?;
+    writeln!(out, "indexed {indexed}, merged {merged}, stale {stale}, quarantined {quarantined}")?;
+    for (reason, count) in ledger.skips(INPUT)?.iter().take(REASONS_SHOWN) {
+        writeln!(out, "  skipped {count}: {}", text::show(reason))?;
+    }
+    let mut codes = BTreeMap::<String, (u64, String)>::new();
+    let filter = RejectFilter { input: Some(INPUT.to_owned()), ..RejectFilter::default() };
+    for reject in ledger.rejects(&filter, 1_000)? {
+        let entry = codes.entry(reject.code).or_insert((0, reject.detail));
+        entry.0 += reject.count;
+    }
+    for (code, (count, detail)) in codes.iter().take(REASONS_SHOWN) {
+        writeln!(out, "  rejected {count}: {}, such as: {}", text::show(code), text::cell(detail))?;
+    }
+    Ok(())
+}
+
+async fn print_store(catalog: &dyn Catalog, now: u64, out: &mut impl Write) -> Result<()> {
+    let style = Style::stdout();
+    let all = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1 };
+    let mut table = Table::new(&[("TYPE", Align::Left), ("LIVE", Align::Right)]);
+    for (kind, count) in catalog.facets(&all, Facet::Kind).await? {
+        table.row([text::cell(&kind), text::count(count)]);
+    }
+    writeln!(out, "\n{}", table.render(style))?;
+    let mut hits = Vec::new();
+    for kind in SHOWN_KINDS {
+        hits.extend(catalog.search(&Query { kind: Some(kind.to_owned()), ..all.clone() }).await?);
+    }
+    if hits.len() < SHOWN_KINDS.len() {
+        hits = catalog.search(&Query { limit: SHOWN_KINDS.len(), ..all }).await?;
+    }
+    write!(out, "{}", document::table(&hits, style))?;
+    Ok(())
+}
+
+/// Changes the feed and polls it, a line each time, until stopped.
+async fn follow(pipeline: &Pipeline, feed: &Feed, stop: &CancellationToken, out: &mut impl Write) -> Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        feed.tick();
+        let report = pipeline.run_once(stop).await;
+        for Outcome { poll, .. } in &report.inputs {
+            let now = text::instant(Clock::system().now());
+            match poll {
+                Ok(report) => {
+                    let Counts { read, rejected, skipped, indexed, merged, stale, .. } = &report.counts;
+                    writeln!(
+                        out,
+                        "{now}  read {read}, rejected {rejected}, skipped {skipped}, indexed {indexed}, merged {merged}, stale {stale}"
+                    )?;
+                }
+                Err(error) => writeln!(out, "{now}  {}", text::show(&error.to_string()))?,
+            }
+        }
+    }
+}
+
+async fn print_next(file: &Path, catalog: &dyn Catalog, now: u64, out: &mut impl Write) -> Result<()> {
+    // The way the program was called works again from here.
+    let program = std::env::args().next().unwrap_or_else(|| "tipline".to_owned());
+    let (program, file) = (text::escape(&program), file.display());
+    let any = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1 };
+    writeln!(out, "\nWhat to type next:")?;
+    writeln!(out, "  {program} search -c {file} --type url")?;
+    if let Some(hit) = catalog.search(&any).await?.first() {
+        writeln!(out, "  {program} show -c {file} {}", text::show(&hit.id))?;
+    }
+    writeln!(out, "  {program} status -c {file}")?;
+    writeln!(out, "  {program} rejects list -c {file}")?;
+    writeln!(out, "  {program} --help")?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Stored documents, as far as they are shown to people.
+
+use serde_json::Value;
+
+use crate::store::Hit;
+use crate::text::{self, Align, Style, Table};
+
+/// The value at a dotted path; the guest nests, other writers of the index may not.
+pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    if let Some(found) = value.get(path) {
+        return Some(found);
+    }
+    path.match_indices('.').find_map(|(dot, _)| at(value.get(&path[..dot])?, &path[dot + 1..]))
+}
+
+/// The text at a dotted path, or the empty one.
+pub(super) fn text_at<'v>(value: &'v Value, path: &str) -> &'v str {
+    at(value, path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Takes the value at a dotted path out.
+pub(super) fn remove(value: &mut Value, path: &str) {
+    let Value::Object(entries) = value else { return };
+    if entries.remove(path).is_some() {
+        return;
+    }
+    for (dot, _) in path.match_indices('.') {
+        if let Some(below) = entries.get_mut(&path[..dot]) {
+            remove(below, &path[dot + 1..]);
+        }
+    }
+}
+
+/// The value as people write it; not safe to print as it is.
+pub(super) fn name(document: &Value) -> &str {
+    ["threat.indicator.name", "vulnerability.id", "threat.technique.id"]
+        .iter()
+        .map(|path| text_at(document, path))
+        .find(|name| !name.is_empty())
+        .unwrap_or_default()
+}
+
+/// What the catalog calls its kind: the ECS type, `vulnerability` or `technique`.
+pub(super) fn kind(document: &Value) -> &str {
+    match text_at(document, "threat.indicator.type") {
+        "" if at(document, "vulnerability.id").is_some() => "vulnerability",
+        "" if at(document, "threat.technique").is_some() || at(document, "threat.tactic").is_some() => "technique",
+        kind => kind,
+    }
+}
+
+/// Documents as a table.
+pub(super) fn table(hits: &[Hit], style: Style) -> String {
+    let mut table = Table::new(&[
+        ("TYPE", Align::Left),
+        ("VALUE", Align::Left),
+        ("CONFIDENCE", Align::Left),
+        ("PROVIDER", Align::Left),
+        ("LAST SEEN", Align::Left),
+        ("STATE", Align::Left),
+        ("ID", Align::Left),
+    ]);
+    for hit in hits {
+        let document = parse(hit);
+        let state = if at(&document, "socdefenders.retired_at").is_some() { "retired" } else { "live" };
+        table.row([
+            text::cell(kind(&document)),
+            text::cell(name(&document)),
+            text::cell(text_at(&document, "threat.indicator.confidence")),
+            text::cell(text_at(&document, "threat.indicator.provider")),
+            text::cell(text_at(&document, "threat.indicator.last_seen")),
+            state.to_owned(),
+            text::cell(&hit.id),
+        ]);
+    }
+    table.render(style)
+}
+
+/// The hit's document; null for one that is not JSON, which no store gives.
+pub(super) fn parse(hit: &Hit) -> Value {
+    serde_json::from_str(&hit.json).unwrap_or_default()
+}
+
+/// Every field with its dotted path, in the document's order; lists on one line.
+pub(super) fn fields(document: &Value) -> Vec<(String, String)> {
+    fn add(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
+        match value {
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    add(&path, value, out);
+                }
+            }
+            Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
+                out.push((path.to_owned(), items.iter().map(plain).collect::<Vec<_>>().join(", ")));
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    add(&format!("{path}[{index}]"), item, out);
+                }
+            }
+            value => out.push((path.to_owned(), plain(value))),
+        }
+    }
+    fn plain(value: &Value) -> String {
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    }
+    let mut out = Vec::new();
+    add("", document, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_found_nested_and_dotted() {
+        for document in [
+            json!({"threat": {"indicator": {"name": "x"}}}),
+            json!({"threat.indicator.name": "x"}),
+            json!({"threat.indicator": {"name": "x"}}),
+            json!({"threat": {"indicator.name": "x"}}),
+        ] {
+            assert_eq!(name(&document), "x", "{document}");
+        }
+        assert_eq!(kind(&json!({"threat": {"indicator": {"type": "url"}}})), "url");
+        assert_eq!(kind(&json!({"vulnerability": {"id": "CVE-2024-1"}})), "vulnerability");
+        assert_eq!(kind(&json!({"threat": {"tactic": {"id": ["TA0011"]}}})), "technique");
+    }
+
+    #[test]
+    fn hostile_values_are_harmless_in_a_table() {
+        let json =
+            json!({"threat": {"indicator": {"name": "http://evil.example/\u{1b}[2J", "type": "url"}}}).to_string();
+        let table = table(&[Hit { id: "ab".to_owned(), version: 1, json }], Style::PLAIN);
+        assert!(table.contains("hxxp://evil[.]example/\\u{1b}[2J") && !table.contains('\u{1b}'), "{table}");
+    }
+
+    #[test]
+    fn fields_are_listed_flat() {
+        let fields = fields(&json!({"a": {"b": 1, "c": ["x", "y"]}, "d": [{"e": true}]}));
+        let expected = [("a.b", "1"), ("a.c", "x, y"), ("d[0].e", "true")];
+        assert_eq!(fields, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+}

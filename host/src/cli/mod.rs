@@ -1,0 +1,184 @@
+//! The command line: one thin file for each subcommand.
+//!
+//! Exit codes: 0 the work is done, 1 it failed, 2 the command or the configuration is wrong. Results go to standard
+//! output, everything else to standard error. A reader that closes the pipe early ends the program quietly. Whatever
+//! came from outside passes [`crate::text`] before it is printed, but for JSON, which is for programs.
+
+mod backfill;
+mod check;
+mod demo;
+mod document;
+mod guest;
+mod map;
+mod mock_feed;
+mod open;
+mod plan;
+mod rejects;
+mod run;
+mod search;
+mod settings;
+mod setup;
+mod signals;
+mod state;
+mod status;
+mod verify;
+mod when;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+use crate::text;
+
+/// The command or its arguments make no sense; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
+
+/// The work was done as far as it could be and all was said; exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("the work failed")]
+struct Failed;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tipline",
+    version,
+    about = "Brings threat indicators into Elastic Security, current and retired when stale",
+    long_about = "Brings threat indicators from SOC Defenders into Elastic Security: mapped to ECS, deduplicated, current, and \
+                  retired when they are stale. Without Elasticsearch it keeps them in one SQLite file that can be searched.",
+    after_long_help = "\
+First steps:
+  tipline demo                 everything on this machine: a feed, the pipeline, a searchable store
+  tipline check -c tipline.yml what works and what does not with your account and your Elasticsearch
+  tipline setup -c tipline.yml writes the index template, the index and its alias
+  tipline run -c tipline.yml   polls, stores, renews and retires, until it is stopped
+
+A configuration:
+  inputs:
+    - id: socdefenders
+      url: https://socdefenders.ai
+      api_key: ${SOCDEFENDERS_API_KEY}      # or api_key_file
+      interval: 15m
+      initial_interval: 24h                 # how far back the first poll looks
+      exclude: [10.0.0.0/8, example.com, file:ours.txt]
+  output:
+    elasticsearch:
+      hosts: [\"https://es.example:9200\"]
+      api_key: ${ES_API_KEY}
+  # without `output:` it is  sqlite: {path: tipline.db}
+
+Exit codes: 0 done, 1 the work failed, 2 the command or the configuration is wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Status(status::Status),
+    Check(check::Check),
+    Setup(setup::Setup),
+    Map(map::Map),
+    Search(search::Search),
+    Show(search::Show),
+    #[command(subcommand)]
+    Rejects(rejects::Rejects),
+    Backfill(backfill::Backfill),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    State(state::State),
+    MockFeed(mock_feed::MockFeed),
+    #[command(subcommand)]
+    Guest(guest::Guest),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Setup(command) => command.run(),
+        Command::Map(command) => command.run(),
+        Command::Search(command) => command.run(),
+        Command::Show(command) => command.run(),
+        Command::Rejects(command) => command.run(),
+        Command::Backfill(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::State(command) => command.run(),
+        Command::MockFeed(command) => command.run(),
+        Command::Guest(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+/// The runtime of the commands that talk to a server or a store.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("The threads cannot be started")
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    // `tipline map … | head` has what it wanted.
+    let closed = |e: &(dyn std::error::Error + 'static)| {
+        e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        return ExitCode::SUCCESS;
+    }
+    if !error.is::<Failed>() {
+        // A message that cannot be written has no one to read it.
+        let _ = writeln!(io::stderr(), "tipline: {}", text::escape_lines(&format!("{error:#}")));
+    }
+    let misused = error.chain().any(|e| e.is::<Misuse>() || e.is::<ConfigError>());
+    ExitCode::from(if misused { 2 } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches() {
+        fn check(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands() {
+                let name = format!("{path} {}", sub.get_name());
+                assert!(sub.get_about().is_some(), "{name} says nothing of itself");
+                let teaches = sub.get_after_long_help().is_some_and(|h| h.to_string().contains("tipline "));
+                assert!(teaches || sub.has_subcommands(), "{name} shows no example");
+                check(sub, &name);
+            }
+        }
+        check(&Cli::command(), "tipline");
+    }
+
+    #[test]
+    fn exit_codes_tell_misuse_from_failure() {
+        let code = |error: anyhow::Error| format!("{:?}", report(&error));
+        let expected = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(code(anyhow::anyhow!("the feed is gone")), expected(1));
+        assert_eq!(code(Failed.into()), expected(1));
+        assert_eq!(code(Misuse("no".to_owned()).into()), expected(2));
+        assert_eq!(code(anyhow::Error::from(Misuse("no".to_owned())).context("more")), expected(2));
+        assert_eq!(code(io::Error::from(io::ErrorKind::BrokenPipe).into()), expected(0));
+        assert_eq!(code(io::Error::from(io::ErrorKind::NotFound).into()), expected(1));
+    }
+}

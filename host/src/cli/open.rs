@@ -1,0 +1,50 @@
+//! Opens what a command needs of a configuration's store, and no more: searching takes no lock.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::Misuse;
+use super::settings::built_in_guest;
+use crate::clock::Clock;
+use crate::config::{Config, ElasticsearchSettings, Output};
+use crate::state::Ledger;
+use crate::store::Catalog;
+use crate::store::elasticsearch::Elasticsearch;
+use crate::store::sqlite::Sqlite;
+
+/// The store to be searched.
+pub(super) fn catalog(config: &Config) -> Result<Arc<dyn Catalog>> {
+    match &config.output {
+        Output::Sqlite { path } => Ok(Arc::new(Sqlite::new(Ledger::read(path)?))),
+        Output::Elasticsearch(settings) => Ok(Arc::new(connect(config, settings)?)),
+        Output::Ndjson { .. } => Err(Misuse(
+            "An ndjson output is a pipe and cannot be searched. Configure sqlite or elasticsearch as `output:`."
+                .to_owned(),
+        )
+        .into()),
+    }
+}
+
+/// The Elasticsearch output, if it is one; opens no connection.
+pub(super) fn elasticsearch(config: &Config) -> Result<Option<Elasticsearch>> {
+    match &config.output {
+        Output::Elasticsearch(settings) => connect(config, settings).map(Some),
+        Output::Sqlite { .. } | Output::Ndjson { .. } => Ok(None),
+    }
+}
+
+fn connect(config: &Config, settings: &ElasticsearchSettings) -> Result<Elasticsearch> {
+    let describe = built_in_guest(Some(&config.state_dir))?.describe()?;
+    Ok(Elasticsearch::new(settings, &describe, Clock::system())?)
+}
+
+/// The checkpoints and rejects, to be read.
+pub(super) fn ledger(config: &Config) -> Result<Ledger> {
+    Ok(Ledger::read(&config.ledger_path())?)
+}
+
+/// The checkpoints and rejects, to be changed.
+pub(super) fn writer(config: &Config) -> Result<Ledger> {
+    Ledger::open(&config.ledger_path()).context("This command changes the state; stop `tipline run` first")
+}

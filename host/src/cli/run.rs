@@ -1,0 +1,238 @@
+//! `tipline run`: polls, stores, renews and retires.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::settings::{Settings, check_guest_settings};
+use super::{Failed, Misuse, runtime, signals};
+use crate::clock::Clock;
+use crate::config::{Config, Output};
+use crate::observer::Observer;
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::poll::Ended;
+use crate::run::{OnceReport, Outcome};
+use crate::state::Counts;
+use crate::telemetry::{self, Health, LogFormat, Metrics, ServeError, Serving, init_logging};
+use crate::text;
+
+/// Poll the feeds and keep the store current, until stopped or once
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on
+SIGTERM or Ctrl-C after the page under way is committed; a second signal ends it at once. With `monitoring:` in the
+configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given.
+
+With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:
+  read = mapped + rejected + skipped                 records
+  made = indexed + merged + stale + quarantined      documents
+A wait longer than `max_wait` ends it with exit code 1 and the time to come back; the next run goes on from there.
+
+Examples:
+  tipline run -c tipline.yml
+  tipline run -c tipline.yml --once
+  tipline run -c tipline.yml --log-format json >> tipline.log 2>&1")]
+pub(super) struct Run {
+    #[command(flatten)]
+    settings: Settings,
+    /// Poll each input once and end
+    #[arg(long)]
+    once: bool,
+    /// With --once: print one JSON object for each input
+    #[arg(long, requires = "once")]
+    json: bool,
+    /// How the log is written to standard error; the configuration's `log.format` if left out
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogForm>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogForm {
+    Human,
+    Json,
+}
+
+impl From<LogForm> for LogFormat {
+    fn from(form: LogForm) -> Self {
+        match form {
+            LogForm::Human => Self::Text,
+            LogForm::Json => Self::Json,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load_with_inputs()?;
+        let format = self.log_format.map_or(config.log.format, LogFormat::from);
+        init_logging(format, config.log.level)?;
+        runtime()?.block_on(async {
+            let stop = signals::stop_on_signal()?;
+            let clock = Clock::system();
+            if self.once {
+                let Some(pipeline) = open(&config, clock, Arc::new(()), &stop).await? else { return Ok(()) };
+                let report = pipeline.run_once(&stop).await;
+                // Documents may be on their way to standard output.
+                let is_pipe = matches!(config.output, Output::Ndjson { path: None });
+                let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+                return if print_once(&report, self.json, &mut out)? { Ok(()) } else { Err(Failed.into()) };
+            }
+            let health = Health::new(&config.inputs, clock.clone());
+            let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
+            let serving = monitor(&config, &metrics, &health).await?;
+            let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(metrics.clone()), Arc::new(health.clone())];
+            let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };
+            for input in &config.inputs {
+                metrics.recall(input, &pipeline.ledger.status(&input.id)?);
+            }
+            health.opened();
+            pipeline.run(&stop).await;
+            drop(serving);
+            Ok(())
+        })
+    }
+}
+
+/// Serves metrics and health where the configuration asks for it; before anything else is opened, so that a start that
+/// takes long can be watched.
+async fn monitor(config: &Config, metrics: &Metrics, health: &Health) -> Result<Option<Serving>> {
+    let Some(address) = config.monitoring else { return Ok(None) };
+    match telemetry::serve(address, metrics.clone(), health.clone()).await {
+        Ok(serving) => {
+            info!("Metrics and health are served at http://{}", serving.address());
+            Ok(Some(serving))
+        }
+        Err(error @ ServeError::NotLoopback(_)) => Err(Misuse(error.to_string()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet. A connection that may not
+/// be made as configured, and settings that the guest refuses, are faults of the configuration.
+async fn open(
+    config: &Config,
+    clock: Clock,
+    observer: Arc<dyn Observer>,
+    stop: &CancellationToken,
+) -> Result<Option<Pipeline>> {
+    let opened = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(None),
+        opened = Pipeline::open(config, clock, observer) => opened,
+    };
+    let pipeline = match opened {
+        Ok(pipeline) => pipeline,
+        Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
+        Err(error) => return Err(error.into()),
+    };
+    for poller in &pipeline.pollers {
+        check_guest_settings(&poller.guest, &poller.input)?;
+    }
+    Ok(Some(pipeline))
+}
+
+/// Prints what each input did; whether all went well.
+pub(super) fn print_once(report: &OnceReport, json: bool, out: &mut dyn Write) -> Result<bool> {
+    let mut well = true;
+    for Outcome { input, poll, counts } in &report.inputs {
+        let failure = match poll {
+            Err(error) => Some(error.to_string()),
+            Ok(report) => failure(&report.ended),
+        };
+        let adds_up = counts.adds_up();
+        well &= failure.is_none() && adds_up;
+        if json {
+            let notes = poll.as_ref().map_or_else(|_| Vec::new(), |r| r.notes.iter().map(|n| n.text.clone()).collect());
+            writeln!(
+                out,
+                "{}",
+                json!({ "input": input, "counts": counts, "adds_up": adds_up, "notes": notes, "error": failure })
+            )?;
+            continue;
+        }
+        if poll.is_ok() || counts.read > 0 {
+            print_sums(input, counts, out)?;
+        }
+        for note in poll.iter().flat_map(|report| &report.notes) {
+            writeln!(out, "{input}: note: {}", text::show(&note.text))?;
+        }
+        if !adds_up {
+            writeln!(out, "{input}: the sums do not add up; please report this with the log")?;
+        }
+        if let Some(failure) = failure {
+            writeln!(out, "{input}: failed: {}", text::show(&failure))?;
+        }
+    }
+    match &report.sweep {
+        None => {}
+        Some(Ok(swept)) if json => writeln!(out, "{}", json!({ "sweep": swept }))?,
+        Some(Ok(swept)) => writeln!(
+            out,
+            "sweep: renewed {}, retired {}, excluded {}, deleted {}",
+            swept.renewed, swept.retired, swept.excluded, swept.deleted
+        )?,
+        Some(Err(error)) => {
+            well = false;
+            writeln!(out, "sweep failed: {}", text::show(&error.to_string()))?;
+        }
+    }
+    Ok(well)
+}
+
+/// Both sums of everything an input read and made.
+pub(super) fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
+    let Counts { read, mapped, rejected, skipped, made, indexed, merged, stale, quarantined, expired, .. } = counts;
+    writeln!(out, "{input}: read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
+    write!(
+        out,
+        "{input}: made {made} = indexed {indexed} + merged {merged} + stale {stale} + quarantined {quarantined}"
+    )?;
+    if *expired > 0 {
+        write!(out, " ({expired} arrived expired and are stored retired)")?;
+    }
+    writeln!(out)
+}
+
+fn failure(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Complete | Ended::MaxPages | Ended::Stopped => None,
+        Ended::GaveUp(reason) => Some(reason.clone()),
+        Ended::MustWait(wait) => Some(format!(
+            "the wait is longer than `max_wait`: {}. Come back at {}; the next run goes on from here.",
+            wait.reason,
+            text::instant(wait.until)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poll::PollError;
+
+    #[test]
+    fn a_poll_that_fails_late_tells_what_it_had_committed() {
+        let report = |counts| {
+            let poll = Err(PollError::Refused("The feed redirects elsewhere.".to_owned()));
+            OnceReport { inputs: vec![Outcome { input: "feed".to_owned(), poll, counts }], sweep: None }
+        };
+        let some = Counts { read: 3, mapped: 2, skipped: 1, made: 2, indexed: 2, ..Counts::default() };
+        let failed = "feed: failed: The feed redirects elsewhere.\n";
+        let sums = "feed: read 3 = mapped 2 + rejected 0 + skipped 1\n\
+                    feed: made 2 = indexed 2 + merged 0 + stale 0 + quarantined 0\n";
+        for (counts, expected) in [(Counts::default(), failed.to_owned()), (some, format!("{sums}{failed}"))] {
+            let mut out = Vec::new();
+            assert!(!print_once(&report(counts), false, &mut out).unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            let mut out = Vec::new();
+            assert!(!print_once(&report(counts), true, &mut out).unwrap());
+            let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!((&line["counts"], &line["adds_up"]), (&json!(counts), &json!(true)));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `tipline search` and `tipline show`.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::settings::Settings;
+use super::{document, runtime, when};
+use crate::clock::{Clock, Millis};
+use crate::store::Query;
+use crate::text::{self, Style};
+
+/// More documents than a person reads; `--limit` asks for more.
+const DEFAULT_LIMIT: usize = 50;
+
+/// Search what is stored
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. The newest come first.
+Expired and retired indicators are left out unless --expired is given.
+
+Examples:
+  tipline search evil.example
+  tipline search --type ipv4 --since 24h
+  tipline search --provider \"Krebs on Security\" --json | jq .threat.indicator.ip
+  tipline search --expired --count      how many are stored at all")]
+pub(super) struct Search {
+    #[command(flatten)]
+    settings: Settings,
+    /// What to look for; everything if left out
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// ECS's type (ipv4-addr, domain-name, url, file, email-addr, vulnerability, technique) or the feed's (ipv4, sha256)
+    #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
+    kind: Option<String>,
+    /// Who reported it
+    #[arg(long)]
+    provider: Option<String>,
+    /// Vouched for since this time, or this long ago: 2024-12-09, 24h
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<Millis>,
+    /// Expired and retired ones too
+    #[arg(long)]
+    expired: bool,
+    /// Print only how many there are
+    #[arg(long, conflicts_with = "limit")]
+    count: bool,
+    /// At most so many documents
+    #[arg(long, default_value_t = DEFAULT_LIMIT)]
+    limit: usize,
+    /// Print the documents, one JSON object a line; with --count {"count": n}
+    #[arg(long)]
+    json: bool,
+}
+
+/// The feed's words for a type are understood too.
+fn kind(text: &str) -> Result<String, String> {
+    let kind = match text {
+        "ipv4-addr" | "ipv6-addr" | "domain-name" | "url" | "file" | "email-addr" | "vulnerability" | "technique" => {
+            text
+        }
+        "ipv4" | "ip" => "ipv4-addr",
+        "ipv6" => "ipv6-addr",
+        "domain" => "domain-name",
+        "email" => "email-addr",
+        "hash" | "md5" | "sha1" | "sha256" | "sha512" => "file",
+        "cve" => "vulnerability",
+        "mitre_attack" | "mitre-attack" | "attack" => "technique",
+        _ => {
+            return Err(
+                "expected ipv4-addr, ipv6-addr, domain-name, url, file, email-addr, vulnerability or technique"
+                    .to_owned(),
+            );
+        }
+    };
+    Ok(kind.to_owned())
+}
+
+impl Search {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let query = Query {
+            text: self.text,
+            kind: self.kind,
+            provider: self.provider,
+            since: self.since,
+            expired: self.expired,
+            now: Clock::system().now(),
+            limit: self.limit,
+        };
+        let (hits, count) = runtime()?.block_on(async {
+            let catalog = super::open::catalog(&config)?;
+            let hits = if self.count { Vec::new() } else { catalog.search(&query).await? };
+            anyhow::Ok((hits, catalog.count(&query).await?))
+        })?;
+        let mut out = io::stdout().lock();
+        match (self.count, self.json) {
+            (true, false) => writeln!(out, "{count}")?,
+            (true, true) => writeln!(out, "{}", serde_json::json!({ "count": count }))?,
+            (false, true) => {
+                for hit in &hits {
+                    writeln!(out, "{}", hit.json)?;
+                }
+            }
+            (false, false) if hits.is_empty() => {
+                let hint = if query.expired { "" } else { " Expired ones are shown with --expired." };
+                writeln!(out, "Nothing found.{hint}")?;
+            }
+            (false, false) => {
+                write!(out, "{}", document::table(&hits, Style::stdout()))?;
+                writeln!(out, "{} of {}", text::count(hits.len() as u64), text::count(count))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Show one stored document with all its fields
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  tipline show 5d41402abc4b2a76b9719d911017c592deadbeef
+  tipline show 5d41402abc4b2a76b9719d911017c592deadbeef --json | jq .threat")]
+pub(super) struct Show {
+    #[command(flatten)]
+    settings: Settings,
+    /// The document's `event.id`, as `search` prints it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Print the document as it is stored
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let hit = runtime()?.block_on(async { anyhow::Ok(super::open::catalog(&config)?.get(&self.id).await?) })?;
+        let Some(hit) = hit else {
+            bail!("There is no document {}. `tipline search` prints the ids of what is stored.", text::show(&self.id));
+        };
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", hit.json)?;
+            return Ok(());
+        }
+        let (style, fields) = (Style::stdout(), document::fields(&document::parse(&hit)));
+        let width = fields.iter().map(|(path, _)| path.chars().count()).max().unwrap_or(0);
+        for (path, value) in fields {
+            let path = format!("{:<width$}", text::escape(&path));
+            writeln!(out, "{}  {}", style.dim(&path), text::show(&value))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! `-c FILE`, wherever a configuration is used.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::Misuse;
+use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
+use crate::pipeline;
+use crate::sandbox::{Failure, Guest, Profile};
+use crate::secret::Secret;
+
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    /// The configuration. Without it: tipline.yml, and where there is none, SQLite in tipline.db and, if
+    /// SOCDEFENDERS_API_KEY is set, SOC Defenders with that key.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The configuration; a file that was named must exist.
+    pub(super) fn load(&self) -> Result<Config> {
+        if let Some(file) = &self.config {
+            return Ok(Config::load(file)?);
+        }
+        let file = Path::new(DEFAULT_FILE);
+        if file.exists() {
+            return Ok(Config::load(file)?);
+        }
+        let key = std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty());
+        Ok(Config::without_file(Path::new(""), key.map(|key| Secret::new(key.trim()))))
+    }
+
+    /// The configuration, with at least one input.
+    pub(super) fn load_with_inputs(&self) -> Result<Config> {
+        let config = self.load()?;
+        if config.inputs.is_empty() {
+            return Err(Misuse(format!(
+                "No input is configured. Write one into {DEFAULT_FILE} (`tipline --help` shows how), name another file with -c \
+                 FILE, or set {API_KEY_VARIABLE}. `tipline demo` needs none."
+            ))
+            .into());
+        }
+        Ok(config)
+    }
+}
+
+/// The input of this id, or the only one.
+pub(super) fn one_input(config: &Config, id: Option<&str>) -> Result<Input> {
+    let names = || config.inputs.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
+    match (id, config.inputs.as_slice()) {
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => {
+            Err(Misuse("The configuration has no input; expected one to take the settings from.".into()).into())
+        }
+        (None, _) => {
+            Err(Misuse(format!("The configuration has several inputs: name one with --input ({}).", names())).into())
+        }
+        (Some(id), inputs) => inputs.iter().find(|i| i.id == id).cloned().ok_or_else(|| {
+            Misuse(format!("There is no input `{}`; the configuration has: {}.", crate::text::escape(id), names()))
+                .into()
+        }),
+    }
+}
+
+/// The built-in guest, compiled once and kept in the cache of `state_dir`; without one it is compiled anew.
+pub(super) fn built_in_guest(state_dir: Option<&Path>) -> Result<Arc<Guest>> {
+    let guest = match state_dir {
+        Some(dir) => pipeline::guest(dir),
+        None => Guest::built_in(Profile::Trusted, None),
+    };
+    guest.map(Arc::new).context("The built-in guest does not start")
+}
+
+/// Asks the guest whether it can use an input's settings; what it refuses is a fault of the configuration.
+pub(super) fn check_guest_settings(guest: &Guest, input: &Input) -> Result<()> {
+    match guest.map_records(&input.guest_config, 0, "")? {
+        Err(Failure::Config(message)) => Err(Misuse(format!("Input {}: {message}", input.id)).into()),
+        // Nothing to map is no fault.
+        _ => Ok(()),
+    }
+}

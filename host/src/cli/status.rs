@@ -1,0 +1,269 @@
+//! `tipline status`: how each input is doing, from the ledger; `run` may be at work meanwhile.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::open;
+use super::plan::Plan;
+use super::settings::Settings;
+use crate::clock::{Clock, Millis};
+use crate::config::{Config, Input};
+use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
+use crate::telemetry::LATE_INTERVALS;
+use crate::text::{self, Align, Style, Table};
+
+/// Gaps and notes printed for an input; `--json` gives all that are kept.
+const NOTES_SHOWN: usize = 5;
+
+/// Show how each input is doing
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+By input: the last success, the next poll, what it waits for, requests of this (UTC) day against the plan, gaps in what
+the feed could show, and rejects. It only reads, so `tipline run` may go on meanwhile.
+
+Examples:
+  tipline status
+  tipline status --json | jq '.inputs[] | select(.health != \"ok\")'")]
+pub(super) struct Status {
+    #[command(flatten)]
+    settings: Settings,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let ledger = open::ledger(&config)?;
+        let now = Clock::system().now();
+        let inputs = overview(&config, &ledger)?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            let inputs: Vec<_> = inputs.iter().map(|input| input.to_json(now)).collect();
+            let last_sweep = ledger.last_sweep()?.map(text::instant);
+            writeln!(out, "{}", json!({ "inputs": inputs, "last_sweep": last_sweep }))?;
+            return Ok(());
+        }
+        if inputs.is_empty() {
+            writeln!(out, "No input is configured and none ever ran.")?;
+            return Ok(());
+        }
+        print(&inputs, now, Style::stdout(), &mut out)?;
+        match ledger.last_sweep()? {
+            Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
+            None => writeln!(out, "no sweep yet")?,
+        }
+        Ok(())
+    }
+}
+
+/// One input, configured or only remembered.
+struct Overview {
+    id: String,
+    input: Option<Input>,
+    status: InputStatus,
+    counts: Counts,
+    rejects: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Ok,
+    Waiting,
+    Late,
+    Failing,
+    Degraded,
+    Never,
+    Removed,
+}
+
+impl Health {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Waiting => "waiting",
+            Self::Late => "late",
+            Self::Failing => "failing",
+            Self::Degraded => "degraded",
+            Self::Never => "never polled",
+            Self::Removed => "not configured",
+        }
+    }
+}
+
+fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
+    let configured: BTreeSet<_> = config.inputs.iter().map(|input| input.id.as_str()).collect();
+    let remembered = ledger.inputs()?;
+    let others = remembered.iter().filter(|id| !configured.contains(id.as_str())).map(|id| (id.clone(), None));
+    config
+        .inputs
+        .iter()
+        .map(|input| (input.id.clone(), Some(input.clone())))
+        .chain(others)
+        .map(|(id, input)| {
+            let status = ledger.status(&id)?;
+            let counts = ledger.counts(&id)?;
+            let rejects = ledger.count_rejects(&RejectFilter { input: Some(id.clone()), ..RejectFilter::default() })?;
+            Ok(Overview { id, input, status, counts, rejects })
+        })
+        .collect()
+}
+
+impl Overview {
+    fn health(&self, now: Millis) -> Health {
+        let status = &self.status;
+        let Some(input) = &self.input else { return Health::Removed };
+        let allowed = u64::try_from((input.interval * LATE_INTERVALS).as_millis()).unwrap_or(u64::MAX);
+        match status.last_success {
+            _ if status.degraded.is_some() => Health::Degraded,
+            _ if status.last_error.is_some() => Health::Failing,
+            _ if status.waiting_until.is_some_and(|until| until > now) => Health::Waiting,
+            None => Health::Never,
+            Some(at) if now.saturating_sub(at) > allowed => Health::Late,
+            Some(_) => Health::Ok,
+        }
+    }
+
+    fn to_json(&self, now: Millis) -> Value {
+        let status = &self.status;
+        let at = |at: Option<Millis>| at.map(text::instant);
+        json!({
+            "input": self.id,
+            "health": self.health(now).word(),
+            "last_success": at(status.last_success),
+            "last_attempt": at(status.last_attempt),
+            "next_poll": at(status.next_poll),
+            "waiting_until": at(status.waiting_until),
+            "waiting_reason": status.waiting_reason,
+            "last_error": status.last_error,
+            "degraded": status.degraded,
+            "consecutive_failures": status.consecutive_failures,
+            "requests_today": status.requests_today(now),
+            "requests_a_day": status.rate_limit.map(|limit| Plan::of(limit).a_day),
+            "rate_limit": status.rate_limit,
+            "rate_remaining": status.rate_remaining,
+            "rejects": self.rejects,
+            "counts": self.counts,
+            "gaps": status.gaps.iter().map(|g| json!({"at": text::instant(g.at), "text": g.text})).collect::<Vec<_>>(),
+            "notes": status.notes.iter()
+                .map(|n| json!({"at": text::instant(n.at), "code": n.code, "text": n.text, "count": n.count}))
+                .collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&[
+        ("INPUT", Align::Left),
+        ("HEALTH", Align::Left),
+        ("LAST SUCCESS", Align::Left),
+        ("NEXT POLL", Align::Left),
+        ("REQUESTS TODAY", Align::Right),
+        ("INDEXED", Align::Right),
+        ("REJECTS", Align::Right),
+        ("GAPS", Align::Right),
+    ]);
+    for input in inputs {
+        let status = &input.status;
+        let relative = |at: Option<Millis>| at.map_or_else(|| "-".to_owned(), |at| text::relative(at, now));
+        let today = text::count(status.requests_today(now));
+        table.row([
+            text::cell(&input.id),
+            input.health(now).word().to_owned(),
+            relative(status.last_success),
+            relative(status.next_poll),
+            match status.rate_limit {
+                Some(limit) => format!("{today} of {}", text::count(Plan::of(limit).a_day)),
+                None => today,
+            },
+            text::count(input.counts.indexed),
+            text::count(input.rejects),
+            text::count(status.gaps.len() as u64),
+        ]);
+    }
+    write!(out, "{}", table.render(style))?;
+    for input in inputs {
+        let status = &input.status;
+        let id = text::show(&input.id);
+        if let Some(until) = status.waiting_until.filter(|until| *until > now) {
+            let reason = text::show(status.waiting_reason.as_deref().unwrap_or("the feed asked for it"));
+            writeln!(out, "{id} waits until {} ({}): {reason}", text::instant(until), text::relative(until, now))?;
+        }
+        for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
+            writeln!(out, "{} {}", style.red(&format!("{id}:")), text::show(trouble))?;
+        }
+        for gap in status.gaps.iter().rev().take(NOTES_SHOWN) {
+            writeln!(
+                out,
+                "{} {} gap: {}",
+                style.yellow(&format!("{id}:")),
+                text::instant(gap.at),
+                text::show(&gap.text)
+            )?;
+        }
+        for note in status.notes.iter().rev().take(NOTES_SHOWN) {
+            writeln!(out, "{id}: {} {}", text::instant(note.at), text::show(&note.text))?;
+        }
+        if input.rejects > 0 {
+            writeln!(out, "{id}: see {} rejects with `tipline rejects list`", text::count(input.rejects))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_733_740_200_000;
+    const MINUTE: Millis = 60_000;
+
+    fn input(change: impl FnOnce(&mut InputStatus)) -> Overview {
+        let mut status = InputStatus { last_success: Some(NOW - MINUTE), ..InputStatus::default() };
+        change(&mut status);
+        let input = Some(Input::new("feed", crate::config::socdefenders()));
+        Overview { id: "feed".to_owned(), input, status, counts: Counts::default(), rejects: 0 }
+    }
+
+    #[test]
+    fn health_is_told_from_the_status() {
+        let interval = 15 * MINUTE;
+        for (overview, expected) in [
+            (input(|_| {}), Health::Ok),
+            (input(|s| s.last_success = None), Health::Never),
+            (input(|s| s.last_success = Some(NOW - 3 * interval)), Health::Ok),
+            (input(|s| s.last_success = Some(NOW - 3 * interval - 1)), Health::Late),
+            (input(|s| s.last_error = Some("gone".to_owned())), Health::Failing),
+            (input(|s| s.degraded = Some("stopped".to_owned())), Health::Degraded),
+            (input(|s| s.waiting_until = Some(NOW + 1)), Health::Waiting),
+            (input(|s| s.waiting_until = Some(NOW)), Health::Ok),
+            (Overview { input: None, ..input(|_| {}) }, Health::Removed),
+        ] {
+            assert_eq!(overview.health(NOW), expected);
+        }
+    }
+
+    #[test]
+    fn hostile_reasons_are_printed_harmlessly() {
+        let overview = input(|s| {
+            s.last_error = Some("see http://evil.example/\u{1b}]0;x\u{7}".to_owned());
+            s.waiting_until = Some(NOW + MINUTE);
+            s.waiting_reason = Some("rate limit: 0 of 10 requests left".to_owned());
+            s.rate_limit = Some(10);
+            s.gaps.push(crate::state::Gap { at: NOW, text: "from a to b".to_owned() });
+        });
+        let mut out = Vec::new();
+        print(&[overview], NOW, Style::PLAIN, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for expected in
+            ["0 of 1,000", "hxxp://evil[.]example/\\u{1b}]0;x\\u{7}", "(in 1m): rate limit", "gap: from a to b"]
+        {
+            assert!(out.contains(expected), "{out}");
+        }
+    }
+}

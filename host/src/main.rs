@@ -1,0 +1,5 @@
+//! The program; see [`tipline::cli`].
+
+fn main() -> std::process::ExitCode {
+    tipline::cli::main()
+}
