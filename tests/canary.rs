@@ -1,0 +1,301 @@
+//! A key set as a credential goes to its own server and nowhere else.
+//!
+//! The program runs against servers that repeat the key wherever they can: in bodies, headers, redirects, errors and
+//! records, as it is and in codings. Then every byte it left behind is looked at: its output and log, every file it
+//! wrote, what Elasticsearch was sent, and what another origin received.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use libtest_mimic::{Failed, Trial};
+use serde_json::json;
+use tipline::mock::{MockSettings, Records, Scripted};
+use tipline::state::Ledger;
+
+use crate::fake_elasticsearch::{FakeElasticsearch, ItemFault};
+use crate::support::{Outcome, Ran, Stand, Store, tipline, trial};
+
+/// Its coded forms all differ from it.
+const KEY: &str = "tk_CANARY+7f3/9aQ=zz:41&x~b?e";
+/// Elasticsearch's.
+const STORE_KEY: &str = "es_CANARY/b81+Zk=q&0:9e?77~w";
+const USER: &str = "canary-user";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("canary::inline", || everywhere("api_key: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"")),
+        trial("canary::key_file", || everywhere("api_key_file: key")),
+        trial("canary::basic", || everywhere("username: canary-user\npassword: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"")),
+        trial("canary::elasticsearch", elasticsearch),
+        trial("canary::the_search_finds_every_form", search_finds),
+    ]
+}
+
+/// Every form of a secret that is looked for.
+fn forms(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned(), secret.replace('/', "\\/")];
+    for text in [secret.to_owned(), format!("{USER}:{secret}"), format!("key:{secret}")] {
+        for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
+            forms.push(engine.encode(&text));
+        }
+    }
+    let percent = |kept: fn(u8) -> bool, upper: bool| -> String {
+        secret
+            .bytes()
+            .map(|byte| match byte {
+                byte if kept(byte) => char::from(byte).to_string(),
+                byte if upper => format!("%{byte:02X}"),
+                byte => format!("%{byte:02x}"),
+            })
+            .collect()
+    };
+    for kept in [|b: u8| b.is_ascii_alphanumeric(), |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b)] {
+        forms.push(percent(kept, true));
+        forms.push(percent(kept, false));
+    }
+    forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+    forms
+}
+
+/// What was found of the secrets, by place.
+struct Search {
+    needles: AhoCorasick,
+    found: Vec<String>,
+    bytes: u64,
+}
+
+impl Search {
+    fn new() -> Result<Self, Failed> {
+        let forms: Vec<String> = [KEY, STORE_KEY].into_iter().flat_map(forms).collect();
+        Ok(Self { needles: AhoCorasick::new(forms)?, found: Vec::new(), bytes: 0 })
+    }
+
+    fn look(&mut self, place: &str, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        if let Some(hit) = self.needles.find(bytes) {
+            let around = &bytes[hit.start().saturating_sub(80)..(hit.end() + 40).min(bytes.len())];
+            self.found.push(format!("{place}, at {}: {}", hit.start(), String::from_utf8_lossy(around)));
+        }
+    }
+
+    fn ran(&mut self, place: &str, ran: &Ran) {
+        self.look(&format!("{place}: standard output"), ran.out.as_bytes());
+        self.look(&format!("{place}: standard error"), ran.err.as_bytes());
+    }
+
+    /// Every file but those that hold the key because a person wrote it there.
+    fn folder(&mut self, place: &str, folder: &Path) -> Outcome {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                self.folder(place, &path)?;
+            } else if !["tipline.yml", "key"].iter().any(|own| path.ends_with(own)) {
+                self.look(&format!("{place}: {}", path.display()), &fs::read(&path)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(self) -> Outcome {
+        if self.found.is_empty() { Ok(()) } else { Err(self.found.join("\n").into()) }
+    }
+}
+
+async fn search_finds() -> Outcome {
+    for form in forms(KEY).into_iter().chain(forms(STORE_KEY)) {
+        let mut search = Search::new()?;
+        search.look("here", format!("before{form}after").as_bytes());
+        assert!(search.verdict().is_err(), "{form}");
+    }
+    let mut search = Search::new()?;
+    search.look("here", b"tk_CANARY and es_CANARY alone are no keys");
+    search.verdict()
+}
+
+/// Another origin, which keeps what it receives.
+struct Stranger {
+    address: String,
+    received: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Stranger {
+    fn start() -> Result<Self, Failed> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let kept = received.clone();
+        // It ends with the tests.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let mut buffer = vec![0; 64 * 1024];
+                if let Ok(read) = stream.read(&mut buffer) {
+                    kept.lock().expect("no panic while locked").extend_from_slice(&buffer[..read]);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"data\":[]}");
+                }
+            }
+        });
+        Ok(Self { address, received })
+    }
+
+    fn received(&self) -> Vec<u8> {
+        self.received.lock().expect("no panic while locked").clone()
+    }
+}
+
+async fn everywhere(credential: &'static str) -> Outcome {
+    let stranger = Stranger::start()?;
+    let mut search = Search::new()?;
+    for (turn, (store, format)) in Store::each().await.into_iter().zip(["human", "json", "human"]).enumerate() {
+        let mock = MockSettings { key: Some(KEY.to_owned()), echo_key: true, ..MockSettings::default() };
+        let input = format!("{credential}\nmax_retries: 1\nmax_retry_wait: 1ms\nmax_wait: 1s\nlimit: 5");
+        let mut stand = Stand::new(mock, Records::synthetic(20, 1), &input, store).await?;
+        stand.more = format!("log: {{level: trace, format: {format}}}\n");
+        fs::write(stand.path("key"), format!("{KEY}\n"))?;
+        if let Store::Elasticsearch(fake) = &stand.store {
+            fake.capture();
+        }
+        script_records(&stand);
+        let good = stand.run_once(&[]).await?;
+        assert_eq!(good.code, Some(0), "{good:?}");
+        assert!(good.out.contains("rejected 1 "), "a record with the key was rejected: {good:?}");
+        search.ran("a good poll", &good);
+
+        // Each output meets some of them, all meet all.
+        for (what, change) in failures(&stranger.address).into_iter().skip(turn).step_by(3) {
+            // Neither the pause nor the progress of the one before is to be in the way.
+            Ledger::open(&stand.config()?.ledger_path())?.reset("feed")?;
+            stand.feed.change(change);
+            let ran = stand.run_once(&[]).await?;
+            assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+            search.ran(what, &ran);
+            let key = Some(KEY.to_owned());
+            stand.feed.change(|mock| *mock = MockSettings { key, ..MockSettings::default() });
+        }
+        for arguments in [&["status", "--json"][..], &["rejects", "list", "--json"], &["state", "show"], &["check"]] {
+            let (folder, name) = (stand.folder.path().to_owned(), arguments.join(" "));
+            let ran = tokio::task::spawn_blocking(move || tipline(&folder, arguments)).await??;
+            search.ran(&name, &ran);
+        }
+        search.folder("files", stand.folder.path())?;
+        if let Store::Elasticsearch(fake) = &stand.store {
+            fake.bodies().iter().for_each(|body| search.look("a bulk request", body));
+            assert!(!fake.bodies().is_empty());
+        }
+        let asked = stand.feed.requests();
+        assert!(asked.iter().any(|request| request.credential), "the key was never used");
+    }
+    search.look("another origin", &stranger.received());
+    assert!(search.bytes > 100_000, "only {} bytes were looked at", search.bytes);
+    search.verdict()
+}
+
+/// A page whose records, headers and text repeat the key in every form.
+fn script_records(stand: &Stand) {
+    let said = forms(KEY).join(" and ");
+    let page = json!({
+        "meta": { "total": 3, "limit": 5, "offset": 0, "echo": said },
+        "data": [
+            { "type": "domain", "value": "one.example", "context": said, "tags": forms(KEY) },
+            { "type": "sha256", "value": KEY, "context": said },
+            { "type": "url", "value": format!("http://two.example/?key={}", forms(KEY)[14]), "context": said },
+        ],
+    });
+    let headers = forms(KEY).into_iter().enumerate().map(|(n, form)| (format!("x-echo-{n}"), form)).collect();
+    stand.feed.script(Scripted { status: 200, headers, body: page.to_string().into_bytes() });
+}
+
+type Change = Box<dyn FnOnce(&mut MockSettings)>;
+
+fn failures(stranger: &str) -> Vec<(&'static str, Change)> {
+    let stranger = stranger.to_owned();
+    let echo = |change: fn(&mut MockSettings)| -> Change {
+        Box::new(move |mock| {
+            mock.echo_key = true;
+            change(mock);
+        })
+    };
+    vec![
+        (
+            "a server that fails",
+            echo(|mock| {
+                mock.error_every = Some(1);
+                mock.error_status = 500;
+            }),
+        ),
+        ("a plan without the endpoint", echo(|mock| mock.forbidden = true)),
+        ("a login page", echo(|mock| mock.html_every = Some(1))),
+        ("a page that is no JSON", echo(|mock| mock.invalid_json_every = Some(1))),
+        (
+            "a rate limit",
+            echo(|mock| {
+                mock.limited_every = Some(1);
+                mock.limited_seconds = 3_600;
+            }),
+        ),
+        (
+            "a redirect to another origin",
+            Box::new(move |mock| {
+                mock.echo_key = true;
+                mock.redirect_to = Some(stranger);
+            }),
+        ),
+        ("a refused key", echo(|mock| mock.key = Some("another key".to_owned()))),
+    ]
+}
+
+async fn elasticsearch() -> Outcome {
+    let mut search = Search::new()?;
+    let store = Store::Elasticsearch(FakeElasticsearch::start().await);
+    let mut stand = Stand::new(MockSettings::default(), Records::synthetic(20, 1), "limit: 10", store).await?;
+    stand.more = "log: {level: trace}\n".to_owned();
+    let Store::Elasticsearch(fake) = &stand.store else { unreachable!("it was just made") };
+    fake.capture();
+    let ids: Vec<String> = stand.expected(10).await?.into_keys().collect();
+    for (id, form) in ids.iter().zip(forms(STORE_KEY)) {
+        // The fake takes fixed texts; these live as long as the tests.
+        let reason: &'static str = Box::leak(format!("failed to parse [{form}]").into_boxed_str());
+        fake.item(id, ItemFault::Error(400, "document_parsing_exception", reason), 1);
+        if id == &ids[1] {
+            break;
+        }
+    }
+    stand.config()?;
+    let credentials = [
+        ("an API key", format!("api_key: \"{STORE_KEY}\"")),
+        ("a password", format!("username: {USER}\n    password: \"{STORE_KEY}\"")),
+        ("a key file", "api_key_file: key".to_owned()),
+    ];
+    fs::write(stand.path("key"), format!("{STORE_KEY}\n"))?;
+    let text = fs::read_to_string(stand.path("tipline.yml"))?;
+    for refuses in [false, true] {
+        if refuses {
+            fake.let_in("ApiKey of somebody else");
+        }
+        for (what, credential) in &credentials {
+            fs::write(
+                stand.path("tipline.yml"),
+                text.replace("\nstate_dir", &format!("\n    {credential}\nstate_dir")),
+            )?;
+            for command in ["run", "check"] {
+                let folder = stand.folder.path().to_owned();
+                let arguments: &[&str] = if command == "run" { &["run", "--once"] } else { &["check"] };
+                let ran = tokio::task::spawn_blocking(move || tipline(&folder, arguments)).await??;
+                if command == "run" {
+                    assert_eq!(ran.code, Some(i32::from(refuses)), "{what}: {ran:?}");
+                }
+                search.ran(&format!("{command} with {what}"), &ran);
+            }
+        }
+    }
+    search.folder("files", stand.folder.path())?;
+    fake.bodies().iter().for_each(|body| search.look("a bulk request", body));
+    assert_eq!(stand.ledger()?.counts("feed")?.quarantined, 2);
+    search.verdict()
+}

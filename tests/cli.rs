@@ -1,0 +1,561 @@
+//! Every command's output and exit code, by running the program.
+//!
+//! Each test has a folder of its own. The feed is the mock one, run by the program itself on a port the system picks.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+type Outcome = Result<(), Failed>;
+
+/// A test: what it could not do, or what it found.
+type Test = fn() -> Outcome;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let tests: [(&str, Test); 22] = [
+        ("help_and_version", help_and_version),
+        ("wrong_commands_are_2", wrong_commands_are_2),
+        ("wrong_configurations_are_2", wrong_configurations_are_2),
+        ("map_writes_documents_and_rejects", map_writes_documents_and_rejects),
+        ("map_takes_the_pages_own_time", map_takes_the_pages_own_time),
+        ("map_takes_settings", map_takes_settings),
+        ("map_of_nothing_is_1", map_of_nothing_is_1),
+        ("a_closed_pipe_is_quiet", a_closed_pipe_is_quiet),
+        ("guest_describes_and_exports", guest_describes_and_exports),
+        ("demo_once", demo_once),
+        ("demo_goes_on_until_it_is_stopped", demo_goes_on_until_it_is_stopped),
+        ("run_once_prints_both_sums", run_once_prints_both_sums),
+        ("run_once_fails_where_the_feed_refuses", run_once_fails_where_the_feed_refuses),
+        ("run_ends_on_a_signal", run_ends_on_a_signal),
+        ("status", status),
+        ("search_and_show", search_and_show),
+        ("check", check),
+        ("setup_dry_run", setup_dry_run),
+        ("rejects", rejects),
+        ("backfill_keeps_the_checkpoint", backfill_keeps_the_checkpoint),
+        ("verify_names_what_is_missing", verify_names_what_is_missing),
+        ("state", state),
+    ];
+    tests.into_iter().map(|(name, test)| Trial::test(format!("cli::{name}"), test)).collect()
+}
+
+const RECORDS: &str = concat!(
+    r#"{"type":"ipv4","value":"198.51.100.7","confidence":"high","source":{"feed_name":"One"}}"#,
+    "\n",
+    r#"{"type":"domain","value":"evil[.]example","confidence":"low","source":{"feed_name":"Two"}}"#,
+    "\n",
+    r#"{"type":"ipv4","value":"192.168.1.1"}"#,
+    "\n",
+    r#"{"type":"sha256","value":"not a hash"}"#,
+    "\n",
+);
+
+/// A folder for one test, and the program run in it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Result<Self, Failed> {
+        Ok(Self { folder: tempfile::tempdir()? })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Outcome {
+        Ok(fs::write(self.path(name), text)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tipline"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command.env_remove("SOCDEFENDERS_API_KEY").env("COLUMNS", "100");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Ran, Failed> {
+        Ran::of(arguments, self.command(arguments).stdin(Stdio::null()).output()?)
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Result<Ran, Failed> {
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
+        Ran::of(arguments, child.wait_with_output()?)
+    }
+
+    /// Starts a feed with these records and writes a configuration that polls it.
+    fn feed(&self, records: &str, switches: &[&str], input: &str) -> Result<MockFeed, Failed> {
+        self.write("records.jsonl", records)?;
+        let feed = MockFeed::start(self, switches)?;
+        let yaml = format!("inputs:\n  - id: feed\n    url: {}\n{input}", feed.url);
+        self.write("tipline.yml", &yaml)?;
+        Ok(feed)
+    }
+}
+
+/// What a run of the program gave.
+struct Ran {
+    what: String,
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(arguments: &[&str], output: Output) -> Result<Self, Failed> {
+        Ok(Self {
+            what: format!("tipline {}", arguments.join(" ")),
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout)?,
+            err: String::from_utf8(output.stderr)?,
+        })
+    }
+
+    fn exits(self, code: i32) -> Result<Self, Failed> {
+        if self.code == Some(code) { Ok(self) } else { Err(self.fault(&format!("exit code {code}"))) }
+    }
+
+    fn prints(self, part: &str) -> Result<Self, Failed> {
+        if self.out.contains(part) { Ok(self) } else { Err(self.fault(&format!("output with `{part}`"))) }
+    }
+
+    fn says(self, part: &str) -> Result<Self, Failed> {
+        if self.err.contains(part) { Ok(self) } else { Err(self.fault(&format!("a message with `{part}`"))) }
+    }
+
+    fn json_lines(&self) -> Result<Vec<Value>, Failed> {
+        Ok(self.out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    fn fault(&self, expected: &str) -> Failed {
+        let Self { what, code, out, err } = self;
+        format!("{what}: expected {expected}; it ended with {code:?}\nstandard output:\n{out}\nstandard error:\n{err}")
+            .into()
+    }
+}
+
+/// `tipline mock-feed` until it is dropped.
+struct MockFeed {
+    child: Child,
+    url: String,
+}
+
+impl MockFeed {
+    fn start(place: &Place, switches: &[&str]) -> Result<Self, Failed> {
+        let mut arguments = vec!["mock-feed", "--records", "records.jsonl"];
+        arguments.extend(switches);
+        let mut child = place.command(&arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
+        let url = line.trim().rsplit_once(" at ").ok_or_else(|| format!("the mock feed printed: {line}"))?.1.to_owned();
+        Ok(Self { child, url })
+    }
+}
+
+impl Drop for MockFeed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn terminate(child: &Child) -> Outcome {
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+    if killed.success() { Ok(()) } else { Err("the process could not be signalled".into()) }
+}
+
+fn ensure(holds: bool, what: &str) -> Outcome {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+fn help_and_version() -> Outcome {
+    let place = Place::new()?;
+    place.run(&["--version"])?.exits(0)?.prints(concat!("tipline ", env!("CARGO_PKG_VERSION")))?;
+    let commands = [
+        "demo",
+        "run",
+        "status",
+        "check",
+        "setup",
+        "map",
+        "search",
+        "show",
+        "rejects",
+        "backfill",
+        "verify",
+        "state",
+        "mock-feed",
+        "guest",
+    ];
+    let help = place.run(&["--help"])?.exits(0)?.prints("Exit codes: 0 done")?;
+    for command in commands {
+        ensure(help.out.contains(&format!("\n  {command} ")), &format!("--help does not name {command}"))?;
+        place.run(&[command, "--help"])?.exits(0)?.prints("Usage: tipline")?;
+    }
+    for command in [["rejects", "retry"], ["rejects", "list"], ["state", "reset"], ["guest", "export"]] {
+        place
+            .run(&[command[0], command[1], "--help"])?
+            .exits(0)?
+            .prints("Examples:")
+            .or_else(|_| place.run(&[command[0], command[1], "--help"])?.exits(0)?.prints("Example:"))?;
+    }
+    Ok(())
+}
+
+fn wrong_commands_are_2() -> Outcome {
+    let place = Place::new()?;
+    for (arguments, part) in [
+        (&[][..], "Usage: tipline"),
+        (&["poll"], "unrecognized subcommand"),
+        (&["run", "--twice"], "--twice"),
+        (&["search", "--type", "ship"], "expected ipv4-addr"),
+        (&["search", "--since", "yesterday"], "expected a time such as"),
+        (&["backfill"], "--since"),
+        (&["rejects", "drop"], "NUMBER"),
+        (&["map", "--set", "limit"], "expected KEY=VALUE"),
+        (&["map", "--set", "limitt=1"], "limitt"),
+        (&["run", "--json"], "--once"),
+    ] {
+        place.run_with(arguments, "{}\n")?.exits(2)?.says(part)?;
+    }
+    Ok(())
+}
+
+fn wrong_configurations_are_2() -> Outcome {
+    let place = Place::new()?;
+    place.run(&["run", "-c", "none.yml"])?.exits(2)?.says("none.yml cannot be read")?;
+    place.run(&["run"])?.exits(2)?.says("No input is configured")?;
+    for (yaml, part) in [
+        (
+            "inputs:\n  - id: feed\n    intervall: 1h\n",
+            "bad.yml:3:16: `inputs[0].intervall` is no setting; did you mean `interval`?",
+        ),
+        ("inputs:\n  - id: feed\n    min_confidnce: low\n", "min_confidnce"),
+        ("inputs:\n  - id: feed\n    min_confidence: huge\n", "huge"),
+        ("inputs:\n  - id: feed\n    api_key: ${TIPLINE_TEST_NOT_SET}\n", "TIPLINE_TEST_NOT_SET is not set"),
+        ("inputs: [\n", "not YAML that can be read"),
+        ("inputs:\n  - id: feed\n    url: http://feed.example\n    api_key: sk_live_canary\n", "http"),
+    ] {
+        place.write("bad.yml", yaml)?;
+        let ran = place.run(&["run", "--once", "-c", "bad.yml"])?.exits(2)?.says(part)?;
+        ensure(!ran.err.contains("canary"), "the key was printed")?;
+    }
+    Ok(())
+}
+
+fn map_writes_documents_and_rejects() -> Outcome {
+    let place = Place::new()?;
+    place.write("records.jsonl", RECORDS)?;
+    let ran = place
+        .run(&["map", "records.jsonl", "--rejects", "rejects.jsonl"])?
+        .exits(0)?
+        .says("read 4 = mapped 2 + rejected 1 + skipped 1")?
+        .says("made 2 = documents 2 + merged 0")?;
+    let documents = ran.json_lines()?;
+    ensure(documents.len() == 2, "two documents")?;
+    ensure(documents[1]["threat"]["indicator"]["url"]["domain"] == "evil.example", "the domain is refanged")?;
+    let rejects = fs::read_to_string(place.path("rejects.jsonl"))?;
+    let reject: Value = serde_json::from_str(rejects.trim())?;
+    ensure(reject["raw"].as_str().is_some_and(|raw| raw.contains("not a hash")), "the reject holds its text")?;
+    let piped = place.run_with(&["map"], RECORDS)?.exits(0)?;
+    ensure(piped.out.lines().count() == 2, "standard input is read")?;
+    place.run_with(&["map", "-"], RECORDS)?.exits(0)?.says("read 4")?;
+    Ok(())
+}
+
+fn map_takes_the_pages_own_time() -> Outcome {
+    let place = Place::new()?;
+    let page = r#"{"meta":{"generated_at":"2024-12-09T10:30:00Z"},"data":[{"type":"ipv4","value":"198.51.100.7"}]}"#;
+    let own = place.run_with(&["map"], page)?.exits(0)?;
+    ensure(
+        own.json_lines()?[0]["@timestamp"].as_str().is_some_and(|t| t.starts_with("2024-12-09T10:30:00")),
+        "the page's",
+    )?;
+    let given = place.run_with(&["map", "--observed", "2024-12-10T00:00:00Z"], page)?.exits(0)?;
+    ensure(
+        given.json_lines()?[0]["@timestamp"].as_str().is_some_and(|t| t.starts_with("2024-12-10T00:00:00")),
+        "given",
+    )?;
+    Ok(())
+}
+
+fn map_takes_settings() -> Outcome {
+    let place = Place::new()?;
+    place.run_with(&["map", "--allow-private"], RECORDS)?.exits(0)?.says("mapped 3 + rejected 1 + skipped 0")?;
+    place.run_with(&["map", "--set", "allow_private=true"], RECORDS)?.exits(0)?.says("mapped 3")?;
+    place.write("one.yml", "inputs:\n  - id: a\n    allow_private: true\n")?;
+    place.run_with(&["map", "-c", "one.yml"], RECORDS)?.exits(0)?.says("mapped 3")?;
+    place.write("two.yml", "inputs:\n  - id: a\n    allow_private: true\n  - id: b\n")?;
+    place.run_with(&["map", "-c", "two.yml"], RECORDS)?.exits(2)?.says("name one with --input (a, b)")?;
+    place.run_with(&["map", "-c", "two.yml", "--input", "b"], RECORDS)?.exits(0)?.says("mapped 2")?;
+    Ok(())
+}
+
+fn map_of_nothing_is_1() -> Outcome {
+    let place = Place::new()?;
+    for (input, part) in [("", "The input is empty"), ("<html>", "begins with `<html>`"), ("[{", "not valid JSON")] {
+        place.run_with(&["map"], input)?.exits(1)?.says(part)?;
+    }
+    place.run(&["map", "none.jsonl"])?.exits(1)?.says("none.jsonl cannot be read")?;
+    Ok(())
+}
+
+fn a_closed_pipe_is_quiet() -> Outcome {
+    let place = Place::new()?;
+    place.write("many.jsonl", &RECORDS.repeat(2_000))?;
+    let mut child = place.command(&["map", "many.jsonl"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output()?;
+    let ran = Ran::of(&["map", "many.jsonl"], output)?.exits(0)?;
+    ensure(!ran.err.contains("panicked") && !ran.err.contains("roken pipe"), &ran.err)
+}
+
+fn guest_describes_and_exports() -> Outcome {
+    let place = Place::new()?;
+    let described: Value = serde_json::from_str(&place.run(&["guest", "describe"])?.exits(0)?.out)?;
+    ensure(described["fields"].is_object() || described["fields"].is_array(), "the description lists its fields")?;
+    place.run(&["guest", "export", "out"])?.exits(0)?.prints("socdefenders.component.wasm")?;
+    let sums = fs::read_to_string(place.path("out/SHA256SUMS"))?;
+    for name in ["socdefenders.component.wasm", "socdefenders.core.wasm", "input.wit"] {
+        let sum = sha256(&place.path("out").join(name))?;
+        ensure(sums.contains(&format!("{sum}  {name}\n")), &format!("the sum of {name}"))?;
+    }
+    place.write("file", "")?;
+    place.run(&["guest", "export", "file"])?.exits(1)?.says("cannot be made")?;
+    Ok(())
+}
+
+fn sha256(path: &Path) -> Result<String, Failed> {
+    use sha2::Digest as _;
+    Ok(sha2::Sha256::digest(fs::read(path)?).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn demo_once() -> Outcome {
+    let place = Place::new()?;
+    let demo = place.run(&["demo", "--once"])?.exits(0)?.prints("read ")?.prints("What to type next:")?;
+    let read =
+        demo.out.lines().find_map(|line| line.strip_prefix("read ")).ok_or_else(|| demo.fault("a line `read N`"))?;
+    let read: u64 = read.chars().take_while(char::is_ascii_digit).collect::<String>().parse()?;
+    ensure(read >= 2_000, "at least 2,000 records are read")?;
+    ensure(
+        !demo.out.contains("http://evil") && !demo.out.contains('\u{1b}'),
+        "nothing is printed with teeth or colour",
+    )?;
+    // What it says to type next works.
+    let next: Vec<Vec<String>> = demo
+        .out
+        .lines()
+        .skip_while(|line| *line != "What to type next:")
+        .skip(1)
+        .map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect())
+        .collect();
+    ensure(next.len() >= 4, "four commands are named")?;
+    for arguments in next {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        place.run(&arguments)?.exits(0)?;
+    }
+    let count = place.run(&["search", "-c", ".tipline/demo.yml", "--expired", "--count"])?.exits(0)?;
+    ensure(count.out.trim().parse::<u64>()? > 1_500, "the store can be counted")?;
+    // Again, from a clean store.
+    place.write("records.jsonl", RECORDS)?;
+    place
+        .run(&["demo", "--once", "--records", "records.jsonl"])?
+        .exits(0)?
+        .prints("read 4, mapped 2, rejected 1, skipped 1\n")?
+        .prints("indexed 2,")?;
+    place.run(&["demo", "--once", "--records", "none.jsonl"])?.exits(1)?.says("none.jsonl")?;
+    Ok(())
+}
+
+fn demo_goes_on_until_it_is_stopped() -> Outcome {
+    let place = Place::new()?;
+    place.write("records.jsonl", RECORDS)?;
+    let arguments = ["demo", "--records", "records.jsonl"];
+    let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+    let polled = lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("Z  read ")));
+    ensure(polled.is_some(), "a line for each poll")?;
+    terminate(&child)?;
+    let rest: Vec<String> = lines.collect::<Result<_, _>>()?;
+    ensure(rest.iter().any(|line| line == "What to type next:"), "it ends in order")?;
+    ensure(child.wait()?.success(), "exit code 0")
+}
+
+fn run_once_prints_both_sums() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place
+        .run(&["run", "--once"])?
+        .exits(0)?
+        .prints("feed: read 4 = mapped 2 + rejected 1 + skipped 1\n")?
+        .prints("feed: made 2 = indexed 2 + merged 0 + stale 0 + quarantined 0\n")?;
+    let again = place.run(&["run", "--once", "--json"])?.exits(0)?;
+    let report = &again.json_lines()?[0];
+    ensure(report["input"] == "feed" && report["adds_up"] == true && report["counts"]["stale"].is_u64(), "JSON")
+}
+
+fn run_once_fails_where_the_feed_refuses() -> Outcome {
+    let place = Place::new()?;
+    let feed = place.feed(RECORDS, &["--key", "sk_live_right"], "    api_key: sk_live_canary\n")?;
+    let ran = place.run(&["run", "--once"])?.exits(1)?.prints("feed: failed: ")?;
+    ensure(!ran.out.contains("canary") && !ran.err.contains("canary"), "the key was printed")?;
+    drop(feed);
+    let _limited = place.feed(RECORDS, &["--limited-every", "1", "--limited-seconds", "7200"], "    max_wait: 1s\n")?;
+    place.run(&["run", "--once"])?.exits(1)?.prints("Come back at 20")?;
+    Ok(())
+}
+
+fn run_ends_on_a_signal() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    let mut child =
+        place.command(&["run", "--log-format", "json"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
+    let polled = lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("polled")));
+    let polled: Value = serde_json::from_str(&polled.ok_or("no line about the poll")??)?;
+    ensure(polled.to_string().contains("feed"), "the log line names the input")?;
+    terminate(&child)?;
+    for line in lines {
+        line?;
+    }
+    ensure(child.wait()?.success(), "exit code 0")?;
+    let count = place.run(&["search", "--count"])?.exits(0)?;
+    ensure(count.out == "2\n", "what was polled is stored")
+}
+
+fn status() -> Outcome {
+    let place = Place::new()?;
+    place.run(&["status"])?.exits(1)?.says("tipline.db")?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["status"])?.exits(0)?.prints("LAST SUCCESS")?.prints("feed   ok")?.prints("rejects list")?;
+    let status: Value = serde_json::from_str(&place.run(&["status", "--json"])?.exits(0)?.out)?;
+    let input = &status["inputs"][0];
+    ensure(input["health"] == "ok" && input["rejects"] == 1 && input["counts"]["read"] == 4, &status.to_string())
+}
+
+fn search_and_show() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["search"])?.exits(0)?.prints("198[.]51[.]100[.]7")?.prints("evil[.]example")?.prints("2 of 2")?;
+    for (arguments, count) in [
+        (&["search", "--count"][..], "2\n"),
+        (&["search", "evil[.]example", "--count"], "1\n"),
+        (&["search", "--type", "ipv4", "--count"], "1\n"),
+        (&["search", "--provider", "Two", "--count"], "1\n"),
+        (&["search", "--since", "1h", "--count"], "2\n"),
+        (&["search", "--expired", "--count"], "2\n"),
+        (&["search", "nothing", "--count"], "0\n"),
+        (&["search", "--count", "--json"], "{\"count\":2}\n"),
+    ] {
+        let ran = place.run(arguments)?.exits(0)?;
+        ensure(ran.out == count, &format!("{}: {}", ran.what, ran.out))?;
+    }
+    place.run(&["search", "nothing"])?.exits(0)?.prints("Nothing found.")?;
+    let found = place.run(&["search", "evil", "--json"])?.exits(0)?.json_lines()?;
+    let id = found[0]["event"]["id"].as_str().ok_or("no event.id")?.to_owned();
+    place.run(&["show", &id])?.exits(0)?.prints("threat.indicator.name")?.prints("evil[.]example")?;
+    let shown = place.run(&["show", &id, "--json"])?.exits(0)?.json_lines()?;
+    ensure(shown[0]["threat"]["indicator"]["name"] == "evil.example", "JSON is as it is stored")?;
+    place.run(&["show", "abc"])?.exits(1)?.says("no document abc")?;
+    Ok(())
+}
+
+fn check() -> Outcome {
+    let place = Place::new()?;
+    let feed = place.feed(RECORDS, &["--key", "sk_live_right", "--plan", "free"], "    api_key: sk_live_right\n")?;
+    let good = place.run(&["check"])?.exits(0)?;
+    for part in ["ok    feed connection", "ok    feed clock", "ok    feed requests: At least 96", "ok    output state"]
+    {
+        ensure(good.out.contains(part), &format!("no `{part}` in\n{}", good.out))?;
+    }
+    ensure(!place.path("tipline.db").exists(), "checking stores nothing")?;
+    let yaml = fs::read_to_string(place.path("tipline.yml"))?;
+    place.write("tipline.yml", &yaml.replace("sk_live_right", "sk_live_canary"))?;
+    let bad = place.run(&["check", "--json"])?.exits(1)?;
+    ensure(bad.json_lines()?.iter().any(|f| f["level"] == "fail" && f["subject"] == "credential"), &bad.out)?;
+    ensure(!bad.out.contains("canary") && !bad.err.contains("canary"), "the key was printed")?;
+    drop(feed);
+    place.run(&["check"])?.exits(1)?.prints("fail  feed connection")?;
+    Ok(())
+}
+
+fn setup_dry_run() -> Outcome {
+    let place = Place::new()?;
+    place.run(&["setup"])?.exits(0)?.prints("needs no set-up")?;
+    place.write("es.yml", "output:\n  elasticsearch:\n    hosts: [http://127.0.0.1:9]\n")?;
+    place
+        .run(&["setup", "-c", "es.yml", "--dry-run"])?
+        .exits(0)?
+        .prints("PUT /_index_template/")?
+        .prints("logs-ti.socdefenders-default")?
+        .prints("logs-ti_socdefenders_latest.ioc")?;
+    place.run(&["setup", "-c", "es.yml"])?.exits(1)?.says("127.0.0.1:9")?;
+    Ok(())
+}
+
+fn rejects() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["rejects", "list"])?.exits(0)?.prints("not a hash")?.prints("1 of 1")?;
+    let listed = place.run(&["rejects", "list", "--json"])?.exits(0)?.json_lines()?;
+    let number = listed[0]["id"].to_string();
+    place.run(&["rejects", "retry", &number])?.exits(1)?.prints("settled 0, refused again 1")?;
+    place.run(&["rejects", "retry", "99"])?.exits(2)?.says("no reject 99")?;
+    place.run(&["rejects", "list", "--kind", "quarantined"])?.exits(0)?.prints("There are no rejects.")?;
+    place.run(&["rejects", "drop", "99"])?.exits(1)?.prints("dropped 0")?;
+    place.run(&["rejects", "drop", "--all"])?.exits(0)?.prints("dropped 1")?;
+    place.run(&["rejects", "list"])?.exits(0)?.prints("There are no rejects.")?;
+    Ok(())
+}
+
+fn backfill_keeps_the_checkpoint() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["backfill", "--since", "7d"])?.exits(0)?.prints("feed: read 4 =")?.prints("indexed 2")?;
+    place.run(&["state", "show"])?.exits(0)?.prints("feed: none")?;
+    place.run(&["search", "--count"])?.exits(0)?.prints("2\n")?;
+    place.run(&["backfill", "--since", "9999-01-01"])?.exits(1)?.says("not in the past")?;
+    Ok(())
+}
+
+fn verify_names_what_is_missing() -> Outcome {
+    let place = Place::new()?;
+    let feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["verify"])?.exits(0)?.prints("shows 2 documents; 0 are missing in the store, 0 differ")?;
+    drop(feed);
+    let more = format!("{RECORDS}{}\n", r#"{"type":"domain","value":"new.example"}"#);
+    let fewer: String = more.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    let _changed = place.feed(&fewer, &[], "")?;
+    place.run(&["verify"])?.exits(1)?.prints("  missing: ")?.prints("  not shown: ")?;
+    let found = &place.run(&["verify", "--json"])?.exits(1)?.json_lines()?[0];
+    ensure(found["missing"].as_array().is_some_and(|ids| ids.len() == 1), &found.to_string())?;
+    let count = place.run(&["search", "--count"])?.exits(0)?;
+    ensure(count.out == "2\n", "verifying stores nothing")
+}
+
+fn state() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["state", "show"])?.exits(0)?.prints("feed: {")?;
+    let shown = place.run(&["state", "show", "feed", "--json"])?.exits(0)?.json_lines()?;
+    ensure(shown[0]["state"].is_object(), "the state as JSON")?;
+    place.run(&["state", "show", "other"])?.exits(1)?.says("no input other")?;
+    place.run(&["state", "reset", "other"])?.exits(1)?.says("no input other")?;
+    place.run(&["state", "reset", "feed"])?.exits(0)?.prints("forgotten")?;
+    place.run(&["state", "reset", "feed"])?.exits(0)?.prints("there was no checkpoint")?;
+    place.run(&["run", "--once"])?.exits(0)?.prints("feed: read 4 =")?;
+    Ok(())
+}

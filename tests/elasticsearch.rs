@@ -1,0 +1,684 @@
+//! The Elasticsearch output from its outside: against a fake that misbehaves, and against real clusters.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tipline::clock::{Clock, Millis};
+use tipline::config::{ElasticsearchSettings, Mode, RetrySettings};
+use tipline::secret::{Credential, Secret, SecretSource};
+use tipline::state::{Commit, Ledger};
+use tipline::store::elasticsearch::Elasticsearch;
+use tipline::store::elasticsearch::client::{Call, Client};
+use tipline::store::elasticsearch::fields::Fields;
+use tipline::store::elasticsearch::health::Level;
+use tipline::store::elasticsearch::setup::ALIAS;
+use tipline::store::{Catalog, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder};
+use url::Url;
+
+use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
+use crate::trial::{with_runtime, with_server};
+
+const HOUR: Millis = 60 * 60 * 1000;
+const DAY: Millis = 24 * HOUR;
+
+/// What a guest of the tests writes.
+const DESCRIBE: &str = r#"{"fields":{"@timestamp":"date","event.category":"keyword","event.id":"keyword",
+    "event.kind":"keyword","event.sequence":"long","event.type":"keyword","tags":"keyword",
+    "socdefenders.expires_at":"date","socdefenders.expiry_reason":"keyword","socdefenders.article.title":"match_only_text",
+    "socdefenders.ioc.cidr":"ip_range","socdefenders.ioc.observed_at":"date",
+    "threat.indicator.description":"keyword","threat.indicator.id":"keyword","threat.indicator.ip":"ip",
+    "threat.indicator.name":"keyword","threat.indicator.provider":"keyword","threat.indicator.type":"keyword",
+    "threat.indicator.url.full":"wildcard","threat.technique.id":"keyword","vulnerability.id":"keyword"},
+    "host_fields":{"event.ingested":"date","socdefenders.retired_at":"date"}}"#;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        with_runtime("elasticsearch::a_page_is_stored_and_committed", a_page_is_stored_and_committed),
+        with_runtime("elasticsearch::only_failed_items_are_sent_again", only_failed_items_are_sent_again),
+        with_runtime("elasticsearch::an_unclear_answer_acknowledges_nothing", an_unclear_answer_acknowledges_nothing),
+        with_runtime("elasticsearch::too_large_is_split_and_remembered", too_large_is_split_and_remembered),
+        with_runtime("elasticsearch::refused_documents_are_quarantined", refused_documents_are_quarantined),
+        with_runtime("elasticsearch::mass_refusal_commits_nothing", mass_refusal_commits_nothing),
+        with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
+        with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
+        with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
+        with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
+        with_runtime("elasticsearch::a_partial_revocation_is_held_back", a_partial_revocation_is_held_back),
+        with_runtime("elasticsearch::unchanged_content_makes_no_new_event", unchanged_content_makes_no_new_event),
+    ];
+    for (name, variable) in [("elasticsearch", "TIPLINE_TEST_ELASTICSEARCH"), ("opensearch", "TIPLINE_TEST_OPENSEARCH")]
+    {
+        trials.extend([
+            with_server(format!("{name}::indicators_live_expire_and_come_back"), variable, indicators_live_and_expire),
+            with_server(format!("{name}::fields_have_their_types_or_the_fall_back"), variable, fields_have_their_types),
+            with_server(format!("{name}::setup_says_what_is_in_the_way"), variable, setup_says_what_is_in_the_way),
+            with_server(
+                format!("{name}::the_catalog_finds_what_is_stored"),
+                variable,
+                the_catalog_finds_what_is_stored,
+            ),
+            with_server(format!("{name}::events_are_history"), variable, events_are_history),
+        ]);
+    }
+    trials
+}
+
+/// An indicator as a guest writes it.
+#[derive(Clone)]
+struct Indicator {
+    id: String,
+    version: u64,
+    timestamp: Millis,
+    expires_at: Option<Millis>,
+    ip: String,
+    more: Value,
+}
+
+impl Indicator {
+    fn new(number: usize, now: Millis) -> Self {
+        Self {
+            id: format!("id-{number:05}"),
+            version: (now / 1000) << 21,
+            timestamp: now,
+            expires_at: None,
+            ip: format!("192.0.2.{}", number % 250),
+            more: json!({}),
+        }
+    }
+
+    fn json(&self) -> String {
+        let time = |at: Millis| jiff::Timestamp::from_millisecond(at as i64).unwrap().to_string();
+        let mut document = json!({
+            "@timestamp": time(self.timestamp),
+            "event": { "kind": "enrichment", "category": ["threat"], "type": ["indicator"], "id": self.id, "sequence": self.version },
+            "threat": { "indicator": { "type": "ipv4-addr", "ip": self.ip, "name": self.ip, "provider": "tests" } },
+            "socdefenders": { "ioc": { "observed_at": time(self.timestamp) } },
+        });
+        if let Some(at) = self.expires_at {
+            document["socdefenders"]["expires_at"] = json!(time(at));
+            document["socdefenders"]["expiry_reason"] = json!("ttl");
+        }
+        merge(&mut document, &self.more);
+        document.to_string()
+    }
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+fn indicators(count: usize) -> Vec<Indicator> {
+    (0..count).map(|number| Indicator::new(number, now())).collect()
+}
+
+fn now() -> Millis {
+    Clock::system().now()
+}
+
+fn page(indicators: &[Indicator]) -> Page {
+    let lines: String = indicators.iter().map(|indicator| indicator.json() + "\n").collect();
+    let commit = Commit {
+        input: "tests".to_owned(),
+        state: Some("state".to_owned()),
+        at: now(),
+        observed: now(),
+        read: indicators.len() as u64,
+        mapped: indicators.len() as u64,
+        made: indicators.len() as u64,
+        ..Commit::default()
+    };
+    let page = Page::new(lines, commit, now());
+    assert_eq!((page.len(), page.commit.refused.len()), (indicators.len(), 0));
+    page
+}
+
+struct Store {
+    sink: Elasticsearch,
+    ledger: Ledger,
+    _folder: TempDir,
+}
+
+impl Store {
+    fn open(settings: &ElasticsearchSettings) -> Self {
+        Self::open_at(settings, Clock::system())
+    }
+
+    fn open_at(settings: &ElasticsearchSettings, clock: Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+        let sink = Elasticsearch::new(settings, DESCRIBE, clock).unwrap().with_ledger(ledger.clone());
+        Self { sink, ledger, _folder: folder }
+    }
+
+    async fn deliver(&self, indicators: &[Indicator]) -> Result<Delivery, SinkError> {
+        self.sink.deliver(page(indicators)).await
+    }
+
+    fn is_committed(&self) -> bool {
+        self.ledger.checkpoint("tests").unwrap().is_some()
+    }
+}
+
+/// Settings that try again at once and give up soon.
+fn quick(url: &Url, mode: Mode) -> ElasticsearchSettings {
+    ElasticsearchSettings {
+        retry: RetrySettings {
+            initial: Duration::from_millis(1),
+            max: Duration::from_millis(4),
+            give_up_after: Duration::from_millis(200),
+        },
+        ..ElasticsearchSettings::new(vec![url.clone()], mode)
+    }
+}
+
+async fn a_page_is_stored_and_committed() {
+    let fake = FakeElasticsearch::start().await;
+    for compression_level in [0, 1] {
+        let store = Store::open(&ElasticsearchSettings { compression_level, ..quick(&fake.url, Mode::Latest) });
+        let mut all = indicators(300);
+        all[7].expires_at = Some(now() - HOUR);
+        let delivery = store.deliver(&all).await.unwrap();
+        assert_eq!((delivery.indexed, delivery.stale, delivery.expired), (300, 0, 1));
+        assert!(store.is_committed());
+        assert_eq!(store.ledger.counts("tests").unwrap().indexed, 300);
+        let stored = fake.documents();
+        assert_eq!(stored.len(), 300);
+        for (number, indicator) in all.iter().enumerate() {
+            let (version, mut document) = stored[&indicator.id].clone();
+            assert_eq!(version, indicator.version);
+            assert!(document["event"].as_object_mut().unwrap().remove("ingested").is_some());
+            let mut expected: Value = serde_json::from_str(&indicator.json()).unwrap();
+            if number == 7 {
+                expected["event"]["type"] = json!(["info"]);
+                expected["socdefenders"]["retired_at"] = expected["socdefenders"]["expires_at"].clone();
+            }
+            assert_eq!(document, expected);
+        }
+        // What is older than what is stored changes nothing.
+        let mut older = all.clone();
+        older.iter_mut().for_each(|indicator| indicator.version -= 1);
+        let delivery = store.deliver(&older).await.unwrap();
+        assert_eq!((delivery.indexed, delivery.stale), (0, 300));
+        assert_eq!(fake.documents(), stored);
+    }
+}
+
+async fn only_failed_items_are_sent_again() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    let busy = ItemFault::Error(429, "es_rejected_execution_exception", "queue full");
+    let lost = ItemFault::Error(503, "unavailable_shards_exception", "no primary");
+    fake.item("id-00002", busy, 2);
+    fake.item("id-00005", lost, 1);
+    let delivery = store.deliver(&indicators(10)).await.unwrap();
+    assert_eq!(delivery.indexed, 10);
+    assert_eq!(fake.items_by_request(), [10, 2, 1]);
+    assert_eq!(fake.documents().len(), 10);
+}
+
+async fn an_unclear_answer_acknowledges_nothing() {
+    for fault in [
+        Fault::CutReply,
+        Fault::BrokenConnection,
+        Fault::MissingItem,
+        Fault::Answer(200, ""),
+        Fault::Answer(200, "<html>log in</html>"),
+        Fault::Answer(200, r#"{"items":[]}"#),
+        Fault::Answer(503, "no master"),
+        Fault::Answer(429, r#"{"error":{"type":"es_rejected_execution_exception"}}"#),
+        Fault::Answer(502, ""),
+        Fault::Silent(Duration::from_secs(60)),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        let timeout = Duration::from_millis(500);
+        let give_up_after = Duration::from_secs(60);
+        let settings = quick(&fake.url, Mode::Latest);
+        let retry = RetrySettings { give_up_after, ..settings.retry };
+        let store = Store::open(&ElasticsearchSettings { timeout, retry, ..settings });
+        fake.next([fault.clone()]);
+        let delivery = store.deliver(&indicators(10)).await.unwrap();
+        // Stored twice under one version or once, each is acknowledged once.
+        assert_eq!((delivery.indexed, delivery.stale), (10, 0), "{fault:?}");
+        assert_eq!((fake.requests(), fake.documents().len()), (2, 10), "{fault:?}");
+        assert!(store.is_committed());
+    }
+}
+
+async fn too_large_is_split_and_remembered() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    fake.at_most_bytes(20_000);
+    let mut all = indicators(100);
+    all[50].more = json!({ "threat": { "indicator": { "description": "x".repeat(30_000) } } });
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.quarantined.len()), (99, 1));
+    assert_eq!(delivery.quarantined[0].code, "content_too_large");
+    assert_eq!(delivery.quarantined[0].id, "id-00050");
+    all.remove(50);
+    let before = fake.requests();
+    store.deliver(&all).await.unwrap();
+    let sizes = fake.items_by_request();
+    let answered = &sizes[sizes.len() - (fake.requests() - before) as usize..];
+    assert_eq!(answered.iter().sum::<usize>(), 99, "no request of the second page was too large");
+}
+
+async fn refused_documents_are_quarantined() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    fake.item("id-00003", ItemFault::Error(400, "document_parsing_exception", "'x' is not an IP"), 1);
+    fake.item("id-00004", ItemFault::FailureStore, 1);
+    let all = indicators(30);
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!(delivery.indexed, 28);
+    let refused: Vec<_> = delivery.quarantined.iter().map(|q| (q.id.as_str(), q.code.as_str())).collect();
+    assert_eq!(refused, [("id-00003", "document_parsing_exception"), ("id-00004", "failure_store")]);
+    assert_eq!(delivery.quarantined[0].detail, "'x' is not an IP");
+    assert_eq!(delivery.quarantined[0].document, all[3].json());
+    assert!(store.is_committed());
+}
+
+async fn mass_refusal_commits_nothing() {
+    // Pages and refused documents: twenty, and more than a fifth.
+    for (size, refused, is_setup_fault) in [(30, 19, false), (30, 20, true), (100, 20, false), (100, 21, true)] {
+        let fake = FakeElasticsearch::start().await;
+        let store = Store::open(&quick(&fake.url, Mode::Latest));
+        for number in 0..refused {
+            let fault = ItemFault::Error(400, "document_parsing_exception", "wrong type");
+            fake.item(&format!("id-{number:05}"), fault, 1);
+        }
+        let result = store.deliver(&indicators(size)).await;
+        assert_eq!(matches!(result, Err(SinkError::Setup(_))), is_setup_fault, "{refused} of {size}: {result:?}");
+        assert_eq!(store.is_committed(), !is_setup_fault);
+    }
+}
+
+async fn what_needs_a_person_commits_nothing() {
+    let item = |status, kind, reason| Some(ItemFault::Error(status, kind, reason));
+    let create_only = "only write ops with an op_type of create are allowed in data streams";
+    for (fault, item_fault, text) in [
+        (None, item(403, "security_exception", "no index privilege"), "create_doc"),
+        (None, item(404, "index_not_found_exception", "no such index"), "tipline setup"),
+        (None, item(400, "illegal_argument_exception", create_only), "tipline setup"),
+        (Some(Fault::Answer(401, "")), None, "wants a credential"),
+        (Some(Fault::Answer(403, r#"{"error":{"type":"security_exception"}}"#)), None, "lacks a privilege"),
+        (Some(Fault::Answer(404, "")), None, "tipline setup"),
+        (Some(Fault::Answer(302, "")), None, "https://login.example/"),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        let store = Store::open(&quick(&fake.url, Mode::Latest));
+        fake.next(fault);
+        item_fault.into_iter().for_each(|fault| fake.item("id-00001", fault, 1));
+        match store.deliver(&indicators(5)).await {
+            Err(SinkError::Setup(message)) => assert!(message.contains(text), "{message}"),
+            other => panic!("{text}: {other:?}"),
+        }
+        assert!(!store.is_committed());
+        assert_eq!(fake.requests(), 1, "{text}: it is not tried again");
+    }
+}
+
+async fn an_outage_is_given_up() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    fake.next(std::iter::repeat_n(Fault::Answer(503, "down"), 10_000));
+    assert!(matches!(store.deliver(&indicators(5)).await, Err(SinkError::Unavailable(text)) if text.contains("503")));
+    assert!(!store.is_committed());
+    let nobody = Url::parse(&format!("http://127.0.0.1:{}", unused_port())).unwrap();
+    let store = Store::open(&quick(&nobody, Mode::Latest));
+    assert!(
+        matches!(store.deliver(&indicators(5)).await, Err(SinkError::Unavailable(text)) if text.contains("Check `hosts`"))
+    );
+    assert!(!store.is_committed());
+}
+
+async fn another_host_takes_over() {
+    let fake = FakeElasticsearch::start().await;
+    let nobody = Url::parse(&format!("http://127.0.0.1:{}", unused_port())).unwrap();
+    let hosts = vec![nobody, fake.url.clone()];
+    let store = Store::open(&ElasticsearchSettings { hosts, ..quick(&fake.url, Mode::Latest) });
+    assert_eq!(store.deliver(&indicators(5)).await.unwrap().indexed, 5);
+    assert_eq!(fake.requests(), 1);
+}
+
+async fn a_new_key_is_read_and_no_key_is_shown() {
+    let fake = FakeElasticsearch::start().await;
+    fake.let_in("ApiKey bmV3OnNlY3JldC1jYW5hcnktMg==");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "old:secret-canary-1").unwrap();
+    let credential = Some(Credential::ApiKey(SecretSource::File(file.clone())));
+    let store = Store::open(&ElasticsearchSettings { credential, ..quick(&fake.url, Mode::Latest) });
+    let Err(SinkError::Setup(message)) = store.deliver(&indicators(5)).await else { panic!("let in") };
+    assert!(message.contains("refuses the credential"), "{message}");
+    for form in ["secret-canary-1", "b2xkOnNlY3JldC1jYW5hcnktMQ", "c2VjcmV0LWNhbmFyeS0x"] {
+        assert!(!message.contains(form), "{message}");
+    }
+    std::fs::write(&file, "new:secret-canary-2").unwrap();
+    assert_eq!(store.deliver(&indicators(5)).await.unwrap().indexed, 5);
+    let debug = format!("{:?}", store.sink);
+    assert!(!debug.contains("canary"), "{debug}");
+    // Inline keys stay as they are.
+    let credential = Some(Credential::ApiKey(SecretSource::Inline(Secret::new("old:secret-canary-1"))));
+    let store = Store::open(&ElasticsearchSettings { credential, ..quick(&fake.url, Mode::Latest) });
+    assert!(matches!(store.deliver(&indicators(5)).await, Err(SinkError::Setup(_))));
+}
+
+async fn a_partial_revocation_is_held_back() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    let mut live = indicators(3);
+    live[0].more = json!({ "threat": { "indicator": { "id": ["a", "b"] } } });
+    live[1].more = json!({ "threat": { "indicator": { "id": ["a"] } } });
+    store.deliver(&live).await.unwrap();
+    let mut revoked = live.clone();
+    for indicator in &mut revoked {
+        indicator.version += 1;
+        indicator.expires_at = Some(now() - 1000);
+        indicator.more =
+            json!({ "threat": { "indicator": { "id": ["a"] } }, "socdefenders": { "expiry_reason": "revoked" } });
+    }
+    // A shard that does not answer says nothing about what it holds.
+    fake.item("id-00000", ItemFault::Error(503, "no_shard_available_action_exception", "no shard"), 1);
+    let error = store.deliver(&revoked).await.unwrap_err();
+    assert!(matches!(&error, SinkError::Unavailable(text) if text.contains("no_shard_available")), "{error}");
+    assert_eq!(fake.documents()["id-00000"].1["event"]["type"], json!(["indicator"]));
+    let delivery = store.deliver(&revoked).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.stale, delivery.expired), (2, 1, 2));
+    let stored = fake.documents();
+    assert_eq!(stored["id-00000"].1["event"]["type"], json!(["indicator"]));
+    assert_eq!(stored["id-00001"].1["event"]["type"], json!(["info"]));
+    assert_eq!(stored["id-00002"].1["event"]["type"], json!(["info"]));
+}
+
+async fn unchanged_content_makes_no_new_event() {
+    let fake = FakeElasticsearch::start().await;
+    let store = Store::open(&quick(&fake.url, Mode::Events));
+    let first = indicators(5);
+    assert_eq!(store.deliver(&first).await.unwrap().indexed, 5);
+    let mut later = first.clone();
+    for indicator in &mut later {
+        indicator.version += 1;
+        indicator.timestamp += 1000;
+    }
+    later[0].more = json!({ "tags": ["new"] });
+    let delivery = store.deliver(&later).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.stale), (1, 4));
+    let stored = fake.documents();
+    assert_eq!(stored.len(), 6);
+    for (_, document) in stored.values() {
+        assert_eq!(document["data_stream"]["dataset"], "ti_socdefenders.ioc");
+        assert_eq!(document["labels"]["is_ioc_transform_source"], "false");
+    }
+}
+
+fn unused_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// An index of this test's own on a real cluster.
+struct Cluster {
+    settings: ElasticsearchSettings,
+    client: Arc<Client>,
+}
+
+impl Cluster {
+    fn new(url: &str, mode: Mode) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let namespace = format!("t{}x{}x{}", now(), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let settings = ElasticsearchSettings {
+            index: ElasticsearchSettings::default_index(mode, &namespace),
+            namespace,
+            ..ElasticsearchSettings::new(vec![Url::parse(url).unwrap()], mode)
+        };
+        let client = Arc::new(Client::new(&settings).unwrap());
+        Self { settings, client }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let call = Call::new(method, path);
+        let call = match &body {
+            Some(body) => call.json(body),
+            None => call,
+        };
+        let answer = self.client.send(call).await.unwrap();
+        (answer.status.as_u16(), answer.json())
+    }
+
+    /// The ids found under a name, of this index.
+    async fn found(&self, name: &str, query: Value) -> BTreeSet<String> {
+        self.ask(Method::POST, &format!("/{}/_refresh", self.settings.index), None).await;
+        let body = json!({ "size": 1000, "query": { "bool": { "filter": [query, { "term": { "_index": self.settings.index } }] } } });
+        let (status, reply) = self.ask(Method::POST, &format!("/{name}/_search"), Some(body)).await;
+        assert_eq!(status, 200, "{reply}");
+        let hits = reply["hits"]["hits"].as_array().unwrap();
+        hits.iter().map(|hit| hit["_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn live_by_base_query(&self, name: &str) -> BTreeSet<String> {
+        let base = json!({ "bool": { "filter": [
+            { "term": { "event.type": "indicator" } }, { "term": { "event.category": "threat" } },
+        ] } });
+        self.found(name, base).await
+    }
+
+    async fn remove(&self) {
+        let index = &self.settings.index;
+        self.ask(Method::DELETE, &format!("/{index}"), None).await;
+        self.ask(Method::DELETE, &format!("/_data_stream/{index}"), None).await;
+        self.ask(Method::DELETE, &format!("/_index_template/tipline-{index}"), None).await;
+        self.ask(Method::DELETE, &format!("/_component_template/tipline-{index}-mappings"), None).await;
+    }
+}
+
+fn ids(numbers: &[usize]) -> BTreeSet<String> {
+    numbers.iter().map(|number| format!("id-{number:05}")).collect()
+}
+
+async fn indicators_live_and_expire(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let index = cluster.settings.index.clone();
+    let now = now();
+    // To this sink it is two hours ago, so what expired an hour ago still arrives as live.
+    let store = Store::open_at(&cluster.settings, Clock::virtual_from(now - 2 * HOUR));
+
+    let error = store.sink.check_setup().await.unwrap_err().to_string();
+    assert!(error.contains("tipline setup"), "{error}");
+    let first = store.sink.set_up().await.unwrap();
+    assert!(first.done.iter().any(|line| line.contains("created")), "{first:?}");
+    let second = store.sink.set_up().await.unwrap();
+    assert!(!second.done.iter().any(|line| line.contains("created")), "{second:?}");
+    store.sink.check_setup().await.unwrap();
+
+    let mut all: Vec<Indicator> = (0..4).map(|number| Indicator::new(number, now - 3 * HOUR)).collect();
+    all[1].expires_at = Some(now - HOUR);
+    all[2].timestamp = now - 40 * DAY;
+    all[2].expires_at = Some(now + 10 * DAY);
+    all[3].expires_at = Some(now - 200 * DAY);
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.expired, delivery.quarantined.len()), (4, 1, 0));
+
+    // The cluster's clock has passed the second one's end: the alias hides it, the index shows it until the sweep.
+    assert_eq!(cluster.live_by_base_query(ALIAS).await, ids(&[0, 2]));
+    assert_eq!(cluster.live_by_base_query("logs-ti_*").await, ids(&[0, 2]));
+    assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 1, 2]));
+    let recent = json!({ "range": { "@timestamp": { "gte": "now-30d" } } });
+    assert!(!cluster.found(ALIAS, recent.clone()).await.contains("id-00002"));
+
+    let order = SweepOrder { now, renew_before: now - 20 * DAY, delete_before: now - 180 * DAY };
+    let swept = store.sink.sweep(order).await.unwrap();
+    assert_eq!((swept.renewed, swept.retired, swept.deleted), (1, 1, 1));
+    assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 2]));
+    assert!(cluster.found(ALIAS, recent).await.contains("id-00002"));
+    assert_eq!(cluster.found(&index, json!({ "match_all": {} })).await, ids(&[0, 1, 2]));
+    let again = store.sink.sweep(order).await.unwrap();
+    assert_eq!((again.renewed, again.retired, again.deleted), (0, 0, 0));
+
+    // An old page again revives nothing; a new confirmation does.
+    let mut older = all[1].clone();
+    older.version -= 1;
+    assert_eq!(store.deliver(&[older]).await.unwrap().stale, 1);
+    assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 2]));
+    let mut confirmed = all[1].clone();
+    confirmed.version += 1 << 21;
+    confirmed.expires_at = Some(now + DAY);
+    assert_eq!(store.deliver(&[confirmed]).await.unwrap().indexed, 1);
+    for name in [ALIAS, index.as_str()] {
+        assert_eq!(cluster.live_by_base_query(name).await, ids(&[0, 1, 2]));
+    }
+
+    // The same page twice makes no second document.
+    store.deliver(&all[..1]).await.unwrap();
+    assert_eq!(cluster.found(&index, json!({ "match_all": {} })).await, ids(&[0, 1, 2]));
+
+    // Excluded by hand: gone from both, still there to be shown.
+    assert_eq!(store.sink.retire(&["id-00000".to_owned(), "nobody".to_owned()], "excluded", now).await.unwrap(), 1);
+    assert_eq!(cluster.live_by_base_query(&index).await, ids(&[1, 2]));
+    let shown = store.sink.get("id-00000").await.unwrap().unwrap();
+    let shown: Value = serde_json::from_str(&shown.json).unwrap();
+    assert_eq!(shown["socdefenders"]["expiry_reason"], "excluded");
+    cluster.remove().await;
+}
+
+async fn fields_have_their_types(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let index = &cluster.settings.index;
+    let store = Store::open(&cluster.settings);
+    let report = store.sink.set_up().await.unwrap();
+    let (_, mapping) = cluster.ask(Method::GET, &format!("/{index}/_mapping"), None).await;
+    let mapping = &mapping[index.as_str()]["mappings"];
+    assert_eq!(mapping["dynamic"], "false");
+    let comparison = Fields::read(DESCRIBE, false).unwrap().compare(mapping);
+    assert_eq!((comparison.missing.len(), comparison.conflicts.len()), (0, 0), "{comparison:?}");
+    for difference in &comparison.fallen_back {
+        let said = report.warnings.iter().any(|text| text.contains(&format!("`{}`", difference.wanted)));
+        assert!(said, "{difference} is not in {:?}", report.warnings);
+    }
+    // A field that a newer guest writes is added by the next set-up.
+    let newer =
+        DESCRIBE.replacen("\"fields\":{", "\"fields\":{\"threat.group.id\":\"keyword\",\"url.path\":\"wildcard\",", 1);
+    let newer = Elasticsearch::new(&cluster.settings, &newer, Clock::system()).unwrap();
+    let error = newer.check_setup().await.unwrap_err().to_string();
+    assert!(error.contains("does not map 2 of the fields"), "{error}");
+    newer.set_up().await.unwrap();
+    newer.check_setup().await.unwrap();
+    assert!(newer.findings().await.iter().all(|finding| finding.level != Level::Fault));
+    // What a cluster can't take is kept with its reason.
+    let mut all = indicators(10);
+    all[4].ip = "not an address".to_owned();
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.quarantined.len()), (9, 1));
+    assert!(delivery.quarantined[0].code.ends_with("parsing_exception"), "{:?}", delivery.quarantined);
+    cluster.remove().await;
+}
+
+async fn setup_says_what_is_in_the_way(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let index = cluster.settings.index.clone();
+    let store = Store::open(&cluster.settings);
+    // An index that guessed a type.
+    let template = json!({ "index_patterns": [index], "priority": 700, "template": { "mappings": { "properties": {
+        "threat": { "properties": { "indicator": { "properties": { "ip": { "type": "text" } } } } } } } } });
+    cluster.ask(Method::PUT, &format!("/_index_template/other-{index}"), Some(template)).await;
+    assert_eq!(cluster.ask(Method::PUT, &format!("/{index}"), Some(json!({}))).await.0, 200);
+    let error = store.sink.set_up().await.unwrap_err().to_string();
+    assert!(error.contains("`threat.indicator.ip` is text instead of ip"), "{error}");
+    cluster.ask(Method::DELETE, &format!("/_index_template/other-{index}"), None).await;
+    cluster.remove().await;
+    // A data stream, as the vendor's script makes one.
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let index = cluster.settings.index.clone();
+    let template = json!({ "index_patterns": [index], "priority": 700, "data_stream": {}, "template": {} });
+    cluster.ask(Method::PUT, &format!("/_index_template/other-{index}"), Some(template)).await;
+    let row = json!({ "@timestamp": "2026-01-01T00:00:00Z" });
+    assert_eq!(cluster.ask(Method::POST, &format!("/{index}/_doc"), Some(row)).await.0, 201);
+    let store = Store::open(&cluster.settings);
+    let error = store.sink.set_up().await.unwrap_err().to_string();
+    assert!(error.contains("is a data stream"), "{error}");
+    cluster.remove().await;
+}
+
+async fn the_catalog_finds_what_is_stored(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let store = Store::open(&cluster.settings);
+    store.sink.set_up().await.unwrap();
+    let now = now();
+    let mut all = indicators(1_203);
+    all[0].more =
+        json!({ "threat": { "indicator": { "name": "Evil.example", "type": "domain-name" } }, "tags": ["a*b"] });
+    all[1].expires_at = Some(now - HOUR);
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!(delivery.indexed, 1_203);
+    cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
+    let query = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 10 };
+    let texts = |text: &str| Query { text: Some(text.to_owned()), ..query.clone() };
+    for (query, count) in [
+        (query.clone(), 1_202),
+        (Query { expired: true, ..query.clone() }, 1_203),
+        (Query { kind: Some("domain-name".to_owned()), ..query.clone() }, 1),
+        (Query { provider: Some("nobody".to_owned()), ..query.clone() }, 0),
+        (Query { since: Some(now + HOUR), ..query.clone() }, 0),
+        (texts("eVIL[.]exam"), 1),
+        (texts("a*b"), 1),
+        (texts("a?b"), 0),
+        (texts("\" OR \"*"), 0),
+    ] {
+        assert_eq!(store.sink.count(&query).await.unwrap(), count, "{query:?}");
+        assert_eq!(store.sink.search(&query).await.unwrap().len() as u64, count.min(10), "{query:?}");
+    }
+    let everything = Query { limit: 5_000, ..query.clone() };
+    assert_eq!(store.sink.search(&everything).await.unwrap().len(), 1_202);
+    let mut seen = BTreeSet::new();
+    store.sink.scan(&query, &mut |hit| assert!(seen.insert(hit.id))).await.unwrap();
+    assert_eq!(seen.len(), 1_202);
+    let facets = store.sink.facets(&query, Facet::Kind).await.unwrap();
+    assert_eq!(facets, [("ipv4-addr".to_owned(), 1_201), ("domain-name".to_owned(), 1)]);
+    let hit = store.sink.get("id-00000").await.unwrap().unwrap();
+    assert_eq!((hit.id.as_str(), hit.version), ("id-00000", all[0].version));
+    assert!(store.sink.get("nobody").await.unwrap().is_none());
+    cluster.remove().await;
+}
+
+async fn events_are_history(url: String) {
+    let cluster = Cluster::new(&url, Mode::Events);
+    let store = Store::open(&cluster.settings);
+    store.sink.set_up().await.unwrap();
+    store.sink.check_setup().await.unwrap();
+    assert!(
+        store
+            .sink
+            .search(&Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 })
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let mut all = indicators(20);
+    assert_eq!(store.deliver(&all).await.unwrap().indexed, 20);
+    all[3].more = json!({ "tags": ["new"] });
+    all.iter_mut().for_each(|indicator| indicator.version += 1);
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.stale), (1, 19));
+    store.sink.check_setup().await.unwrap();
+    let order = SweepOrder { now: now(), renew_before: now(), delete_before: now() };
+    assert_eq!(store.sink.sweep(order).await.unwrap().renewed, 0);
+    cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
+    let mut rows = 0;
+    let every = Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 };
+    store.sink.scan(&every, &mut |_| rows += 1).await.unwrap();
+    assert_eq!(rows, 21);
+    let newest = store.sink.get("id-00003").await.unwrap().unwrap();
+    assert!(newest.json.contains("\"new\""), "{}", newest.json);
+    cluster.remove().await;
+}

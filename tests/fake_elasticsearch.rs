@@ -1,0 +1,285 @@
+//! An Elasticsearch that takes bulk requests on a real loopback socket, and misbehaves when told to.
+//!
+//! It stores documents by `_id` with the version rules of the real one (`external_gte`, `create`), so that two stores
+//! can be compared. Faults are of two kinds: for whole requests, taken from a queue one a request, and for single
+//! documents, by id and number of times. A search finds nothing, and its set-up may not be looked at.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use url::Url;
+
+/// What happens to a whole request.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// This status and body; nothing is stored.
+    Answer(u16, &'static str),
+    /// Everything is stored, then the reply's JSON is cut in the middle.
+    CutReply,
+    /// Everything is stored, then the connection breaks in the middle of the reply.
+    BrokenConnection,
+    /// Everything is stored, then the reply has an item too few.
+    MissingItem,
+    /// Nothing is stored and nothing is answered for so long.
+    Silent(Duration),
+}
+
+/// What happens to one document, once.
+#[derive(Debug, Clone)]
+pub enum ItemFault {
+    /// This status, error type and reason; it is not stored.
+    Error(u16, &'static str, &'static str),
+    /// 201, but it went to the failure store.
+    FailureStore,
+}
+
+#[derive(Default)]
+struct Inner {
+    documents: BTreeMap<String, (u64, Value)>,
+    faults: VecDeque<Fault>,
+    item_faults: HashMap<String, VecDeque<ItemFault>>,
+    max_bytes: Option<usize>,
+    key: Option<String>,
+    requests: u64,
+    items_by_request: Vec<usize>,
+    captures: bool,
+    bodies: Vec<Bytes>,
+}
+
+/// The server; it ends when this is dropped.
+pub struct FakeElasticsearch {
+    /// Where it listens.
+    pub url: Url,
+    inner: Arc<Mutex<Inner>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl FakeElasticsearch {
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+        let inner = Arc::new(Mutex::new(Inner::default()));
+        let app = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&inner));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("the fake serves") });
+        Self { url, inner, task }
+    }
+
+    /// The next requests meet these faults, one each.
+    pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.inner().faults.extend(faults);
+    }
+
+    /// This document meets the fault so many times.
+    pub fn item(&self, id: &str, fault: ItemFault, times: usize) {
+        self.inner().item_faults.entry(id.to_owned()).or_default().extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// Requests of more bytes are a 413 with an empty body, as Elasticsearch's are.
+    pub fn at_most_bytes(&self, bytes: usize) {
+        self.inner().max_bytes = Some(bytes);
+    }
+
+    /// Only requests with this `Authorization` are let in.
+    pub fn let_in(&self, authorization: &str) {
+        self.inner().key = Some(authorization.to_owned());
+    }
+
+    /// Keeps the bodies of bulk requests from now on.
+    pub fn capture(&self) {
+        self.inner().captures = true;
+    }
+
+    pub fn bodies(&self) -> Vec<Bytes> {
+        self.inner().bodies.clone()
+    }
+
+    /// Bulk requests so far.
+    pub fn requests(&self) -> u64 {
+        self.inner().requests
+    }
+
+    /// How many items each bulk request had.
+    pub fn items_by_request(&self) -> Vec<usize> {
+        self.inner().items_by_request.clone()
+    }
+
+    /// What is stored, by id.
+    pub fn documents(&self) -> BTreeMap<String, (u64, Value)> {
+        self.inner().documents.clone()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic while locked")
+    }
+}
+
+impl Drop for FakeElasticsearch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    // A client that was killed leaves half a request.
+    let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let (fault, reply) = {
+        let mut inner = inner.lock().expect("no panic while locked");
+        if let Some(key) = &inner.key
+            && headers.get(header::AUTHORIZATION).is_none_or(|sent| sent != key.as_str())
+        {
+            let echo =
+                headers.get(header::AUTHORIZATION).map(|sent| String::from_utf8_lossy(sent.as_bytes()).into_owned());
+            let reason = format!("unable to authenticate with {}", echo.unwrap_or_default());
+            let body = json!({ "error": { "type": "security_exception", "reason": reason }, "status": 401 });
+            return (StatusCode::UNAUTHORIZED, json_headers(), body.to_string()).into_response();
+        }
+        if path.ends_with("/_mget") {
+            return (json_headers(), inner.look_up(&body).to_string()).into_response();
+        }
+        if path.ends_with("/_search") {
+            let nothing = json!({ "hits": { "hits": [] }, "_shards": { "failed": 0 } });
+            return (json_headers(), nothing.to_string()).into_response();
+        }
+        if !path.ends_with("/_bulk") {
+            // As for a credential that may write documents and look at nothing.
+            let body = json!({ "error": { "type": "security_exception", "reason": "not allowed" }, "status": 403 });
+            return (StatusCode::FORBIDDEN, json_headers(), body.to_string()).into_response();
+        }
+        inner.requests += 1;
+        if inner.captures {
+            inner.bodies.push(body.clone());
+        }
+        let plain = plain(&headers, &body);
+        if inner.max_bytes.is_some_and(|most| plain.len() > most) {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        let fault = inner.faults.pop_front();
+        let reply = match &fault {
+            Some(Fault::Answer(..) | Fault::Silent(_)) => Value::Null,
+            _ => inner.bulk(&plain),
+        };
+        (fault, reply)
+    };
+    let text = reply.to_string();
+    match fault {
+        None => (json_headers(), text).into_response(),
+        Some(Fault::Answer(status, body)) => {
+            (StatusCode::from_u16(status).expect("a status"), [(header::LOCATION, "https://login.example/")], body)
+                .into_response()
+        }
+        Some(Fault::CutReply) => (json_headers(), text[..text.len() / 2].to_owned()).into_response(),
+        Some(Fault::BrokenConnection) => {
+            let half = Bytes::from(text[..text.len() / 2].to_owned());
+            let parts = [Ok(half), Err(std::io::Error::other("cut"))];
+            (json_headers(), Body::from_stream(futures_util::stream::iter(parts))).into_response()
+        }
+        Some(Fault::MissingItem) => {
+            let mut reply = reply;
+            reply["items"].as_array_mut().expect("items").pop();
+            (json_headers(), reply.to_string()).into_response()
+        }
+        Some(Fault::Silent(wait)) => {
+            tokio::time::sleep(wait).await;
+            StatusCode::GATEWAY_TIMEOUT.into_response()
+        }
+    }
+}
+
+fn json_headers() -> [(header::HeaderName, &'static str); 2] {
+    [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::HeaderName::from_static("x-elastic-product"), "Elasticsearch"),
+    ]
+}
+
+fn plain(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip") {
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(body), &mut plain).expect("gzip");
+        return plain;
+    }
+    body.to_vec()
+}
+
+impl Inner {
+    fn bulk(&mut self, body: &[u8]) -> Value {
+        let text = std::str::from_utf8(body).expect("UTF-8");
+        assert!(text.ends_with('\n'), "a bulk body ends with a line end");
+        let mut lines = text.lines();
+        let mut items = Vec::new();
+        while let Some(line) = lines.next() {
+            let action: Value = serde_json::from_str(line).expect("an action line");
+            let (name, target) = action.as_object().and_then(|action| action.iter().next()).expect("one action");
+            let id = target["_id"].as_str().expect("an id").to_owned();
+            let source = (name != "delete").then(|| lines.next().expect("a document"));
+            let version = target["version"].as_u64();
+            let result = self.apply(name, &id, version, source);
+            items.push(json!({ name: result }));
+        }
+        self.items_by_request.push(items.len());
+        let is_bad =
+            |item: &Value| item.as_object().is_some_and(|item| item.values().any(|r| r.get("error").is_some()));
+        json!({ "errors": items.iter().any(is_bad), "items": items })
+    }
+
+    fn apply(&mut self, name: &str, id: &str, version: Option<u64>, source: Option<&str>) -> Value {
+        if let Some(fault) = self.item_faults.get_mut(id).and_then(VecDeque::pop_front) {
+            return match fault {
+                ItemFault::Error(status, kind, reason) => {
+                    json!({ "status": status, "error": { "type": kind, "reason": reason } })
+                }
+                ItemFault::FailureStore => json!({ "status": 201, "failure_store": "used" }),
+            };
+        }
+        let known = self.documents.get(id).map(|(version, _)| *version);
+        let is_conflict = match (name, version) {
+            ("create", _) => known.is_some(),
+            (_, Some(version)) => known.is_some_and(|known| known > version),
+            (_, None) => false,
+        };
+        if is_conflict {
+            return json!({ "status": 409, "error": { "type": "version_conflict_engine_exception", "reason": "conflict" } });
+        }
+        match source {
+            Some(source) => {
+                let document: Value = serde_json::from_str(source).expect("a document");
+                self.documents.insert(id.to_owned(), (version.unwrap_or(1), document));
+            }
+            None => _ = self.documents.remove(id),
+        }
+        json!({ "status": if known.is_some() { 200 } else { 201 } })
+    }
+
+    fn look_up(&mut self, body: &[u8]) -> Value {
+        let wanted: Value = serde_json::from_slice(body).expect("a look-up");
+        let ids = wanted["ids"].as_array().expect("ids");
+        let docs: Vec<Value> = ids
+            .iter()
+            .map(|id| {
+                let name = id.as_str().expect("an id");
+                if let Some(ItemFault::Error(_, kind, reason)) =
+                    self.item_faults.get_mut(name).and_then(VecDeque::pop_front)
+                {
+                    return json!({ "_id": id, "error": { "type": kind, "reason": reason } });
+                }
+                match self.documents.get(name) {
+                    Some((version, document)) => {
+                        json!({ "_id": id, "found": true, "_version": version, "_source": document })
+                    }
+                    None => json!({ "_id": id, "found": false }),
+                }
+            })
+            .collect();
+        json!({ "docs": docs })
+    }
+}

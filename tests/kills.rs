@@ -1,0 +1,125 @@
+//! The program, killed at random moments of a poll and started again: the store ends up equal to the feed.
+//!
+//! A round begins with an empty store and ends with the run that reaches the end of the feed; runs before it are killed
+//! after a seeded random time. Rounds go on until enough runs were killed, `TIPLINE_KILLS` of them. Records are unique,
+//! or a third of them comes again on a later page with other contents; pages are the same in every run, so native
+//! mapping, page by page, says what must be stored.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::json;
+use tipline::mock::{MockSettings, Records};
+
+use crate::fake_elasticsearch::FakeElasticsearch;
+use crate::support::{Outcome, Stand, Store, command, same, trial};
+
+/// Records of the feed.
+const RECORDS: usize = 20_000;
+
+/// Records a page: forty pages.
+const PAGE: usize = 500;
+
+/// Runs killed where `TIPLINE_KILLS` says nothing: enough to notice a fault, few enough for every build.
+const KILLS: u32 = 8;
+
+/// Between two records of one identity, in records: seven hours, as the feed spreads them over twenty, so that one is
+/// clearly the newer.
+const APART: usize = 7_000;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("kills::sqlite_unique", || sqlite(false)),
+        trial("kills::sqlite_duplicates", || sqlite(true)),
+        trial("kills::elasticsearch_unique", || elasticsearch(false)),
+        trial("kills::elasticsearch_duplicates", || elasticsearch(true)),
+    ]
+}
+
+async fn sqlite(duplicates: bool) -> Outcome {
+    survive(duplicates, "sqlite", async || Store::Sqlite).await
+}
+
+async fn elasticsearch(duplicates: bool) -> Outcome {
+    survive(duplicates, "elasticsearch", async || Store::Elasticsearch(FakeElasticsearch::start().await)).await
+}
+
+async fn survive(duplicates: bool, output: &str, store: impl AsyncFn() -> Store) -> Outcome {
+    let wanted: u32 = match std::env::var("TIPLINE_KILLS") {
+        Ok(text) => text.parse()?,
+        Err(_) => KILLS,
+    };
+    let what = format!("{output}, {}", if duplicates { "duplicates" } else { "unique" });
+    let mut random = fastrand::Rng::with_seed(0x6b69_6c6c + u64::from(duplicates));
+    let (mut killed, mut round) = (0, 0);
+    // How long a run takes that is not killed: as the last one did.
+    let mut span = Duration::from_secs(3);
+    while killed < wanted {
+        round += 1;
+        let records = if duplicates { repeated() } else { Records::synthetic(RECORDS as u64, 1) };
+        let input = format!("limit: {PAGE}\nmax_offset: 1000000");
+        let stand = Stand::new(MockSettings::default(), records, &input, store().await).await?;
+        stand.config()?;
+        loop {
+            let after = span.mul_f64(random.f64());
+            match run_for(&stand, (killed < wanted).then_some(after)).await? {
+                Some(took) => {
+                    span = took;
+                    break;
+                }
+                None => {
+                    killed += 1;
+                    if killed % 20 == 0 {
+                        println!("kills ({what}): {killed} of {wanted}, round {round}");
+                    }
+                }
+            }
+        }
+        let expected = stand.expected(PAGE).await?;
+        let unique = if duplicates { RECORDS - APART } else { RECORDS };
+        assert_eq!(expected.len(), unique, "{what}");
+        same(&expected, &stand.stored().await?).map_err(|e| format!("{what}, round {round}, {killed} kills: {e:?}"))?;
+        let counts = stand.ledger()?.counts("feed")?;
+        assert!(counts.adds_up(), "{what}: {counts:?}");
+    }
+    Ok(())
+}
+
+/// Runs the program to its end, or kills it after a time. How long it took, where it ended by itself.
+async fn run_for(stand: &Stand, kill_after: Option<Duration>) -> Result<Option<Duration>, Failed> {
+    let mut command = command(stand.folder.path(), &["run", "--once"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let began = Instant::now();
+    let mut child = command.spawn()?;
+    if let Some(after) = kill_after {
+        tokio::time::sleep(after).await;
+        // SIGKILL; a program that has ended in the meantime is not hurt.
+        if child.try_wait()?.is_none() {
+            child.kill()?;
+        }
+    }
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await??;
+    match output.status.code() {
+        None => Ok(None),
+        Some(0) => Ok(Some(began.elapsed())),
+        Some(code) => Err(format!("it ended with {code}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
+}
+
+/// Records of which the last third has the identities of the first, older and with other contents.
+fn repeated() -> Records {
+    Records::listed((0..RECORDS).map(|number| {
+        let identity = number % (RECORDS - APART);
+        let value = match identity % 3 {
+            0 => json!({ "type": "domain", "value": format!("d{identity}.example") }),
+            1 => json!({ "type": "ipv4", "value": format!("11.{}.{}.7", identity / 250, identity % 250) }),
+            _ => json!({ "type": "sha256", "value": format!("{identity:064x}") }),
+        };
+        let mut record = value;
+        record["confidence"] = json!(["low", "medium", "high"][number % 3]);
+        record["tags"] = json!([format!("n{number}")]);
+        record["source"] = json!({ "feed_name": "One" });
+        record
+    }))
+}

@@ -1,0 +1,40 @@
+//! The tests that need more than one part of the program, in one binary: a link for each file would cost minutes.
+//!
+//! Each module gives its tests as `trials()`. A test whose outside part is missing is listed as ignored, with the
+//! reason in its name's place; `TIPLINE_REQUIRE_SERVERS=1` makes that a failure.
+
+#![allow(unreachable_pub)] // Nothing outside a test binary could reach anything.
+
+mod bounds;
+mod canary;
+mod cli;
+mod core_module;
+mod elasticsearch;
+mod fake_elasticsearch;
+mod faults;
+mod health;
+mod kills;
+mod pipeline;
+mod program;
+mod signals;
+mod support;
+mod three_ways;
+mod trial;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let trials = [
+        bounds::trials(),
+        canary::trials(),
+        cli::trials(),
+        elasticsearch::trials(),
+        faults::trials(),
+        health::trials(),
+        kills::trials(),
+        pipeline::trials(),
+        signals::trials(),
+        three_ways::trials(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+}

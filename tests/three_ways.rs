@@ -1,0 +1,167 @@
+//! One behaviour: the native crate, the component under wasmtime in both profiles, and the core module driven by hand
+//! give the same bytes for the same input, also in an instance that has mapped other pages before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Failed, Trial};
+
+use tipline::sandbox::{self, CallLimits, Event, Guest, Profile, Response};
+
+use crate::core_module::CoreModule;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("three_ways::mapping_cases", mapping_cases),
+        Trial::test("three_ways::pager_scenarios", pager_scenarios),
+        Trial::test("three_ways::component_imports_nothing", imports_nothing),
+        Trial::test("three_ways::component_is_small", is_small),
+    ]
+}
+
+/// Every case of `guest/tests/cases`, in one go and in order, so that all but the first run in a used instance.
+fn mapping_cases() -> Result<(), Failed> {
+    let trusted = Guest::built_in(Profile::Trusted, None)?;
+    let sandboxed = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None)?;
+    let mut core = CoreModule::new();
+    let cases = cases();
+    if cases.len() < 20 {
+        return Err(format!("only {} cases were found", cases.len()).into());
+    }
+    // Twice: the second time every instance has seen all pages.
+    for case in cases.iter().chain(&cases) {
+        let native = socdefenders::map_records(&case.config, case.observed, &case.page);
+        let native = format!("{native:?}");
+        let named = [
+            ("trusted", trusted.map_records(&case.config, case.observed, &case.page)?),
+            ("sandboxed", sandboxed.map_records(&case.config, case.observed, &case.page)?),
+            ("core", core.map_records(&case.config, case.observed, &case.page)),
+        ];
+        for (way, result) in named {
+            same(&format!("{}: {way}", case.name), &native, &contract(&format!("{result:?}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Walks the pager through answers good and bad, comparing each step.
+fn pager_scenarios() -> Result<(), Failed> {
+    let trusted = Guest::built_in(Profile::Trusted, None)?;
+    let sandboxed = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None)?;
+    let mut core = CoreModule::new();
+    let config = r#"{"limit":2}"#;
+    let now = 1_733_740_200_000;
+    let page = |offset: u32, values: &[&str]| {
+        let data: Vec<String> = values.iter().map(|v| format!(r#"{{"type":"domain","value":"{v}"}}"#)).collect();
+        let meta = format!(r#"{{"total":3,"limit":2,"offset":{offset},"generated_at":"2024-12-09T10:30:00Z"}}"#);
+        answer(200, &format!(r#"{{"meta":{meta},"data":[{}]}}"#, data.join(",")))
+    };
+    let scenarios: [(&str, Vec<Event>); 6] = [
+        ("two pages", vec![Event::Start, page(0, &["a.example.com", "b.example.com"]), page(2, &["c.example.com"])]),
+        ("no connection", vec![Event::Start, Event::Failed("connection refused".to_owned()), Event::Wake]),
+        ("rate limit", vec![Event::Start, answer(429, "{}"), Event::Wake]),
+        ("login page", vec![Event::Start, answer(200, "<html>")]),
+        ("truncated", vec![Event::Start, answer(200, r#"{"data":[{"#), Event::Wake]),
+        ("wrong key", vec![Event::Start, answer(401, r#"{"error":{"code":"invalid_api_key","message":"no"}}"#)]),
+    ];
+    for (name, events) in scenarios {
+        let mut state = String::new();
+        for event in events {
+            let native = socdefenders::advance(config, &state, now, native_event(&event));
+            let native_text = format!("{native:?}");
+            let named = [
+                ("trusted", trusted.advance(config, &state, now, &event)?),
+                ("sandboxed", sandboxed.advance(config, &state, now, &event)?),
+                ("core", core.advance(config, &state, now, &event)),
+            ];
+            for (way, result) in named {
+                same(&format!("{name}: {way}"), &native_text, &contract(&format!("{result:?}")))?;
+            }
+            match native {
+                Ok(step) => state = step.state,
+                Err(_) => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn imports_nothing() -> Result<(), Failed> {
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::new(&engine, sandbox::BUILT_IN)?;
+    let imports: Vec<_> = component.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
+    let core: Vec<_> = wasmtime::Module::new(&engine, sandbox::BUILT_IN_CORE)?
+        .imports()
+        .map(|i| format!("{}.{}", i.module(), i.name()))
+        .collect();
+    if imports.is_empty() && core.is_empty() { Ok(()) } else { Err(format!("imports: {imports:?} {core:?}").into()) }
+}
+
+/// At most 600 KB: it is downloaded by browsers and compiled at start.
+fn is_small() -> Result<(), Failed> {
+    let size = sandbox::BUILT_IN.len();
+    if size <= 600_000 { Ok(()) } else { Err(format!("the component has {size} bytes").into()) }
+}
+
+struct Case {
+    name: String,
+    config: String,
+    observed: u64,
+    page: String,
+}
+
+fn cases() -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/tests/cases");
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root).expect("the cases").map(|e| e.expect("an entry").path()).collect();
+    folders.sort();
+    folders
+        .into_iter()
+        .filter(|folder| folder.is_dir())
+        .map(|folder| Case {
+            name: folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            config: fs::read_to_string(folder.join("config.json")).unwrap_or_default(),
+            observed: fs::read_to_string(folder.join("observed"))
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(1_733_740_200_000),
+            page: fs::read_to_string(folder.join("page.json")).expect("a page"),
+        })
+        .collect()
+}
+
+fn answer(status: u16, body: &str) -> Event {
+    let headers = vec![("date".to_owned(), "Mon, 09 Dec 2024 10:30:00 GMT".to_owned())];
+    Event::Response(Response { status, headers, body: body.to_owned() })
+}
+
+fn native_event(event: &Event) -> socdefenders::Event {
+    match event {
+        Event::Start => socdefenders::Event::Start,
+        Event::Response(r) => socdefenders::Event::Response(socdefenders::Response {
+            status: r.status,
+            headers: r.headers.clone(),
+            body: r.body.clone(),
+        }),
+        Event::Failed(reason) => socdefenders::Event::Failed(reason.clone()),
+        Event::Wake => socdefenders::Event::Wake,
+    }
+}
+
+/// wasmtime's generated types write `Failure::Config("…")` in Debug where the crate's own write `Config("…")`.
+fn contract(text: &str) -> String {
+    let mut text = text.to_owned();
+    for name in ["Failure", "Next", "Event"] {
+        text = text.replace(&format!("{name}::"), "");
+    }
+    text
+}
+
+fn same(what: &str, expected: &str, found: &str) -> Result<(), Failed> {
+    if expected == found {
+        return Ok(());
+    }
+    let at = expected.bytes().zip(found.bytes()).take_while(|(a, b)| a == b).count();
+    let cut = |text: &str| text.chars().skip(at.saturating_sub(40)).take(160).collect::<String>();
+    Err(format!("{what} differs at byte {at}:\n native: …{}\n  found: …{}", cut(expected), cut(found)).into())
+}
