@@ -7,6 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;
 
+/// A duration in the unit of [`Millis`]; one that is too long for it is as long as there is.
+pub fn millis(duration: Duration) -> Millis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Tells the time and waits for it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Millis + Send + Sync>);
@@ -16,14 +21,14 @@ impl Clock {
     pub fn system() -> Self {
         Self(Arc::new(|| {
             // A clock before 1970 is 1970: the guest would refuse to go backwards anyway.
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
         }))
     }
 
     /// A clock that follows tokio's, which tests can pause and advance, from `start` on.
     pub fn virtual_from(start: Millis) -> Self {
         let origin = tokio::time::Instant::now();
-        Self(Arc::new(move || start.saturating_add(u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX))))
+        Self(Arc::new(move || start.saturating_add(millis(origin.elapsed()))))
     }
 
     /// A clock that tells what `tell` says, for tests that turn it by hand.

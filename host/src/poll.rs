@@ -15,21 +15,18 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Step, Wait};
-use crate::state::{Commit, Counts, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, Reject};
+use crate::state::{Commit, Counts, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject};
 use crate::store::{Delivery, Page, Sink, SinkError};
 
 pub use crate::observer::Observer;
 
 /// The note with which a guest ends a poll that it could not complete.
 const GAVE_UP: &str = "gave-up";
-
-/// The longest state a guest may return. It is stored with every page; the contract allows no more.
-pub const MAX_STATE_BYTES: usize = 64 * 1024;
 
 /// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
 /// the past for ever would spin; a well-behaved one needs one step.
@@ -431,10 +428,6 @@ pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send 
         // Not cancelled, as nothing aborts it: it panicked, and so does its caller.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

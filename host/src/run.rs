@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock::Millis;
+use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, PollError, PollReport, Poller};
@@ -109,7 +109,7 @@ impl Poller {
                 }
             }
             let pause = self.input.interval.saturating_add(self.input.jitter.mul_f64(fastrand::f64()));
-            let next = began.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+            let next = began.saturating_add(millis(pause));
             if let Err(unwritten) = self.ledger.update_status(input, |status| status.next_poll = Some(next)) {
                 warn!(input.id = input, "{unwritten}");
             }

@@ -7,14 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, millis};
 use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
 use crate::poll::failure_text;
@@ -243,10 +242,6 @@ fn record(hit: &Hit) -> Option<String> {
         record.insert("source", serde_json::json!({ "feed_name": provider }));
     }
     serde_json::to_string(&record).ok()
-}
-
-fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
