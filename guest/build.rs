@@ -33,6 +33,8 @@ fn main() {
         let reversed = ascii.rsplit('.').collect::<Vec<_>>().join(".");
         *rules.entry(reversed.into_bytes()).or_default() |= kind;
     }
+    // The last label of a name ends it where no rule does, so a rule of one label says nothing.
+    rules.retain(|name, kind| *kind != RULE || name.contains(&b'.'));
     assert!(rules.len() > 5_000, "the public suffix list looks cut: {} rules", rules.len());
     let map = fst::Map::from_iter(rules).expect("a sorted map makes an automaton");
     std::fs::write(out.join("suffixes.fst"), map.as_fst().as_bytes()).expect("OUT_DIR can be written");

@@ -12,11 +12,12 @@ mod json;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::observable::{AttackId, AttackKind, Host, Location, Observable};
+use crate::observable::{AttackId, AttackKind, Host, Location, Observable, write_ip};
 use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
@@ -242,9 +243,9 @@ impl Writer {
             Observable::Ip(ip) if ip.to_canonical() != *ip => {
                 body.list("ip", &[ip.to_string(), ip.to_canonical().to_string()]);
             }
-            Observable::Ip(ip) => body.list("ip", &[shown(ip, &mut self.scratch)]),
+            Observable::Ip(ip) => body.list("ip", &[address(*ip, &mut self.scratch)]),
             Observable::Url(location) => match &location.host {
-                Host::Ip(ip) => body.list("ip", &[shown(ip, &mut self.scratch)]),
+                Host::Ip(ip) => body.list("ip", &[address(*ip, &mut self.scratch)]),
                 Host::Name(name) => body.list("hosts", &[name]),
                 Host::Odd(_) => {}
             },
@@ -265,7 +266,10 @@ impl Writer {
         let ioc = body.open("ioc");
         body.text_field("category", indicator.category.as_deref().unwrap_or_default());
         if let Observable::Cidr(cidr) = &indicator.observable {
-            body.text_field("cidr", shown(cidr, &mut self.scratch));
+            self.scratch.clear();
+            // A `String` never refuses a write.
+            let _ = write!(self.scratch, "{cidr}");
+            body.text_field("cidr", &self.scratch);
         }
         body.text_field("confidence", indicator.raw_confidence.as_deref().unwrap_or_default());
         body.one_or_many("id", &indicator.ids);
@@ -348,7 +352,7 @@ impl Writer {
                 self.body.close(hash);
                 self.body.close(file);
             }
-            Observable::Ip(ip) => self.body.text_field("ip", shown(ip, &mut self.scratch)),
+            Observable::Ip(ip) => self.body.text_field("ip", address(*ip, &mut self.scratch)),
             _ => {}
         }
         let name = match &indicator.observable {
@@ -439,11 +443,10 @@ impl Writer {
     }
 }
 
-/// Something in its usual form.
-fn shown<'s>(value: &impl std::fmt::Display, scratch: &'s mut String) -> &'s str {
+/// An address in its usual form.
+fn address(ip: IpAddr, scratch: &mut String) -> &str {
     scratch.clear();
-    // A `String` never refuses a write.
-    let _ = write!(scratch, "{value}");
+    write_ip(ip, scratch);
     scratch
 }
 

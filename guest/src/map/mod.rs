@@ -12,8 +12,9 @@ mod exclude;
 mod harmless;
 mod life;
 mod merge;
-mod pages;
+#[macro_use]
 mod record;
+mod pages;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -160,7 +161,7 @@ impl<'a> Mapper<'a> {
 
     /// What a record says.
     fn indicator(&self, raw: &'a str) -> Result<Indicator<'a>, Left> {
-        if raw.contains('\u{fffd}') {
+        if is_damaged(raw) {
             return rejected(
                 "bad-encoding",
                 "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
@@ -182,7 +183,7 @@ impl<'a> Mapper<'a> {
         let Some(value) = record.value.as_deref() else {
             return rejected("no-value", "The record has no `value`, or one that is not text.");
         };
-        if value.contains('\u{fffd}') {
+        if is_damaged(value) {
             return rejected(
                 "bad-encoding",
                 "The value holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
@@ -283,6 +284,13 @@ fn count(counter: &mut u32) {
     *counter = counter.saturating_add(1);
 }
 
+/// Whether a text holds U+FFFD. Most texts are ASCII, which shows in 32 bytes at a time.
+fn is_damaged(text: &str) -> bool {
+    let (blocks, rest) = text.as_bytes().as_chunks::<32>();
+    let is_ascii = |block: &[u8; 32]| block.iter().fold(0, |all, byte| all | byte) < 0x80;
+    !(blocks.iter().all(is_ascii) && rest.is_ascii()) && text.contains('\u{fffd}')
+}
+
 /// A text without the white space around it.
 fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
     text.map(trimmed)
@@ -290,14 +298,22 @@ fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
 
 fn trimmed<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        Cow::Borrowed(text) => Cow::Borrowed(trim(text)),
+        Cow::Owned(text) => Cow::Owned(trim(text).to_owned()),
+    }
+}
+
+/// `str::trim`, at once where the first and the last byte are plain.
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
     }
 }
 
 fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
     for text in &mut texts {
-        if text.trim().len() != text.len() {
+        if trim(text).len() != text.len() {
             *text = trimmed(text);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::config::Config;
@@ -44,16 +44,14 @@ fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result
                 .to_owned(),
         ));
     }
-    match object.data {
+    match &object.data {
         None => mapper.record(text),
-        Some(data) => {
-            let list: Vec<&RawValue> = serde_json::from_str(data.get()).map_err(|_| {
-                Failure::Protocol(format!(
-                    "A page's `data` should be a list of records; it is {}.",
-                    beginning(data.get())
-                ))
-            })?;
-            list.iter().for_each(|raw| mapper.record(raw.get()));
+        Some(Data::List(list)) => list.iter().for_each(|raw| mapper.record(raw.get())),
+        Some(Data::Other) => {
+            return Err(Failure::Protocol(format!(
+                "A page's `data` should be a list of records; the page begins with {}.",
+                beginning(text)
+            )));
         }
     }
     Ok(mapper.finish())
@@ -82,8 +80,38 @@ fn beginning(text: &str) -> String {
 
 /// What tells an object's kind.
 struct Object<'a> {
-    data: Option<&'a RawValue>,
+    data: Option<Data<'a>>,
     is_stix: bool,
+}
+
+/// What stands in `data`. The records are split off in the one walk through the page.
+enum Data<'a> {
+    List(Vec<&'a RawValue>),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Data<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Data<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of records")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Data<'de>, A::Error> {
+                let mut records = Vec::new();
+                while let Some(record) = list.next_element()? {
+                    records.push(record);
+                }
+                Ok(Data::List(records))
+            }
+
+            pass_over!(Data::Other; bool number text null object);
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 #[derive(serde::Deserialize)]

@@ -274,11 +274,11 @@ impl<'de> Deserialize<'de> for Text<'de> {
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text((!text.trim().is_empty()).then_some(Cow::Borrowed(text))))
+                Ok(Text((!super::trim(text).is_empty()).then_some(Cow::Borrowed(text))))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text((!text.trim().is_empty()).then(|| Cow::Owned(text.to_owned()))))
+                Ok(Text((!super::trim(text).is_empty()).then(|| Cow::Owned(text.to_owned()))))
             }
 
             fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
@@ -318,11 +318,11 @@ impl<'de> Deserialize<'de> for Texts<'de> {
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
-                Ok(Texts(if text.trim().is_empty() { Vec::new() } else { vec![Cow::Borrowed(text)] }))
+                Ok(Texts(if super::trim(text).is_empty() { Vec::new() } else { vec![Cow::Borrowed(text)] }))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
-                Ok(Texts(if text.trim().is_empty() { Vec::new() } else { vec![Cow::Owned(text.to_owned())] }))
+                Ok(Texts(if super::trim(text).is_empty() { Vec::new() } else { vec![Cow::Owned(text.to_owned())] }))
             }
 
             pass_over!(Texts(Vec::new()); bool number null object);

@@ -3,7 +3,7 @@
 //! Only the standard library's parsers decide what an address is: no octets with leading zeros, no short forms. A
 //! range of one address is the address. An IPv4 address mapped into IPv6 stays an IPv6 one, as it was written.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A range of addresses, its host bits zero.
@@ -66,6 +66,29 @@ impl fmt::Display for Cidr {
     }
 }
 
+/// Writes an address in its usual form. The standard library's way for IPv4, by far the most frequent, costs ten times
+/// as much.
+pub(crate) fn write_ip(ip: IpAddr, out: &mut String) {
+    let IpAddr::V4(ip) = ip else {
+        // A `String` never refuses a write.
+        let _ = write!(out, "{ip}");
+        return;
+    };
+    for (index, octet) in ip.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push('.');
+        }
+        let digit = |value: u8| char::from(b'0' | (value % 10));
+        if octet >= 100 {
+            out.push(digit(octet / 100));
+        }
+        if octet >= 10 {
+            out.push(digit(octet / 10));
+        }
+        out.push(digit(octet));
+    }
+}
+
 /// An address, bare or in the brackets it has in a URL.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
@@ -78,6 +101,19 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for octet in 0..=255 {
+            let ip = IpAddr::from([octet, 255 - octet, 0, octet / 3]);
+            let mut out = String::new();
+            write_ip(ip, &mut out);
+            assert_eq!(out, ip.to_string());
+        }
+        let mut out = String::new();
+        write_ip("2001:db8::1".parse().unwrap(), &mut out);
+        assert_eq!(out, "2001:db8::1");
+    }
 
     #[test]
     fn host_bits_are_cleared_and_ends_are_inclusive() {

@@ -17,6 +17,7 @@ mod lower;
 mod name;
 mod refang;
 
+pub(crate) use address::write_ip;
 pub use address::{Cidr, parse_ip};
 pub use classify::{Classified, MAX_VALUE_BYTES, Misfit, classify, listed_attack_id};
 pub use codes::{Algorithm, AttackId, AttackKind, Framework, attack_id, cve};
@@ -66,7 +67,10 @@ impl Observable {
         use std::fmt::Write as _;
         // A `String` never refuses a write.
         let _ = match self {
-            Self::Ip(ip) => write!(out, "{ip}"),
+            Self::Ip(ip) => {
+                write_ip(*ip, out);
+                Ok(())
+            }
             Self::Cidr(cidr) => write!(out, "{cidr}"),
             Self::Url(location) => {
                 out.push_str(location.key());
