@@ -34,9 +34,17 @@ fn build() -> Result<(), String> {
             PathBuf::from(path)
         }
         None => {
-            for part in
-                ["guest/src", "guest/data", "guest/build.rs", "guest/Cargo.toml", "wit", "Cargo.toml", "Cargo.lock"]
-            {
+            for part in [
+                "guest/src",
+                "guest/Cargo.toml",
+                "guest/mapping/src",
+                "guest/mapping/data",
+                "guest/mapping/build.rs",
+                "guest/mapping/Cargo.toml",
+                "wit",
+                "Cargo.toml",
+                "Cargo.lock",
+            ] {
                 println!("cargo::rerun-if-changed={}", workspace.join(part).display());
             }
             compile_guest(&workspace, &out.join("guest-target"))?
@@ -62,7 +70,7 @@ fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String>
         .arg(target_dir)
         // Addresses in their shortest form instead of padded for a later link: 24 KB less. Needs a stripped module.
         .args(["--", "-Clink-arg=--compress-relocations"])
-        .env("CARGO_ENCODED_RUSTFLAGS", remap(workspace));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace));
     let status = cargo.status().map_err(|e| format!("cargo could not be started for the guest: {e}."))?;
     if !status.success() {
         return Err("The guest component did not compile; the reason stands above.".to_owned());
@@ -70,15 +78,14 @@ fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String>
     Ok(target_dir.join(TARGET).join("guest").join("socdefenders.wasm"))
 }
 
+/// Vectors are part of WebAssembly 2.0, which all engines in use have; they make mapping a thirtieth faster.
+///
 /// A panic message holds the path of its source file. The folders of this machine are replaced, so that two
 /// machines build the same bytes.
-fn remap(workspace: &Path) -> OsString {
-    let mut flags = OsString::new();
+fn flags(workspace: &Path) -> OsString {
+    let mut flags = OsString::from("-Ctarget-feature=+simd128");
     let mut add = |from: OsString, to: &str| {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
+        flags.push("\u{1f}--remap-path-prefix=");
         flags.push(from);
         flags.push("=");
         flags.push(to);

@@ -1,6 +1,6 @@
 //! The component's exports: the contract's types translated one to one, no logic.
 
-use crate::contract as c;
+use socdefenders_mapping::contract as c;
 
 wit_bindgen::generate!({ world: "input", path: "../wit" });
 

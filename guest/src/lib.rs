@@ -30,23 +30,19 @@
 // The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
-pub mod config;
-mod contract;
-pub mod ecs;
-pub mod map;
-mod members;
-pub mod observable;
-mod order;
+mod describe;
 mod rest;
-pub mod suffix;
-pub mod time;
 
 #[cfg(target_arch = "wasm32")]
 mod component;
 
-pub use contract::{Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait};
+pub use socdefenders_mapping::contract::{
+    Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait,
+};
+pub use socdefenders_mapping::{config, suffix, time};
 
-use config::Config;
+use socdefenders_mapping::config::Config;
+use socdefenders_mapping::map;
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///
@@ -77,5 +73,5 @@ pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, 
 /// What this crate is and writes, as a JSON object: name, version, transports, record types, ECS fields with their
 /// Elasticsearch types, and the schema of the configuration.
 pub fn describe() -> String {
-    map::describe()
+    describe::describe()
 }

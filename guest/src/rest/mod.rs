@@ -26,11 +26,11 @@ mod tests;
 
 use url::Url;
 
-use crate::config::Config;
-use crate::contract::{Batch, Event, Failure, Next, Note, Response, Step, Wait};
-use crate::map::write_reject;
-use crate::time::{MINUTE, Millis, parse_http_date, rfc3339};
 use page::{Page, Unreadable};
+use socdefenders_mapping::config::Config;
+use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Response, Step, Wait};
+use socdefenders_mapping::map::write_reject;
+use socdefenders_mapping::time::{MINUTE, Millis, parse_http_date, rfc3339};
 use state::{Pause, Run, State};
 
 /// A server clock further ahead of ours than this is wrong, or ours is; either way nothing may be based on it.
@@ -286,7 +286,7 @@ impl Poll<'_> {
             (Some(_), Some(_)) => {}
         }
         // Versions are made of whole seconds, so a second is the least that tells two runs apart.
-        let least = self.state.observed.saturating_add(crate::time::SECOND);
+        let least = self.state.observed.saturating_add(socdefenders_mapping::time::SECOND);
         let observed = self.run.clock.unwrap_or(self.now).max(least);
         self.run.observed = Some(observed);
         observed

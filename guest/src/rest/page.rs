@@ -14,8 +14,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::refusal::{ServerError, clean, quote};
-use crate::contract::Failure;
-use crate::time::{Millis, parse_rfc3339};
+use socdefenders_mapping::contract::Failure;
+use socdefenders_mapping::time::{Millis, parse_rfc3339};
 
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;

@@ -4,9 +4,9 @@
 //! for is clamped: a pause of ten years, of no time at all, or in the past must neither stop an input for good nor
 //! make a loop. Jitter is the host's.
 
-use crate::config::Config;
-use crate::contract::Response;
-use crate::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
+use socdefenders_mapping::config::Config;
+use socdefenders_mapping::contract::Response;
+use socdefenders_mapping::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
 
 /// The shortest pause before a request is repeated: the limits' own unit is the second.
 pub(super) const SHORTEST: Millis = SECOND;

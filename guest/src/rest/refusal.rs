@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::contract::{Failure, Response};
+use socdefenders_mapping::contract::{Failure, Response};
 
 /// Characters of a server's text that are shown. Enough for a title or a message, too few to flood a log.
 const QUOTED: usize = 160;

@@ -11,11 +11,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::refusal::clean;
-use crate::config::{Config, Transport};
-use crate::contract::{Failure, MAX_STATE_BYTES};
-use crate::ecs::{Json, write_hex, write_number, write_string};
-use crate::members::{self, Members, at, number};
-use crate::time::Millis;
+use socdefenders_mapping::config::{Config, Transport};
+use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
+use socdefenders_mapping::ecs::{Json, write_hex, write_number, write_string};
+use socdefenders_mapping::members::{self, Members, at, number};
+use socdefenders_mapping::time::Millis;
 
 /// The format written here. A change of meaning raises it.
 const FORMAT: u32 = 1;

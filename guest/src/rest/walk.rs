@@ -13,9 +13,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::page::{Meta, Page};
 use super::refusal::quote;
 use super::{Poll, pause, window};
-use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::Mapper;
-use crate::time::{MINUTE, Millis, SECOND, rfc3339};
+use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
+use socdefenders_mapping::map::Mapper;
+use socdefenders_mapping::time::{MINUTE, Millis, SECOND, rfc3339};
 
 /// Pages in a row that may have been seen before. Cycles are short; a few equal pages are possible where pages are
 /// small and records carry neither id nor time.

@@ -9,10 +9,10 @@
 //! of a window share a second, because nobody says whether its ends belong to it.
 
 use super::state::{Run, State, Window};
-use crate::config::Config;
-use crate::contract::{Failure, Request};
-use crate::order;
-use crate::time::{Millis, SECOND, rfc3339};
+use socdefenders_mapping::config::Config;
+use socdefenders_mapping::contract::{Failure, Request};
+use socdefenders_mapping::order;
+use socdefenders_mapping::time::{Millis, SECOND, rfc3339};
 
 /// The types of the API's documentation.
 const KINDS: [&str; 11] =

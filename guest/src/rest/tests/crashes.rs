@@ -2,8 +2,8 @@
 
 use super::server::{Links, SimRecord, SimServer, Total, Traits, Until};
 use super::{CONFIG, Driver, MAX_STEPS, NOON, domains};
-use crate::contract::{Event, Next};
-use crate::time::{HOUR, MINUTE};
+use socdefenders_mapping::contract::{Event, Next};
+use socdefenders_mapping::time::{HOUR, MINUTE};
 
 /// xorshift64*: the seed decides everything.
 struct Dice(u64);

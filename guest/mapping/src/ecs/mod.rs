@@ -22,8 +22,7 @@ use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
 pub use fields::{FIELDS, HOST_FIELDS};
-pub(crate) use json::Json;
-pub use json::{write_number, write_string};
+pub use json::{Json, write_number, write_string};
 
 /// The version of ECS whose names are used.
 pub const ECS_VERSION: &str = "8.17.0";
@@ -483,7 +482,8 @@ fn sequence(observed: Millis, last_seen: Option<Millis>, content: u64) -> u64 {
     (seconds << (RECENCY_BITS + CONTENT_BITS)) | (recency << CONTENT_BITS) | content
 }
 
-pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
+/// Writes bytes in hexadecimal.
+pub fn write_hex(bytes: &[u8], out: &mut String) {
     for byte in bytes {
         for nibble in [byte >> 4, byte & 0xf] {
             out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));

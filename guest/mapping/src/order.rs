@@ -6,13 +6,13 @@
 //! in n log n steps, whatever order a feed has chosen.
 
 /// Sorts a list and drops what is in it twice.
-pub(crate) fn set<T: Ord>(list: &mut Vec<T>) {
+pub fn set<T: Ord>(list: &mut Vec<T>) {
     sort(list);
     list.dedup();
 }
 
 /// Sorts a list. Equal elements may change places.
-pub(crate) fn sort<T: Ord>(list: &mut [T]) {
+pub fn sort<T: Ord>(list: &mut [T]) {
     if list.is_sorted() {
         return;
     }

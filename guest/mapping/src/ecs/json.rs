@@ -23,32 +23,34 @@ enum Late {
 
 /// A JSON text without its times.
 #[derive(Debug, Default)]
-pub(crate) struct Json {
+pub struct Json {
     text: String,
     marks: Vec<Mark>,
 }
 
 /// An object that was begun: where, and how many marks there were.
 #[must_use = "an object has to be closed"]
-pub(crate) struct Begun(usize, usize);
+pub struct Begun(usize, usize);
 
 impl Json {
     /// Forgets what was written and keeps the memory.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.text.clear();
         self.marks.clear();
     }
 
-    pub(crate) fn text(&self) -> &str {
+    /// What was written so far, without what was marked.
+    pub fn text(&self) -> &str {
         &self.text
     }
 
-    pub(crate) fn into_text(self) -> String {
+    /// The same, when all is written.
+    pub fn into_text(self) -> String {
         self.text
     }
 
     /// An object that stands by itself or in a list.
-    pub(crate) fn begin(&mut self) -> Begun {
+    pub fn begin(&mut self) -> Begun {
         let begun = Begun(self.text.len(), self.marks.len());
         if self.text.ends_with('}') {
             self.text.push(',');
@@ -57,14 +59,16 @@ impl Json {
         begun
     }
 
-    pub(crate) fn open(&mut self, key: &'static str) -> Begun {
+    /// An object as the value of a key; it goes again if nothing is written into it.
+    pub fn open(&mut self, key: &'static str) -> Begun {
         let begun = Begun(self.text.len(), self.marks.len());
         self.key(key);
         self.text.push('{');
         begun
     }
 
-    pub(crate) fn close(&mut self, begun: Begun) {
+    /// Ends an object.
+    pub fn close(&mut self, begun: Begun) {
         if self.text.ends_with('{') && self.marks.len() == begun.1 {
             self.text.truncate(begun.0);
         } else {
@@ -72,21 +76,24 @@ impl Json {
         }
     }
 
-    pub(crate) fn close_even_empty(&mut self, _: Begun) {
+    /// Ends an object that may stay empty.
+    pub fn close_even_empty(&mut self, _: Begun) {
         self.text.push('}');
     }
 
     /// A list of objects, of which there has to be one.
-    pub(crate) fn open_list(&mut self, key: &'static str) {
+    pub fn open_list(&mut self, key: &'static str) {
         self.key(key);
         self.text.push('[');
     }
 
-    pub(crate) fn close_list(&mut self) {
+    /// Ends a list.
+    pub fn close_list(&mut self) {
         self.text.push(']');
     }
 
-    pub(crate) fn text_field(&mut self, key: &'static str, value: &str) {
+    /// A string, where it is not empty.
+    pub fn text_field(&mut self, key: &'static str, value: &str) {
         if !value.is_empty() {
             self.key(key);
             write_string(value, &mut self.text);
@@ -94,7 +101,7 @@ impl Json {
     }
 
     /// A list of one is written as that one, as ECS's scalar fields are read by people and programs.
-    pub(crate) fn one_or_many<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
+    pub fn one_or_many<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
         match values {
             [] => {}
             [one] => self.text_field(key, one.as_ref()),
@@ -102,7 +109,8 @@ impl Json {
         }
     }
 
-    pub(crate) fn list<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
+    /// A list of strings, where it is not empty.
+    pub fn list<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
         if values.is_empty() {
             return;
         }
@@ -115,17 +123,19 @@ impl Json {
     }
 
     /// `true`.
-    pub(crate) fn yes(&mut self, key: &'static str) {
+    pub fn yes(&mut self, key: &'static str) {
         self.key(key);
         self.text.push_str("true");
     }
 
-    pub(crate) fn number(&mut self, key: &'static str, value: u64) {
+    /// A number.
+    pub fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
         write_number(value, &mut self.text);
     }
 
-    pub(crate) fn numbers<N: Copy + Into<u64>>(&mut self, key: &'static str, values: &[N]) {
+    /// A list of numbers, where it is not empty.
+    pub fn numbers<N: Copy + Into<u64>>(&mut self, key: &'static str, values: &[N]) {
         if values.is_empty() {
             return;
         }
@@ -138,25 +148,25 @@ impl Json {
     }
 
     /// Text that is JSON already, without a comma before it.
-    pub(crate) fn ready(&mut self, json: &str) {
+    pub fn ready(&mut self, json: &str) {
         self.comma();
         self.text.push_str(json);
     }
 
     /// Marks the place of a time. It must not be the first thing in its object.
-    pub(crate) fn time(&mut self, key: &'static str, time: Option<Millis>) {
+    pub fn time(&mut self, key: &'static str, time: Option<Millis>) {
         if let Some(time) = time {
             self.marks.push(Mark { at: self.text.len(), what: Late::Time(key, time) });
         }
     }
 
     /// Marks the place of the version. It must not be the first thing in its object.
-    pub(crate) fn sequence(&mut self) {
+    pub fn sequence(&mut self) {
         self.marks.push(Mark { at: self.text.len(), what: Late::Sequence });
     }
 
     /// The text with all that was marked.
-    pub(crate) fn complete(&self, sequence: u64, out: &mut String) {
+    pub fn complete(&self, sequence: u64, out: &mut String) {
         let mut done = 0;
         for mark in &self.marks {
             out.push_str(self.text.get(done..mark.at).unwrap_or_default());

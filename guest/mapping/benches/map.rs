@@ -1,11 +1,12 @@
-//! Documents a second on one core: `cargo bench -p socdefenders`.
+//! Documents a second on one core: `cargo bench -p socdefenders-mapping`.
 //!
 //! A page of the demo's real records, then pages of 100 synthetic ones in the proportions of a feed, mapped natively. Each figure is the best of
-//! several rounds, as the machine may have other things to do. `cargo bench -p socdefenders -- demo` takes one of them.
+//! several rounds, as the machine may have other things to do. `cargo bench -p socdefenders-mapping -- demo` takes one of them.
 
 use std::time::Instant;
 
-use socdefenders::map_records;
+use socdefenders_mapping::config::Config;
+use socdefenders_mapping::map::records;
 
 const OBSERVED: u64 = 1_733_740_200_000;
 /// Few, so that a round fits between two interruptions by other programs.
@@ -24,7 +25,7 @@ fn main() {
         ("email", |n| format!("user{n}@mail-{}.org", n % 89)),
         ("cve", |n| format!("CVE-2021-{}", 10_000 + n)),
     ];
-    let demo: Vec<&str> = include_str!("../../tests/corpus/demo.jsonl").lines().take(1_000).collect();
+    let demo: Vec<&str> = include_str!("../../../tests/corpus/demo.jsonl").lines().take(1_000).collect();
     report("demo", &format!("{{\"data\":[{}]}}", demo.join(",")));
     report("all", &page(|n| (kinds[n % kinds.len()].0, kinds[n % kinds.len()].1(n))));
     for (kind, make) in kinds {
@@ -59,13 +60,9 @@ fn report(name: &str, page: &str) {
     let mut made = 0;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let batch = map_records("", OBSERVED, std::hint::black_box(page)).expect("the page is one");
+        let batch = records(&Config::default(), OBSERVED, std::hint::black_box(page)).expect("the page is one");
         best = best.min(start.elapsed().as_secs_f64());
         made = batch.made;
     }
-    println!(
-        "{name:>8}: {:>9.0} documents/s, {made} documents, {} bytes",
-        f64::from(made) / best,
-        page.len()
-    );
+    println!("{name:>8}: {:>9.0} documents/s, {made} documents, {} bytes", f64::from(made) / best, page.len());
 }

@@ -1,16 +1,13 @@
 //! What this crate is and writes, as JSON.
 
-use crate::ecs::{FIELDS, HOST_FIELDS, write_string};
-
-/// The record types of the REST interface.
-pub(crate) const RECORD_TYPES: &[&str] =
-    &["ipv4", "ipv6", "domain", "url", "md5", "sha1", "sha256", "sha512", "email", "cve", "mitre_attack"];
+use socdefenders_mapping::ecs::{FIELDS, HOST_FIELDS, write_string};
+use socdefenders_mapping::map::RECORD_TYPES;
 
 /// The schema of [`crate::config::Config`]; a test holds the two together.
 const CONFIG_SCHEMA: &str = include_str!("config.schema.json");
 
 /// See [`crate::describe`].
-pub fn describe() -> String {
+pub(crate) fn describe() -> String {
     let mut out = String::with_capacity(8 * 1024);
     out.push_str("{\"name\":");
     write_string(env!("CARGO_PKG_NAME"), &mut out);

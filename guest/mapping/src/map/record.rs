@@ -290,7 +290,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
             }
 
             fn visit_f64<E>(self, number: f64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
+                Ok(Text(decimal(number).map(Cow::Owned)))
             }
 
             pass_over!(Text(None); bool null list object);
@@ -329,6 +329,21 @@ impl<'de> Deserialize<'de> for Texts<'de> {
         }
         deserializer.deserialize_any(Any)
     }
+}
+
+/// A number as people write it, to six places; `None` where it is too large for that. The standard library's way, which
+/// finds the shortest text for any number, costs fourteen kilobytes.
+fn decimal(number: f64) -> Option<String> {
+    const PLACES: u64 = 1_000_000;
+    /// Above, a number has no six places any more.
+    const LARGEST: f64 = 1e9;
+    if number.abs() >= LARGEST {
+        return None;
+    }
+    let millionths = (number.abs() * PLACES as f64).round() as u64;
+    let sign = if number < 0.0 { "-" } else { "" };
+    let text = format!("{sign}{}.{:06}", millionths / PLACES, millionths % PLACES);
+    Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
 }
 
 /// `true`, and nothing else for true.
@@ -370,6 +385,25 @@ mod tests {
         assert_eq!(record.tags.0, ["one", "two"]);
         assert_eq!(record.techniques.0, ["T1059", "T1071"]);
         assert!(!record.revoked);
+    }
+
+    #[test]
+    fn numbers_count_as_their_decimal_form() {
+        for (json, text) in [
+            ("85", Some("85")),
+            ("-3", Some("-3")),
+            ("0.85", Some("0.85")),
+            ("85.0", Some("85")),
+            ("-0.5", Some("-0.5")),
+            ("0.1234567", Some("0.123457")),
+            ("0.9999999", Some("1")),
+            ("999999999.25", Some("999999999.25")),
+            ("1e9", None),
+            ("1e300", None),
+        ] {
+            let text_of: Text<'_> = serde_json::from_str(json).unwrap();
+            assert_eq!(text_of.as_deref(), text, "{json}");
+        }
     }
 
     #[test]

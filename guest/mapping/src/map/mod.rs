@@ -7,7 +7,6 @@
 //!
 //! Each document is written once, straight into the batch; only where identities meet are their records read again.
 
-mod describe;
 mod exclude;
 mod harmless;
 mod life;
@@ -30,10 +29,12 @@ use crate::time::{Millis, parse_rfc3339};
 use life::Dates;
 use record::{Record, Text};
 
-pub(crate) use describe::RECORD_TYPES;
-pub use describe::describe;
 pub use exclude::{Exclude, MAX_EXCLUDED};
 pub use pages::records;
+
+/// The record types of the REST interface.
+pub const RECORD_TYPES: &[&str] =
+    &["ipv4", "ipv6", "domain", "url", "md5", "sha1", "sha256", "sha512", "email", "cve", "mitre_attack"];
 
 /// Maps the records of one page.
 pub struct Mapper<'a> {
@@ -263,8 +264,8 @@ impl<'a> Mapper<'a> {
     }
 }
 
-/// One line of [`Batch::rejects`].
-pub(crate) fn write_reject(code: &str, detail: &str, raw: &str, observed: Millis, out: &mut String) {
+/// Writes one line of [`Batch::rejects`].
+pub fn write_reject(code: &str, detail: &str, raw: &str, observed: Millis, out: &mut String) {
     out.push_str("{\"code\":");
     write_string(code, out);
     out.push_str(",\"detail\":");
