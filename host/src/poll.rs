@@ -201,7 +201,8 @@ struct Run<'p> {
 
 /// The page that is being delivered.
 struct UnderWay {
-    delivery: JoinHandle<Result<(Commit, Delivery), SinkError>>,
+    delivery: JoinHandle<Result<Delivery, SinkError>>,
+    commit: Commit,
     is_page: bool,
 }
 
@@ -341,27 +342,25 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Gives a page to the sink, once the one before is committed. It is checked beside the next fetch too.
+    /// Gives a page to the sink, once the one before is committed.
     async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
         let poller = self.poller;
         let is_page = batch.is_some();
         let (input, now) = (poller.input.id.clone(), poller.clock.now());
         let state = self.checkpoint.then_some(state);
+        let page = blocking(move || page(input, batch, state, now)).await;
+        let commit = page.commit.clone();
         self.settle().await?;
         let sink = poller.sink.clone();
-        let delivery = tokio::spawn(async move {
-            let page = blocking(move || page(input, batch, state, now)).await;
-            let commit = page.commit.clone();
-            Ok((commit, sink.deliver(page).await?))
-        });
-        self.under_way = Some(UnderWay { delivery, is_page });
+        let delivery = tokio::spawn(async move { sink.deliver(page).await });
+        self.under_way = Some(UnderWay { delivery, commit, is_page });
         Ok(())
     }
 
     /// Awaits the page under way and counts it.
     async fn settle(&mut self) -> Result<(), PollError> {
-        let Some(UnderWay { delivery, is_page }) = self.under_way.take() else { return Ok(()) };
-        let (commit, delivery) =
+        let Some(UnderWay { delivery, commit, is_page }) = self.under_way.take() else { return Ok(()) };
+        let delivery =
             delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
         let counts = Counts::of_page(&commit, &delivery);
         self.counts.add(&counts);
