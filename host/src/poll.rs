@@ -21,7 +21,7 @@ use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Step, Wait};
 use crate::state::{Commit, Counts, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject};
-use crate::store::{Delivery, Page, Sink, SinkError};
+use crate::store::{Delivery, Page, Sink, SinkError, blocking};
 
 pub use crate::observer::Observer;
 
@@ -419,15 +419,6 @@ pub fn rejects(lines: &str) -> Vec<Reject> {
             })
         })
         .collect()
-}
-
-/// The guest computes for milliseconds and up; the runtime's threads must not wait for it.
-pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // Not cancelled, as nothing aborts it: it panicked, and so does its caller.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! store after the acknowledgement. So a state is never ahead of its documents, and a crash at any moment costs a page
 //! that is read again.
 
+mod blocking;
 pub mod elasticsearch;
 pub mod form;
 pub mod ndjson;
@@ -21,6 +22,7 @@ mod time;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub(crate) use blocking::blocking;
 pub use page::{Document, Page, Quarantined};
 
 use crate::clock::Millis;

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::clock::Millis;
 use crate::state::{self, Ledger};
-use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept, form};
+use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept, blocking, form};
 
 /// Lines go out in pieces of this size: a thousand documents in a few dozen calls.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -113,13 +113,7 @@ fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Resul
 impl Sink for Ndjson {
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
         let sink = self.clone();
-        match tokio::task::spawn_blocking(move || sink.write(&page)).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(SinkError::Unavailable("The program is ending.".to_owned())),
-            },
-        }
+        blocking(move || sink.write(&page)).await
     }
 
     async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {

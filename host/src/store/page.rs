@@ -100,7 +100,7 @@ impl Page {
     }
 
     /// The documents in the guest's order.
-    pub fn documents(&self) -> impl ExactSizeIterator<Item = Document<'_>> {
+    pub fn documents(&self) -> impl ExactSizeIterator<Item = Document<'_>> + Clone {
         self.lines.iter().map(|line| Document {
             id: &line.id,
             version: line.version,

@@ -20,7 +20,20 @@ const DEFANGED: &[(&str, &str)] = &[
 
 /// Lower case, in the one way that searches and stored texts share.
 pub fn fold(text: &str) -> String {
-    text.to_lowercase()
+    let mut folded = String::new();
+    fold_into(&mut folded, text);
+    folded
+}
+
+/// Adds the folded text.
+pub fn fold_into(out: &mut String, text: &str) {
+    if text.is_ascii() {
+        let start = out.len();
+        out.push_str(text);
+        out[start..].make_ascii_lowercase();
+    } else {
+        out.push_str(&text.to_lowercase());
+    }
 }
 
 /// A folded text as its value was before it was defanged: `hxxp://1[.]2(.)3[.]4` becomes `http://1.2.3.4`.

@@ -23,6 +23,7 @@ use url::{Host, Url};
 
 use crate::config::ElasticsearchSettings;
 use crate::secret::{Credential, Scrubber, Secret, SecretSource};
+use crate::store::blocking;
 use crate::tls;
 
 /// Until a connection stands. A cluster that needs longer is not reachable in any useful sense.
@@ -161,7 +162,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn send(&self, call: Call) -> Result<Answer, ClientError> {
-        let call = self.compressed(call)?;
+        let call = self.compressed(call).await?;
         let answer = self.send_to_any(&call).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.reload_credential()? {
             return self.send_to_any(&call).await;
@@ -279,16 +280,14 @@ impl Client {
         Ok(Answer { status, body: Bytes::from(body), location, is_elastic })
     }
 
-    fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {
+    async fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {
         let Call { method, target, body } = call;
         let is_gzip = self.compression > 0 && body.is_some();
         let body = match body {
             Some((plain, kind)) if is_gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(self.compression));
-                let packed = std::io::Write::write_all(&mut encoder, &plain)
-                    .and_then(|()| encoder.finish())
-                    .map_err(|error| refused(&format!("A request cannot be compressed: {error}.")))?;
-                Some((Bytes::from(packed), kind))
+                let level = flate2::Compression::new(self.compression);
+                let packed = blocking(move || gzip(&plain, level)).await;
+                Some((packed.map_err(|error| refused(&format!("A request cannot be compressed: {error}.")))?, kind))
             }
             body => body,
         };
@@ -317,6 +316,12 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("hosts", &self.hosts).finish_non_exhaustive()
     }
+}
+
+fn gzip(plain: &[u8], level: flate2::Compression) -> std::io::Result<Bytes> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    std::io::Write::write_all(&mut encoder, plain)?;
+    encoder.finish().map(Bytes::from)
 }
 
 struct Prepared {

@@ -33,7 +33,7 @@ use self::setup::SetupReport;
 use crate::clock::{Clock, Millis};
 use crate::config::{ElasticsearchSettings, Mode, Setup};
 use crate::state::{self, Ledger, LedgerError};
-use crate::store::{Delivery, Document, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, form, time};
+use crate::store::{Delivery, Document, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form, time};
 
 /// From this many refused documents in a page on, the fault may be the set-up.
 const REFUSED_MIN: usize = 20;
@@ -48,7 +48,7 @@ const OVERHEAD_BYTES: usize = 192;
 #[derive(Debug)]
 pub struct Elasticsearch {
     client: Arc<Client>,
-    settings: ElasticsearchSettings,
+    settings: Arc<ElasticsearchSettings>,
     fields: Fields,
     bulk: Bulk,
     ledger: Option<Ledger>,
@@ -68,7 +68,7 @@ impl Elasticsearch {
         })?;
         let client = Arc::new(client);
         let bulk = Bulk::new(Arc::clone(&client), settings);
-        Ok(Self { client, settings: settings.clone(), fields, bulk, ledger: None, clock })
+        Ok(Self { client, settings: Arc::new(settings.clone()), fields, bulk, ledger: None, clock })
     }
 
     /// With the ledger that pages are committed to. Without one the store can be set up, checked and searched.
@@ -88,22 +88,20 @@ impl Elasticsearch {
         }
     }
 
-    /// Writes documents; what became of each kind. Nothing is committed to the ledger here.
-    ///
-    /// # Errors
-    /// [`SinkError`]; some of them may have arrived.
-    pub async fn write(&self, documents: &[Document<'_>]) -> Result<Delivery, SinkError> {
+    /// Writes a page's documents; what became of each kind. Nothing is committed to the ledger here.
+    async fn write(&self, page: &Arc<Page>) -> Result<Delivery, SinkError> {
         let now = self.clock.now();
-        let held_back = match self.settings.mode {
-            Mode::Latest => self.held_back(documents, now).await?,
-            Mode::Events => Vec::new(),
+        let held_back: Arc<[String]> = match self.settings.mode {
+            Mode::Latest => self.held_back(page, now).await?.into(),
+            Mode::Events => Arc::default(),
         };
-        let sent: Vec<&Document<'_>> =
-            documents.iter().filter(|document| held_back.binary_search(&document.id).is_err()).collect();
-        let settled = self.bulk.write(self.operations(&sent, now)).await?;
+        let (whole, settings, left_out) = (page.clone(), self.settings.clone(), held_back.clone());
+        let operations = blocking(move || operations(sent(&whole, &left_out), &settings, now)).await;
+        let stale = (page.len() - operations.len()) as u64;
+        let settled = self.bulk.write(operations).await?;
 
-        let mut delivery = Delivery { stale: (documents.len() - sent.len()) as u64, ..Delivery::default() };
-        for (document, settled) in sent.iter().zip(settled) {
+        let mut delivery = Delivery { stale, ..Delivery::default() };
+        for (document, settled) in sent(page, &held_back).zip(settled) {
             match settled {
                 Settled::Indexed => {
                     delivery.indexed += 1;
@@ -118,25 +116,8 @@ impl Elasticsearch {
                 }),
             }
         }
-        self.refuse_mass_refusal(documents.len(), &delivery)?;
+        self.refuse_mass_refusal(page.len(), &delivery)?;
         Ok(delivery)
-    }
-
-    fn operations(&self, documents: &[&Document<'_>], now: Millis) -> Operations {
-        let bytes = documents.iter().map(|document| document.json.len() + OVERHEAD_BYTES).sum();
-        let mut operations = Operations::with_capacity(documents.len(), bytes);
-        let ingested = time::print(now);
-        for document in documents {
-            let stored = form::stored(document, now);
-            match self.settings.mode {
-                Mode::Latest => operations.index(document.id, document.version, &stored, Some(&ingested)),
-                Mode::Events => {
-                    let event = events::event(document, &stored, &ingested, &self.settings);
-                    operations.create(&event.id, &event.json);
-                }
-            }
-        }
-        operations
     }
 
     fn refuse_mass_refusal(&self, documents: usize, delivery: &Delivery) -> Result<(), SinkError> {
@@ -155,6 +136,33 @@ impl Elasticsearch {
     }
 }
 
+/// What is sent of a page.
+fn sent<'p>(page: &'p Page, held_back: &'p [String]) -> impl Iterator<Item = Document<'p>> + Clone {
+    page.documents().filter(|document| held_back.binary_search_by(|id| id.as_str().cmp(document.id)).is_err())
+}
+
+fn operations<'p>(
+    documents: impl Iterator<Item = Document<'p>> + Clone,
+    settings: &ElasticsearchSettings,
+    now: Millis,
+) -> Operations {
+    let sizes = documents.clone().map(|document| document.json.len() + OVERHEAD_BYTES);
+    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+    let mut operations = Operations::with_capacity(count, bytes);
+    let ingested = time::print(now);
+    for document in documents {
+        let stored = form::stored(&document, now);
+        match settings.mode {
+            Mode::Latest => operations.index(document.id, document.version, &stored, Some(&ingested)),
+            Mode::Events => {
+                let event = events::event(&document, &stored, &ingested, settings);
+                operations.create(&event.id, &event.json);
+            }
+        }
+    }
+    operations
+}
+
 #[async_trait]
 impl Sink for Elasticsearch {
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
@@ -164,17 +172,9 @@ impl Sink for Elasticsearch {
         };
         // Before anything is sent: a state that can't be stored must not cost a page.
         state::check(&page.commit)?;
-        let documents: Vec<Document<'_>> = page.documents().collect();
-        let delivery = self.write(&documents).await?;
-        drop(documents);
-        let commit = move || ledger.commit(&page.commit, &delivery).map(|()| delivery);
-        match tokio::task::spawn_blocking(commit).await {
-            Ok(result) => Ok(result?),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(SinkError::Unavailable("The program is ending.".to_owned())),
-            },
-        }
+        let page = Arc::new(page);
+        let delivery = self.write(&page).await?;
+        Ok(blocking(move || ledger.commit(&page.commit, &delivery).map(|()| delivery)).await?)
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {

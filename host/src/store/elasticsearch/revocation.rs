@@ -5,6 +5,7 @@
 //! stale. Only documents that say they are revoked cost a look.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::Elasticsearch;
 use super::bulk::request_needs_person;
 use super::client::{Call, encoded};
 use crate::clock::Millis;
-use crate::store::{Document, SinkError};
+use crate::store::{Page, SinkError, blocking};
 
 /// A revocation's `expires_at` is the feed's clock; it is looked at even if that is so far ahead of ours.
 const CLOCK_TOLERANCE: Millis = 24 * 60 * 60 * 1000;
@@ -22,23 +23,16 @@ const LOOK_UP: usize = 500;
 
 impl Elasticsearch {
     /// The ids, sorted, of the revocations that must not be written.
-    pub(super) async fn held_back<'d>(
-        &self,
-        documents: &[Document<'d>],
-        now: Millis,
-    ) -> Result<Vec<&'d str>, SinkError> {
-        let revocations: Vec<(&'d str, HashSet<String>)> = documents
-            .iter()
-            .filter(|document| document.expires_at.is_some_and(|at| at <= now.saturating_add(CLOCK_TOLERANCE)))
-            .filter_map(|document| Some((document.id, revoked_ids(document.json)?)))
-            .collect();
+    pub(super) async fn held_back(&self, page: &Arc<Page>, now: Millis) -> Result<Vec<String>, SinkError> {
+        let page = page.clone();
+        let revocations = blocking(move || revocations(&page, now)).await;
         let mut held_back = Vec::new();
         for some in revocations.chunks(LOOK_UP) {
-            let ids: Vec<&str> = some.iter().map(|(id, _)| *id).collect();
+            let ids: Vec<&str> = some.iter().map(|(id, _)| id.as_str()).collect();
             let stored = self.stored_sources(&ids, "threat.indicator.id").await?;
             held_back.extend(some.iter().filter_map(|(id, revoked)| {
-                let known = stix_ids(stored.get(*id)?);
-                (!known.is_subset(revoked)).then_some(*id)
+                let known = stix_ids(stored.get(id)?);
+                (!known.is_subset(revoked)).then(|| id.clone())
             }));
         }
         held_back.sort_unstable();
@@ -83,6 +77,14 @@ impl Elasticsearch {
             .filter_map(|mut doc| Some((doc.get("_id")?.as_str()?.to_owned(), doc["_source"].take())))
             .collect())
     }
+}
+
+/// The page's revocations with the STIX ids they take back.
+fn revocations(page: &Page, now: Millis) -> Vec<(String, HashSet<String>)> {
+    page.documents()
+        .filter(|document| document.expires_at.is_some_and(|at| at <= now.saturating_add(CLOCK_TOLERANCE)))
+        .filter_map(|document| Some((document.id.to_owned(), revoked_ids(document.json)?)))
+        .collect()
 }
 
 /// The STIX ids of a document that says it is revoked.

@@ -25,7 +25,7 @@ pub(super) struct Entry<'a> {
     /// The feed took its indicator back.
     pub(super) revoked: bool,
     /// The STIX objects the document is made of.
-    pub(super) stix_ids: Vec<Cow<'a, str>>,
+    pub(super) stix_ids: Texts<'a>,
 }
 
 impl<'a> Entry<'a> {
@@ -35,18 +35,18 @@ impl<'a> Entry<'a> {
         let Indicator { kind, name, provider, description, id: stix_ids } = threat.indicator;
         let kind = match kind.first() {
             Some(kind) => kind,
-            None if !vulnerability.id.0.is_empty() => "vulnerability".into(),
+            None if !vulnerability.id.is_empty() => "vulnerability".into(),
             None => "technique".into(),
         };
         let provider = provider.first();
         let mut search = String::with_capacity(256);
         let others = [&vulnerability.id, &threat.technique.id, &description, &tags];
-        let parts = name.0.iter().chain(provider.as_ref()).chain(others.into_iter().flat_map(|texts| &texts.0));
+        let parts = name.iter().chain(provider.as_ref()).chain(others.into_iter().flat_map(|texts| texts.iter()));
         for part in parts {
             if !search.is_empty() {
                 search.push('\n');
             }
-            search.push_str(&text::fold(part));
+            text::fold_into(&mut search, part);
         }
         let value = name.first().or(vulnerability.id.first()).or(threat.technique.id.first()).unwrap_or_default();
         let moment = |texts: Texts<'_>| texts.first().and_then(|text| time::parse(&text));
@@ -59,7 +59,7 @@ impl<'a> Entry<'a> {
             retired_at: moment(socdefenders.retired_at),
             search,
             revoked: socdefenders.expiry_reason.first().is_some_and(|reason| reason == "revoked"),
-            stix_ids: stix_ids.0,
+            stix_ids,
         })
     }
 }
@@ -100,13 +100,51 @@ struct Own<'a> {
     retired_at: Texts<'a>,
 }
 
-/// A field of ECS holds one value or several, which mean the same; here its strings.
-#[derive(Default)]
-struct Texts<'a>(Vec<Cow<'a, str>>);
+/// A field of ECS holds one value or several, which mean the same; here its strings. Most have one, which takes no memory
+/// of its own.
+#[derive(Debug, Default)]
+pub(super) enum Texts<'a> {
+    #[default]
+    None,
+    One(Cow<'a, str>),
+    Several(Vec<Cow<'a, str>>),
+}
 
 impl<'a> Texts<'a> {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Cow<'a, str>> {
+        match self {
+            Self::None => [].iter(),
+            Self::One(text) => std::slice::from_ref(text).iter(),
+            Self::Several(texts) => texts.iter(),
+        }
+    }
+
+    pub(super) fn contains(&self, text: &str) -> bool {
+        self.iter().any(|known| known == text)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     fn first(&self) -> Option<Cow<'a, str>> {
-        self.0.first().cloned()
+        self.iter().next().cloned()
+    }
+
+    fn push(&mut self, text: Cow<'a, str>) {
+        match self {
+            Self::None => *self = Self::One(text),
+            Self::One(first) => *self = Self::Several(vec![std::mem::take(first), text]),
+            Self::Several(texts) => texts.push(text),
+        }
+    }
+
+    fn append(&mut self, more: Self) {
+        match more {
+            Self::None => {}
+            Self::One(text) => self.push(text),
+            Self::Several(texts) => texts.into_iter().for_each(|text| self.push(text)),
+        }
     }
 }
 
@@ -208,16 +246,16 @@ impl<'de> Deserialize<'de> for Texts<'de> {
                 f.write_str("a value")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
-                Ok(Texts(vec![Cow::Borrowed(text)]))
+                Ok(Texts::One(Cow::Borrowed(text)))
             }
             fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
-                Ok(Texts(vec![Cow::Owned(text.to_owned())]))
+                Ok(Texts::One(Cow::Owned(text.to_owned())))
             }
             scalars!(Texts);
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts<'de>, A::Error> {
                 let mut texts = Texts::default();
-                while let Some(mut inner) = seq.next_element::<Texts<'de>>()? {
-                    texts.0.append(&mut inner.0);
+                while let Some(inner) = seq.next_element::<Texts<'de>>()? {
+                    texts.append(inner);
                 }
                 Ok(texts)
             }

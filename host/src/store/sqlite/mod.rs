@@ -14,10 +14,13 @@ mod search;
 mod sweep;
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 
 use crate::clock::Millis;
 use crate::state::{Ledger, LedgerError};
-use crate::store::{Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
+use crate::store::{
+    Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept, blocking,
+};
 
 pub use sweep::SWEEP_BATCH;
 
@@ -38,25 +41,19 @@ impl Sqlite {
         &self.ledger
     }
 
-    async fn blocking<T: Send + 'static>(
+    async fn on_ledger<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let ledger = self.ledger.clone();
-        match tokio::task::spawn_blocking(move || work(&ledger)).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(LedgerError::Unusable("The program is ending; nothing was changed.".to_owned())),
-            },
-        }
+        blocking(move || work(&ledger)).await
     }
 }
 
 #[async_trait]
 impl Sink for Sqlite {
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
-        Ok(self.blocking(move |ledger| deliver::deliver(ledger, &page)).await?)
+        Ok(self.on_ledger(move |ledger| deliver::deliver(ledger, &page)).await?)
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
@@ -64,7 +61,7 @@ impl Sink for Sqlite {
         for step in [sweep::Step::Retire, sweep::Step::Renew, sweep::Step::Delete] {
             loop {
                 // A transaction each, so that a page waits for one batch and not for the sweep.
-                let changed = self.blocking(move |ledger| sweep::batch(ledger, step, order)).await?;
+                let changed = self.on_ledger(move |ledger| sweep::batch(ledger, step, order)).await?;
                 match step {
                     sweep::Step::Retire => swept.retired += changed,
                     sweep::Step::Renew => swept.renewed += changed,
@@ -75,7 +72,7 @@ impl Sink for Sqlite {
                 }
             }
         }
-        self.blocking(move |ledger| ledger.set_last_sweep(order.now)).await?;
+        self.on_ledger(move |ledger| ledger.set_last_sweep(order.now)).await?;
         Ok(swept)
     }
 
@@ -83,7 +80,7 @@ impl Sink for Sqlite {
         let mut live = 0;
         for ids in ids.chunks(usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX)) {
             let (ids, reason) = (ids.to_vec(), reason.to_owned());
-            live += self.blocking(move |ledger| sweep::retire(ledger, &ids, &reason, now)).await?;
+            live += self.on_ledger(move |ledger| sweep::retire(ledger, &ids, &reason, now)).await?;
         }
         Ok(live)
     }
@@ -93,29 +90,29 @@ impl Sink for Sqlite {
 impl Catalog for Sqlite {
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError> {
         let query = query.clone();
-        Ok(self.blocking(move |ledger| search::search(ledger, &query)).await?)
+        Ok(self.on_ledger(move |ledger| search::search(ledger, &query)).await?)
     }
 
     async fn count(&self, query: &Query) -> Result<u64, CatalogError> {
         let query = query.clone();
-        Ok(self.blocking(move |ledger| search::count(ledger, &query)).await?)
+        Ok(self.on_ledger(move |ledger| search::count(ledger, &query)).await?)
     }
 
     async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError> {
         let id = id.to_owned();
-        Ok(self.blocking(move |ledger| search::get(ledger, &id)).await?)
+        Ok(self.on_ledger(move |ledger| search::get(ledger, &id)).await?)
     }
 
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
         let query = query.clone();
-        Ok(self.blocking(move |ledger| search::facets(ledger, &query, facet)).await?)
+        Ok(self.on_ledger(move |ledger| search::facets(ledger, &query, facet)).await?)
     }
 
     async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
         let mut after = 0;
         loop {
             let query = query.clone();
-            let (hits, last) = self.blocking(move |ledger| search::scan(ledger, &query, after)).await?;
+            let (hits, last) = self.on_ledger(move |ledger| search::scan(ledger, &query, after)).await?;
             hits.into_iter().for_each(&mut *visit);
             match last {
                 Some(row) => after = row,
@@ -123,6 +120,13 @@ impl Catalog for Sqlite {
             }
         }
     }
+}
+
+/// What a document is found by: an index of whole identities would be four times as large, and as they come in no order
+/// each page would write most of it anew. Whoever looks compares the identity too, as two may have one key.
+fn key(id: &str) -> i64 {
+    let digest = Sha256::digest(id);
+    digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
 impl From<LedgerError> for CatalogError {

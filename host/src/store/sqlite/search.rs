@@ -77,8 +77,8 @@ pub(super) fn count(ledger: &Ledger, query: &Query) -> Result<u64, LedgerError> 
 pub(super) fn get(ledger: &Ledger, id: &str) -> Result<Option<Hit>, LedgerError> {
     ledger.reading(|connection| {
         connection
-            .prepare_cached("SELECT id, version, json FROM documents WHERE id = ?1")?
-            .query_row([id], hit)
+            .prepare_cached("SELECT id, version, json FROM documents WHERE key = ?1 AND id = ?2")?
+            .query_row((super::key(id), id), hit)
             .optional()
     })
 }

@@ -34,18 +34,18 @@ pub(super) fn retire(ledger: &Ledger, ids: &[String], reason: &str, now: Millis)
     ledger.writing(|transaction| {
         let mut live = 0;
         for id in ids {
-            let json: Option<String> = transaction
-                .prepare_cached("SELECT json FROM documents WHERE id = ?1 AND retired_at IS NULL")?
-                .query_row([id], |row| row.get(0))
+            let found: Option<(i64, String)> = transaction
+                .prepare_cached("SELECT row, json FROM documents WHERE key = ?1 AND id = ?2 AND retired_at IS NULL")?
+                .query_row((super::key(id), id), |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            let Some(json) = json else { continue };
+            let Some((row, json)) = found else { continue };
             let json = form::retired(&json, now, reason).unwrap_or(json);
             live += transaction
                 .prepare_cached(
                     "UPDATE documents SET json = ?2, retired_at = ?3,
-                         expires_at = min(coalesce(expires_at, ?3), ?3) WHERE id = ?1",
+                         expires_at = min(coalesce(expires_at, ?3), ?3) WHERE row = ?1",
                 )?
-                .execute((id, json, signed(now)))? as u64;
+                .execute((row, json, signed(now)))? as u64;
         }
         Ok(live)
     })

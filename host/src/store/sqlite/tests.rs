@@ -116,6 +116,24 @@ fn a_document_that_cannot_be_read_for_its_columns_is_quarantined() {
 }
 
 #[test]
+fn identities_that_share_a_key_are_kept_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        deliver(&store, &[Sample::new("a", NOW)], NOW).await;
+        let moved = store.ledger().writing(|transaction| {
+            transaction.execute("UPDATE documents SET key = ?1 WHERE id = 'a'", [super::key("b")])
+        });
+        assert_eq!(moved.unwrap(), 1);
+        assert_eq!(store.get("b").await.unwrap(), None);
+        assert_eq!(store.retire(&["b".to_owned()], "excluded", NOW).await.unwrap(), 0);
+        assert_eq!(deliver(&store, &[Sample::new("b", NOW - DAY)], NOW).await, outcome(1, 0, 0));
+        assert_eq!(found(&store, live(NOW)).await, ["a", "b"]);
+        assert_eq!(store.get("b").await.unwrap().unwrap().id, "b");
+    });
+}
+
+#[test]
 fn a_revocation_retires_only_what_it_names_whole() {
     for (stored, revoked, indexed) in [
         (vec!["indicator--1"], vec!["indicator--1"], 1),
