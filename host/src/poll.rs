@@ -29,7 +29,8 @@ pub use crate::observer::Observer;
 const GAVE_UP: &str = "gave-up";
 
 /// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
-/// the past for ever would spin; a well-behaved one needs one step.
+/// the past for ever would spin; a well-behaved one needs one step. Fixed: it guards against a guest's fault, or a clock
+/// that is set back after every wait.
 const MAX_IDLE_STEPS: u32 = 100;
 
 /// Everything one input needs to be polled.

@@ -23,6 +23,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::secret::{Credential, Secret, SecretSource};
+use crate::state::Limits;
 use crate::telemetry::LogFormat;
 
 pub use file::socdefenders;
@@ -39,6 +40,10 @@ pub const MAX_INPUTS: usize = 100;
 
 /// The shortest interval: with two requests a poll it stays within ten a minute, the smallest plan's limit.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Requests in a row that bring no page, after which a poll ends. Retries and halved windows need a few dozen; only a
+/// feed or a guest that gets nowhere needs so many. `max_fruitless` raises it for those who try a feed again for days.
+pub const MAX_FRUITLESS: u32 = 1_000;
 
 /// The variable that makes an input where there is no configuration at all.
 pub const API_KEY_VARIABLE: &str = "SOCDEFENDERS_API_KEY";
@@ -84,6 +89,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Renewal, retirement and deletion.
     pub sweep: SweepSettings,
+    /// How much is kept of what was refused.
+    pub rejects: Limits,
     /// Where metrics and health are served; none if left out.
     pub monitoring: Option<SocketAddr>,
     /// How the log is written.
@@ -150,6 +157,7 @@ impl Config {
             output: Output::Sqlite { path: folder.join(file::DATABASE) },
             state_dir: folder.join(file::STATE_DIR),
             sweep: SweepSettings::default(),
+            rejects: Limits::default(),
             monitoring: None,
             log: LogSettings::default(),
         }
@@ -173,6 +181,8 @@ pub struct Input {
     pub jitter: Duration,
     /// Pages after which a poll ends and keeps its state.
     pub max_pages: u32,
+    /// Requests in a row without a page after which a poll ends.
+    pub max_fruitless: u32,
     /// With `--once`, a longer wait ends the run.
     pub max_wait: Duration,
     /// The connection.
@@ -192,6 +202,7 @@ impl Input {
             jitter: Duration::from_secs(30),
             // Ten million records at a thousand a page: only a feed that pages in a circle gets there.
             max_pages: 10_000,
+            max_fruitless: MAX_FRUITLESS,
             max_wait: Duration::from_secs(15 * 60),
             http: HttpSettings::default(),
         }
@@ -298,6 +309,8 @@ pub struct ElasticsearchSettings {
     pub workers: usize,
     /// gzip level, 0 for none.
     pub compression_level: u32,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
     /// For one request.
     pub timeout: Duration,
     /// An ingest pipeline to name in each bulk request.
@@ -324,6 +337,7 @@ impl ElasticsearchSettings {
             bulk_max_bytes: crate::store::elasticsearch::BULK_MAX_BYTES,
             workers: crate::store::elasticsearch::WORKERS,
             compression_level: 0,
+            connect_timeout: crate::store::elasticsearch::client::CONNECT_TIMEOUT,
             timeout: Duration::from_secs(90),
             pipeline: None,
             retry: RetrySettings::default(),

@@ -37,7 +37,7 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
 
-/// The longest reason kept of a refused document.
+/// The longest reason kept of a refused document. Fixed: the document itself is kept beside it.
 const DETAIL_MAX_CHARS: usize = 2_000;
 
 /// What became of one operation.
@@ -345,6 +345,16 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_kept_up_to_its_limit() {
+        let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
+        let settings = ElasticsearchSettings::new(hosts, crate::config::Mode::Latest);
+        let bulk = Bulk::new(Arc::new(Client::new(&settings).unwrap()), &settings);
+        for (given, kept) in [(DETAIL_MAX_CHARS, DETAIL_MAX_CHARS), (DETAIL_MAX_CHARS + 1, DETAIL_MAX_CHARS)] {
+            assert_eq!(bulk.detail(&"\u{e9}".repeat(given)), "\u{e9}".repeat(kept));
+        }
+    }
 
     fn patience() -> Patience {
         Patience::new(RetrySettings {

@@ -25,11 +25,11 @@ use crate::config::ElasticsearchSettings;
 use crate::secret::{Credential, Scrubber, Secret, SecretSource};
 use crate::tls;
 
-/// Until a connection stands. A cluster that needs longer is not reachable in any useful sense.
+/// Until a connection stands, if `connect_timeout` says nothing else. A cluster that needs longer is not reachable in any useful sense.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
-/// stays below.
+/// stays below. Fixed: how long an answer is follows from what this program asks for.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most of an answer's text that a message shows.
@@ -138,7 +138,7 @@ impl Client {
             .no_proxy()
             .default_headers(fixed)
             .user_agent(concat!("tipline/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_max_idle_per_host(settings.workers.max(1))
             .gzip(settings.compression_level > 0)
@@ -467,6 +467,30 @@ mod tests {
 
     fn api_key(key: &str) -> Credential {
         Credential::ApiKey(SecretSource::Inline(Secret::new(key)))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (sent, is_whole) in [(MAX_ANSWER_BYTES, true), (MAX_ANSWER_BYTES + 1, false)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let host = format!("http://{}", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {sent}\r\n\r\n");
+                // A client that has read enough goes away.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&vec![b' '; sent]).await;
+            });
+            let answer = Client::new(&settings(&host, None)).unwrap().send(Call::get("/")).await.unwrap();
+            assert_eq!(answer.body.len() == sent, is_whole);
+            assert!(answer.body.len() <= MAX_ANSWER_BYTES);
+            server.await.unwrap();
+        }
     }
 
     #[test]
