@@ -11,7 +11,7 @@ use url::Url;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
-    Output, RetrySettings, Setup, SweepSettings, TlsSettings, guest,
+    Output, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest,
 };
 use crate::secret::{Credential, Secret, SecretSource};
 use crate::state::Limits;
@@ -58,7 +58,7 @@ const MAX_NAMESPACE_BYTES: usize = 100;
 const MAX_ID_BYTES: usize = 64;
 
 /// Keys of an input that are the host's. Everything else goes to the guest.
-const INPUT_KEYS: &[&str] = &[
+pub(super) const INPUT_KEYS: &[&str] = &[
     "id",
     "type",
     "url",
@@ -272,6 +272,7 @@ fn output(root: &Section<'_>, folder: &Path) -> Result<Output, Fault> {
 fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSettings, Fault> {
     section.only(&[
         "hosts",
+        "cloud_id",
         "api_key",
         "api_key_file",
         "username",
@@ -292,11 +293,9 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
         "ca_fingerprint",
         "allow_insecure",
     ])?;
-    let hosts = section.texts("hosts")?.filter(|hosts| !hosts.is_empty());
-    let hosts = hosts.ok_or_else(|| section.refuse("hosts", "a list such as [\"https://es.example:9200\"]"))?;
-    let hosts = hosts.iter().map(|text| section.parse_url("hosts", text, &["http", "https"]));
+    let hosts = hosts(section)?;
     let mode = section.word("mode", &[("latest", Mode::Latest), ("events", Mode::Events)])?.unwrap_or_default();
-    let mut es = ElasticsearchSettings::new(hosts.collect::<Result<_, _>>()?, mode);
+    let mut es = ElasticsearchSettings::new(hosts, mode);
     es.credential = credential(section, folder, Credential::ApiKey)?;
     es.setup = section.word("setup", &[("check", Setup::Check), ("auto", Setup::Auto)])?.unwrap_or_default();
     if let Some(namespace) = section.text("namespace")? {
@@ -334,6 +333,20 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
     es.tls = tls(section, folder)?;
     es.allow_insecure = section.flag("allow_insecure")?.unwrap_or_default();
     Ok(es)
+}
+
+/// The hosts by name, or the one that a Cloud ID stands for.
+fn hosts(section: &Section<'_>) -> Result<Vec<Url>, Fault> {
+    match (section.texts("hosts")?.filter(|hosts| !hosts.is_empty()), section.text("cloud_id")?) {
+        (Some(_), Some(_)) => Err(section.fault("cloud_id", "and `hosts` are both given; expected one of them.")),
+        (Some(hosts), None) => hosts.iter().map(|text| section.parse_url("hosts", text, &["http", "https"])).collect(),
+        (None, Some(id)) => cloud::host(id).map(|host| vec![host]).map_err(|what| {
+            section.fault("cloud_id", format!("{what}; copy the Cloud ID again from the deployment's page."))
+        }),
+        (None, None) => {
+            Err(section.refuse("hosts", "a list such as [\"https://es.example:9200\"], or a `cloud_id` in its place"))
+        }
+    }
 }
 
 fn retry(section: &Section<'_>) -> Result<RetrySettings, Fault> {

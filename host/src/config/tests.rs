@@ -140,6 +140,9 @@ fn every_setting_of_elasticsearch() {
     let [initial, max, give_up_after] = [200, 10_000, 60_000].map(Duration::from_millis);
     assert_eq!(es.retry, RetrySettings { initial, max, give_up_after });
     assert!(es.tls.ca_fingerprint.unwrap().starts_with("aabbccddeeff0011"));
+    // `found.io$4fa88a$kib01`
+    let es = elasticsearch("cloud_id: 'prod:Zm91bmQuaW8kNGZhODhhJGtpYjAx'").unwrap();
+    assert_eq!(es.hosts, ["https://4fa88a.found.io".parse().unwrap()]);
     // A first wait longer than the longest one raises that.
     let es = elasticsearch("hosts: http://localhost:9200\nretry: {initial: 2m}").unwrap();
     assert_eq!((es.retry.max, es.retry.give_up_after), (Duration::from_secs(120), Duration::from_secs(300)));
@@ -334,6 +337,11 @@ fn what_is_wrong_with_elasticsearch_is_named() {
         ("index: a", "`output.elasticsearch.hosts` is missing; expected a list such as"),
         ("hosts: []", "`output.elasticsearch.hosts`: found a list of 0"),
         ("hosts: [a.example:9200]", "`output.elasticsearch.hosts`: found"),
+        (&format!("{HOST}cloud_id: a:b"), "`output.elasticsearch.cloud_id` and `hosts` are both given; expected one"),
+        (
+            "cloud_id: deployment",
+            "`output.elasticsearch.cloud_id` has no `:` between a name and the rest; copy the Cloud ID",
+        ),
         (&format!("{HOST}index: Upper"), "`output.elasticsearch.index`: found `Upper`, expected an index name"),
         (&format!("{HOST}index: logs-*"), "`output.elasticsearch.index`: found `logs-*`"),
         (&format!("{HOST}namespace: a-b"), "`output.elasticsearch.namespace`: found `a-b`"),
@@ -380,6 +388,40 @@ fn files_up_to_their_depth_and_width() {
     let deepest = (1..=2 * tree::MAX_DEPTH).take_while(|depth| is_yaml(nested(*depth))).count();
     assert!((tree::MAX_DEPTH - 2..=tree::MAX_DEPTH).contains(&deepest), "{deepest}");
     assert!(is_yaml(listed(tree::MAX_NODES - 10)) && !is_yaml(listed(tree::MAX_NODES)));
+}
+
+#[test]
+fn every_setting_is_in_the_readme() {
+    let readme = include_str!("../../../README.md");
+    let table = readme.split("### All settings").nth(1).unwrap().split("\n\nBounds").next().unwrap();
+    let words: Vec<&str> = table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let es = "output:\n  elasticsearch:\n    hosts: [https://a.example]\n";
+    let sections = [
+        String::new(),
+        "output:\n  sqlite:\n    ".to_owned(),
+        "output:\n  ndjson:\n    ".to_owned(),
+        format!("{es}    "),
+        format!("{es}    retry:\n      "),
+        "inputs:\n  - id: a\n    http:\n      ".to_owned(),
+        "sweep:\n  ".to_owned(),
+        "rejects:\n  ".to_owned(),
+        "monitoring:\n  ".to_owned(),
+        "log:\n  ".to_owned(),
+    ];
+    let mut settings: Vec<String> = file::INPUT_KEYS.iter().map(|key| (*key).to_owned()).collect();
+    for section in sections {
+        // What is no setting is answered with all that are.
+        let error = parse(&format!("{section}zzzzzzzzzz: 1\n")).unwrap_err().to_string();
+        let (_, listed) = error.split_once("it may hold ").unwrap_or_else(|| panic!("{error}"));
+        settings.extend(listed.trim_end_matches('.').split(", ").map(str::to_owned));
+    }
+    let described: serde_json::Value = serde_json::from_str(&socdefenders::describe()).unwrap();
+    let guest = described.pointer("/config_schema/properties").and_then(serde_json::Value::as_object).unwrap();
+    settings.extend(guest.keys().cloned());
+    assert!(settings.len() > 60, "{settings:?}");
+    for setting in settings {
+        assert!(words.contains(&setting.as_str()) || setting == "inputs", "{setting} is not in the README's table");
+    }
 }
 
 #[test]
