@@ -45,20 +45,29 @@ pub struct OnceReport {
 impl Pipeline {
     /// Polls each input once, then sweeps if the last sweep is over an interval ago.
     pub async fn run_once(&self, stop: &CancellationToken) -> OnceReport {
-        let polls = self.pollers.iter().map(|poller| async move {
+        let polls = self.pollers.iter().map(|poller| {
             let bounds = Bounds { max_wait: Some(poller.input.max_wait) };
-            let input = poller.input.id.clone();
-            // A ledger that can't be read fails the poll as well, and nothing is committed then.
-            let before = poller.in_ledger(Ledger::counts).await.unwrap_or_default();
-            let poll = poller.poll_and_note(bounds, stop).await;
-            let after = poller.in_ledger(Ledger::counts).await;
-            let counts = after.map_or_else(|_| Counts::default(), |after| after.since(&before));
-            Outcome { input, poll, counts }
+            poller.counted(poller.poll_and_note(bounds, stop))
         });
         let inputs = join_all(polls).await;
         let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
         let sweep = if due { self.sweeper.sweep_until(stop).await } else { None };
         OnceReport { inputs, sweep }
+    }
+
+    /// Polls each input from its beginning, one after the other, and leaves the checkpoints where they are. One that
+    /// fails leaves the others to be polled; after `stop` none is begun.
+    pub async fn look_back(&self, stop: &CancellationToken) -> OnceReport {
+        let mut inputs = Vec::new();
+        for poller in &self.pollers {
+            if stop.is_cancelled() {
+                break;
+            }
+            let (apart, until) = (poller.clone(), stop.clone());
+            let poll = task(async move { apart.poll_from(String::new(), false, Bounds::default(), &until).await });
+            inputs.push(poller.counted(async { poll.await? }).await);
+        }
+        OnceReport { inputs, sweep: None }
     }
 
     /// Polls for ever. Returns after `stop`, when what was under way is committed.
@@ -92,6 +101,16 @@ impl Poller {
             (Ok(_), Err(error)) => Err(error.into()),
             (result, _) => result,
         }
+    }
+
+    /// What a poll of this input did and committed.
+    async fn counted(&self, poll: impl Future<Output = Result<PollReport, PollError>>) -> Outcome {
+        // A ledger that can't be read fails the poll as well, and nothing is committed then.
+        let before = self.in_ledger(Ledger::counts).await.unwrap_or_default();
+        let poll = poll.await;
+        let after = self.in_ledger(Ledger::counts).await;
+        let counts = after.map_or_else(|_| Counts::default(), |after| after.since(&before));
+        Outcome { input: self.input.id.clone(), poll, counts }
     }
 
     /// Does something with the ledger, which may have to wait for a disk.
