@@ -2,7 +2,7 @@
 //!
 //! The program runs against servers that repeat the key wherever they can: in bodies, headers, redirects, errors and
 //! records, as it is and in codings. Then every byte it left behind is looked at: its output and log, every file it
-//! wrote, what Elasticsearch was sent, and what another origin received.
+//! wrote, what it serves as metrics and health, what Elasticsearch was sent, and what another origin received.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,6 +19,8 @@ use tipline::mock::{MockSettings, Records, Scripted};
 use tipline::state::Ledger;
 
 use crate::fake_elasticsearch::{FakeElasticsearch, ItemFault};
+use crate::health::get;
+use crate::program::{Running, Served};
 use crate::support::{Outcome, Ran, Stand, Store, tipline, trial};
 
 /// Its coded forms all differ from it.
@@ -33,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
         trial("canary::key_file", || everywhere("api_key_file: key")),
         trial("canary::basic", || everywhere("username: canary-user\npassword: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"")),
         trial("canary::elasticsearch", elasticsearch),
+        Trial::test("canary::metrics_and_health", metrics_and_health),
         trial("canary::the_search_finds_every_form", search_finds),
     ]
 }
@@ -60,6 +63,13 @@ fn forms(secret: &str) -> Vec<String> {
         forms.push(percent(kept, false));
     }
     forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+    // No encoder of its own: upper, lower and not at all by turns.
+    let mixed = secret.bytes().enumerate().map(|(n, byte)| match n % 3 {
+        0 => format!("%{byte:02X}"),
+        1 => char::from(byte).to_string(),
+        _ => format!("%{byte:02x}"),
+    });
+    forms.push(mixed.collect());
     forms
 }
 
@@ -248,6 +258,44 @@ fn failures(stranger: &str) -> Vec<(&'static str, Change)> {
         ),
         ("a refused key", echo(|mock| mock.key = Some("another key".to_owned()))),
     ]
+}
+
+/// What a run serves while its feed refuses, fails and sends nonsense, each time with the key in its words.
+fn metrics_and_health() -> Outcome {
+    let mut search = Search::new()?;
+    for (what, change) in failures("http://127.0.0.1:9/").into_iter().chain([("a good feed", echoes())]) {
+        let mut mock = MockSettings { key: Some(KEY.to_owned()), ..MockSettings::default() };
+        change(&mut mock);
+        let served = Served::start(mock, 20)?;
+        let place = tempfile::tempdir()?;
+        let monitoring = "monitoring: {listen: '127.0.0.1:0'}\n";
+        served.configure(place.path(), monitoring)?;
+        let file = place.path().join("tipline.yml");
+        let input = format!(
+            "- id: feed\n    api_key: \"{KEY}\"\n    interval: 10s\n    max_retries: 1\n    max_retry_wait: 1ms\n"
+        );
+        fs::write(&file, fs::read_to_string(&file)?.replace("- id: feed\n", &input))?;
+        let mut run = Running::start(place.path())?;
+        let line = run.until("served at http://")?;
+        let address = line.split_once("served at http://").ok_or("no address")?.1.trim().to_owned();
+        // Each of them is logged after the observers were told.
+        run.until_any(&["polled", "The poll", "is stopped until", "Waits until"])?;
+        for path in ["/metrics", "/healthz", "/readyz"] {
+            let (status, body) = get(&address, path, "localhost")?;
+            assert!(matches!(status, 200 | 503) && !body.is_empty(), "{what}: {path}: {status} {body}");
+            search.look(&format!("{what}: {path}"), body.as_bytes());
+        }
+        run.signal("TERM")?;
+        run.code()?;
+        search.look(&format!("{what}: the log"), run.seen().as_bytes());
+        let asked = served.feed.requests();
+        assert!(asked.iter().any(|request| request.credential) || what == "a refused key", "{what}: no key was used");
+    }
+    search.verdict()
+}
+
+fn echoes() -> Change {
+    Box::new(|mock| mock.echo_key = true)
 }
 
 async fn elasticsearch() -> Outcome {

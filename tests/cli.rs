@@ -16,7 +16,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 22] = [
+    let tests: [(&str, Test); 23] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -37,6 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("setup_dry_run", setup_dry_run),
         ("rejects", rejects),
         ("backfill_keeps_the_checkpoint", backfill_keeps_the_checkpoint),
+        ("backfill_tells_of_every_input", backfill_tells_of_every_input),
         ("verify_names_what_is_missing", verify_names_what_is_missing),
         ("state", state),
     ];
@@ -526,6 +527,30 @@ fn backfill_keeps_the_checkpoint() -> Outcome {
     place.run(&["state", "show"])?.exits(0)?.prints("feed: none")?;
     place.run(&["search", "--count"])?.exits(0)?.prints("2\n")?;
     place.run(&["backfill", "--since", "9999-01-01"])?.exits(1)?.says("not in the past")?;
+    Ok(())
+}
+
+fn backfill_tells_of_every_input() -> Outcome {
+    let place = Place::new()?;
+    place.write("records.jsonl", RECORDS)?;
+    let refuses = MockFeed::start(&place, &["--forbidden"])?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    let yaml = fs::read_to_string(place.path("tipline.yml"))?;
+    let first = format!("inputs:\n  - id: first\n    url: {}\n", refuses.url);
+    place.write("tipline.yml", &yaml.replacen("inputs:\n", &first, 1))?;
+    place
+        .run(&["backfill", "--since", "7d"])?
+        .exits(1)?
+        .prints("first: failed: ")?
+        .prints("feed: read 4 = mapped 2 + rejected 1 + skipped 1\n")?;
+    place.write("tipline.yml", &format!("{yaml}    types: [nonsense]\n"))?;
+    place.run(&["backfill", "--since", "7d"])?.exits(2)?.says("nonsense")?;
+    place.write("tipline.yml", &format!("{yaml}    limit: 1\n    max_pages: 1\n"))?;
+    place
+        .run(&["backfill", "--since", "7d"])?
+        .exits(1)?
+        .prints("feed: read 1 =")?
+        .prints("raise it and start again")?;
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::mass_refusal_commits_nothing", mass_refusal_commits_nothing),
         with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
         with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
+        with_runtime("elasticsearch::retry_after_is_waited_for_within_the_bounds", retry_after_is_waited_for),
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
         with_runtime("elasticsearch::a_partial_revocation_is_held_back", a_partial_revocation_is_held_back),
@@ -64,6 +65,7 @@ pub fn trials() -> Vec<Trial> {
                 the_catalog_finds_what_is_stored,
             ),
             with_server(format!("{name}::events_are_history"), variable, events_are_history),
+            with_server(format!("{name}::a_rollover_between_two_pages_loses_nothing"), variable, rollover),
         ]);
     }
     trials
@@ -342,6 +344,25 @@ async fn an_outage_is_given_up() {
         matches!(store.deliver(&indicators(5)).await, Err(SinkError::Unavailable(text)) if text.contains("Check `hosts`"))
     );
     assert!(!store.is_committed());
+}
+
+async fn retry_after_is_waited_for() {
+    // The longest wait; whether an hour is more than the page may be stuck for.
+    for (max, is_given_up) in [(Duration::from_secs(3_600), true), (Duration::from_millis(4), false)] {
+        let fake = FakeElasticsearch::start().await;
+        let settings = quick(&fake.url, Mode::Latest);
+        let retry = RetrySettings { max, give_up_after: Duration::from_secs(60), ..settings.retry };
+        let store = Store::open(&ElasticsearchSettings { retry, ..settings });
+        fake.next([Fault::Limited(3_600)]);
+        match store.deliver(&indicators(10)).await {
+            Ok(delivery) if !is_given_up => assert_eq!((delivery.indexed, fake.requests()), (10, 2)),
+            Err(SinkError::Unavailable(text)) if is_given_up => {
+                assert!(text.contains("429") && fake.requests() == 1, "{text}");
+                assert!(!store.is_committed());
+            }
+            other => panic!("{max:?}: {other:?}"),
+        }
+    }
 }
 
 async fn another_host_takes_over() {
@@ -648,6 +669,30 @@ async fn the_catalog_finds_what_is_stored(url: String) {
     let hit = store.sink.get("id-00000").await.unwrap().unwrap();
     assert_eq!((hit.id.as_str(), hit.version), ("id-00000", all[0].version));
     assert!(store.sink.get("nobody").await.unwrap().is_none());
+    cluster.remove().await;
+}
+
+async fn rollover(url: String) {
+    let cluster = Cluster::new(&url, Mode::Events);
+    let store = Store::open(&cluster.settings);
+    store.sink.set_up().await.unwrap();
+    let mut all = indicators(30);
+    assert_eq!(store.deliver(&all[..20]).await.unwrap().indexed, 20);
+    let (_, rolled) = cluster.ask(Method::POST, &format!("/{}/_rollover", cluster.settings.index), None).await;
+    assert_eq!(rolled["rolled_over"], true, "{rolled}");
+    all.iter_mut().for_each(|indicator| indicator.version += 1);
+    // Ids are looked for in the newest backing index alone: what has not changed is one row more, and nothing is lost.
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.stale, delivery.quarantined.len()), (30, 0, 0));
+    assert!(store.is_committed());
+    let delivery = store.deliver(&all).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.stale), (0, 30));
+    store.sink.check_setup().await.unwrap();
+    cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
+    let mut found = BTreeSet::new();
+    let every = Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 };
+    store.sink.scan(&every, &mut |hit| _ = found.insert(hit.id)).await.unwrap();
+    assert_eq!(found.len(), 30, "{found:?}");
     cluster.remove().await;
 }
 

@@ -21,6 +21,8 @@ use url::Url;
 pub enum Fault {
     /// This status and body; nothing is stored.
     Answer(u16, &'static str),
+    /// 429 with this `Retry-After` in seconds; nothing is stored.
+    Limited(u64),
     /// Everything is stored, then the reply's JSON is cut in the middle.
     CutReply,
     /// Everything is stored, then the connection breaks in the middle of the reply.
@@ -165,7 +167,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
         }
         let fault = inner.faults.pop_front();
         let reply = match &fault {
-            Some(Fault::Answer(..) | Fault::Silent(_)) => Value::Null,
+            Some(Fault::Answer(..) | Fault::Limited(_) | Fault::Silent(_)) => Value::Null,
             _ => inner.bulk(&plain),
         };
         (fault, reply)
@@ -176,6 +178,9 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
         Some(Fault::Answer(status, body)) => {
             (StatusCode::from_u16(status).expect("a status"), [(header::LOCATION, "https://login.example/")], body)
                 .into_response()
+        }
+        Some(Fault::Limited(seconds)) => {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], "{}").into_response()
         }
         Some(Fault::CutReply) => (json_headers(), text[..text.len() / 2].to_owned()).into_response(),
         Some(Fault::BrokenConnection) => {

@@ -70,6 +70,7 @@ async fn full_disk() -> Outcome {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("Check the disk and its free space"), "{said}");
+    assert!(said.contains("feed: failed: ") && !said.contains("tipline[.]db"), "its own file keeps its name: {said}");
     let counts = stand.ledger()?.counts("feed")?;
     assert!(counts.read < 600 && counts.adds_up(), "{counts:?}");
     assert_eq!(stand.stored().await?.len() as u64, counts.indexed, "documents and counters are one transaction");

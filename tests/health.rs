@@ -106,7 +106,7 @@ fn status_shows_what_a_run_waits_for() -> Result<(), Failed> {
 }
 
 /// Asks with this `Host`; gives the status and the body.
-fn get(address: &str, path: &str, host: &str) -> Result<(u16, String), Failed> {
+pub fn get(address: &str, path: &str, host: &str) -> Result<(u16, String), Failed> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();

@@ -76,16 +76,21 @@ impl Running {
 
     /// Reads the log up to the line that holds `what`, and gives that line.
     pub fn until(&mut self, what: &str) -> Result<String, Failed> {
+        self.until_any(&[what])
+    }
+
+    /// As [`Running::until`], whichever of these comes first.
+    pub fn until_any(&mut self, what: &[&str]) -> Result<String, Failed> {
         loop {
             match self.log.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     self.seen.push_str(&line);
                     self.seen.push('\n');
-                    if line.contains(what) {
+                    if what.iter().any(|what| line.contains(what)) {
                         return Ok(line);
                     }
                 }
-                Err(_) => return Err(format!("`{what}` is not in the log:\n{}", self.seen).into()),
+                Err(_) => return Err(format!("`{}` is not in the log:\n{}", what.join("` or `"), self.seen).into()),
             }
         }
     }
@@ -118,11 +123,10 @@ impl Running {
         &self.seen
     }
 
-    /// What it wrote to standard output, once it has ended.
-    pub fn output(&mut self) -> Result<Vec<u8>, Failed> {
-        let mut bytes = Vec::new();
-        self.child.stdout.take().ok_or("standard output was read before")?.read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// Awaits the first byte on standard output; what follows stays unread.
+    pub fn begins_to_write(&mut self) -> Result<(), Failed> {
+        let out = self.child.stdout.as_mut().ok_or("no standard output")?;
+        Ok(out.read_exact(&mut [0])?)
     }
 }
 

@@ -9,6 +9,7 @@
 //! [`poll`] drives it for one input. What is specific to a feed, its paging and its mapping, is a WASM component
 //! that [`sandbox`] runs; nothing in this crate knows what a record means.
 
+mod apart;
 pub mod cli;
 pub mod clock;
 pub mod config;

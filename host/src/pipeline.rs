@@ -62,7 +62,7 @@ impl Pipeline {
     /// [`PipelineError`] with what to do.
     pub async fn open(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
         let guest = Arc::new(guest(&config.state_dir)?);
-        let ledger = Ledger::open(&config.ledger_path())?;
+        let ledger = Ledger::open_with(&config.ledger_path(), config.rejects)?;
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
             Output::Sqlite { .. } => {
                 let store = Arc::new(Sqlite::new(ledger.clone()));

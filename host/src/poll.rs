@@ -15,13 +15,16 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::apart::{Broken, blocking};
 use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Step, Wait};
-use crate::state::{Commit, Counts, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject};
-use crate::store::{Delivery, Page, Sink, SinkError, blocking};
+use crate::state::{
+    Commit, Counts, InputStatus, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject,
+};
+use crate::store::{Delivery, Page, Sink, SinkError};
 
 pub use crate::observer::Observer;
 
@@ -29,8 +32,14 @@ pub use crate::observer::Observer;
 const GAVE_UP: &str = "gave-up";
 
 /// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
-/// the past for ever would spin; a well-behaved one needs one step.
+/// the past for ever would spin; a well-behaved one needs one step. Fixed: it guards against a guest's fault, or a clock
+/// that is set back after every wait.
 const MAX_IDLE_STEPS: u32 = 100;
+
+/// The longest wait a poll sits out where it has no other bound, and for how long one input's wait holds back others: no
+/// plan has a limit by more than the day. Fixed, as nothing is sent earlier for it: a longer wait ends the poll, and the
+/// guest, asked again at each interval, gives the same wait until its time has come.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything one input needs to be polled.
 #[derive(Clone)]
@@ -56,7 +65,7 @@ pub struct Poller {
 /// How a poll is bounded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bounds {
-    /// A longer wait ends the poll. `None`: every wait is sat out.
+    /// A longer wait ends the poll. `None`: [`LONGEST_WAIT`].
     pub max_wait: Option<Duration>,
 }
 
@@ -117,6 +126,9 @@ pub enum PollError {
     /// The checkpoints.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A fault of this program, or its end.
+    #[error(transparent)]
+    Broken(#[from] Broken),
 }
 
 impl PollError {
@@ -147,7 +159,8 @@ impl Poller {
     /// # Errors
     /// [`PollError`]; what was committed before it stays committed.
     pub async fn poll(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
-        let state = self.ledger.checkpoint(&self.input.id)?.unwrap_or_default();
+        let (ledger, input) = (self.ledger.clone(), self.input.clone());
+        let state = blocking(move || ledger.checkpoint(&input.id)).await??.unwrap_or_default();
         self.poll_from(state, true, bounds, stop).await
     }
 
@@ -175,7 +188,7 @@ impl Poller {
 
     async fn step(&self, state: String, event: Event) -> Result<Step, PollError> {
         let (guest, input, now) = (self.guest.clone(), self.input.clone(), self.clock.now());
-        let step = blocking(move || guest.advance(&input.guest_config, &state, now, &event)).await?;
+        let step = blocking(move || guest.advance(&input.guest_config, &state, now, &event)).await??;
         let step = step.map_err(PollError::Guest)?;
         if step.state.len() > MAX_STATE_BYTES {
             return Err(PollError::Guest(Failure::State(format!(
@@ -225,11 +238,15 @@ impl<'p> Run<'p> {
         let mut event = Event::Start;
         let mut handed_over = 0;
         let mut idle = 0;
+        let mut fruitless = 0;
         loop {
             let Step { batch, next, state: newer } = poller.step(state, event).await?;
             let gave_up =
                 batch.as_ref().and_then(|b| b.notes.iter().find(|n| n.code == GAVE_UP)).map(|n| n.text.clone());
-            handed_over += u32::from(batch.is_some());
+            if batch.is_some() {
+                handed_over += 1;
+                fruitless = 0;
+            }
             // A state without a batch is carried along by the next one, unless the poll rests here.
             if batch.is_some() || !matches!(next, Next::Fetch(_)) {
                 self.hand_over(batch, newer.clone()).await?;
@@ -239,8 +256,10 @@ impl<'p> Run<'p> {
                 Next::Done => return Ok(gave_up.map_or(Ended::Complete, Ended::GaveUp)),
                 _ if stop.is_cancelled() => return Ok(Ended::Stopped),
                 Next::Fetch(_) if handed_over >= poller.input.max_pages => return Ok(Ended::MaxPages),
+                Next::Fetch(_) if fruitless >= poller.input.max_fruitless => return Err(endless(fruitless)),
                 Next::Fetch(request) => {
                     idle = 0;
+                    fruitless += 1;
                     if let Some(ended) = self.pass_gate(bounds, stop).await? {
                         return Ok(ended);
                     }
@@ -269,17 +288,17 @@ impl<'p> Run<'p> {
                         ))));
                     }
                     self.settle().await?;
-                    poller.gate.hold(wait.until);
+                    poller.gate.hold(wait.until.min(poller.clock.now().saturating_add(millis(LONGEST_WAIT))));
                     if self.longer_than(bounds, wait.until).is_some() {
                         return Ok(Ended::MustWait(wait));
                     }
-                    self.begin_wait(&wait);
+                    self.begin_wait(&wait).await?;
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ok(Ended::Stopped),
                         () = poller.clock.sleep_until(wait.until) => {}
                     }
-                    self.end_wait();
+                    self.end_wait().await?;
                     Event::Wake
                 }
             };
@@ -289,7 +308,7 @@ impl<'p> Run<'p> {
     /// The wait for another input's limit, where it is longer than the bound.
     fn longer_than(&self, bounds: Bounds, until: Millis) -> Option<Wait> {
         let length = until.saturating_sub(self.poller.clock.now());
-        bounds.max_wait.is_some_and(|most| length > millis(most)).then(|| gate_wait(until))
+        (length > millis(bounds.max_wait.unwrap_or(LONGEST_WAIT))).then(|| gate_wait(until))
     }
 
     /// Waits until no input with the same key is told to wait; gives what ends the poll meanwhile.
@@ -305,41 +324,43 @@ impl<'p> Run<'p> {
             if let Some(wait) = self.longer_than(bounds, until) {
                 return Ok(Some(Ended::MustWait(wait)));
             }
-            self.begin_wait(&gate_wait(until));
+            self.begin_wait(&gate_wait(until)).await?;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
                 () = poller.clock.sleep_until(until) => {}
             }
-            self.end_wait();
+            self.end_wait().await?;
         }
     }
 
-    fn begin_wait(&self, wait: &Wait) {
+    async fn begin_wait(&self, wait: &Wait) -> Result<(), PollError> {
         let input = &*self.poller.input;
         self.poller.observer.waiting(input, wait);
-        self.note_wait(Some(wait));
         tracing::info!(input.id = input.id, "Waits until {}: {}", crate::text::instant(wait.until), wait.reason);
+        self.note_wait(Some(wait.clone())).await
     }
 
-    fn end_wait(&self) {
-        self.note_wait(None);
+    async fn end_wait(&self) -> Result<(), PollError> {
+        self.note_wait(None).await
     }
 
     /// Writes into the ledger what the poll waits for, so that other processes can show it. A poll that leaves the
     /// stored state alone leaves the status alone as well; it may have the ledger for reading only.
-    fn note_wait(&self, wait: Option<&Wait>) {
+    async fn note_wait(&self, wait: Option<Wait>) -> Result<(), PollError> {
         if !self.checkpoint {
-            return;
+            return Ok(());
         }
-        let input = &self.poller.input.id;
-        let noted = self.poller.ledger.update_status(input, |status| {
-            status.waiting_until = wait.map(|wait| wait.until);
-            status.waiting_reason = wait.map(|wait| wait.reason.clone());
-        });
-        if let Err(unwritten) = noted {
-            tracing::warn!(input.id = input.as_str(), "What the poll waits for cannot be noted: {unwritten}");
+        let note = move |status: &mut InputStatus| {
+            status.waiting_until = wait.as_ref().map(|wait| wait.until);
+            status.waiting_reason = wait.map(|wait| wait.reason);
+        };
+        let (ledger, input) = (self.poller.ledger.clone(), self.poller.input.clone());
+        if let Err(unwritten) = blocking(move || ledger.update_status(&input.id, note)).await? {
+            let input = self.poller.input.id.as_str();
+            tracing::warn!(input.id = input, "What the poll waits for cannot be noted: {unwritten}");
         }
+        Ok(())
     }
 
     /// Gives a page to the sink, once the one before is committed.
@@ -348,7 +369,7 @@ impl<'p> Run<'p> {
         let is_page = batch.is_some();
         let (input, now) = (poller.input.id.clone(), poller.clock.now());
         let state = self.checkpoint.then_some(state);
-        let page = blocking(move || page(input, batch, state, now)).await;
+        let page = blocking(move || page(input, batch, state, now)).await?;
         let commit = page.commit.clone();
         self.settle().await?;
         let sink = poller.sink.clone();
@@ -380,6 +401,14 @@ impl<'p> Run<'p> {
         }
         Ok(())
     }
+}
+
+/// The poll of a guest that asks and asks.
+fn endless(requests: u32) -> PollError {
+    PollError::Guest(Failure::Protocol(format!(
+        "{requests} requests in a row brought no page. The poll ends; the next one begins at the next interval, after the \
+         last page stored. `log: {{level: debug}}` shows what the feed answers; `max_fruitless` is how many are allowed."
+    )))
 }
 
 /// A wait for another input's limit.
@@ -423,18 +452,139 @@ pub fn rejects(lines: &str) -> Vec<Reject> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::config::Config;
     use crate::pipeline::Pipeline;
+    use crate::sandbox::Response;
+    use crate::store::Delivery;
 
     const NOW: Millis = 1_760_000_000_000;
     const MINUTE: Millis = 60_000;
 
     /// An input of a feed that nobody serves, with its ledger in this folder.
     async fn pipeline(folder: &std::path::Path) -> Pipeline {
+        pipeline_of(folder, |_| {}, Clock::virtual_from(NOW), Arc::new(())).await
+    }
+
+    async fn pipeline_of(
+        folder: &std::path::Path,
+        change: impl FnOnce(&mut Input),
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+    ) -> Pipeline {
         let mut config = Config::without_file(folder, None);
-        config.inputs = vec![Input::new("feed", "http://127.0.0.1:9".parse().unwrap())];
-        Pipeline::open(&config, Clock::virtual_from(NOW), Arc::new(())).await.unwrap()
+        let mut input = Input::new("feed", "http://127.0.0.1:9".parse().unwrap());
+        change(&mut input);
+        config.inputs = vec![input];
+        Pipeline::open(&config, clock, observer).await.unwrap()
+    }
+
+    /// With these settings of the guest beside the usual ones.
+    fn with(more: &'static str) -> impl FnOnce(&mut Input) {
+        move |input| input.guest_config = input.guest_config.replacen('{', &format!("{{{more},"), 1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_bring_no_page_end_a_poll() {
+        for (retries, fruitless, expected) in [(4, 5, None), (5, 5, Some(5)), (4_000_000_000_u32, 30, Some(30))] {
+            let folder = tempfile::tempdir().unwrap();
+            let change = |input: &mut Input| {
+                let more = format!(r#"{{"max_retries":{retries},"max_retry_wait":"1s","#);
+                input.guest_config = input.guest_config.replacen('{', &more, 1);
+                input.max_fruitless = fruitless;
+            };
+            let pipeline = pipeline_of(folder.path(), change, Clock::virtual_from(NOW), Arc::new(())).await;
+            let poller = &pipeline.pollers[0];
+            let result = poller.poll(Bounds::default(), &CancellationToken::new()).await;
+            match (result, expected) {
+                (Ok(report), None) => assert!(matches!(report.ended, Ended::GaveUp(_)), "{report:?}"),
+                (Err(PollError::Guest(Failure::Protocol(text))), Some(requests)) => {
+                    assert!(text.starts_with(&format!("{requests} requests in a row")), "{text}");
+                    assert!(text.contains("`max_fruitless`"), "{text}");
+                    assert_eq!(poller.feed.requests(), requests);
+                }
+                (other, _) => panic!("{retries} {fruitless}: {other:?}"),
+            }
+        }
+    }
+
+    /// A clock that is set back after each wait, so many times.
+    struct SetBack {
+        turned_to: Mutex<Option<Millis>>,
+        times: Mutex<u32>,
+    }
+
+    impl Observer for SetBack {
+        fn waiting(&self, _: &Input, wait: &Wait) {
+            *self.turned_to.lock().unwrap() = Some(wait.until);
+        }
+    }
+
+    impl SetBack {
+        fn now(&self) -> Millis {
+            let mut turned_to = self.turned_to.lock().unwrap();
+            let mut times = self.times.lock().unwrap();
+            let Some(until) = *turned_to else { return NOW };
+            if *times > 0 {
+                *times -= 1;
+                *turned_to = None;
+            }
+            until
+        }
+    }
+
+    #[tokio::test]
+    async fn waits_in_a_row_without_a_request_end_a_poll() {
+        for (times, ends) in [(MAX_IDLE_STEPS - 1, false), (MAX_IDLE_STEPS, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let back = Arc::new(SetBack { turned_to: Mutex::default(), times: Mutex::new(times) });
+            let told = back.clone();
+            let clock = Clock::told_by(move || told.now());
+            let pipeline = pipeline_of(folder.path(), with(r#""max_retries":0"#), clock, back.clone()).await;
+            let poller = &pipeline.pollers[0];
+            wait_for(poller, "60");
+            match poller.poll(Bounds::default(), &CancellationToken::new()).await {
+                Ok(report) if !ends => assert!(matches!(report.ended, Ended::GaveUp(_)), "{report:?}"),
+                Err(PollError::Guest(Failure::Protocol(text))) if ends => assert!(text.contains("100 waits"), "{text}"),
+                other => panic!("{times}: {other:?}"),
+            }
+        }
+    }
+
+    /// Commits the state of a poll whose first answer asked for a pause of so many seconds.
+    fn wait_for(poller: &Poller, seconds: &str) {
+        let step =
+            |state: &str, event| poller.guest.advance(&poller.input.guest_config, state, NOW, &event).unwrap().unwrap();
+        let headers = vec![("retry-after".to_owned(), seconds.to_owned())];
+        let limited = Event::Response(Response { status: 429, headers, body: String::new() });
+        let state = Some(step(&step("", Event::Start).state, limited).state);
+        let commit = Commit { input: poller.input.id.clone(), state, ..Commit::default() };
+        poller.ledger.commit(&commit, &Delivery::default()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_sat_out_up_to_the_longest_and_a_longer_one_ends_the_poll() {
+        const DAY: u64 = 24 * 60 * 60;
+        for (seconds, is_sat_out) in [(DAY, true), (DAY + 1, false), (253_402_300_800, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let change = with(r#""max_retries":0,"max_rate_wait":"999999w""#);
+            let pipeline = pipeline_of(folder.path(), change, Clock::virtual_from(NOW), Arc::new(())).await;
+            let poller = &pipeline.pollers[0];
+            wait_for(poller, &seconds.to_string());
+            // A reset needs the wait under two days to be believed, hence only `retry-after`.
+            let report = poller.poll(Bounds::default(), &CancellationToken::new()).await.unwrap();
+            let waited = poller.clock.now() - NOW;
+            if is_sat_out {
+                assert!(matches!(report.ended, Ended::GaveUp(_)) && waited >= DAY * 1_000, "{report:?}");
+            } else {
+                let Ended::MustWait(wait) = &report.ended else { panic!("{report:?}") };
+                assert!(wait.until >= NOW + DAY * 1_000 && waited < MINUTE, "{wait:?} {waited}");
+                assert!(poller.gate.closed_until() <= NOW + DAY * 1_000 + waited, "others are held for a day at most");
+                assert_eq!(report.requests, 0);
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

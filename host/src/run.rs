@@ -1,7 +1,8 @@
 //! Runs the inputs: once, or for ever with a pause between polls, and the sweep beside them.
 //!
-//! Each input is a task of its own, so a feed that is down costs the others nothing. What a failed poll means for the
-//! next one is decided by its kind: wrong settings and an unreadable state stop the input, as only a person can mend
+//! Each poll is a task of its own, and so is each sweep: a feed that is down, a step that takes long or a panic costs the
+//! others nothing, and the next interval begins anew. What a failed poll means for the next one is decided by its kind:
+//! wrong settings and an unreadable state stop the input, as only a person can mend
 //! them; everything else is tried again at the next interval, a refused key after its file was read again.
 
 use std::time::Duration;
@@ -10,11 +11,12 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::apart::{blocking, task};
 use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
-use crate::poll::{Bounds, Ended, PollError, PollReport, Poller};
-use crate::state::{Counts, InputStatus};
+use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
+use crate::state::{Counts, InputStatus, Ledger, LedgerError};
 use crate::sweep::{SweepError, SweepReport, Sweeper};
 
 /// How long a sweep that failed waits for its next try.
@@ -43,19 +45,29 @@ pub struct OnceReport {
 impl Pipeline {
     /// Polls each input once, then sweeps if the last sweep is over an interval ago.
     pub async fn run_once(&self, stop: &CancellationToken) -> OnceReport {
-        let polls = self.pollers.iter().map(|poller| async move {
+        let polls = self.pollers.iter().map(|poller| {
             let bounds = Bounds { max_wait: Some(poller.input.max_wait) };
-            let input = poller.input.id.clone();
-            // A ledger that can't be read fails the poll as well, and nothing is committed then.
-            let before = self.ledger.counts(&input).unwrap_or_default();
-            let poll = poller.poll_and_note(bounds, stop).await;
-            let counts = self.ledger.counts(&input).map_or_else(|_| Counts::default(), |after| after.since(&before));
-            Outcome { input, poll, counts }
+            poller.counted(poller.poll_and_note(bounds, stop))
         });
         let inputs = join_all(polls).await;
         let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
         let sweep = if due { self.sweeper.sweep_until(stop).await } else { None };
         OnceReport { inputs, sweep }
+    }
+
+    /// Polls each input from its beginning, one after the other, and leaves the checkpoints where they are. One that
+    /// fails leaves the others to be polled; after `stop` none is begun.
+    pub async fn look_back(&self, stop: &CancellationToken) -> OnceReport {
+        let mut inputs = Vec::new();
+        for poller in &self.pollers {
+            if stop.is_cancelled() {
+                break;
+            }
+            let (apart, until) = (poller.clone(), stop.clone());
+            let poll = task(async move { apart.poll_from(String::new(), false, Bounds::default(), &until).await });
+            inputs.push(poller.counted(async { poll.await? }).await);
+        }
+        OnceReport { inputs, sweep: None }
     }
 
     /// Polls for ever. Returns after `stop`, when what was under way is committed.
@@ -69,7 +81,11 @@ impl Poller {
     /// Polls and writes into the ledger how it went.
     async fn poll_and_note(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
         let (began, asked) = (self.clock.now(), self.feed.requests());
-        let result = self.poll(bounds, stop).await;
+        let (poller, until) = (self.clone(), stop.clone());
+        let result = match task(async move { poller.poll(bounds, &until).await }).await {
+            Ok(result) => result,
+            Err(broken) => Err(broken.into()),
+        };
         let facts = Facts {
             began,
             ended: self.clock.now(),
@@ -77,10 +93,38 @@ impl Poller {
             limits: self.feed.rate_limit(),
         };
         self.observer.polled(&self.input, &result, facts.ended);
-        let noted = self.ledger.update_status(&self.input.id, |status| note_poll(status, &result, &facts));
-        match (result, noted) {
+        let noted = self.in_ledger(move |ledger, input| {
+            let noted = ledger.update_status(input, |status| note_poll(status, &result, &facts));
+            Ok((result, noted))
+        });
+        match noted.await? {
             (Ok(_), Err(error)) => Err(error.into()),
             (result, _) => result,
+        }
+    }
+
+    /// What a poll of this input did and committed.
+    async fn counted(&self, poll: impl Future<Output = Result<PollReport, PollError>>) -> Outcome {
+        // A ledger that can't be read fails the poll as well, and nothing is committed then.
+        let before = self.in_ledger(Ledger::counts).await.unwrap_or_default();
+        let poll = poll.await;
+        let after = self.in_ledger(Ledger::counts).await;
+        let counts = after.map_or_else(|_| Counts::default(), |after| after.since(&before));
+        Outcome { input: self.input.id.clone(), poll, counts }
+    }
+
+    /// Does something with the ledger, which may have to wait for a disk.
+    async fn in_ledger<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger, &str) -> Result<R, LedgerError> + Send + 'static,
+    ) -> Result<R, PollError> {
+        let (ledger, input) = (self.ledger.clone(), self.input.clone());
+        Ok(blocking(move || work(&ledger, &input.id)).await??)
+    }
+
+    async fn note(&self, change: impl FnOnce(&mut InputStatus) + Send + 'static) {
+        if let Err(unwritten) = self.in_ledger(move |ledger, input| ledger.update_status(input, change)).await {
+            warn!(input.id = self.input.id.as_str(), "{unwritten}");
         }
     }
 
@@ -91,11 +135,8 @@ impl Poller {
             match self.poll_and_note(Bounds::default(), stop).await {
                 Ok(report) => log_report(input, &report),
                 Err(failed) if failed.stops_input() => {
-                    if let Err(unwritten) =
-                        self.ledger.update_status(input, |status| status.degraded = Some(failed.to_string()))
-                    {
-                        warn!(input.id = input, "{unwritten}");
-                    }
+                    let why = failed.to_string();
+                    self.note(move |status| status.degraded = Some(why)).await;
                     error!(input.id = input, "The input is stopped until Tipline is started again: {failed}");
                     return;
                 }
@@ -110,9 +151,7 @@ impl Poller {
             }
             let pause = self.input.interval.saturating_add(self.input.jitter.mul_f64(fastrand::f64()));
             let next = began.saturating_add(millis(pause));
-            if let Err(unwritten) = self.ledger.update_status(input, |status| status.next_poll = Some(next)) {
-                warn!(input.id = input, "{unwritten}");
-            }
+            self.note(move |status| status.next_poll = Some(next)).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(next) => {}
@@ -123,7 +162,11 @@ impl Poller {
 
 impl Sweeper {
     async fn sweep_and_tell(&self) -> Result<SweepReport, SweepError> {
-        let result = self.sweep().await;
+        let sweeper = self.clone();
+        let result = match task(async move { sweeper.sweep().await }).await {
+            Ok(result) => result,
+            Err(broken) => Err(broken.into()),
+        };
         self.observer.swept(&result, self.clock.now());
         result
     }
@@ -210,7 +253,7 @@ fn fail(status: &mut InputStatus, reason: String) {
 fn log_report(input: &str, report: &PollReport) {
     let counts = &report.counts;
     match &report.ended {
-        Ended::Complete | Ended::MaxPages | Ended::Stopped | Ended::MustWait(_) => info!(
+        Ended::Complete | Ended::MaxPages | Ended::Stopped => info!(
             input.id = input,
             read = counts.read,
             mapped = counts.mapped,
@@ -223,6 +266,14 @@ fn log_report(input: &str, report: &PollReport) {
             "polled"
         ),
         Ended::GaveUp(reason) => warn!(input.id = input, "The poll ended early: {reason}"),
+        Ended::MustWait(wait) => warn!(
+            input.id = input,
+            "The poll ended, as the wait until {} is longer than {}: {}. It goes on when that time has come; compare the \
+             clocks of feed and machine if it seems wrong.",
+            crate::text::instant(wait.until),
+            crate::text::duration(LONGEST_WAIT),
+            wait.reason
+        ),
     }
     for note in &report.notes {
         info!(input.id = input, note.code = note.code, "{}", note.text);
@@ -232,13 +283,13 @@ fn log_report(input: &str, report: &PollReport) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::SweepSettings;
+    use crate::config::{Config, Input, SweepSettings};
+    use crate::observer::Observer;
     use crate::sandbox::{Failure, Wait};
-    use crate::state::Ledger;
     use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 
     const BEGAN: Millis = 1_733_740_200_000;
@@ -313,6 +364,53 @@ mod tests {
         }
         async fn retire(&self, _: &[String], _: &str, _: Millis) -> Result<u64, SinkError> {
             Ok(0)
+        }
+    }
+
+    /// Panics, or waits for the others, when the input `one` gets no answer.
+    struct Trouble {
+        panics: bool,
+        /// Told by the input `two`.
+        other: Mutex<std::sync::mpsc::Receiver<()>>,
+        tell: Mutex<std::sync::mpsc::Sender<()>>,
+    }
+
+    impl Observer for Trouble {
+        fn unanswered(&self, input: &Input) {
+            match input.id.as_str() {
+                "one" if self.panics => panic!("of input one"),
+                // Long enough for any machine, and still an end.
+                "one" => self.other.lock().unwrap().recv_timeout(Duration::from_secs(60)).expect("input two goes on"),
+                _ => self.tell.lock().unwrap().send(()).unwrap(),
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_or_a_slow_step_of_one_input_leaves_the_others_alone() {
+        for panics in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut config = Config::without_file(folder.path(), None);
+            config.inputs = ["one", "two"].map(|id| Input::new(id, "http://127.0.0.1:9".parse().unwrap())).to_vec();
+            for input in &mut config.inputs {
+                input.guest_config = input.guest_config.replacen('{', r#"{"max_retries":0,"#, 1);
+            }
+            let (tell, other) = std::sync::mpsc::channel();
+            let trouble = Trouble { panics, other: Mutex::new(other), tell: Mutex::new(tell) };
+            let pipeline = Pipeline::open(&config, Clock::system(), Arc::new(trouble)).await.unwrap();
+            let report = pipeline.run_once(&CancellationToken::new()).await;
+            let [one, two] = report.inputs.try_into().unwrap();
+            assert!(matches!(two.poll, Ok(PollReport { ended: Ended::GaveUp(_), .. })), "{:?}", two.poll);
+            match one.poll {
+                Ok(PollReport { ended: Ended::GaveUp(_), .. }) if !panics => {}
+                Err(error @ PollError::Broken(_)) if panics => {
+                    assert!(error.to_string().contains("of input one"), "{error}");
+                    let status = pipeline.ledger.status("one").unwrap();
+                    assert!(status.last_error.unwrap().contains("of input one"), "the status tells it too");
+                }
+                other => panic!("{panics}: {other:?}"),
+            }
+            assert!(report.sweep.unwrap().is_ok());
         }
     }
 

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
+use crate::apart::{Broken, blocking};
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
@@ -45,6 +48,9 @@ pub enum SweepError {
     /// The guest, asked about `exclude:`.
     #[error("{0}")]
     Guest(String),
+    /// A fault of this program, or its end.
+    #[error(transparent)]
+    Broken(#[from] Broken),
 }
 
 /// What a sweep needs.
@@ -104,8 +110,17 @@ impl Sweeper {
         };
         let excluded = self.exclude(now).await?;
         let Swept { renewed, retired, deleted } = self.sink.sweep(order).await?;
-        self.ledger.set_last_sweep(now)?;
+        self.in_ledger(move |ledger| ledger.set_last_sweep(now)).await?;
         Ok(SweepReport { renewed, retired, excluded, deleted })
+    }
+
+    /// Does something with the ledger, which may have to wait for a disk.
+    async fn in_ledger<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<R, LedgerError> + Send + 'static,
+    ) -> Result<R, SweepError> {
+        let ledger = self.ledger.clone();
+        Ok(blocking(move || work(&ledger)).await??)
     }
 
     /// Retires what a changed `exclude:` no longer wants.
@@ -114,39 +129,24 @@ impl Sweeper {
         let mut retired = 0;
         for (input, guest) in &self.inputs {
             let seen = format!("exclude/{}", input.id);
-            let known = self.ledger.mark(&seen)?;
+            let mark = seen.clone();
+            let known = self.in_ledger(move |ledger| ledger.mark(&mark)).await?;
             let Some(settings) = Exclusion::of(input)? else {
                 // The same list is a change when it comes back: what was polled in between is stored.
                 if known.is_some_and(|known| known != NOTHING_EXCLUDED) {
-                    self.ledger.set_mark(&seen, NOTHING_EXCLUDED)?;
+                    self.in_ledger(move |ledger| ledger.set_mark(&seen, NOTHING_EXCLUDED)).await?;
                 }
                 continue;
             };
             if known == Some(settings.digest) {
                 continue;
             }
-            let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).collect();
-            let mut excluded = BTreeSet::new();
-            let mut records = Vec::new();
-            let mut failure = None;
-            let query =
-                Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: usize::MAX };
-            let mut visit = |hit: Hit| {
-                records.extend(record(&hit));
-                if records.len() == RECORDS_A_CALL && failure.is_none() {
-                    failure = settings.ask(guest, &others, now, &std::mem::take(&mut records), &mut excluded).err();
-                }
-            };
-            catalog.scan(&query, &mut visit).await?;
-            if failure.is_none() {
-                failure = settings.ask(guest, &others, now, &records, &mut excluded).err();
-            }
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
-            let ids: Vec<String> = excluded.into_iter().collect();
+            let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
+            let digest = settings.digest;
+            let asked = Asked { settings, guest: guest.clone(), others, now };
+            let ids = asked.of_all(catalog.clone()).await?;
             retired += self.sink.retire(&ids, EXCLUDED, now).await?;
-            self.ledger.set_mark(&seen, settings.digest)?;
+            self.in_ledger(move |ledger| ledger.set_mark(&seen, digest)).await?;
         }
         Ok(retired)
     }
@@ -177,31 +177,72 @@ impl Exclusion {
         let digest = digest.first_chunk().map_or(0, |first| i64::from_le_bytes(*first));
         Ok(Some(Self { with, without: Value::Object(settings).to_string(), digest }))
     }
+}
+
+/// The question what of the store an input's `exclude:` no longer wants.
+struct Asked {
+    settings: Exclusion,
+    guest: Arc<Guest>,
+    others: Vec<(Arc<Input>, Arc<Guest>)>,
+    now: Millis,
+}
+
+impl Asked {
+    /// The identities of all that is excluded. The guest computes between two rows, so both are done on a thread for
+    /// blocking work; it ends soon after its caller does.
+    async fn of_all(self, catalog: Arc<dyn Catalog>) -> Result<Vec<String>, SweepError> {
+        let query = Query {
+            text: None,
+            kind: None,
+            provider: None,
+            since: None,
+            expired: false,
+            now: self.now,
+            limit: usize::MAX,
+        };
+        let ended = CancellationToken::new();
+        let _ends = ended.clone().drop_guard();
+        let runtime = Handle::current();
+        blocking(move || {
+            let (mut excluded, mut records) = (BTreeSet::new(), Vec::new());
+            let mut failure = None;
+            let mut visit = |hit: Hit| {
+                if failure.is_some() || ended.is_cancelled() {
+                    return;
+                }
+                records.extend(record(&hit));
+                if records.len() == RECORDS_A_CALL {
+                    failure = self.ask(&std::mem::take(&mut records), &mut excluded).err();
+                }
+            };
+            let scanned = runtime.block_on(ended.run_until_cancelled(catalog.scan(&query, &mut visit)));
+            scanned.ok_or(Broken::Ending)??;
+            match failure {
+                Some(failure) => Err(failure),
+                None => self.ask(&records, &mut excluded).map(|()| excluded.into_iter().collect()),
+            }
+        })
+        .await?
+    }
 
     /// Adds the identities that the guest makes of these records without `exclude:`, but not with it, nor with the
     /// settings of another input: several may read one feed. Documents of other feeds get other identities here, which
     /// the store does not hold.
-    fn ask(
-        &self,
-        guest: &Guest,
-        others: &[&(Arc<Input>, Arc<Guest>)],
-        now: Millis,
-        records: &[String],
-        excluded: &mut BTreeSet<String>,
-    ) -> Result<(), SweepError> {
+    fn ask(&self, records: &[String], excluded: &mut BTreeSet<String>) -> Result<(), SweepError> {
+        let Self { settings, guest, others, now } = self;
         if records.is_empty() {
             return Ok(());
         }
         let records = records.join("\n");
-        let mut unwanted = identities(guest, &self.without, now, &records)?;
-        for id in identities(guest, &self.with, now, &records)? {
+        let mut unwanted = identities(guest, &settings.without, *now, &records)?;
+        for id in identities(guest, &settings.with, *now, &records)? {
             unwanted.remove(&id);
         }
         for (other, guest) in others {
             if unwanted.is_empty() {
                 break;
             }
-            for id in identities(guest, &other.guest_config, now, &records)? {
+            for id in identities(guest, &other.guest_config, *now, &records)? {
                 unwanted.remove(&id);
             }
         }

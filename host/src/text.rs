@@ -22,6 +22,32 @@ pub fn show(text: &str) -> String {
     escape(&defang(text)).into_owned()
 }
 
+/// [`show`] for a message of ours with a stranger's words in it: these names of our own stay as they are, so that they
+/// can be copied. They are known again only where they stand alone, not as a part of a longer name.
+pub fn show_beside(text: &str, own: &[String]) -> String {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '\\' | '@' | ':' | '%');
+    let stands_alone = |before: &str, after: &str| {
+        let mut next = after.chars();
+        !before.ends_with(|c| joins(c) || c == '.')
+            && match next.next() {
+                // A message's own colon or full stop comes before a space, or ends it.
+                Some('.' | ':') => next.next().is_none_or(char::is_whitespace),
+                next => next.is_none_or(|c| !joins(c)),
+            }
+    };
+    let names = own.iter().map(String::as_str).filter(|name| !name.is_empty());
+    let found = names
+        .flat_map(|name| text.match_indices(name))
+        .filter(|(at, name)| stands_alone(&text[..*at], &text[at + name.len()..]))
+        .min_by_key(|(at, name)| (*at, std::cmp::Reverse(name.len())));
+    match found {
+        None => show(text),
+        Some((at, name)) => {
+            format!("{}{}{}", show(&text[..at]), escape(name), show_beside(&text[at + name.len()..], own))
+        }
+    }
+}
+
 /// Takes the teeth out of addresses: `hxxp` for `http`, `[.]` for a dot within a name, `[at]` within an address.
 pub fn defang(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
@@ -285,6 +311,24 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_our_own_stay_where_they_stand_alone() {
+        let own = ["tipline.db".to_owned(), "/var/lib/tip.line/tipline.db".to_owned()];
+        for (given, shown) in [
+            ("tipline.db cannot be written: evil.example", "tipline.db cannot be written: evil[.]example"),
+            ("see `tipline.db`, tipline.db: and tipline.db.", "see `tipline.db`, tipline.db: and tipline.db."),
+            ("/var/lib/tip.line/tipline.db is locked", "/var/lib/tip.line/tipline.db is locked"),
+            ("http://tipline.db/", "hxxp://tipline[.]db/"),
+            ("tipline.db.evil.example", "tipline[.]db[.]evil[.]example"),
+            ("evil.tipline.db", "evil[.]tipline[.]db"),
+            ("tipline.db:80 user@tipline.db", "tipline[.]db:80 user[at]tipline[.]db"),
+            ("tipline.db\u{202e} evil.example", "tipline.db\\u{202e} evil[.]example"),
+        ] {
+            assert_eq!(show_beside(given, &own), shown);
+        }
+        assert_eq!(show_beside("a.example", &[String::new()]), "a[.]example");
+    }
 
     #[test]
     fn addresses_lose_their_teeth() {

@@ -32,11 +32,13 @@ pub(super) fn backoff(config: &Config, attempts: u32) -> Millis {
     doubled.min(config.max_retry_wait).max(SHORTEST)
 }
 
-/// The pause a 429 or 503 asks for, clamped; `None` if it does not say.
+/// The pause a 429 or 503 asks for, clamped; `None` if it does not say. A server that is only busy may name the end of
+/// its usual period too; that binds where no request is left.
 pub(super) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
     let server = response.header("date").and_then(parse_http_date).unwrap_or(now);
     let retry = response.header("retry-after").and_then(|text| retry_after(text, server));
-    let reset = response.header("x-ratelimit-reset").and_then(|text| reset(text, server));
+    let busy = response.status == 503 && !is_used_up(response);
+    let reset = response.header("x-ratelimit-reset").filter(|_| !busy).and_then(|text| reset(text, server));
     let pause = match (retry, reset) {
         (Some(retry), Some(reset)) if retry > PLAUSIBLE => reset,
         (Some(retry), _) => retry,
@@ -53,8 +55,12 @@ pub(super) fn limited(config: &Config, now: Millis, response: &Response, attempt
 
 /// The pause before the next request where a good answer says it was the last one allowed.
 pub(super) fn used_up(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
-    let remaining = response.header("x-ratelimit-remaining")?.trim().parse::<i64>().ok()?;
-    (remaining <= 0).then(|| asked(config, now, response).unwrap_or(USUAL_LIMIT))
+    is_used_up(response).then(|| asked(config, now, response).unwrap_or(USUAL_LIMIT))
+}
+
+fn is_used_up(response: &Response) -> bool {
+    let remaining = response.header("x-ratelimit-remaining").and_then(|text| text.trim().parse::<i64>().ok());
+    remaining.is_some_and(|remaining| remaining <= 0)
 }
 
 /// "rate limit: 0 of 10 requests left", as far as the server says.

@@ -471,3 +471,28 @@ fn unusable(why: &str) -> Failure {
          again from `initial_interval`."
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_pages_of_a_walk_are_remembered() {
+        let mut walk = Window { kind: None, since: 0, until: None, whole: false }.walk();
+        let pages = u64::try_from(MAX_SEEN).unwrap();
+        assert!((0..pages).all(|page| !walk.remember(page)));
+        assert!(walk.remember(0), "the oldest of so many");
+        assert!(!walk.remember(pages) && !walk.remember(0), "it made room for one more");
+        assert_eq!(walk.seen.len(), MAX_SEEN);
+    }
+
+    #[test]
+    fn a_state_is_read_up_to_its_longest_form() {
+        let config = Config::default();
+        let text = State::read("", &config).unwrap().write().unwrap();
+        let padded = |bytes: usize| format!("{text}{}", " ".repeat(bytes - text.len()));
+        assert!(State::read(&padded(MAX_STATE_BYTES), &config).is_ok());
+        let refused = State::read(&padded(MAX_STATE_BYTES + 1), &config).unwrap_err();
+        assert!(matches!(&refused, Failure::State(text) if text.contains("65537 bytes")), "{refused:?}");
+    }
+}

@@ -155,3 +155,22 @@ fn wanted(config: &Config) -> Result<Vec<String>, Failure> {
 fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::DAY;
+
+    #[test]
+    fn so_many_windows_wait_and_no_more() {
+        let config = Config::default();
+        let mut state = State::read("", &config).unwrap();
+        let mut run = plan(&config, &mut state, 10 * DAY).unwrap();
+        for (waiting, is_halved) in [(MAX_WINDOWS - 1, true), (MAX_WINDOWS, false)] {
+            run.walk = Window { kind: None, since: 0, until: None, whole: false }.walk();
+            run.windows = vec![Window { kind: None, since: 0, until: None, whole: false }; waiting];
+            assert_eq!(halve(&mut run, 0, 5_000, 10 * DAY), is_halved, "{waiting}");
+            assert!(run.windows.len() <= MAX_WINDOWS);
+        }
+    }
+}

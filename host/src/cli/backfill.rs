@@ -11,15 +11,14 @@ use super::settings::{Settings, one_input};
 use super::{Failed, run, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, Input};
-use crate::pipeline::Pipeline;
-use crate::poll::{Bounds, Ended};
+use crate::poll::Ended;
 use crate::text;
 
 /// Read the feed again from an earlier time on
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Everything the feed shows since then is mapped and delivered; newer data is never overwritten and the checkpoint stays
-where it is. How far back a feed can look depends on the plan: a shorter look-back is reported as a gap. Stop
+where it is. An input that fails leaves the others to be read; the exit code is 1 then. How far back a feed can look depends on the plan: a shorter look-back is reported as a gap. Stop
 `tipline run` first.
 
 Examples:
@@ -64,26 +63,21 @@ pub(super) fn look_back_to(input: &mut Input, since: Millis, now: Millis) -> Res
 
 async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal()?;
-    let pipeline = Pipeline::open(config, Clock::system(), Arc::new(())).await?;
-    let mut well = true;
-    for poller in &pipeline.pollers {
-        let (id, bounds) = (&poller.input.id, Bounds::default());
-        let report = poller.poll_from(String::new(), false, bounds, &stop).await?;
-        let mut out = io::stdout();
-        run::print_sums(id, &report.counts, &mut out)?;
-        for note in &report.notes {
-            io::Write::write_fmt(&mut out, format_args!("{id}: note: {}\n", text::show(&note.text)))?;
-        }
-        well &= report.counts.adds_up() && matches!(report.ended, Ended::Complete);
-        match report.ended {
-            Ended::Complete => {}
-            Ended::MaxPages => bail!("{id}: `max_pages` ended it early; raise it and start again."),
-            Ended::GaveUp(reason) => bail!("{id}: the feed did not answer often enough: {}", text::show(&reason)),
-            Ended::MustWait(wait) => {
-                bail!("{id}: it must wait until {}: {}", text::instant(wait.until), text::show(&wait.reason))
-            }
-            Ended::Stopped => bail!("{id}: stopped before the end; start again to complete it."),
-        }
-    }
+    let Some(pipeline) = run::open(config, Clock::system(), Arc::new(()), &stop).await? else { return Ok(()) };
+    let report = pipeline.look_back(&stop).await;
+    let well = run::print_once(&report, unfinished, &config.files(), false, &mut io::stdout())?;
     if well { Ok(()) } else { Err(Failed.into()) }
+}
+
+/// What is only put off in a run is never made up for here.
+fn unfinished(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::MaxPages => Some("`max_pages` ended it early; raise it and start again.".to_owned()),
+        Ended::Stopped => Some("it was stopped before the end; start again to complete it.".to_owned()),
+        Ended::MustWait(wait) => {
+            let until = text::instant(wait.until);
+            Some(format!("it must wait until {until}: {}. Start again then.", wait.reason.trim_end_matches('.')))
+        }
+        Ended::Complete | Ended::GaveUp(_) => run::failure(ended),
+    }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::run::print_once;
+use super::run::{failure, print_once};
 use super::{Failed, document, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Input};
@@ -86,14 +86,14 @@ impl Demo {
         let first = pipeline.run_once(&stop).await;
         progress.bar.finish_and_clear();
         let [Outcome { poll: Ok(report), .. }] = first.inputs.as_slice() else {
-            print_once(&first, false, &mut out)?;
+            print_once(&first, failure, &config.files(), false, &mut out)?;
             return Err(Failed.into());
         };
         let catalog = pipeline.catalog.as_deref().context("The demo's store cannot be searched")?;
         print_counts(&report.counts, &pipeline.ledger, &mut out)?;
         print_store(catalog, clock.now(), &mut out).await?;
         if !report.counts.adds_up() || !matches!(report.ended, Ended::Complete | Ended::Stopped) {
-            print_once(&first, false, &mut out)?;
+            print_once(&first, failure, &config.files(), false, &mut out)?;
             return Err(Failed.into());
         }
         if !self.once && !stop.is_cancelled() {

@@ -21,7 +21,8 @@ use crate::config::Input;
 use crate::sandbox::{Batch, Failure, Guest};
 use crate::text;
 
-/// The longest page or array, and the longest line: a feed's body may not be longer either.
+/// The longest page or array, and the longest line: a feed's body may not be longer either. Fixed: the guest's
+/// memory is cut for it, and lines have no such end.
 const MAX_WHOLE_BYTES: u64 = crate::http::MAX_BODY_BYTES;
 
 /// Lines that go to the guest at once: its documents are some 10 MiB.
@@ -75,7 +76,7 @@ impl Map {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();
         let now = Clock::system().now();
-        for_each_part(self.open()?, |part, generated| {
+        for_each_part(self.open()?, MAX_WHOLE_BYTES, |part, generated| {
             let observed = self.observed.or(generated).unwrap_or(now);
             let batch = map(&guest, &settings, observed, part)?;
             out.write_all(batch.documents.as_bytes())?;
@@ -180,53 +181,53 @@ struct Meta {
     generated_at: Option<String>,
 }
 
-/// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one.
-fn for_each_part(input: impl Read, mut each: impl FnMut(&str, Option<Millis>) -> Result<()>) -> Result<()> {
+/// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one. What is longer than
+/// `most` bytes is no page, no array and no line.
+fn for_each_part(input: impl Read, most: u64, mut each: impl FnMut(&str, Option<Millis>) -> Result<()>) -> Result<()> {
     let mut input = BufReader::new(input);
     let mut start = Vec::new();
-    input.by_ref().take(MAX_WHOLE_BYTES).read_to_end(&mut start).context("The records cannot be read")?;
+    input.by_ref().take(most).read_to_end(&mut start).context("The records cannot be read")?;
     let is_all = input.fill_buf().context("The records cannot be read")?.is_empty();
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
     let opening = start.iter().find(|b| !b.is_ascii_whitespace());
-    let text = String::from_utf8_lossy(start);
+    let whole = String::from_utf8_lossy(start);
     match opening {
         None => bail!("The input is empty; expected a page, an array of records, or one record a line."),
         Some(b'[' | b'{') => {}
         Some(_) => bail!(
             "The input begins with `{}`; expected JSON: a page, an array of records, or one record a line.",
-            text::escape(&text.trim_start().chars().take(40).collect::<String>())
+            text::escape(&whole.trim_start().chars().take(40).collect::<String>())
         ),
     }
-    if is_all && opening == Some(&b'[') && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
-        return each(&text, None);
+    if is_all && opening == Some(&b'[') && serde_json::from_str::<IgnoredAny>(&whole).is_ok() {
+        return each(&whole, None);
     }
-    if is_all && let Ok(shape) = serde_json::from_str::<Shape>(&text) {
+    if is_all && let Ok(shape) = serde_json::from_str::<Shape>(&whole) {
         if shape.data.is_none() && shape.objects.is_none() {
             // One record, perhaps over many lines.
-            return each(&format!("[{text}]"), None);
+            return each(&format!("[{whole}]"), None);
         }
         let generated = shape.meta.and_then(|m| m.generated_at).and_then(|at| when::rfc3339(&at));
-        return each(&text, generated);
+        return each(&whole, generated);
     }
     if opening == Some(&b'[') {
-        let reason = if is_all { "is not valid JSON" } else { "is longer than 64 MiB" };
+        let reason = match is_all {
+            true => "is not valid JSON".to_owned(),
+            false => format!("is longer than {}", text::bytes(most)),
+        };
         bail!("The input is an array and {reason}; write one record a line instead.");
     }
-    for_each_chunk(BufReader::new(start.chain(input)), |chunk| each(chunk, None))
+    for_each_chunk(BufReader::new(start.chain(input)), most, |chunk| each(chunk, None))
 }
 
-fn for_each_chunk(mut lines: impl BufRead, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+fn for_each_chunk(mut lines: impl BufRead, most: u64, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
     let mut chunk = Vec::new();
     let mut count = 0;
     loop {
         let before = chunk.len();
-        let read = lines
-            .by_ref()
-            .take(MAX_WHOLE_BYTES + 1)
-            .read_until(b'\n', &mut chunk)
-            .context("The records cannot be read")?;
-        if read as u64 > MAX_WHOLE_BYTES {
-            bail!("A line is longer than 64 MiB; no record is that long. Split the file.");
+        let read = lines.by_ref().take(most + 1).read_until(b'\n', &mut chunk).context("The records cannot be read")?;
+        if read as u64 > most {
+            bail!("A line is longer than {}; no record is that long. Split the file.", text::bytes(most));
         }
         count += 1;
         if read == 0 || count == CHUNK_LINES || before + read >= CHUNK_BYTES {
@@ -300,8 +301,12 @@ mod tests {
     use super::*;
 
     fn parts(input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
+        parts_up_to(MAX_WHOLE_BYTES, input)
+    }
+
+    fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
         let mut parts = Vec::new();
-        for_each_part(input, |part, generated| {
+        for_each_part(input, most, |part, generated| {
             parts.push((part.to_owned(), generated));
             Ok(())
         })?;
@@ -332,6 +337,25 @@ mod tests {
         assert_eq!(parts(more.as_bytes()).unwrap(), [(lines, None), ("{\"a\":2}".to_owned(), None)]);
         let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(CHUNK_BYTES / 2));
         assert_eq!(parts(long.repeat(3).as_bytes()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_whole_input_and_a_line_have_a_longest_form() {
+        let most = 20;
+        for (input, expected) in [
+            ("[{\"a\":\"xxxxxxxxxx\"}]", Ok(1)),
+            ("[{\"a\":\"xxxxxxxxxxx\"}]", Err("an array and is longer than 20 B")),
+            ("{\"data\":[{\"a\":123}]}", Ok(1)),
+            // A line, its end included; what is no page any more is read by lines.
+            ("{\"a\":\"xxxxxxxxxxx\"}\n{}\n", Ok(1)),
+            ("{\"a\":\"xxxxxxxxxxxx\"}\n{}\n", Err("A line is longer than 20 B")),
+        ] {
+            match (parts_up_to(most, input.as_bytes()), expected) {
+                (Ok(parts), Ok(count)) => assert_eq!(parts.len(), count, "{input}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{input}: {error}"),
+                (other, _) => panic!("{input}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -46,5 +46,6 @@ pub(super) fn ledger(config: &Config) -> Result<Ledger> {
 
 /// The checkpoints and rejects, to be changed.
 pub(super) fn writer(config: &Config) -> Result<Ledger> {
-    Ledger::open(&config.ledger_path()).context("This command changes the state; stop `tipline run` first")
+    Ledger::open_with(&config.ledger_path(), config.rejects)
+        .context("This command changes the state; stop `tipline run` first")
 }

@@ -80,7 +80,11 @@ impl Run {
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
                 let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-                return if print_once(&report, self.json, &mut out)? { Ok(()) } else { Err(Failed.into()) };
+                return if print_once(&report, failure, &config.files(), self.json, &mut out)? {
+                    Ok(())
+                } else {
+                    Err(Failed.into())
+                };
             }
             let health = Health::new(&config.inputs, clock.clone());
             let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
@@ -114,7 +118,7 @@ async fn monitor(config: &Config, metrics: &Metrics, health: &Health) -> Result<
 
 /// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet. A connection that may not
 /// be made as configured, and settings that the guest refuses, are faults of the configuration.
-async fn open(
+pub(super) async fn open(
     config: &Config,
     clock: Clock,
     observer: Arc<dyn Observer>,
@@ -136,8 +140,14 @@ async fn open(
     Ok(Some(pipeline))
 }
 
-/// Prints what each input did; whether all went well.
-pub(super) fn print_once(report: &OnceReport, json: bool, out: &mut dyn Write) -> Result<bool> {
+/// Prints what each input did; whether all went well. `failure` says which ends are none, `own` which names are ours.
+pub(super) fn print_once(
+    report: &OnceReport,
+    failure: fn(&Ended) -> Option<String>,
+    own: &[String],
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<bool> {
     let mut well = true;
     for Outcome { input, poll, counts } in &report.inputs {
         let failure = match poll {
@@ -165,7 +175,7 @@ pub(super) fn print_once(report: &OnceReport, json: bool, out: &mut dyn Write) -
             writeln!(out, "{input}: the sums do not add up; please report this with the log")?;
         }
         if let Some(failure) = failure {
-            writeln!(out, "{input}: failed: {}", text::show(&failure))?;
+            writeln!(out, "{input}: failed: {}", text::show_beside(&failure, own))?;
         }
     }
     match &report.sweep {
@@ -178,14 +188,14 @@ pub(super) fn print_once(report: &OnceReport, json: bool, out: &mut dyn Write) -
         )?,
         Some(Err(error)) => {
             well = false;
-            writeln!(out, "sweep failed: {}", text::show(&error.to_string()))?;
+            writeln!(out, "sweep failed: {}", text::show_beside(&error.to_string(), own))?;
         }
     }
     Ok(well)
 }
 
 /// Both sums of everything an input read and made.
-pub(super) fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
+fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
     let Counts { read, mapped, rejected, skipped, made, indexed, merged, stale, quarantined, expired, .. } = counts;
     writeln!(out, "{input}: read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
     write!(
@@ -198,7 +208,8 @@ pub(super) fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> i
     writeln!(out)
 }
 
-fn failure(ended: &Ended) -> Option<String> {
+/// Why the end of a poll is no success, where it is none.
+pub(super) fn failure(ended: &Ended) -> Option<String> {
     match ended {
         Ended::Complete | Ended::MaxPages | Ended::Stopped => None,
         Ended::GaveUp(reason) => Some(reason.clone()),
@@ -222,15 +233,16 @@ mod tests {
             OnceReport { inputs: vec![Outcome { input: "feed".to_owned(), poll, counts }], sweep: None }
         };
         let some = Counts { read: 3, mapped: 2, skipped: 1, made: 2, indexed: 2, ..Counts::default() };
-        let failed = "feed: failed: The feed redirects elsewhere.\n";
+        let failed_line = "feed: failed: The feed redirects elsewhere.\n";
         let sums = "feed: read 3 = mapped 2 + rejected 0 + skipped 1\n\
                     feed: made 2 = indexed 2 + merged 0 + stale 0 + quarantined 0\n";
-        for (counts, expected) in [(Counts::default(), failed.to_owned()), (some, format!("{sums}{failed}"))] {
+        for (counts, expected) in [(Counts::default(), failed_line.to_owned()), (some, format!("{sums}{failed_line}"))]
+        {
             let mut out = Vec::new();
-            assert!(!print_once(&report(counts), false, &mut out).unwrap());
+            assert!(!print_once(&report(counts), failure, &[], false, &mut out).unwrap());
             assert_eq!(String::from_utf8(out).unwrap(), expected);
             let mut out = Vec::new();
-            assert!(!print_once(&report(counts), true, &mut out).unwrap());
+            assert!(!print_once(&report(counts), failure, &[], true, &mut out).unwrap());
             let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!((&line["counts"], &line["adds_up"]), (&json!(counts), &json!(true)));
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::open;
 use super::plan::Plan;
 use super::settings::Settings;
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
 use crate::telemetry::LATE_INTERVALS;
@@ -118,7 +118,7 @@ impl Overview {
     fn health(&self, now: Millis) -> Health {
         let status = &self.status;
         let Some(input) = &self.input else { return Health::Removed };
-        let allowed = u64::try_from((input.interval * LATE_INTERVALS).as_millis()).unwrap_or(u64::MAX);
+        let allowed = millis(input.interval.saturating_mul(LATE_INTERVALS));
         match status.last_success {
             _ if status.degraded.is_some() => Health::Degraded,
             _ if status.last_error.is_some() => Health::Failing,

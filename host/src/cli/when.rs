@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, millis};
 use crate::config::parse_duration;
 
 /// For clap: an instant, relative ones measured from now.
@@ -20,8 +20,7 @@ pub(super) fn rfc3339(text: &str) -> Option<Millis> {
 fn instant(text: &str, now: Millis) -> Result<Millis, String> {
     let text = text.trim();
     if let Some(ago) = parse_duration(text) {
-        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        return Ok(now.saturating_sub(ago));
+        return Ok(now.saturating_sub(millis(ago)));
     }
     let day = || {
         // A time without a zone would be taken for a day as well.

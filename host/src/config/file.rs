@@ -11,9 +11,10 @@ use url::Url;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
-    Output, Setup, SweepSettings, TlsSettings, guest,
+    Output, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest,
 };
 use crate::secret::{Credential, Secret, SecretSource};
+use crate::state::Limits;
 use crate::telemetry::LogFormat;
 
 /// The database without `output:`.
@@ -23,19 +24,29 @@ pub(super) const DATABASE: &str = "tipline.db";
 pub(super) const STATE_DIR: &str = ".tipline";
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longer than anyone polls, waits or keeps; below the overflow of any sum of instants.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A request that takes longer is lost to a firewall that forgot it.
-const TIMEOUTS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(60 * 60);
+const TIMEOUTS: RangeInclusive<Duration> = SECOND..=HOUR;
 
 /// Elasticsearch refuses requests over 100 MiB; below 64 KiB a request is mostly overhead.
 const BULK_BYTES: RangeInclusive<u64> = 64 * 1024..=100 * 1024 * 1024;
 
 /// More requests in flight only fill Elasticsearch's queue.
 const WORKERS: RangeInclusive<u64> = 1..=16;
+
+/// Shorter waits hammer a cluster that is in trouble.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+
+/// Of one reject: below 1 KiB no record is whole; above 16 MiB a few of them are the whole space.
+const RAW_BYTES: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
+
+/// Of all rejects: with none they are only counted; above 64 GiB they are no side note of a store any more.
+const REJECTS_BYTES: RangeInclusive<u64> = 0..=64 * 1024 * 1024 * 1024;
 
 /// An index's name, by Elasticsearch's own rule.
 const MAX_INDEX_BYTES: usize = 255;
@@ -47,7 +58,7 @@ const MAX_NAMESPACE_BYTES: usize = 100;
 const MAX_ID_BYTES: usize = 64;
 
 /// Keys of an input that are the host's. Everything else goes to the guest.
-const INPUT_KEYS: &[&str] = &[
+pub(super) const INPUT_KEYS: &[&str] = &[
     "id",
     "type",
     "url",
@@ -59,18 +70,20 @@ const INPUT_KEYS: &[&str] = &[
     "interval",
     "jitter",
     "max_pages",
+    "max_fruitless",
     "max_wait",
     "http",
 ];
 
 pub(super) fn read(root: &Node, folder: &Path) -> Result<Config, Fault> {
     let section = Section::new("", root)?;
-    section.only(&["inputs", "output", "state_dir", "sweep", "monitoring", "log"])?;
+    section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "monitoring", "log"])?;
     Ok(Config {
         inputs: inputs(&section, folder)?,
         output: output(&section, folder)?,
         state_dir: section.file("state_dir", folder)?.unwrap_or_else(|| folder.join(STATE_DIR)),
         sweep: sweep(&section)?,
+        rejects: rejects(&section)?,
         monitoring: monitoring(&section)?,
         log: log(&section)?,
     })
@@ -124,6 +137,9 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
     }
     if let Some(pages) = section.number("max_pages", 1..=u64::from(u32::MAX))? {
         input.max_pages = u32::try_from(pages).unwrap_or(u32::MAX);
+    }
+    if let Some(requests) = section.number("max_fruitless", 1..=u64::from(u32::MAX))? {
+        input.max_fruitless = u32::try_from(requests).unwrap_or(u32::MAX);
     }
     if let Some(wait) = section.duration("max_wait", Duration::ZERO..=LONGEST)? {
         input.max_wait = wait;
@@ -256,6 +272,7 @@ fn output(root: &Section<'_>, folder: &Path) -> Result<Output, Fault> {
 fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSettings, Fault> {
     section.only(&[
         "hosts",
+        "cloud_id",
         "api_key",
         "api_key_file",
         "username",
@@ -268,17 +285,17 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
         "bulk_max_bytes",
         "workers",
         "compression_level",
+        "connect_timeout",
         "timeout",
+        "retry",
         "pipeline",
         "ca_file",
         "ca_fingerprint",
         "allow_insecure",
     ])?;
-    let hosts = section.texts("hosts")?.filter(|hosts| !hosts.is_empty());
-    let hosts = hosts.ok_or_else(|| section.refuse("hosts", "a list such as [\"https://es.example:9200\"]"))?;
-    let hosts = hosts.iter().map(|text| section.parse_url("hosts", text, &["http", "https"]));
+    let hosts = hosts(section)?;
     let mode = section.word("mode", &[("latest", Mode::Latest), ("events", Mode::Events)])?.unwrap_or_default();
-    let mut es = ElasticsearchSettings::new(hosts.collect::<Result<_, _>>()?, mode);
+    let mut es = ElasticsearchSettings::new(hosts, mode);
     es.credential = credential(section, folder, Credential::ApiKey)?;
     es.setup = section.word("setup", &[("check", Setup::Check), ("auto", Setup::Auto)])?.unwrap_or_default();
     if let Some(namespace) = section.text("namespace")? {
@@ -303,13 +320,49 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
     if let Some(level) = section.number("compression_level", 0..=9)? {
         es.compression_level = u32::try_from(level).unwrap_or(es.compression_level);
     }
+    if let Some(timeout) = section.duration("connect_timeout", TIMEOUTS)? {
+        es.connect_timeout = timeout;
+    }
     if let Some(timeout) = section.duration("timeout", TIMEOUTS)? {
         es.timeout = timeout;
+    }
+    if let Some(section) = section.section("retry")? {
+        es.retry = retry(&section)?;
     }
     es.pipeline = section.text("pipeline")?.map(str::to_owned);
     es.tls = tls(section, folder)?;
     es.allow_insecure = section.flag("allow_insecure")?.unwrap_or_default();
     Ok(es)
+}
+
+/// The hosts by name, or the one that a Cloud ID stands for.
+fn hosts(section: &Section<'_>) -> Result<Vec<Url>, Fault> {
+    match (section.texts("hosts")?.filter(|hosts| !hosts.is_empty()), section.text("cloud_id")?) {
+        (Some(_), Some(_)) => Err(section.fault("cloud_id", "and `hosts` are both given; expected one of them.")),
+        (Some(hosts), None) => hosts.iter().map(|text| section.parse_url("hosts", text, &["http", "https"])).collect(),
+        (None, Some(id)) => cloud::host(id).map(|host| vec![host]).map_err(|what| {
+            section.fault("cloud_id", format!("{what}; copy the Cloud ID again from the deployment's page."))
+        }),
+        (None, None) => {
+            Err(section.refuse("hosts", "a list such as [\"https://es.example:9200\"], or a `cloud_id` in its place"))
+        }
+    }
+}
+
+fn retry(section: &Section<'_>) -> Result<RetrySettings, Fault> {
+    section.only(&["initial", "max", "give_up_after"])?;
+    let mut retry = RetrySettings::default();
+    if let Some(initial) = section.duration("initial", SHORTEST_RETRY..=HOUR)? {
+        retry.initial = initial;
+        retry.max = retry.max.max(initial);
+    }
+    if let Some(max) = section.duration("max", retry.initial..=HOUR)? {
+        retry.max = max;
+    }
+    if let Some(after) = section.duration("give_up_after", Duration::ZERO..=DAY)? {
+        retry.give_up_after = after;
+    }
+    Ok(retry)
 }
 
 fn is_index_name(name: &str, longest: usize) -> bool {
@@ -336,6 +389,19 @@ fn sweep(root: &Section<'_>) -> Result<SweepSettings, Fault> {
         sweep.keep_expired = keep;
     }
     Ok(sweep)
+}
+
+fn rejects(root: &Section<'_>) -> Result<Limits, Fault> {
+    let mut limits = Limits::default();
+    let Some(section) = root.section("rejects")? else { return Ok(limits) };
+    section.only(&["max_raw", "max_total"])?;
+    if let Some(bytes) = section.size("max_raw", RAW_BYTES)? {
+        limits.raw_bytes = usize::try_from(bytes).unwrap_or(limits.raw_bytes);
+    }
+    if let Some(bytes) = section.size("max_total", REJECTS_BYTES)? {
+        limits.rejects_bytes = bytes;
+    }
+    Ok(limits)
 }
 
 fn monitoring(root: &Section<'_>) -> Result<Option<std::net::SocketAddr>, Fault> {

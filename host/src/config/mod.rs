@@ -6,6 +6,7 @@
 //! paths start at the configuration's folder. What belongs to the feed's logic goes to the guest as JSON (`guest`),
 //! without the host's own keys and without any secret, and the guest refuses keys it does not know.
 
+mod cloud;
 mod file;
 mod guest;
 mod interpolate;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::secret::{Credential, Secret, SecretSource};
+use crate::state::Limits;
 use crate::telemetry::LogFormat;
 
 pub use file::socdefenders;
@@ -39,6 +41,35 @@ pub const MAX_INPUTS: usize = 100;
 
 /// The shortest interval: with two requests a poll it stays within ten a minute, the smallest plan's limit.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Requests in a row that bring no page, after which a poll ends. Retries and halved windows need a few dozen; only a
+/// feed or a guest that gets nowhere needs so many. `max_fruitless` raises it for those who try a feed again for days.
+pub const MAX_FRUITLESS: u32 = 1_000;
+
+/// Pages after which a poll ends: ten million records at a thousand a page, where only a feed that pages in a circle gets.
+pub const MAX_PAGES: u32 = 10_000;
+
+/// The longest wait that `--once` sits out: the smallest plan's limits are by the minute, and whoever runs it by a timer
+/// comes back.
+pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// Until a feed's connection stands: some round trips around the world, each repeated.
+pub const FEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two reads of a feed's answer: longer than a server computes before its first byte.
+pub const FEED_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For a whole request to a feed: the longest page over a line of 5 Mbit/s.
+pub const FEED_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// For a whole request to Elasticsearch, which itself gives up on a bulk request after a minute.
+pub const ELASTICSEARCH_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The longest wait between two tries at Elasticsearch: a node that restarts is back within one or two.
+pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
+
+/// How long nothing may move on a page: a rolling restart of a node; then the next poll brings the page again.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// The variable that makes an input where there is no configuration at all.
 pub const API_KEY_VARIABLE: &str = "SOCDEFENDERS_API_KEY";
@@ -84,6 +115,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Renewal, retirement and deletion.
     pub sweep: SweepSettings,
+    /// How much is kept of what was refused.
+    pub rejects: Limits,
     /// Where metrics and health are served; none if left out.
     pub monitoring: Option<SocketAddr>,
     /// How the log is written.
@@ -150,6 +183,7 @@ impl Config {
             output: Output::Sqlite { path: folder.join(file::DATABASE) },
             state_dir: folder.join(file::STATE_DIR),
             sweep: SweepSettings::default(),
+            rejects: Limits::default(),
             monitoring: None,
             log: LogSettings::default(),
         }
@@ -173,6 +207,8 @@ pub struct Input {
     pub jitter: Duration,
     /// Pages after which a poll ends and keeps its state.
     pub max_pages: u32,
+    /// Requests in a row without a page after which a poll ends.
+    pub max_fruitless: u32,
     /// With `--once`, a longer wait ends the run.
     pub max_wait: Duration,
     /// The connection.
@@ -190,9 +226,9 @@ impl Input {
             guest_config,
             interval: Duration::from_secs(15 * 60),
             jitter: Duration::from_secs(30),
-            // Ten million records at a thousand a page: only a feed that pages in a circle gets there.
-            max_pages: 10_000,
-            max_wait: Duration::from_secs(15 * 60),
+            max_pages: MAX_PAGES,
+            max_fruitless: MAX_FRUITLESS,
+            max_wait: MAX_WAIT,
             http: HttpSettings::default(),
         }
     }
@@ -220,9 +256,9 @@ pub struct HttpSettings {
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(30),
-            timeout: Duration::from_secs(120),
+            connect_timeout: FEED_CONNECT_TIMEOUT,
+            read_timeout: FEED_READ_TIMEOUT,
+            timeout: FEED_TIMEOUT,
             max_body_bytes: crate::http::MAX_BODY_BYTES,
             proxy: None,
             tls: TlsSettings::default(),
@@ -298,6 +334,8 @@ pub struct ElasticsearchSettings {
     pub workers: usize,
     /// gzip level, 0 for none.
     pub compression_level: u32,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
     /// For one request.
     pub timeout: Duration,
     /// An ingest pipeline to name in each bulk request.
@@ -324,7 +362,8 @@ impl ElasticsearchSettings {
             bulk_max_bytes: crate::store::elasticsearch::BULK_MAX_BYTES,
             workers: crate::store::elasticsearch::WORKERS,
             compression_level: 0,
-            timeout: Duration::from_secs(90),
+            connect_timeout: crate::store::elasticsearch::client::CONNECT_TIMEOUT,
+            timeout: ELASTICSEARCH_TIMEOUT,
             pipeline: None,
             retry: RetrySettings::default(),
             tls: TlsSettings::default(),
@@ -355,11 +394,7 @@ pub struct RetrySettings {
 
 impl Default for RetrySettings {
     fn default() -> Self {
-        Self {
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
-            give_up_after: Duration::from_secs(5 * 60),
-        }
+        Self { initial: Duration::from_secs(1), max: MAX_RETRY_WAIT, give_up_after: GIVE_UP_AFTER }
     }
 }
 
@@ -420,6 +455,15 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 impl Config {
+    /// The files that messages about this configuration may name.
+    pub fn files(&self) -> Vec<String> {
+        let output = match &self.output {
+            Output::Ndjson { path } => path.clone(),
+            Output::Sqlite { .. } | Output::Elasticsearch(_) => None,
+        };
+        [self.ledger_path()].into_iter().chain(output).map(|path| path.display().to_string()).collect()
+    }
+
     /// Where checkpoints are kept: in the SQLite output's own file, else in `tipline.db` in the state folder.
     pub fn ledger_path(&self) -> PathBuf {
         match &self.output {

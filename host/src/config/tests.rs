@@ -85,6 +85,7 @@ fn an_empty_file_is_the_defaults() {
         assert!(config.inputs.is_empty());
         assert!(matches!(&config.output, Output::Sqlite { path } if path == Path::new("etc/tipline.db")), "{text}");
         assert_eq!((config.state_dir.as_path(), config.monitoring), (Path::new("etc/.tipline"), None));
+        assert_eq!(config.rejects, Limits { raw_bytes: 64 << 10, rejects_bytes: 256 << 20 });
         assert_eq!((config.sweep.renew_after, config.sweep.keep_expired), (20 * 24 * HOUR, 180 * 24 * HOUR));
     }
 }
@@ -101,6 +102,7 @@ fn without_a_file_the_key_makes_an_input() {
 fn every_setting_of_an_input() {
     let input = input(
         "url: https://feed.example/base\nusername: apikey\npassword_file: /run/key\ninterval: 1h\njitter: 5s\nmax_pages: ${PAGES}\n\
+         max_fruitless: 7\n\
          max_wait: 2m\nallow_private: true\nhttp:\n  connect_timeout: 3s\n  read_timeout: 4s\n  timeout: 5s\n  max_body: 1MiB\n  \
          proxy: http://proxy.example:3128\n  ca_file: ca.pem\n  allow_insecure: true",
     )
@@ -109,6 +111,7 @@ fn every_setting_of_an_input() {
     let password = SecretSource::File("/run/key".into());
     assert_eq!(input.credential, Some(Credential::Basic { username: "apikey".to_owned(), password }));
     assert_eq!((input.interval, input.jitter, input.max_pages), (HOUR, Duration::from_secs(5), 12));
+    assert_eq!(input.max_fruitless, 7);
     assert_eq!((input.max_wait, input.http.max_body_bytes), (Duration::from_secs(120), 1 << 20));
     assert_eq!(input.http.connect_timeout, Duration::from_secs(3));
     assert_eq!(input.http.read_timeout, Duration::from_secs(4));
@@ -126,13 +129,23 @@ fn every_setting_of_elasticsearch() {
     let es = elasticsearch(
         "hosts: [https://a.example:9200, http://127.0.0.1:9200]\nusername: u\npassword: ${KEY}\nnamespace: prod\nmode: events\n\
          setup: auto\nbulk_max_bytes: 1MiB\nworkers: 4\ncompression_level: 0\ntimeout: 10s\npipeline: p\n\
+         connect_timeout: 2s\nretry: {initial: 200ms, max: 10s, give_up_after: 1m}\n\
          ca_fingerprint: AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99",
     )
     .unwrap();
     assert_eq!((es.hosts.len(), es.index.as_str()), (2, "logs-ti_socdefenders.ioc-prod"));
     assert_eq!((es.mode, es.setup, es.bulk_max_bytes, es.workers), (Mode::Events, Setup::Auto, 1 << 20, 4));
     assert_eq!((es.compression_level, es.timeout, es.pipeline.as_deref()), (0, Duration::from_secs(10), Some("p")));
+    assert_eq!(es.connect_timeout, Duration::from_secs(2));
+    let [initial, max, give_up_after] = [200, 10_000, 60_000].map(Duration::from_millis);
+    assert_eq!(es.retry, RetrySettings { initial, max, give_up_after });
     assert!(es.tls.ca_fingerprint.unwrap().starts_with("aabbccddeeff0011"));
+    // `found.io$4fa88a$kib01`
+    let es = elasticsearch("cloud_id: 'prod:Zm91bmQuaW8kNGZhODhhJGtpYjAx'").unwrap();
+    assert_eq!(es.hosts, ["https://4fa88a.found.io".parse().unwrap()]);
+    // A first wait longer than the longest one raises that.
+    let es = elasticsearch("hosts: http://localhost:9200\nretry: {initial: 2m}").unwrap();
+    assert_eq!((es.retry.max, es.retry.give_up_after), (Duration::from_secs(120), Duration::from_secs(300)));
     let es = elasticsearch("hosts: http://localhost:9200\nnamespace: dev").unwrap();
     assert_eq!((es.hosts.len(), es.index.as_str()), (1, "logs-ti.socdefenders-dev"));
 }
@@ -141,8 +154,9 @@ fn every_setting_of_elasticsearch() {
 fn the_other_outputs_and_groups() {
     let config = good(
         "output: {ndjson: {path: out.ndjson}}\nstate_dir: /var/lib/tipline\nsweep: {interval: 1h, renew_after: 2d, keep_expired: 0s}\n\
-         monitoring: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}",
+         monitoring: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}\nrejects: {max_raw: 1MiB, max_total: 2GiB}",
     );
+    assert_eq!((config.rejects.raw_bytes, config.rejects.rejects_bytes), (1 << 20, 2 << 30));
     assert!(matches!(&config.output, Output::Ndjson { path: Some(p) } if p == Path::new("etc/out.ndjson")));
     assert_eq!(config.state_dir, Path::new("/var/lib/tipline"));
     assert_eq!((config.sweep.interval, config.sweep.keep_expired), (HOUR, Duration::ZERO));
@@ -254,6 +268,12 @@ fn what_is_wrong_is_named() {
         ("output:\n  kafka: {}\n", "`output.kafka` is no setting; it may hold sqlite"),
         ("output:\n  sqlite: {file: x}\n", "`output.sqlite.file` is no setting"),
         ("sweep: {interval: 1s}\n", "`sweep.interval`: found `1s`, expected a duration from 1m to 30d"),
+        (
+            "rejects: {max_raw: 17MiB}\n",
+            "`rejects.max_raw`: found `17MiB`, expected a size such as 512KiB or 5MiB, from",
+        ),
+        ("rejects: {max_total: 65GiB}\n", "`rejects.max_total`: found `65GiB`, expected a size"),
+        ("rejects: {max_bytes: 1}\n", "`rejects.max_bytes` is no setting; it may hold max_raw, max_total"),
         ("monitoring: {listen: everywhere}\n", "`monitoring.listen`: found `everywhere`, expected an address and port"),
         ("log: {format: xml}\n", "`log.format`: found `xml`, expected human or json"),
         ("log: {level: loud}\n", "`log.level`: found `loud`, expected error or warn or info"),
@@ -280,6 +300,7 @@ fn what_is_wrong_with_an_input_is_named() {
         ("api_kee: canary", "`inputs[0].api_kee` is no setting; did you mean `api_key`?"),
         ("jitter: 1h", "`inputs[0].jitter`: found `1h`, expected a duration from 0ms to 15m"),
         ("max_pages: 0", "`inputs[0].max_pages`: found the number `0`, expected a whole number from 1"),
+        ("max_fruitless: 0", "`inputs[0].max_fruitless`: found the number `0`, expected a whole number from 1"),
         ("max_pages: many", "`inputs[0].max_pages`: found `many`, expected a whole number"),
         ("http: {timeout: 0s}", "`inputs[0].http.timeout`: found `0s`, expected a duration from 1s to 1h"),
         ("http: {max_body: 65MiB}", "`inputs[0].http.max_body`: found `65MiB`, expected a size such as 512KiB"),
@@ -316,6 +337,11 @@ fn what_is_wrong_with_elasticsearch_is_named() {
         ("index: a", "`output.elasticsearch.hosts` is missing; expected a list such as"),
         ("hosts: []", "`output.elasticsearch.hosts`: found a list of 0"),
         ("hosts: [a.example:9200]", "`output.elasticsearch.hosts`: found"),
+        (&format!("{HOST}cloud_id: a:b"), "`output.elasticsearch.cloud_id` and `hosts` are both given; expected one"),
+        (
+            "cloud_id: deployment",
+            "`output.elasticsearch.cloud_id` has no `:` between a name and the rest; copy the Cloud ID",
+        ),
         (&format!("{HOST}index: Upper"), "`output.elasticsearch.index`: found `Upper`, expected an index name"),
         (&format!("{HOST}index: logs-*"), "`output.elasticsearch.index`: found `logs-*`"),
         (&format!("{HOST}namespace: a-b"), "`output.elasticsearch.namespace`: found `a-b`"),
@@ -323,9 +349,78 @@ fn what_is_wrong_with_elasticsearch_is_named() {
         (&format!("{HOST}workers: 17"), "expected a whole number from 1 to 16"),
         (&format!("{HOST}bulk_max_bytes: 1KiB"), "from 64 KiB to 100 MiB"),
         (&format!("{HOST}compression_level: 10"), "from 0 to 9"),
+        (
+            &format!("{HOST}connect_timeout: 0s"),
+            "`output.elasticsearch.connect_timeout`: found `0s`, expected a duration",
+        ),
+        (&format!("{HOST}retry: {{initial: 1ms}}"), "`output.elasticsearch.retry.initial`: found `1ms`"),
+        (
+            &format!("{HOST}retry: {{max: 500ms}}"),
+            "`output.elasticsearch.retry.max`: found `500ms`, expected a duration from 1s",
+        ),
+        (&format!("{HOST}retry: {{give_up_after: 2d}}"), "`output.elasticsearch.retry.give_up_after`: found `2d`"),
+        (
+            &format!("{HOST}retry: {{tries: 3}}"),
+            "`output.elasticsearch.retry.tries` is no setting; it may hold initial",
+        ),
     ] {
         let error = elasticsearch(lines).unwrap_err().to_string();
         assert!(error.contains(expected), "{lines}\n{error}\nnot: {expected}");
+    }
+}
+
+#[test]
+fn names_up_to_their_limit() {
+    for (key, longest, fits) in
+        [("index", 255, true), ("index", 256, false), ("namespace", 100, true), ("namespace", 101, false)]
+    {
+        let lines = format!("hosts: [https://a.example]\n{key}: {}", "a".repeat(longest));
+        assert_eq!(elasticsearch(&lines).is_ok(), fits, "{key} {longest}");
+    }
+}
+
+#[test]
+fn files_up_to_their_depth_and_width() {
+    // The document, `inputs` and `exclude` are a level or a node each.
+    let nested = |depth: usize| format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
+    let listed = |count: usize| format!("a: [{}]", "1,".repeat(count));
+    let is_yaml = |text: String| !parse(&text).unwrap_err().to_string().contains("not YAML that can be read");
+    let deepest = (1..=2 * tree::MAX_DEPTH).take_while(|depth| is_yaml(nested(*depth))).count();
+    assert!((tree::MAX_DEPTH - 2..=tree::MAX_DEPTH).contains(&deepest), "{deepest}");
+    assert!(is_yaml(listed(tree::MAX_NODES - 10)) && !is_yaml(listed(tree::MAX_NODES)));
+}
+
+#[test]
+fn every_setting_is_in_the_readme() {
+    let readme = include_str!("../../../README.md");
+    let table = readme.split("### All settings").nth(1).unwrap().split("\n\nBounds").next().unwrap();
+    let words: Vec<&str> = table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let es = "output:\n  elasticsearch:\n    hosts: [https://a.example]\n";
+    let sections = [
+        String::new(),
+        "output:\n  sqlite:\n    ".to_owned(),
+        "output:\n  ndjson:\n    ".to_owned(),
+        format!("{es}    "),
+        format!("{es}    retry:\n      "),
+        "inputs:\n  - id: a\n    http:\n      ".to_owned(),
+        "sweep:\n  ".to_owned(),
+        "rejects:\n  ".to_owned(),
+        "monitoring:\n  ".to_owned(),
+        "log:\n  ".to_owned(),
+    ];
+    let mut settings: Vec<String> = file::INPUT_KEYS.iter().map(|key| (*key).to_owned()).collect();
+    for section in sections {
+        // What is no setting is answered with all that are.
+        let error = parse(&format!("{section}zzzzzzzzzz: 1\n")).unwrap_err().to_string();
+        let (_, listed) = error.split_once("it may hold ").unwrap_or_else(|| panic!("{error}"));
+        settings.extend(listed.trim_end_matches('.').split(", ").map(str::to_owned));
+    }
+    let described: serde_json::Value = serde_json::from_str(&socdefenders::describe()).unwrap();
+    let guest = described.pointer("/config_schema/properties").and_then(serde_json::Value::as_object).unwrap();
+    settings.extend(guest.keys().cloned());
+    assert!(settings.len() > 60, "{settings:?}");
+    for setting in settings {
+        assert!(words.contains(&setting.as_str()) || setting == "inputs", "{setting} is not in the README's table");
     }
 }
 

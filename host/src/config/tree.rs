@@ -20,10 +20,10 @@ use super::interpolate::{self, Lookup};
 use super::{ConfigError, parse_duration, parse_size};
 
 /// Nested deeper than any setting; a deeper file is a mistake or an attack on the parser's stack.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Values in one file: 10,000 exclusions and a hundred inputs with all their settings fit.
-const MAX_NODES: usize = 50_000;
+pub(super) const MAX_NODES: usize = 50_000;
 
 /// A place in the file, counted from 1; 0 where the parser does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

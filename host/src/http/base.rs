@@ -10,12 +10,14 @@ use url::{Host, Url};
 use super::FetchError;
 
 /// The longest target, in bytes: common servers refuse a request line over 8 KiB.
+/// Fixed: what is longer would get no answer.
 pub(super) const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 /// The longest piece of a stranger's text that is shown in a message, in characters.
 const SHOWN_CHARACTERS: usize = 200;
 
 /// How often a path is decoded to see what it means: proxies in front of a server may decode once more than it does.
+/// Fixed: it guards the origin, and no feed codes its paths even twice.
 const MAX_DECODINGS: usize = 4;
 
 /// A feed's configured URL: scheme, host, port, and a path that everything stays below.
@@ -292,6 +294,15 @@ mod tests {
                 other => panic!("{target:?}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_path_is_decoded_so_often_and_no_further() {
+        // One decoding is needed to see that nothing is left to decode.
+        let coded = |times: usize| format!("/%{}61", "25".repeat(times - 1));
+        let base = base("https://h.example");
+        assert!(base.join(&coded(MAX_DECODINGS - 1)).is_ok());
+        assert!(base.join(&coded(MAX_DECODINGS)).is_err());
     }
 
     #[test]

@@ -33,13 +33,16 @@ use body::Cut;
 /// The longest body, counted after decompression: ten thousand records of 2 KiB fit three times.
 pub const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Redirects followed for one request: an address may move to its slash form and to a region, not on and on.
+/// Redirects followed for one request: an address may move to its slash form and to a region, not on and on. Fixed: who
+/// meets more sets `url:` to where they end.
 pub const MAX_REDIRECTS: usize = 3;
 
-/// All header names and values of an answer, in bytes: eight times what common servers send at most.
+/// All header names and values of an answer, in bytes: eight times what common servers send at most. Fixed: the
+/// proxies on the way refuse longer ones too.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// The body kept of an answer with an error status: its message stands at the beginning.
+/// The body kept of an answer with an error status: its message stands at the beginning. Fixed: a message
+/// shows 200 characters of it.
 const MAX_ERROR_BODY_BYTES: u64 = 64 * 1024;
 
 /// A request that gave no answer.

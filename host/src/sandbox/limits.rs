@@ -4,10 +4,12 @@ use std::fmt;
 
 use wasmtime::ResourceLimiter;
 
-/// The trusted guest's memory: a page of 64 MiB (the body limit) and three copies of it.
+/// The trusted guest's memory: a page of 64 MiB (the body limit) and three copies of it. Fixed, as the
+/// longest `max_body` is: it has to be enough for every page that comes through.
 const TRUSTED_MEMORY: u64 = 320 * 1024 * 1024;
 
-/// An instance whose memory grew beyond this is not kept: a page of 1,000 records needs about 8 MiB.
+/// An instance whose memory grew beyond this is not kept: a page of 1,000 records needs about 8 MiB. Fixed:
+/// it costs a new instance, and keeps no call from its answer.
 pub(super) const KEPT_MEMORY: u64 = 32 * 1024 * 1024;
 
 /// A page of 10,000 records needs about 60 MiB.
@@ -19,10 +21,10 @@ const SANDBOXED_FUEL: u64 = 12_000_000_000;
 /// What a call may give back, in bytes that wasmtime reads out of the guest: the documents of 10,000 records are 15 MiB.
 const SANDBOXED_OUTPUT: usize = 64 * 1024 * 1024;
 
-/// A page of 64 MiB gives documents of up to three times that.
+/// A page of 64 MiB gives documents of up to three times that. Fixed, as [`TRUSTED_MEMORY`] is.
 const TRUSTED_OUTPUT: usize = 256 * 1024 * 1024;
 
-/// Tables hold a guest's function pointers; ours has about 200.
+/// Tables hold a guest's function pointers; ours has about 200. Fixed: a table is no work space.
 const TABLE_ELEMENTS: usize = 20_000;
 
 /// What one call may cost.
@@ -119,5 +121,27 @@ impl ResourceLimiter for Meter {
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_grows_to_its_limit_and_no_further() {
+        let mut meter = Meter::new(0);
+        for (elements, fits) in [(TABLE_ELEMENTS, true), (TABLE_ELEMENTS + 1, false)] {
+            assert_eq!(meter.table_growing(0, elements, None).unwrap(), fits, "{elements}");
+        }
+    }
+
+    #[test]
+    fn memory_grows_to_its_limit_and_no_further() {
+        let mut meter = Meter::new(65_536);
+        assert!(meter.memory_growing(0, 65_536, None).unwrap());
+        assert_eq!((meter.peak(), meter.refused()), (65_536, None));
+        assert!(meter.memory_growing(65_536, 131_072, None).is_err());
+        assert_eq!(meter.refused(), Some(Exceeded::Memory { limit: 65_536, asked: 131_072 }));
     }
 }

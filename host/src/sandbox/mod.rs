@@ -263,3 +263,22 @@ fn explain(error: &wasmtime::Error, meter: &Meter, limits: &CallLimits) -> Sandb
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_kept_unless_it_met_a_huge_page() {
+        let guest = Guest::built_in(Profile::Trusted, None).unwrap();
+        let page = |bytes: usize| {
+            format!(r#"{{"data":[{{"type":"domain","value":"a.example","x":"{}"}}]}}"#, "x".repeat(bytes))
+        };
+        for (bytes, is_kept) in [(1_000, true), (40 * 1024 * 1024, false), (1_000, true)] {
+            let (batch, cost) = guest.map_records_metered("", 0, &page(bytes)).unwrap();
+            assert_eq!(batch.unwrap().mapped, 1);
+            assert_eq!(cost.peak_memory <= limits::KEPT_MEMORY, is_kept, "{cost:?}");
+            assert_eq!(guest.live.lock().unwrap().is_some(), is_kept, "{bytes}");
+        }
+    }
+}

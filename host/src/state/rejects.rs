@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use super::{Ledger, LedgerError, Limits, fact, set_fact, signed, unsigned};
 use crate::clock::Millis;
 
-/// Of one record or document: thirty times an ordinary one.
+/// Of one record or document, if `rejects.max_raw` says nothing else: thirty times an ordinary one.
 pub const MAX_RAW_BYTES: usize = 64 * 1024;
 
-/// Of all rejects of all inputs: a whole feed of 100,000 records refused, and still a small part of any disk.
+/// Of all rejects of all inputs, if `rejects.max_total` says nothing else: a whole feed of 100,000 records refused, and still a small part of any disk.
 pub const MAX_REJECTS_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Of one reason; Elasticsearch's may quote the whole document.
+/// Of one reason; Elasticsearch's may quote the whole document. Fixed: the document is kept beside it.
 pub const MAX_DETAIL_BYTES: usize = 4 * 1024;
 
 const BYTES: &str = "rejects_bytes";

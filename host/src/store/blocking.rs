@@ -1,14 +1,13 @@
 //! Work that computes for long or waits for a disk, kept off the runtime's threads.
 
-/// Runs it on one of tokio's blocking threads. A panic goes on in the caller.
+use crate::apart;
+
+/// [`apart::blocking`] for work whose caller has no error for a runtime that is shut down: such a runtime polls nobody
+/// any more.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    match apart::blocking(work).await {
         Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is shut down refuses work, and it polls nobody any more.
-            Err(_) => std::future::pending().await,
-        },
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -17,10 +16,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_runs_beside_the_runtimes_only_thread_and_its_panic_reaches_the_caller() {
+    async fn work_runs_beside_the_runtimes_only_thread() {
         let here = std::thread::current().id();
         assert_ne!(blocking(move || std::thread::current().id()).await, here);
-        let panic = tokio::spawn(blocking(|| panic!("in the work"))).await.unwrap_err().into_panic();
-        assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the work"));
     }
 }

@@ -12,7 +12,8 @@ use crate::state::Commit;
 use crate::store::probe;
 
 /// The longest document. A real one has two to five KiB, the longest STIX pattern seen gives 200; a store would
-/// have to hold many of these in memory at once.
+/// have to hold many of these in memory at once. Fixed: it guards against a guest's fault, as records become documents of
+/// about their own size, and what is longer is kept as quarantined.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
 /// The longest `event.id`: Elasticsearch takes no longer `_id`.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::observer::Observer;
 use crate::poll::{Ended, PollError, PollReport};
@@ -155,7 +155,7 @@ impl Followed {
         if let Some(reason) = &self.stopped {
             return Some(format!("The input is stopped until Tipline is started again: {reason}"));
         }
-        let allowed = u64::try_from((self.interval * LATE_INTERVALS).as_millis()).unwrap_or(u64::MAX);
+        let allowed = millis(self.interval.saturating_mul(LATE_INTERVALS));
         if now.saturating_sub(self.last_success.unwrap_or(started)) < allowed {
             return None;
         }

@@ -243,7 +243,7 @@ mod tests {
         let clock = Clock::told_by(move || told.load(std::sync::atomic::Ordering::Relaxed));
         let health = Health::new([&input()], clock);
         let serving = start(&health).await;
-        let allowed = u64::try_from((3 * input().interval).as_millis()).unwrap();
+        let allowed = crate::clock::millis(3 * input().interval);
         for (at, expected) in [(allowed - 1, 200), (allowed, 503)] {
             now.store(at, std::sync::atomic::Ordering::Relaxed);
             assert_eq!(get(&serving, "/healthz").await.0, expected);

@@ -490,3 +490,20 @@ pub fn write_hex(bytes: &[u8], out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_holds_a_recency_up_to_its_most() {
+        let observed = 1_733_740_200_000;
+        let recency = |hours: u64| (sequence(observed, Some(observed - hours * HOUR), 0) >> CONTENT_BITS) & MAX_RECENCY;
+        for (hours, expected) in [(0, MAX_RECENCY), (1, MAX_RECENCY - 1), (MAX_RECENCY, 0), (MAX_RECENCY + 1, 0)] {
+            assert_eq!(recency(hours), expected, "{hours}");
+        }
+        // What lies ahead of the observation is no more recent than the observation.
+        assert_eq!(sequence(observed, Some(observed + HOUR), 0), sequence(observed, Some(observed), 0));
+        assert_eq!(sequence(observed, None, u64::MAX) >> (RECENCY_BITS + CONTENT_BITS), observed / SECOND);
+    }
+}

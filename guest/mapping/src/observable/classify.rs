@@ -480,3 +480,21 @@ fn misfit(label: Label) -> Misfit {
     };
     Misfit::new(code, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_looked_at_up_to_its_longest_form() {
+        let url = |bytes: usize| {
+            let start = "http://a.example/";
+            format!("{start}{}", "x".repeat(bytes - start.len()))
+        };
+        let found = classify(&url(MAX_VALUE_BYTES), Label::Url).unwrap();
+        assert!(matches!(found.observable, Observable::Url(_)), "{:?}", found.notes);
+        let misfit = classify(&url(MAX_VALUE_BYTES + 1), Label::Url).unwrap_err();
+        assert_eq!(misfit.code, "too-long");
+        assert!(misfit.detail.contains("32769 bytes"), "{}", misfit.detail);
+    }
+}

@@ -234,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_looked_for_up_to_its_length() {
+        for (spaces, is_token) in [(MAX_TOKEN - 4, true), (MAX_TOKEN - 3, false)] {
+            let given = format!("example[{}dot]com", " ".repeat(spaces));
+            assert_eq!(refang(&given) == "example.com", is_token, "{given}");
+        }
+    }
+
+    #[test]
     fn what_only_looks_defanged_stays() {
         for text in [
             "http://[2001:db8::1]:80/a",

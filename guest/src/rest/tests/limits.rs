@@ -139,6 +139,12 @@ fn a_503_may_ask_for_more_than_the_back_off() {
     assert_eq!(pauses(503, &[("retry-after", "90")]), [90 * SECOND]);
     assert_eq!(pauses(503, &[("retry-after", "1")]), [2 * SECOND]);
     assert_eq!(pauses(500, &[("retry-after", "90")]), [2 * SECOND]);
+    // The end of the period binds only where no request is left in it.
+    for (remaining, expected) in [(Some("7"), 2), (None, 2), (Some("0"), 90)] {
+        let mut headers = vec![("x-ratelimit-reset", "90")];
+        headers.extend(remaining.map(|remaining| ("x-ratelimit-remaining", remaining)));
+        assert_eq!(pauses(503, &headers), [expected * SECOND], "{remaining:?}");
+    }
 }
 
 #[test]

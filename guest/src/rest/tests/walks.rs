@@ -117,6 +117,25 @@ fn walks_that_get_nowhere_end_with_a_note() {
 }
 
 #[test]
+fn a_walk_stands_so_many_repeated_and_empty_pages() {
+    let page = |driver: &mut Driver| {
+        driver.server.answer(NOON, "/api/v1/iocs?since=2026-02-28T12%3A00%3A00Z&limit=100&offset=0").event
+    };
+    let empty = || super::response(200, &[], r#"{"meta":{"total":950},"data":[]}"#);
+    // A page and as many repetitions; empty pages.
+    for (repeats, empties, note) in
+        [(2, 0, None), (3, 0, Some("no-progress")), (0, 1, None), (0, 2, Some("empty-page"))]
+    {
+        let mut driver = Driver::new(CONFIG, feed(950, Traits::default()));
+        let first = page(&mut driver);
+        driver.server.script.extend((0..=repeats).map(|_| first.clone()));
+        driver.server.script.extend((0..empties).map(|_| empty()));
+        driver.poll().unwrap();
+        assert_eq!(driver.codes().first().copied(), note, "{repeats} {empties}: {:?}", driver.notes);
+    }
+}
+
+#[test]
 fn a_total_of_the_whole_feed_ends_at_the_empty_page() {
     let mut driver = Driver::new(CONFIG, feed(250, Traits { total: Total::WholeFeed, ..Traits::default() }));
     let old = SimRecord { value: "old.example.net".to_owned(), kind: "domain", changed: NOON - 90 * HOUR };

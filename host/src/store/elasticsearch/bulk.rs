@@ -1,10 +1,10 @@
 //! Sends operations and does not come back before each is settled, or it is clear that they can't be.
 //!
 //! A page is cut by bytes and spread over the requests in flight. Only items that failed are sent again, after a wait
-//! that grows and is jittered; under pressure (429) fewer requests are in flight. A request that is too large (413)
-//! is split in two and the size that was refused is not tried again; a document that is too large on its own is
-//! refused. Where nothing has moved for `give_up_after` the page is given up as unavailable; what needs a person
-//! (credential, privileges, index) ends it at once.
+//! that grows, is jittered, and lasts as long as `Retry-After` asks within the settings; under pressure (429) fewer
+//! requests are in flight. A request that is too large (413) is split in two and the size that was refused is not tried
+//! again; a document that is too large on its own is refused. Where nothing has moved for `give_up_after` the page is
+//! given up as unavailable; what needs a person (credential, privileges, index) ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
 
-/// The longest reason kept of a refused document.
+/// The longest reason kept of a refused document. Fixed: the document itself is kept beside it.
 const DETAIL_MAX_CHARS: usize = 2_000;
 
 /// What became of one operation.
@@ -118,7 +118,7 @@ impl Bulk {
                 Err(ClientError::Refused(text)) => return Err(SinkError::Setup(text)),
                 Err(ClientError::Unreachable(text)) => {
                     drop(permit);
-                    patience.wait(false, &text).await?;
+                    patience.wait(false, None, &text).await?;
                     waiting.push(piece);
                     continue;
                 }
@@ -161,7 +161,7 @@ impl Bulk {
                         piece.len() - again.len(),
                         piece.len()
                     );
-                    patience.wait(is_slow, &text).await?;
+                    patience.wait(is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece.only(&again));
                 }
                 Reading::TooLarge if piece.len() == 1 => {
@@ -189,7 +189,7 @@ impl Bulk {
                 Reading::Again { is_slow, is_pressure } => {
                     self.in_flight.leave(permit, is_pressure);
                     let text = format!("Elasticsearch put off a bulk request: {}.", self.client.describe(&answer));
-                    patience.wait(is_slow, &text).await?;
+                    patience.wait(is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Unreadable(reason) => {
@@ -198,7 +198,7 @@ impl Bulk {
                         "An answer to a bulk request acknowledges nothing, as {reason}; it was {}.",
                         self.client.describe(&answer)
                     );
-                    patience.wait(false, &text).await?;
+                    patience.wait(false, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Setup => return Err(SinkError::Setup(request_needs_person(&self.client, &answer))),
@@ -270,9 +270,9 @@ impl Patience {
     }
 
     /// Waits before the next try, or gives up where nothing has moved for too long.
-    async fn wait(&mut self, is_slow: bool, why: &str) -> Result<(), SinkError> {
+    async fn wait(&mut self, is_slow: bool, asked: Option<Duration>, why: &str) -> Result<(), SinkError> {
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
-        let wait = self.next_wait(is_slow);
+        let wait = self.next_wait(is_slow, asked);
         if since.elapsed() + wait > self.settings.give_up_after {
             let tried = since.elapsed().as_secs();
             let tries = self.failures;
@@ -286,10 +286,12 @@ impl Patience {
     }
 
     /// Between half and all of a span that doubles, so that many writers don't come back together.
-    fn next_wait(&mut self, is_slow: bool) -> Duration {
+    /// A server that asks for more gets it, up to the longest wait.
+    fn next_wait(&mut self, is_slow: bool, asked: Option<Duration>) -> Duration {
         let span = self.settings.initial.saturating_mul(1 << self.failures.min(16)).min(self.settings.max);
         self.failures += 1;
         let wait = span.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let wait = wait.max(asked.unwrap_or_default().min(self.settings.max));
         if is_slow { wait.max(BLOCKED_WAIT) } else { wait }
     }
 }
@@ -346,6 +348,16 @@ impl InFlight {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_reason_is_kept_up_to_its_limit() {
+        let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
+        let settings = ElasticsearchSettings::new(hosts, crate::config::Mode::Latest);
+        let bulk = Bulk::new(Arc::new(Client::new(&settings).unwrap()), &settings);
+        for (given, kept) in [(DETAIL_MAX_CHARS, DETAIL_MAX_CHARS), (DETAIL_MAX_CHARS + 1, DETAIL_MAX_CHARS)] {
+            assert_eq!(bulk.detail(&"\u{e9}".repeat(given)), "\u{e9}".repeat(kept));
+        }
+    }
+
     fn patience() -> Patience {
         Patience::new(RetrySettings {
             initial: Duration::from_secs(1),
@@ -361,7 +373,7 @@ mod tests {
         let mut waits = Vec::new();
         let error = loop {
             let before = Instant::now();
-            match patience.wait(false, "It is down.").await {
+            match patience.wait(false, None, "It is down.").await {
                 Ok(()) => waits.push(before.elapsed()),
                 Err(error) => break error,
             }
@@ -379,10 +391,18 @@ mod tests {
         let mut patience = patience();
         let start = Instant::now();
         for _ in 0..20 {
-            patience.wait(true, "").await.unwrap();
+            patience.wait(true, None, "").await.unwrap();
             patience.progressed();
         }
         assert!(start.elapsed() >= 20 * BLOCKED_WAIT);
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_longer_wait_gets_it_within_the_bounds() {
+        for (asked, least, most) in [(0, 0, 1), (7, 7, 7), (60, 60, 60), (61, 60, 60), (u64::MAX, 60, 60)] {
+            let wait = patience().next_wait(false, Some(Duration::from_secs(asked)));
+            assert!((Duration::from_secs(least)..=Duration::from_secs(most)).contains(&wait), "{asked}: {wait:?}");
+        }
     }
 
     #[tokio::test]

@@ -26,11 +26,11 @@ use crate::secret::{Credential, Scrubber, Secret, SecretSource};
 use crate::store::blocking;
 use crate::tls;
 
-/// Until a connection stands. A cluster that needs longer is not reachable in any useful sense.
+/// Until a connection stands, if `connect_timeout` says nothing else. A cluster that needs longer is not reachable in any useful sense.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
-/// stays below.
+/// stays below. Fixed: how long an answer is follows from what this program asks for.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most of an answer's text that a message shows.
@@ -90,6 +90,8 @@ pub struct Answer {
     pub location: Option<String>,
     /// Whether the server says that it is Elasticsearch.
     pub is_elastic: bool,
+    /// The pause that `Retry-After` asks for.
+    pub retry_after: Option<Duration>,
 }
 
 impl Answer {
@@ -139,7 +141,7 @@ impl Client {
             .no_proxy()
             .default_headers(fixed)
             .user_agent(concat!("tipline/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_max_idle_per_host(settings.workers.max(1))
             .gzip(settings.compression_level > 0)
@@ -268,6 +270,7 @@ impl Client {
             .get(header::LOCATION)
             .filter(|_| status.is_redirection())
             .map(|value| self.excerpt(&String::from_utf8_lossy(value.as_bytes())));
+        let retry_after = retry_after(headers);
         let is_elastic = headers.get("x-elastic-product").is_some_and(|product| product == "Elasticsearch");
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(1 << 20)) as usize);
         while let Some(part) = response.chunk().await? {
@@ -277,7 +280,7 @@ impl Client {
             }
             body.extend_from_slice(&part);
         }
-        Ok(Answer { status, body: Bytes::from(body), location, is_elastic })
+        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, retry_after })
     }
 
     async fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {
@@ -421,6 +424,18 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// `Retry-After` in seconds, or as a date, which is measured by the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let (until, now) = (date(asked)?, date(text(header::DATE)?)?);
+    Duration::try_from(until.duration_since(now)).ok()
+}
+
 /// A name as one path segment or query value.
 pub fn encoded(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
@@ -472,6 +487,61 @@ mod tests {
 
     fn api_key(key: &str) -> Credential {
         Credential::ApiKey(SecretSource::Inline(Secret::new(key)))
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_stalls_ends_the_connection_within_its_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("https://{}", listener.local_addr().unwrap());
+        let connect_timeout = Duration::from_millis(50);
+        let client = Client::new(&ElasticsearchSettings { connect_timeout, ..settings(&host, None) }).unwrap();
+        // The system takes the connection; nobody answers the first message of TLS.
+        let Err(ClientError::Unreachable(text)) = client.send(Call::get("/")).await else { panic!("an answer") };
+        assert!(text.contains("timed out"), "{text}");
+        drop(listener);
+    }
+
+    #[test]
+    fn a_pause_is_read_from_seconds_and_dates() {
+        let date = "Sun, 22 Nov 2026 09:00:00 GMT";
+        for (asked, date, expected) in [
+            (Some("7"), None, Some(7)),
+            (Some(" 0 "), Some(date), Some(0)),
+            (Some("Sun, 22 Nov 2026 09:01:30 GMT"), Some(date), Some(90)),
+            (Some("Sun, 22 Nov 2026 08:00:00 GMT"), Some(date), None),
+            (Some("Sun, 22 Nov 2026 09:01:30 GMT"), None, None),
+            (Some("soon"), Some(date), None),
+            (Some("-5"), Some(date), None),
+            (None, Some(date), None),
+        ] {
+            let headers = [(header::RETRY_AFTER, asked), (header::DATE, date)];
+            let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?.parse().unwrap())));
+            assert_eq!(retry_after(&headers.collect()), expected.map(Duration::from_secs), "{asked:?} {date:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (sent, is_whole) in [(MAX_ANSWER_BYTES, true), (MAX_ANSWER_BYTES + 1, false)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let host = format!("http://{}", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {sent}\r\n\r\n");
+                // A client that has read enough goes away.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&vec![b' '; sent]).await;
+            });
+            let answer = Client::new(&settings(&host, None)).unwrap().send(Call::get("/")).await.unwrap();
+            assert_eq!(answer.body.len() == sent, is_whole);
+            assert!(answer.body.len() <= MAX_ANSWER_BYTES);
+            server.await.unwrap();
+        }
     }
 
     #[test]

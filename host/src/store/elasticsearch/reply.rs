@@ -228,6 +228,7 @@ mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             location: None,
             is_elastic: true,
+            retry_after: None,
         }
     }
 

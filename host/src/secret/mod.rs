@@ -8,6 +8,8 @@
 //! A key shorter than [`MIN_SCRUBBED`] is not looked for: a text of a few letters stands in honest data too, and
 //! replacing it there would destroy records.
 
+mod escapes;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,6 +21,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use thiserror::Error;
+
+use escapes::Escapes;
 
 /// What stands in the place of a secret.
 pub const REPLACEMENT: &str = "[secret]";
@@ -142,12 +146,12 @@ impl Credential {
 /// Replaces secrets in texts that come from outside.
 #[derive(Clone, Default)]
 pub struct Scrubber {
-    needles: Option<AhoCorasick>,
+    needles: Option<(AhoCorasick, Escapes)>,
 }
 
 impl Scrubber {
     /// Looks for these secrets and their codings: base64 (both alphabets, at any offset in a longer text),
-    /// percent-encoding, JSON and HTML escapes.
+    /// percent-encoding, JSON and HTML escapes in any mixture.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let needles: BTreeSet<String> = secrets
             .into_iter()
@@ -161,17 +165,31 @@ impl Scrubber {
         }
         // The longest match first: a base64 text of `user:key` goes as a whole, not only the part that holds the key.
         // A few short literals cannot exceed the automaton's limits, so the build does not fail.
-        Self { needles: AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok() }
+        let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&needles).ok();
+        Self { needles: plain.map(|plain| (plain, Escapes::new(needles))) }
     }
 
     /// The text without the secrets; borrowed where there are none.
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match &self.needles {
-            Some(needles) if needles.is_match(text) => {
-                Cow::Owned(needles.replace_all(text, &vec![REPLACEMENT; needles.patterns_len()]))
+        let Some((plain, escapes)) = &self.needles else { return Cow::Borrowed(text) };
+        let mut scrubbed = Cow::Borrowed(text);
+        let spans = escapes.find(text);
+        if !spans.is_empty() {
+            let mut out = String::with_capacity(text.len());
+            let mut from = 0;
+            for span in spans {
+                out.push_str(&text[from..span.start]);
+                out.push_str(REPLACEMENT);
+                from = span.end;
             }
-            _ => Cow::Borrowed(text),
+            out.push_str(&text[from..]);
+            scrubbed = Cow::Owned(out);
         }
+        if plain.is_match(&*scrubbed) {
+            let replaced = plain.replace_all(&scrubbed, &vec![REPLACEMENT; plain.patterns_len()]);
+            scrubbed = Cow::Owned(replaced);
+        }
+        scrubbed
     }
 
     /// The same for an owned text, which is not copied where there are no secrets.
@@ -185,40 +203,20 @@ impl Scrubber {
 
 impl fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scrubber({})", self.needles.as_ref().map_or(0, AhoCorasick::patterns_len))
+        write!(f, "Scrubber({})", self.needles.as_ref().map_or(0, |(plain, _)| plain.patterns_len()))
     }
 }
 
-/// What percent-encoders leave as it is beside letters and digits: nothing, RFC 3986's unreserved, a form's, a path's,
-/// JavaScript's for a component and for a whole URI.
-const KEPT_BY_ENCODERS: [&[u8]; 6] = [b"", b"-._~", b"*-._", b"-._~/", b"-._~!*'()", b"-._~!*'();,/?:@&=+$#"];
-
-/// The ways a server is likely to write a text.
+/// The ways a server is likely to write a text, but for escapes, which [`Escapes`] reads back.
 fn codings(text: &str) -> Vec<String> {
     let mut all = vec![text.to_owned(), text.to_ascii_lowercase()];
+    // A form's space.
+    all.push(text.replace(' ', "+"));
     for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
         // Padding is not part of the needle, so both forms are found.
         all.push(engine.encode(text));
         all.extend((0..3).map(|offset| base64_core(engine, text, offset)));
     }
-    for escape in [upper_percent, lower_percent, upper_unicode, lower_unicode] {
-        for kept in KEPT_BY_ENCODERS {
-            all.push(escaped(text, |b| !b.is_ascii_alphanumeric() && !kept.contains(&b), escape));
-        }
-        all.push(escaped(text, |_| true, escape));
-    }
-    // A JSON string without its quotes, with and without the escaped slash some languages write.
-    let json = serde_json::Value::from(text).to_string();
-    let json = json[1..json.len() - 1].to_owned();
-    all.push(json.replace('/', "\\/"));
-    all.push(json);
-    all.push(
-        text.replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-            .replace('"', "&quot;")
-            .replace('\'', "&#39;"),
-    );
     all
 }
 
@@ -230,26 +228,6 @@ fn base64_core(engine: &impl base64::Engine, text: &str, offset: usize) -> Strin
     let first = (offset * 8).div_ceil(6);
     let last = (offset + text.len()) * 8 / 6;
     digits.get(first..last).unwrap_or_default().to_owned()
-}
-
-fn escaped(text: &str, which: impl Fn(u8) -> bool, escape: fn(u8) -> String) -> String {
-    text.bytes().map(|b| if which(b) { escape(b) } else { char::from(b).to_string() }).collect()
-}
-
-fn upper_percent(byte: u8) -> String {
-    format!("%{byte:02X}")
-}
-
-fn lower_percent(byte: u8) -> String {
-    format!("%{byte:02x}")
-}
-
-fn upper_unicode(byte: u8) -> String {
-    format!("\\u{byte:04X}")
-}
-
-fn lower_unicode(byte: u8) -> String {
-    format!("\\u{byte:04x}")
 }
 
 #[cfg(test)]
@@ -277,8 +255,11 @@ mod tests {
             percent.to_owned(),
             percent.to_ascii_lowercase().replace("canary", "CANARY"),
             percent.replace('_', "%5F"),
-            KEY.bytes().map(upper_percent).collect(),
-            KEY.bytes().map(lower_unicode).collect(),
+            KEY.bytes().map(|b| format!("%{b:02X}")).collect(),
+            KEY.bytes().map(|b| format!("\\u{b:04x}")).collect(),
+            // Each character in a way of its own, also where the whole is in base64.
+            "sk%5flive_%43ANARY%2f%2B&amp;\\u00227f3a9b".to_owned(),
+            STANDARD.encode(KEY).replace('/', "%2F").replace('+', "%2b").replacen('c', "%63", 1),
             serde_json::to_string(KEY).unwrap(),
             serde_json::to_string(KEY).unwrap().replace('/', "\\/"),
             "sk_live_CANARY/+&amp;&quot;7f3a9b".to_owned(),
