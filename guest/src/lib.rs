@@ -30,7 +30,10 @@
 // The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
+pub mod config;
 mod describe;
+mod exclude;
+mod members;
 mod rest;
 
 #[cfg(target_arch = "wasm32")]
@@ -39,10 +42,11 @@ mod component;
 pub use socdefenders_mapping::contract::{
     Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait,
 };
-pub use socdefenders_mapping::{config, suffix, time};
+pub use socdefenders_mapping::{suffix, time};
 
-use socdefenders_mapping::config::Config;
 use socdefenders_mapping::map;
+
+use config::Config;
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///
@@ -67,7 +71,7 @@ pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step
 /// single bad record is no error but a line in [`Batch::rejects`].
 pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
     let config = Config::parse(config)?;
-    map::records(&config, observed, records)
+    map::records(&config.mapping, observed, records)
 }
 
 /// What this crate is and writes, as a JSON object: name, version, transports, record types, ECS fields with their

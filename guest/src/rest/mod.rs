@@ -26,8 +26,8 @@ mod tests;
 
 use url::Url;
 
+use crate::config::Config;
 use page::{Page, Unreadable};
-use socdefenders_mapping::config::Config;
 use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Response, Step, Wait};
 use socdefenders_mapping::map::write_reject;
 use socdefenders_mapping::time::{MINUTE, Millis, parse_http_date, rfc3339};

@@ -4,7 +4,7 @@
 //! for is clamped: a pause of ten years, of no time at all, or in the past must neither stop an input for good nor
 //! make a loop. Jitter is the host's.
 
-use socdefenders_mapping::config::Config;
+use crate::config::Config;
 use socdefenders_mapping::contract::Response;
 use socdefenders_mapping::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
 

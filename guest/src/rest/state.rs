@@ -11,10 +11,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::refusal::clean;
-use socdefenders_mapping::config::{Config, Transport};
+use crate::config::{Config, Transport};
+use crate::members::{self, Members, at, number};
 use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
-use socdefenders_mapping::ecs::{Json, write_hex, write_number, write_string};
-use socdefenders_mapping::members::{self, Members, at, number};
+use socdefenders_mapping::ecs::{Json, Key, write_hex, write_number, write_string};
+use socdefenders_mapping::key;
 use socdefenders_mapping::time::Millis;
 
 /// The format written here. A change of meaning raises it.
@@ -178,16 +179,16 @@ impl State {
     pub(super) fn write(&self) -> Result<String, Failure> {
         let mut out = Json::default();
         let whole = out.begin();
-        out.number("v", u64::from(FORMAT));
-        out.text_field("feed", &self.feed);
-        out.number("observed", self.observed);
+        out.number(key!("v"), u64::from(FORMAT));
+        out.text_field(key!("feed"), &self.feed);
+        out.number(key!("observed"), self.observed);
         self.marks.write(&mut out);
-        flag(&mut out, "dashed", self.dashed);
-        count(&mut out, "held", self.held);
+        flag(&mut out, key!("dashed"), self.dashed);
+        count(&mut out, key!("held"), self.held);
         if let Some(wait) = &self.wait {
-            let object = out.open("wait");
-            out.number("until", wait.until);
-            out.text_field("reason", &wait.reason);
+            let object = out.open(key!("wait"));
+            out.number(key!("until"), wait.until);
+            out.text_field(key!("reason"), &wait.reason);
             out.close(object);
         }
         if let Some(run) = &self.run {
@@ -240,7 +241,7 @@ impl Marks {
     }
 
     fn write(&self, out: &mut Json) {
-        let object = out.open("marks");
+        let object = out.open(key!("marks"));
         for (kind, mark) in &self.0 {
             let mut pair = String::new();
             write_string(kind, &mut pair);
@@ -289,24 +290,24 @@ impl Run {
     }
 
     fn write(&self, out: &mut Json) {
-        let object = out.open("run");
-        out.list("covers", &self.covers);
-        optional(out, "clock", self.clock);
-        optional(out, "observed", self.observed);
-        out.number("cap", u64::from(self.cap));
-        out.number("limit", u64::from(self.limit));
-        optional(out, "suspect", self.suspect);
-        count(out, "attempts", self.attempts);
-        count(out, "garbled", self.garbled);
-        count(out, "unreadable", self.unreadable);
-        flag(out, "respelled", self.respelled);
-        flag(out, "until_ignored", self.until_ignored);
-        optional(out, "ceiling", self.ceiling);
-        optional(out, "gap", self.gap);
-        flag(out, "incomplete", self.incomplete);
+        let object = out.open(key!("run"));
+        out.list(key!("covers"), &self.covers);
+        optional(out, key!("clock"), self.clock);
+        optional(out, key!("observed"), self.observed);
+        out.number(key!("cap"), u64::from(self.cap));
+        out.number(key!("limit"), u64::from(self.limit));
+        optional(out, key!("suspect"), self.suspect);
+        count(out, key!("attempts"), self.attempts);
+        count(out, key!("garbled"), self.garbled);
+        count(out, key!("unreadable"), self.unreadable);
+        flag(out, key!("respelled"), self.respelled);
+        flag(out, key!("until_ignored"), self.until_ignored);
+        optional(out, key!("ceiling"), self.ceiling);
+        optional(out, key!("gap"), self.gap);
+        flag(out, key!("incomplete"), self.incomplete);
         self.walk.write(out);
         if !self.windows.is_empty() {
-            out.open_list("windows");
+            out.open_list(key!("windows"));
             for window in &self.windows {
                 let object = out.begin();
                 window.members(out);
@@ -332,10 +333,10 @@ impl Window {
     }
 
     fn members(&self, out: &mut Json) {
-        out.text_field("kind", self.kind.as_deref().unwrap_or_default());
-        out.number("since", self.since);
-        optional(out, "until", self.until);
-        flag(out, "whole", self.whole);
+        out.text_field(key!("kind"), self.kind.as_deref().unwrap_or_default());
+        out.number(key!("since"), self.since);
+        optional(out, key!("until"), self.until);
+        flag(out, key!("whole"), self.whole);
     }
 
     /// Begins to read it.
@@ -375,26 +376,26 @@ impl Walk {
     }
 
     fn write(&self, out: &mut Json) {
-        let object = out.open("walk");
-        let window = out.open("window");
+        let object = out.open(key!("walk"));
+        let window = out.open(key!("window"));
         self.window.members(out);
         out.close(window);
-        out.number("offset", self.offset);
-        flag(out, "begun", self.begun);
-        optional(out, "total", self.total);
-        flag(out, "shrunk", self.shrunk);
-        flag(out, "again", self.again);
-        out.numbers("seen", &self.seen);
-        count(out, "repeats", self.repeats);
-        count(out, "empties", self.empties);
+        out.number(key!("offset"), self.offset);
+        flag(out, key!("begun"), self.begun);
+        optional(out, key!("total"), self.total);
+        flag(out, key!("shrunk"), self.shrunk);
+        flag(out, key!("again"), self.again);
+        out.numbers(key!("seen"), &self.seen);
+        count(out, key!("repeats"), self.repeats);
+        count(out, key!("empties"), self.empties);
         if let Some(probe) = &self.probe {
-            let object = out.open("probe");
+            let object = out.open(key!("probe"));
             // Without an end it is written as such: this member has no default.
             match probe.until {
-                Some(until) => out.number("until", until),
+                Some(until) => out.number(key!("until"), until),
                 None => out.ready("\"until\":null"),
             }
-            out.number("total", probe.total);
+            out.number(key!("total"), probe.total);
             out.close(object);
         }
         out.close(object);
@@ -431,19 +432,19 @@ fn needed_count(from: &mut Members<'_>, name: &'static str) -> Result<u32, Strin
 
 // What is not there, not so, or none is left out.
 
-fn optional(out: &mut Json, name: &'static str, value: Option<u64>) {
+fn optional(out: &mut Json, key: Key, value: Option<u64>) {
     if let Some(value) = value {
-        out.number(name, value);
+        out.number(key, value);
     }
 }
 
-fn count(out: &mut Json, name: &'static str, value: u32) {
-    optional(out, name, Some(u64::from(value)).filter(|value| *value > 0));
+fn count(out: &mut Json, key: Key, value: u32) {
+    optional(out, key, Some(u64::from(value)).filter(|value| *value > 0));
 }
 
-fn flag(out: &mut Json, name: &'static str, value: bool) {
+fn flag(out: &mut Json, key: Key, value: bool) {
     if value {
-        out.yes(name);
+        out.yes(key);
     }
 }
 

@@ -63,7 +63,7 @@ impl Poll<'_> {
             }
         }
 
-        let mut mapper = Mapper::new(self.config, observed);
+        let mut mapper = Mapper::new(&self.config.mapping, observed);
         for record in &page.records {
             mapper.record(record.get());
         }

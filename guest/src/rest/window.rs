@@ -9,7 +9,7 @@
 //! of a window share a second, because nobody says whether its ends belong to it.
 
 use super::state::{Run, State, Window};
-use socdefenders_mapping::config::Config;
+use crate::config::Config;
 use socdefenders_mapping::contract::{Failure, Request};
 use socdefenders_mapping::order;
 use socdefenders_mapping::time::{Millis, SECOND, rfc3339};

@@ -5,6 +5,18 @@
 
 use crate::time::{Millis, write_rfc3339};
 
+/// A key with all that stands around it, made when the program is built: one piece to write instead of four.
+#[macro_export]
+macro_rules! key {
+    ($name:literal) => {
+        $crate::ecs::Key(concat!(",\"", $name, "\":"))
+    };
+}
+
+/// `,"name":`, by the macro `key`.
+#[derive(Debug, Clone, Copy)]
+pub struct Key(#[doc(hidden)] pub &'static str);
+
 /// A place where something goes in later.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
@@ -16,7 +28,7 @@ struct Mark {
 #[derive(Debug, Clone, Copy)]
 enum Late {
     /// `,"key":"time"`.
-    Time(&'static str, Millis),
+    Time(Key, Millis),
     /// `,"sequence":number`.
     Sequence,
 }
@@ -60,7 +72,7 @@ impl Json {
     }
 
     /// An object as the value of a key; it goes again if nothing is written into it.
-    pub fn open(&mut self, key: &'static str) -> Begun {
+    pub fn open(&mut self, key: Key) -> Begun {
         let begun = Begun(self.text.len(), self.marks.len());
         self.key(key);
         self.text.push('{');
@@ -82,7 +94,7 @@ impl Json {
     }
 
     /// A list of objects, of which there has to be one.
-    pub fn open_list(&mut self, key: &'static str) {
+    pub fn open_list(&mut self, key: Key) {
         self.key(key);
         self.text.push('[');
     }
@@ -93,7 +105,7 @@ impl Json {
     }
 
     /// A string, where it is not empty.
-    pub fn text_field(&mut self, key: &'static str, value: &str) {
+    pub fn text_field(&mut self, key: Key, value: &str) {
         if !value.is_empty() {
             self.key(key);
             write_string(value, &mut self.text);
@@ -101,7 +113,7 @@ impl Json {
     }
 
     /// A list of one is written as that one, as ECS's scalar fields are read by people and programs.
-    pub fn one_or_many<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
+    pub fn one_or_many<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
         match values {
             [] => {}
             [one] => self.text_field(key, one.as_ref()),
@@ -110,7 +122,7 @@ impl Json {
     }
 
     /// A list of strings, where it is not empty.
-    pub fn list<S: AsRef<str>>(&mut self, key: &'static str, values: &[S]) {
+    pub fn list<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
         if values.is_empty() {
             return;
         }
@@ -123,19 +135,19 @@ impl Json {
     }
 
     /// `true`.
-    pub fn yes(&mut self, key: &'static str) {
+    pub fn yes(&mut self, key: Key) {
         self.key(key);
         self.text.push_str("true");
     }
 
     /// A number.
-    pub fn number(&mut self, key: &'static str, value: u64) {
+    pub fn number(&mut self, key: Key, value: u64) {
         self.key(key);
         write_number(value, &mut self.text);
     }
 
     /// A list of numbers, where it is not empty.
-    pub fn numbers<N: Copy + Into<u64>>(&mut self, key: &'static str, values: &[N]) {
+    pub fn numbers<N: Copy + Into<u64>>(&mut self, key: Key, values: &[N]) {
         if values.is_empty() {
             return;
         }
@@ -154,7 +166,7 @@ impl Json {
     }
 
     /// Marks the place of a time. It must not be the first thing in its object.
-    pub fn time(&mut self, key: &'static str, time: Option<Millis>) {
+    pub fn time(&mut self, key: Key, time: Option<Millis>) {
         if let Some(time) = time {
             self.marks.push(Mark { at: self.text.len(), what: Late::Time(key, time) });
         }
@@ -173,9 +185,8 @@ impl Json {
             done = mark.at;
             match mark.what {
                 Late::Time(key, time) => {
-                    out.push_str(",\"");
-                    out.push_str(key);
-                    out.push_str("\":\"");
+                    out.push_str(key.0);
+                    out.push('"');
                     write_rfc3339(time, out);
                     out.push('"');
                 }
@@ -188,11 +199,9 @@ impl Json {
         out.push_str(self.text.get(done..).unwrap_or_default());
     }
 
-    fn key(&mut self, key: &'static str) {
-        self.comma();
-        self.text.push('"');
-        self.text.push_str(key);
-        self.text.push_str("\":");
+    fn key(&mut self, key: Key) {
+        let first = self.text.ends_with('{');
+        self.text.push_str(if first { key.0.get(1..).unwrap_or_default() } else { key.0 });
     }
 
     fn comma(&mut self) {
@@ -269,6 +278,7 @@ pub fn write_number(value: u64, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key;
 
     #[test]
     fn strings_are_what_serde_reads_and_writes() {
@@ -307,15 +317,15 @@ mod tests {
     fn empty_objects_vanish_and_times_come_late() {
         let mut json = Json::default();
         json.ready("\"x\":1");
-        let empty = json.open("empty");
-        json.text_field("nothing", "");
-        json.list::<&str>("none", &[]);
+        let empty = json.open(key!("empty"));
+        json.text_field(key!("nothing"), "");
+        json.list::<&str>(key!("none"), &[]);
         json.close(empty);
-        let full = json.open("full");
-        json.number("n", 1);
-        json.time("seen", Some(0));
+        let full = json.open(key!("full"));
+        json.number(key!("n"), 1);
+        json.time(key!("seen"), Some(0));
         json.sequence();
-        json.text_field("z", "z");
+        json.text_field(key!("z"), "z");
         json.close(full);
         assert_eq!(json.text(), r#","x":1,"full":{"n":1,"z":"z"}"#);
         let mut out = String::new();

@@ -17,12 +17,13 @@ use std::net::IpAddr;
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::observable::{AttackId, AttackKind, Host, Location, Observable, write_ip};
+use crate::key;
+use crate::observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, write_ip};
 use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
 pub use fields::{FIELDS, HOST_FIELDS};
-pub use json::{Json, write_number, write_string};
+pub use json::{Json, Key, write_number, write_string};
 
 /// The version of ECS whose names are used.
 pub const ECS_VERSION: &str = "8.17.0";
@@ -121,7 +122,6 @@ pub struct Frame {
     /// `"feed":{…}`.
     feed: String,
     ecs: String,
-    hasher: Sha256,
 }
 
 impl Frame {
@@ -134,10 +134,8 @@ impl Frame {
             write_string(feed_reference, &mut feed);
         }
         feed.push('}');
-        let mut hasher = Sha256::new();
-        prefixed(feed_name, &mut hasher);
         let ecs = format!("\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
-        Self { observed, feed_name: feed_name.to_owned(), feed, ecs, hasher }
+        Self { observed, feed_name: feed_name.to_owned(), feed, ecs }
     }
 
     /// The feed's name, part of every identity.
@@ -152,14 +150,18 @@ impl Frame {
 
     /// SHA-256 over feed name, ECS type, normalised value and provider as the record states it, each with its length
     /// before it (four bytes, most significant first).
-    pub fn identity(&self, observable: &Observable, provider: &str, scratch: &mut String) -> Identity {
-        scratch.clear();
-        observable.write_key(scratch);
-        let mut hasher = self.hasher.clone();
-        prefixed(observable.ecs_type(), &mut hasher);
-        prefixed(scratch, &mut hasher);
-        prefixed(provider, &mut hasher);
-        let digest = hasher.finalize();
+    pub fn identity(&self, observable: &Observable, provider: &str, scratch: &mut Scratch) -> Identity {
+        let Scratch { key, message } = scratch;
+        key.clear();
+        observable.write_key(key);
+        message.clear();
+        for part in [&self.feed_name, observable.ecs_type(), key, provider] {
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            message.extend_from_slice(&length.to_be_bytes());
+            message.extend_from_slice(part.as_bytes());
+        }
+        // In one go: piece by piece, each would be copied into a block first.
+        let digest = Sha256::digest(message.as_slice());
         let mut identity = Identity::default();
         for (to, from) in identity.iter_mut().zip(digest.iter()) {
             *to = *from;
@@ -168,10 +170,11 @@ impl Frame {
     }
 }
 
-fn prefixed(text: &str, hasher: &mut Sha256) {
-    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    hasher.update(length.to_be_bytes());
-    hasher.update(text.as_bytes());
+/// Memory that [`Frame::identity`] uses again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    key: String,
+    message: Vec<u8>,
 }
 
 /// Whether a text is a link people can follow.
@@ -197,7 +200,7 @@ impl Writer {
         self.event(identity, indicator);
         self.related(&indicator.observable);
         self.socdefenders(frame, indicator);
-        self.body.list("tags", &indicator.tags);
+        self.body.list(key!("tags"), &indicator.tags);
         self.threat(frame, indicator);
         self.vulnerability(indicator);
         let sequence = sequence(frame.observed, indicator.last_seen, xxh3_64(self.body.text().as_bytes()));
@@ -210,7 +213,7 @@ impl Writer {
 
     fn event(&mut self, identity: &Identity, indicator: &Indicator<'_>) {
         let body = &mut self.body;
-        let event = body.open("event");
+        let event = body.open(key!("event"));
         let kind = match indicator.observable {
             Observable::Cve(_) => {
                 body.ready(r#""category":["vulnerability"]"#);
@@ -225,27 +228,27 @@ impl Writer {
         body.ready(r#""dataset":"ti_socdefenders.ioc""#);
         self.scratch.clear();
         write_hex(identity, &mut self.scratch);
-        body.text_field("id", &self.scratch);
+        body.text_field(key!("id"), &self.scratch);
         body.ready(r#""kind":"enrichment","module":"ti_socdefenders""#);
-        body.one_or_many("reference", &indicator.articles);
+        body.one_or_many(key!("reference"), &indicator.articles);
         body.sequence();
-        body.list("type", &[kind]);
+        body.list(key!("type"), &[kind]);
         body.close(event);
     }
 
     fn related(&mut self, observable: &Observable) {
         let body = &mut self.body;
-        let related = body.open("related");
+        let related = body.open(key!("related"));
         match observable {
-            Observable::Hash(_, hex) => body.list("hash", &[hex]),
-            Observable::Domain(name) => body.list("hosts", &[name]),
+            Observable::Hash(_, hex) => body.list(key!("hash"), &[hex]),
+            Observable::Domain(name) => body.list(key!("hosts"), &[name]),
             Observable::Ip(ip) if ip.to_canonical() != *ip => {
-                body.list("ip", &[ip.to_string(), ip.to_canonical().to_string()]);
+                body.list(key!("ip"), &[ip.to_string(), ip.to_canonical().to_string()]);
             }
-            Observable::Ip(ip) => body.list("ip", &[address(*ip, &mut self.scratch)]),
+            Observable::Ip(ip) => body.list(key!("ip"), &[address(*ip, &mut self.scratch)]),
             Observable::Url(location) => match &location.host {
-                Host::Ip(ip) => body.list("ip", &[address(*ip, &mut self.scratch)]),
-                Host::Name(name) => body.list("hosts", &[name]),
+                Host::Ip(ip) => body.list(key!("ip"), &[address(*ip, &mut self.scratch)]),
+                Host::Name(name) => body.list(key!("hosts"), &[name]),
                 Host::Odd(_) => {}
             },
             _ => {}
@@ -255,57 +258,60 @@ impl Writer {
 
     fn socdefenders(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
         let body = &mut self.body;
-        let own = body.open("socdefenders");
-        let article = body.open("article");
-        body.text_field("id", indicator.article_id.as_deref().unwrap_or_default());
-        body.text_field("title", indicator.article_title.as_deref().unwrap_or_default());
-        body.one_or_many("url", &indicator.articles);
+        let own = body.open(key!("socdefenders"));
+        let article = body.open(key!("article"));
+        body.text_field(key!("id"), indicator.article_id.as_deref().unwrap_or_default());
+        body.text_field(key!("title"), indicator.article_title.as_deref().unwrap_or_default());
+        body.one_or_many(key!("url"), &indicator.articles);
         body.close(article);
-        body.text_field("expiry_reason", indicator.expiry.as_ref().map(|e| e.reason.as_ref()).unwrap_or_default());
-        let ioc = body.open("ioc");
-        body.text_field("category", indicator.category.as_deref().unwrap_or_default());
+        body.text_field(
+            key!("expiry_reason"),
+            indicator.expiry.as_ref().map(|e| e.reason.as_ref()).unwrap_or_default(),
+        );
+        let ioc = body.open(key!("ioc"));
+        body.text_field(key!("category"), indicator.category.as_deref().unwrap_or_default());
         if let Observable::Cidr(cidr) = &indicator.observable {
             self.scratch.clear();
             // A `String` never refuses a write.
             let _ = write!(self.scratch, "{cidr}");
-            body.text_field("cidr", &self.scratch);
+            body.text_field(key!("cidr"), &self.scratch);
         }
-        body.text_field("confidence", indicator.raw_confidence.as_deref().unwrap_or_default());
-        body.one_or_many("id", &indicator.ids);
-        body.list("notes", &indicator.notes);
-        body.text_field("origin", indicator.origin.as_deref().unwrap_or_default());
-        body.numbers("ports", &indicator.ports);
-        body.text_field("type", &indicator.label);
-        body.time("observed_at", Some(frame.observed));
+        body.text_field(key!("confidence"), indicator.raw_confidence.as_deref().unwrap_or_default());
+        body.one_or_many(key!("id"), &indicator.ids);
+        body.list(key!("notes"), &indicator.notes);
+        body.text_field(key!("origin"), indicator.origin.as_deref().unwrap_or_default());
+        body.numbers(key!("ports"), &indicator.ports);
+        body.text_field(key!("type"), &indicator.label);
+        body.time(key!("observed_at"), Some(frame.observed));
         body.close(ioc);
-        body.time("expires_at", indicator.expiry.as_ref().map(|e| e.at));
+        body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
         body.close(own);
     }
 
     fn threat(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
-        let threat = self.body.open("threat");
+        let threat = self.body.open(key!("threat"));
         self.body.ready(&frame.feed);
         let mut ids: Vec<&AttackId> = indicator.techniques.iter().collect();
         if let Observable::Attack(id) = &indicator.observable {
             insert(id, &mut ids);
         }
         self.framework(&ids);
-        self.attack("group", &ids, AttackKind::Group);
+        self.attack(key!("group"), &ids, AttackKind::Group);
         self.indicator(indicator);
-        self.attack("software", &ids, AttackKind::Software);
-        self.attack("tactic", &ids, AttackKind::Tactic);
-        self.attack("technique", &ids, AttackKind::Technique);
+        self.attack(key!("software"), &ids, AttackKind::Software);
+        self.attack(key!("tactic"), &ids, AttackKind::Tactic);
+        self.attack(key!("technique"), &ids, AttackKind::Technique);
         self.body.close(threat);
     }
 
     fn framework(&mut self, ids: &[&AttackId]) {
         let mut names: Vec<&str> = ids.iter().map(|id| id.framework.name()).collect();
         names.dedup();
-        self.body.one_or_many("framework", &names);
+        self.body.one_or_many(key!("framework"), &names);
     }
 
     /// `threat.technique` and its like: ids and pages, sub-techniques below their parents.
-    fn attack(&mut self, key: &'static str, ids: &[&AttackId], kind: AttackKind) {
+    fn attack(&mut self, key: Key, ids: &[&AttackId], kind: AttackKind) {
         if !ids.iter().any(|id| id.kind == kind) {
             return;
         }
@@ -319,39 +325,39 @@ impl Writer {
         let object = body.open(key);
         let mut parents: Vec<&str> = of_kind().map(|id| id.parent()).collect();
         parents.dedup();
-        body.one_or_many("id", &parents);
+        body.one_or_many(key!("id"), &parents);
         let mut pages: Vec<String> = of_kind().map(|id| reference(id, true)).collect();
         pages.dedup();
-        body.one_or_many("reference", &pages);
+        body.one_or_many(key!("reference"), &pages);
         let subs: Vec<&&AttackId> = of_kind().filter(|id| id.sub).collect();
         if !subs.is_empty() {
-            let object = body.open("subtechnique");
-            body.one_or_many("id", &subs.iter().map(|id| id.id.as_str()).collect::<Vec<_>>());
-            body.one_or_many("reference", &subs.iter().map(|id| reference(id, false)).collect::<Vec<_>>());
+            let object = body.open(key!("subtechnique"));
+            body.one_or_many(key!("id"), &subs.iter().map(|id| id.id.as_str()).collect::<Vec<_>>());
+            body.one_or_many(key!("reference"), &subs.iter().map(|id| reference(id, false)).collect::<Vec<_>>());
             body.close(object);
         }
         body.close(object);
     }
 
     fn indicator(&mut self, indicator: &Indicator<'_>) {
-        let object = self.body.open("indicator");
+        let object = self.body.open(key!("indicator"));
         let confidence = indicator.confidence.map_or("Not Specified", Confidence::word);
-        self.body.text_field("confidence", confidence);
-        self.body.text_field("description", indicator.description.as_deref().unwrap_or_default());
+        self.body.text_field(key!("confidence"), confidence);
+        self.body.text_field(key!("description"), indicator.description.as_deref().unwrap_or_default());
         match &indicator.observable {
             Observable::Email(address) => {
-                let email = self.body.open("email");
-                self.body.text_field("address", address);
+                let email = self.body.open(key!("email"));
+                self.body.text_field(key!("address"), address);
                 self.body.close(email);
             }
             Observable::Hash(algorithm, hex) => {
-                let file = self.body.open("file");
-                let hash = self.body.open("hash");
-                self.body.text_field(algorithm.field(), hex);
+                let file = self.body.open(key!("file"));
+                let hash = self.body.open(key!("hash"));
+                self.body.text_field(hash_key(*algorithm), hex);
                 self.body.close(hash);
                 self.body.close(file);
             }
-            Observable::Ip(ip) => self.body.text_field("ip", address(*ip, &mut self.scratch)),
+            Observable::Ip(ip) => self.body.text_field(key!("ip"), address(*ip, &mut self.scratch)),
             _ => {}
         }
         let name = match &indicator.observable {
@@ -362,27 +368,27 @@ impl Writer {
                 &self.scratch
             }
         };
-        self.body.text_field("name", name);
+        self.body.text_field(key!("name"), name);
         if let [port] = indicator.ports.as_slice() {
-            self.body.number("port", u64::from(*port));
+            self.body.number(key!("port"), u64::from(*port));
         }
-        self.body.text_field("provider", indicator.provider.as_deref().unwrap_or_default());
-        self.body.one_or_many("reference", &indicator.references);
+        self.body.text_field(key!("provider"), indicator.provider.as_deref().unwrap_or_default());
+        self.body.one_or_many(key!("reference"), &indicator.references);
         if !matches!(indicator.observable, Observable::Cve(_) | Observable::Attack(_)) {
-            self.body.text_field("type", indicator.observable.ecs_type());
+            self.body.text_field(key!("type"), indicator.observable.ecs_type());
         }
         match &indicator.observable {
             Observable::Domain(name) => {
-                let url = self.body.open("url");
+                let url = self.body.open(key!("url"));
                 self.domain(name, true);
                 self.body.close(url);
             }
             Observable::Url(location) => self.url(location),
             _ => {}
         }
-        self.body.time("first_seen", indicator.first_seen);
-        self.body.time("last_seen", indicator.last_seen);
-        self.body.time("modified_at", indicator.modified);
+        self.body.time(key!("first_seen"), indicator.first_seen);
+        self.body.time(key!("last_seen"), indicator.last_seen);
+        self.body.time(key!("modified_at"), indicator.modified);
         self.body.close(object);
     }
 
@@ -390,38 +396,38 @@ impl Writer {
     fn domain(&mut self, name: &str, with_domain: bool) {
         let parts = suffix::split(name);
         if with_domain {
-            self.body.text_field("domain", name);
+            self.body.text_field(key!("domain"), name);
         }
-        self.body.text_field("registered_domain", parts.registered.unwrap_or_default());
-        self.body.text_field("subdomain", parts.subdomain.unwrap_or_default());
-        self.body.text_field("top_level_domain", parts.top_level);
+        self.body.text_field(key!("registered_domain"), parts.registered.unwrap_or_default());
+        self.body.text_field(key!("subdomain"), parts.subdomain.unwrap_or_default());
+        self.body.text_field(key!("top_level_domain"), parts.top_level);
     }
 
     fn url(&mut self, location: &Location) {
         let url = &location.url;
-        let object = self.body.open("url");
+        let object = self.body.open(key!("url"));
         match &location.host {
             Host::Name(name) => self.domain(name, true),
             // ECS wants an address here too, an IPv6 one with its brackets.
-            Host::Ip(_) => self.body.text_field("domain", url.host_str().unwrap_or_default()),
+            Host::Ip(_) => self.body.text_field(key!("domain"), url.host_str().unwrap_or_default()),
             Host::Odd(_) => {}
         }
-        self.body.text_field("extension", extension(url.path()).unwrap_or_default());
-        self.body.text_field("fragment", url.fragment().unwrap_or_default());
+        self.body.text_field(key!("extension"), extension(url.path()).unwrap_or_default());
+        self.body.text_field(key!("fragment"), url.fragment().unwrap_or_default());
         if location.has_scheme {
-            self.body.text_field("full", location.full());
+            self.body.text_field(key!("full"), location.full());
         }
-        self.body.text_field("original", &location.original);
-        self.body.text_field("password", url.password().unwrap_or_default());
-        self.body.text_field("path", url.path());
+        self.body.text_field(key!("original"), &location.original);
+        self.body.text_field(key!("password"), url.password().unwrap_or_default());
+        self.body.text_field(key!("path"), url.path());
         if let Some(port) = url.port() {
-            self.body.number("port", u64::from(port));
+            self.body.number(key!("port"), u64::from(port));
         }
-        self.body.text_field("query", url.query().unwrap_or_default());
+        self.body.text_field(key!("query"), url.query().unwrap_or_default());
         if location.has_scheme {
-            self.body.text_field("scheme", url.scheme());
+            self.body.text_field(key!("scheme"), url.scheme());
         }
-        self.body.text_field("username", url.username());
+        self.body.text_field(key!("username"), url.username());
         self.body.close(object);
     }
 
@@ -433,11 +439,11 @@ impl Writer {
         if ids.is_empty() {
             return;
         }
-        let object = self.body.open("vulnerability");
-        self.body.text_field("enumeration", "CVE");
-        self.body.one_or_many("id", &ids);
+        let object = self.body.open(key!("vulnerability"));
+        self.body.text_field(key!("enumeration"), "CVE");
+        self.body.one_or_many(key!("id"), &ids);
         let pages: Vec<String> = ids.iter().map(|id| format!("https://nvd.nist.gov/vuln/detail/{id}")).collect();
-        self.body.one_or_many("reference", &pages);
+        self.body.one_or_many(key!("reference"), &pages);
         self.body.close(object);
     }
 }
@@ -447,6 +453,16 @@ fn address(ip: IpAddr, scratch: &mut String) -> &str {
     scratch.clear();
     write_ip(ip, scratch);
     scratch
+}
+
+fn hash_key(algorithm: Algorithm) -> Key {
+    match algorithm {
+        Algorithm::Md5 => key!("md5"),
+        Algorithm::Sha1 => key!("sha1"),
+        Algorithm::Sha256 => key!("sha256"),
+        Algorithm::Sha384 => key!("sha384"),
+        Algorithm::Sha512 => key!("sha512"),
+    }
 }
 
 /// Adds to a sorted list what is not in it yet.

@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use crate::config::TimeToLive;
 use crate::ecs::Expiry;
 use crate::observable::Observable;
+use crate::settings::TimeToLive;
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 use super::record::Record;

@@ -7,7 +7,6 @@
 //!
 //! Each document is written once, straight into the batch; only where identities meet are their records read again.
 
-mod exclude;
 mod harmless;
 mod life;
 mod merge;
@@ -19,17 +18,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::config::{Config, MinConfidence};
 use crate::contract::{Batch, Skip};
-use crate::ecs::{Confidence, Frame, Identity, Indicator, Writer, is_web, write_number, write_string};
+use crate::ecs::{Confidence, Frame, Identity, Indicator, Scratch, Writer, is_web, write_number, write_string};
 use crate::observable::{Label, Misfit, classify, cve, listed_attack_id};
 use crate::order;
+use crate::settings::Settings;
 use crate::time::{Millis, parse_rfc3339};
 
 use life::Dates;
 use record::{Record, Text};
 
-pub use exclude::{Exclude, MAX_EXCLUDED};
 pub use pages::records;
 
 /// The record types of the REST interface.
@@ -38,12 +36,10 @@ pub const RECORD_TYPES: &[&str] =
 
 /// Maps the records of one page.
 pub struct Mapper<'a> {
-    config: &'a Config,
+    settings: &'a Settings,
     frame: Frame,
-    /// Empty for all.
-    selected: Vec<Label>,
     writer: Writer,
-    scratch: String,
+    scratch: Scratch,
     batch: Batch,
     /// Sorted by reason.
     skips: Vec<(&'static str, u32)>,
@@ -69,14 +65,13 @@ enum Left {
 
 impl<'a> Mapper<'a> {
     /// Begins a page. `observed` is when the feed showed it.
-    pub fn new(config: &'a Config, observed: Millis) -> Self {
-        let frame = Frame::new(config.feed_name(), config.feed_reference(), observed);
+    pub fn new(settings: &'a Settings, observed: Millis) -> Self {
+        let frame = Frame::new(&settings.feed_name, &settings.feed_reference, observed);
         Self {
-            config,
+            settings,
             frame,
-            selected: config.types.iter().map(|word| Label::parse(word)).collect(),
             writer: Writer::default(),
-            scratch: String::new(),
+            scratch: Scratch::default(),
             batch: Batch::default(),
             skips: Vec::new(),
             slots: Vec::new(),
@@ -192,24 +187,27 @@ impl<'a> Mapper<'a> {
         }
         let label = Label::parse(&word);
         let vague = matches!(label, Label::Ip | Label::Hash | Label::Other);
-        if !self.selected.is_empty() && !vague && !self.selected.contains(&label) {
+        if !self.settings.types.is_empty() && !vague && !self.settings.types.contains(&label) {
             return Err(Left::Skipped("type not selected"));
         }
         let mut found = classify(value, label).map_err(Left::Rejected)?;
-        if !self.selected.is_empty() && vague && !self.selected.iter().any(|label| label.fits(&found.observable)) {
+        if !self.settings.types.is_empty()
+            && vague
+            && !self.settings.types.iter().any(|label| label.fits(&found.observable))
+        {
             return Err(Left::Skipped("type not selected"));
         }
-        if !self.config.allow_private
+        if !self.settings.allow_private
             && let Some(reason) = harmless::harmless(&found.observable)
         {
             return Err(Left::Skipped(reason));
         }
-        if self.config.exclude.covers(&found.observable) {
+        if self.settings.exclude.covers(&found.observable) {
             return Err(Left::Skipped("excluded by the configuration"));
         }
         let raw_confidence = text(record.confidence.0.as_ref());
         let confidence = raw_confidence.as_deref().and_then(confidence);
-        if confidence.is_some_and(|confidence| confidence < threshold(self.config.min_confidence)) {
+        if confidence.is_some_and(|confidence| confidence < self.settings.min_confidence) {
             return Err(Left::Skipped("confidence below the minimum"));
         }
 
@@ -221,7 +219,7 @@ impl<'a> Mapper<'a> {
             expires_at: date(&record.expires_at),
         };
         let observed = self.frame.observed();
-        let expiry = life::expiry(&record, dates, &found.observable, &self.config.ttl, observed);
+        let expiry = life::expiry(&record, dates, &found.observable, &self.settings.ttl, observed);
         let tags = sorted(record.tags.0);
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
@@ -285,6 +283,12 @@ fn count(counter: &mut u32) {
     *counter = counter.saturating_add(1);
 }
 
+/// A foreign text for a message, without anything that moves a cursor.
+pub fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+}
+
 /// Whether a text holds U+FFFD. Most texts are ASCII, which shows in 32 bytes at a time.
 fn is_damaged(text: &str) -> bool {
     let (blocks, rest) = text.as_bytes().as_chunks::<32>();
@@ -345,15 +349,6 @@ fn confidence(text: &str) -> Option<Confidence> {
         n if n > 0.0 => Confidence::Low,
         _ => Confidence::None,
     })
-}
-
-fn threshold(min: MinConfidence) -> Confidence {
-    match min {
-        MinConfidence::None => Confidence::None,
-        MinConfidence::Low => Confidence::Low,
-        MinConfidence::Medium => Confidence::Medium,
-        MinConfidence::High => Confidence::High,
-    }
 }
 
 /// An identity is a hash already; its first bytes do.

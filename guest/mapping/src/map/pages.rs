@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::config::Config;
+use super::escaped;
 use crate::contract::{Batch, Failure};
-use crate::members::escaped;
+use crate::settings::Settings;
 use crate::time::Millis;
 
 use super::Mapper;
@@ -19,9 +19,9 @@ const SHOWN: usize = 80;
 ///
 /// # Errors
 /// [`Failure::Protocol`] where the text is none of the forms.
-pub fn records(config: &Config, observed: Millis, records: &str) -> Result<Batch, Failure> {
+pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<Batch, Failure> {
     let text = records.trim_start_matches('\u{feff}').trim();
-    let mut mapper = Mapper::new(config, observed);
+    let mut mapper = Mapper::new(settings, observed);
     if text.is_empty() {
         return Ok(mapper.finish());
     }
@@ -161,7 +161,7 @@ mod tests {
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
 
     fn counts(text: &str) -> (u32, u32, u32) {
-        let batch = records(&Config::default(), 0, text).unwrap();
+        let batch = records(&Settings::default(), 0, text).unwrap();
         (batch.read, batch.mapped, batch.rejected)
     }
 
@@ -193,7 +193,7 @@ mod tests {
             (r#"[{"type":"ip"#, "begins with"),
             ("nothing\u{1b}[31m", "\\u{1b}"),
         ] {
-            match records(&Config::default(), 0, text) {
+            match records(&Settings::default(), 0, text) {
                 Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
                 other => panic!("{text}: {other:?}"),
             }

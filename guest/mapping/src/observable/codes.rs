@@ -27,17 +27,6 @@ impl Algorithm {
             _ => None,
         }
     }
-
-    /// Its field below `threat.indicator.file.hash`.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
 }
 
 /// A CVE id in any of the ways people write it, as `CVE-2021-44228`: any case, and hyphens, dashes, underscores,

@@ -5,21 +5,22 @@
 //! of the component. Messages speak as `serde_json`'s do, and a caller puts what it read in front of them.
 
 use serde_json::{Map, Value};
+use socdefenders_mapping::map::escaped;
 
 /// An object being read.
-pub struct Members<'v> {
+pub(crate) struct Members<'v> {
     map: &'v Map<String, Value>,
     asked: Vec<&'static str>,
 }
 
 /// JSON text as a value.
-pub fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl<'v> Members<'v> {
     /// The members of a value that has to be an object.
-    pub fn of(value: &'v Value) -> Result<Self, String> {
+    pub(crate) fn of(value: &'v Value) -> Result<Self, String> {
         match value {
             Value::Object(map) => Ok(Self { map, asked: Vec::new() }),
             other => Err(unexpected(other, "an object")),
@@ -27,29 +28,29 @@ impl<'v> Members<'v> {
     }
 
     /// A member as it is; `None` where there is none.
-    pub fn any(&mut self, name: &'static str) -> Option<&'v Value> {
+    pub(crate) fn any(&mut self, name: &'static str) -> Option<&'v Value> {
         self.asked.push(name);
         self.map.get(name)
     }
 
     /// A member that has to be there.
-    pub fn needed(&mut self, name: &'static str) -> Result<&'v Value, String> {
+    pub(crate) fn needed(&mut self, name: &'static str) -> Result<&'v Value, String> {
         self.any(name).ok_or_else(|| format!("missing field `{name}`"))
     }
 
     /// A whole number.
-    pub fn number(&mut self, name: &'static str) -> Result<Option<u64>, String> {
+    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<u64>, String> {
         self.any(name).map(number).transpose().map_err(|error| at(name, &error))
     }
 
     /// A whole number below 2^32.
-    pub fn count(&mut self, name: &'static str) -> Result<Option<u32>, String> {
+    pub(crate) fn count(&mut self, name: &'static str) -> Result<Option<u32>, String> {
         let Some(number) = self.number(name)? else { return Ok(None) };
         u32::try_from(number).map(Some).map_err(|_| at(name, &format!("{number} is too large")))
     }
 
     /// `true`, or anything that means false: `false` and nothing at all.
-    pub fn flag(&mut self, name: &'static str) -> Result<bool, String> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Result<bool, String> {
         match self.any(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
@@ -58,12 +59,12 @@ impl<'v> Members<'v> {
     }
 
     /// A text.
-    pub fn text(&mut self, name: &'static str) -> Result<Option<&'v str>, String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<&'v str>, String> {
         self.any(name).map(text).transpose().map_err(|error| at(name, &error))
     }
 
     /// A list; empty where there is none.
-    pub fn list(&mut self, name: &'static str) -> Result<&'v [Value], String> {
+    pub(crate) fn list(&mut self, name: &'static str) -> Result<&'v [Value], String> {
         match self.any(name) {
             None => Ok(&[]),
             Some(Value::Array(list)) => Ok(list),
@@ -72,12 +73,12 @@ impl<'v> Members<'v> {
     }
 
     /// A list of texts; empty where there is none.
-    pub fn texts(&mut self, name: &'static str) -> Result<Vec<&'v str>, String> {
+    pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<&'v str>, String> {
         self.list(name)?.iter().map(text).collect::<Result<_, _>>().map_err(|error| at(name, &error))
     }
 
     /// Refuses what nobody asked for.
-    pub fn finish(self) -> Result<(), String> {
+    pub(crate) fn finish(self) -> Result<(), String> {
         let unknown = self.map.keys().find(|key| !self.asked.contains(&key.as_str()));
         unknown.map_or(Ok(()), |key| {
             let asked = self.asked.join("`, `");
@@ -87,24 +88,18 @@ impl<'v> Members<'v> {
 }
 
 /// A whole number.
-pub fn number(value: &Value) -> Result<u64, String> {
+pub(crate) fn number(value: &Value) -> Result<u64, String> {
     value.as_u64().ok_or_else(|| unexpected(value, "a whole number, not below 0"))
 }
 
 /// A text.
-pub fn text(value: &Value) -> Result<&str, String> {
+pub(crate) fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| unexpected(value, "a text"))
 }
 
 /// An error with the place where it happened.
-pub fn at(name: &str, error: &str) -> String {
+pub(crate) fn at(name: &str, error: &str) -> String {
     format!("`{name}`: {error}")
-}
-
-/// A foreign text for a message, without anything that moves a cursor.
-pub fn escaped(text: &str) -> String {
-    let quoted = format!("{text:?}");
-    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
 }
 
 fn unexpected(value: &Value, expected: &str) -> String {

@@ -4,11 +4,15 @@
 use serde_json::Value;
 use url::Url;
 
-use crate::contract::Failure;
-use crate::map::{Exclude, RECORD_TYPES};
-use crate::members::{self, Members, at, escaped};
-use crate::observable::Label;
-use crate::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
+use socdefenders_mapping::contract::Failure;
+use socdefenders_mapping::ecs::Confidence;
+use socdefenders_mapping::map::{RECORD_TYPES, escaped};
+use socdefenders_mapping::observable::Label;
+use socdefenders_mapping::settings::{Settings, TimeToLive};
+use socdefenders_mapping::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
+
+use crate::exclude;
+use crate::members::{self, Members, at};
 
 /// How the feed is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,63 +20,6 @@ pub enum Transport {
     /// SOC Defenders' REST interface.
     #[default]
     Rest,
-}
-
-/// A confidence threshold, in ECS's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum MinConfidence {
-    /// Everything passes.
-    #[default]
-    None,
-    /// Low and above.
-    Low,
-    /// Medium and above.
-    Medium,
-    /// High only.
-    High,
-}
-
-/// What the feed is called in the documents.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Feed {
-    /// `threat.feed.name`, part of every document's identity. Left out: "SOC Defenders" for its own hosts and
-    /// loopback, required for any other.
-    pub name: Option<String>,
-    /// `threat.feed.reference`. Left out: the base URL.
-    pub reference: Option<String>,
-}
-
-/// How long an indicator without an expiry of its own lives after it was last seen. `None`: for ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimeToLive {
-    /// IP addresses and CIDRs.
-    pub ip: Option<Millis>,
-    /// Domain names.
-    pub domain: Option<Millis>,
-    /// URLs.
-    pub url: Option<Millis>,
-    /// E-mail addresses.
-    pub email: Option<Millis>,
-    /// File hashes.
-    pub hash: Option<Millis>,
-    /// Vulnerabilities.
-    pub cve: Option<Millis>,
-    /// Everything else.
-    pub other: Option<Millis>,
-}
-
-impl Default for TimeToLive {
-    fn default() -> Self {
-        Self {
-            ip: Some(45 * DAY),
-            domain: Some(90 * DAY),
-            url: Some(90 * DAY),
-            email: Some(180 * DAY),
-            hash: Some(365 * DAY),
-            cve: None,
-            other: Some(90 * DAY),
-        }
-    }
 }
 
 /// The settings of one feed.
@@ -86,16 +33,9 @@ pub struct Config {
     pub transport: Transport,
     /// The feed's types wanted; empty for all. `mitre-attack` is `mitre_attack`.
     pub types: Vec<String>,
-    /// CIDRs, domain suffixes and values that are skipped; the host has read the files named in it.
-    pub exclude: Exclude,
-    /// Records below are skipped; an absent confidence passes.
-    pub min_confidence: MinConfidence,
-    /// Keep private, loopback and other harmless addresses and names.
-    pub allow_private: bool,
-    /// The feed's name.
-    pub feed: Feed,
-    /// Times to live by type.
-    pub ttl: TimeToLive,
+    /// What the mapping has to know. The host has read the files named in `exclude`; a feed without a name is called
+    /// "SOC Defenders", which only its own hosts and loopback may be, and one without a reference refers to its URL.
+    pub mapping: Settings,
     /// How far back the first poll looks.
     pub initial_interval: Millis,
     /// How much a poll looks behind the last one's server time.
@@ -121,11 +61,7 @@ impl Default for Config {
             url: "https://socdefenders.ai".to_owned(),
             transport: Transport::Rest,
             types: Vec::new(),
-            exclude: Exclude::default(),
-            min_confidence: MinConfidence::None,
-            allow_private: false,
-            feed: Feed::default(),
-            ttl: TimeToLive::default(),
+            mapping: Settings::default(),
             initial_interval: 24 * HOUR,
             // An update that the feed stamps a little before it shows it is still found.
             overlap: 10 * MINUTE,
@@ -154,38 +90,45 @@ impl Config {
         }
         let config = Self::read(text)
             .map_err(|error| Failure::Config(format!("The feed's settings cannot be used: {error}.")))?;
-        config.check()?;
-        Ok(config)
+        config.checked()
     }
 
     fn read(text: &str) -> Result<Self, String> {
         let value = members::parse(text)?;
         let mut from = Members::of(&value)?;
         let default = Self::default();
+        let url = from.text("url")?.map_or(default.url, str::to_owned);
+        let (feed_name, reference) = from.any("feed").map_or(Ok(Default::default()), feed)?;
+        let feed_reference = reference.unwrap_or_else(|| url.clone());
         let config = Self {
             kind: from.text("type")?.map_or(default.kind, str::to_owned),
-            url: from.text("url")?.map_or(default.url, str::to_owned),
+            url,
             transport: match from.text("transport")? {
                 None | Some("rest") => Transport::Rest,
                 Some(other) => return Err(at("transport", &format!("`{}` is not known, only `rest`", escaped(other)))),
             },
             types: from.texts("types")?.into_iter().map(str::to_owned).collect(),
-            exclude: Exclude::new(&from.texts("exclude")?)?,
-            min_confidence: match from.text("min_confidence")? {
-                None | Some("none") => MinConfidence::None,
-                Some("low") => MinConfidence::Low,
-                Some("medium") => MinConfidence::Medium,
-                Some("high") => MinConfidence::High,
-                Some(other) => {
-                    return Err(at(
-                        "min_confidence",
-                        &format!("`{}` is none of `none`, `low`, `medium`, `high`", escaped(other)),
-                    ));
-                }
+            mapping: Settings {
+                feed_name,
+                feed_reference,
+                // Told below, when all other keys are known to be good.
+                types: Vec::new(),
+                exclude: exclude::read(&from.texts("exclude")?)?,
+                min_confidence: match from.text("min_confidence")? {
+                    None | Some("none") => Confidence::None,
+                    Some("low") => Confidence::Low,
+                    Some("medium") => Confidence::Medium,
+                    Some("high") => Confidence::High,
+                    Some(other) => {
+                        return Err(at(
+                            "min_confidence",
+                            &format!("`{}` is none of `none`, `low`, `medium`, `high`", escaped(other)),
+                        ));
+                    }
+                },
+                allow_private: from.flag("allow_private")?,
+                ttl: from.any("ttl").map_or(Ok(default.mapping.ttl), time_to_live)?,
             },
-            allow_private: from.flag("allow_private")?,
-            feed: from.any("feed").map_or(Ok(default.feed), Feed::read)?,
-            ttl: from.any("ttl").map_or(Ok(default.ttl), TimeToLive::read)?,
             initial_interval: duration(&mut from, "initial_interval", default.initial_interval)?,
             overlap: duration(&mut from, "overlap", default.overlap)?,
             limit: from.count("limit")?.unwrap_or(default.limit),
@@ -199,42 +142,33 @@ impl Config {
         Ok(config)
     }
 
-    /// `threat.feed.name`.
-    pub fn feed_name(&self) -> &str {
-        match self.feed.name.as_deref().map(str::trim) {
-            Some(name) if !name.is_empty() => name,
-            _ => VENDOR,
-        }
-    }
-
-    /// `threat.feed.reference`.
-    pub fn feed_reference(&self) -> &str {
-        self.feed.reference.as_deref().unwrap_or(&self.url)
-    }
-
-    /// What cannot be said in the types.
-    fn check(&self) -> Result<(), Failure> {
+    /// What one key alone does not show.
+    fn checked(mut self) -> Result<Self, Failure> {
         let url = Url::parse(&self.url).map_err(|error| {
             Failure::Config(format!("`url` should be the feed's base URL, {error}: `{}`.", self.url))
         })?;
-        let named = self.feed.name.as_deref().is_some_and(|name| !name.trim().is_empty());
-        if !named && !is_vendor(&url) {
-            return Err(Failure::Config(format!(
-                "`feed.name` is missing. It is part of every document's identity and is only known for the vendor's own \
-                 hosts; for `{}` set it, for example to the name of the service.",
-                url.host_str().unwrap_or_default()
-            )));
+        if self.mapping.feed_name.is_empty() {
+            if !is_vendor(&url) {
+                return Err(Failure::Config(format!(
+                    "`feed.name` is missing. It is part of every document's identity and is only known for the vendor's \
+                     own hosts; for `{}` set it, for example to the name of the service.",
+                    url.host_str().unwrap_or_default()
+                )));
+            }
+            VENDOR.clone_into(&mut self.mapping.feed_name);
         }
         for word in &self.types {
-            if matches!(Label::parse(word), Label::Ip | Label::Hash | Label::Other) {
+            let label = Label::parse(word);
+            if matches!(label, Label::Ip | Label::Hash | Label::Other) {
                 return Err(Failure::Config(format!(
                     "`types` has `{}`; the feed's types are {}.",
                     escaped(word),
                     RECORD_TYPES.join(", ")
                 )));
             }
+            self.mapping.types.push(label);
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -256,44 +190,41 @@ fn is_vendor(url: &Url) -> bool {
     }
 }
 
-impl Feed {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value).map_err(|error| at("feed", &error))?;
-        let mut optional = |name| match from.any(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => members::text(value).map(|text| Some(text.to_owned())).map_err(|error| at(name, &error)),
-        };
-        let feed = Self { name: optional("name")?, reference: optional("reference")? };
-        from.finish()?;
-        Ok(feed)
-    }
+/// Name and reference of the feed; the empty name for none.
+fn feed(value: &Value) -> Result<(String, Option<String>), String> {
+    let mut from = Members::of(value).map_err(|error| at("feed", &error))?;
+    let mut optional = |name| match from.any(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => members::text(value).map(|text| Some(text.to_owned())).map_err(|error| at(name, &error)),
+    };
+    let (name, reference) = (optional("name")?.unwrap_or_default(), optional("reference")?);
+    from.finish()?;
+    Ok((name.trim().to_owned(), reference))
 }
 
-impl TimeToLive {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value).map_err(|error| at("ttl", &error))?;
-        let mut life = Self::default();
-        for (name, life) in [
-            ("ip", &mut life.ip),
-            ("domain", &mut life.domain),
-            ("url", &mut life.url),
-            ("email", &mut life.email),
-            ("hash", &mut life.hash),
-            ("cve", &mut life.cve),
-            ("other", &mut life.other),
-        ] {
-            *life = match from.any(name) {
-                None => continue,
-                Some(Value::Null) => None,
-                Some(value) => match members::text(value).map_err(|error| at(name, &error))? {
-                    "none" | "never" => None,
-                    text => Some(parse_duration(text).ok_or_else(|| no_duration(name, text))?),
-                },
-            };
-        }
-        from.finish()?;
-        Ok(life)
+fn time_to_live(value: &Value) -> Result<TimeToLive, String> {
+    let mut from = Members::of(value).map_err(|error| at("ttl", &error))?;
+    let mut life = TimeToLive::default();
+    for (name, life) in [
+        ("ip", &mut life.ip),
+        ("domain", &mut life.domain),
+        ("url", &mut life.url),
+        ("email", &mut life.email),
+        ("hash", &mut life.hash),
+        ("cve", &mut life.cve),
+        ("other", &mut life.other),
+    ] {
+        *life = match from.any(name) {
+            None => continue,
+            Some(Value::Null) => None,
+            Some(value) => match members::text(value).map_err(|error| at(name, &error))? {
+                "none" | "never" => None,
+                text => Some(parse_duration(text).ok_or_else(|| no_duration(name, text))?),
+            },
+        };
     }
+    from.finish()?;
+    Ok(life)
 }
 
 fn duration(from: &mut Members<'_>, name: &'static str, default: Millis) -> Result<Millis, String> {
