@@ -240,21 +240,27 @@ pub fn write_string(text: &str, out: &mut String) {
 }
 
 /// Where the first byte is that cannot stand in a string as it is. Most texts have none, so eight bytes are looked at
-/// together: a byte below the subtracted one borrows its highest bit, which counts where it was not set before.
+/// together, the last eight once more where the length is no multiple.
 fn to_escape(bytes: &[u8]) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let special = |eight: &[u8; 8]| {
-        let eight = u64::from_le_bytes(*eight);
-        let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));
-        let quote = (eight ^ EACH.wrapping_mul(b'"'.into())).wrapping_sub(EACH);
-        let backslash = (eight ^ EACH.wrapping_mul(b'\\'.into())).wrapping_sub(EACH);
-        (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80) != 0
-    };
-    let (eights, _) = bytes.as_chunks::<8>();
-    let plain = eights.iter().position(special).unwrap_or(eights.len()).saturating_mul(8);
-    let rest = bytes.get(plain..)?;
-    let at = rest.iter().position(|b| *b < 0x20 || matches!(*b, b'"' | b'\\'))?;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let plain = eights.iter().position(|eight| !is_plain(eight)).unwrap_or(eights.len());
+    if plain == eights.len() && (rest.is_empty() || bytes.last_chunk().is_some_and(is_plain)) {
+        return None;
+    }
+    let plain = plain.saturating_mul(8);
+    let at = bytes.get(plain..)?.iter().position(|b| *b < 0x20 || matches!(*b, b'"' | b'\\'))?;
     Some(plain.saturating_add(at))
+}
+
+/// Whether none of eight bytes has to be escaped: a byte below the subtracted one borrows its highest bit, which counts
+/// where it was not set before.
+fn is_plain(eight: &[u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let eight = u64::from_le_bytes(*eight);
+    let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));
+    let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
+    let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
+    (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80) == 0
 }
 
 /// Writes a number in decimal.

@@ -27,6 +27,7 @@ pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<B
     }
     if text.starts_with('[') {
         if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            mapper.expect(list.len(), text.len());
             list.iter().for_each(|raw| mapper.record(raw.get()));
             return Ok(mapper.finish());
         }
@@ -46,7 +47,10 @@ fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result
     }
     match &object.data {
         None => mapper.record(text),
-        Some(Data::List(list)) => list.iter().for_each(|raw| mapper.record(raw.get())),
+        Some(Data::List(list)) => {
+            mapper.expect(list.len(), text.len());
+            list.iter().for_each(|raw| mapper.record(raw.get()));
+        }
         Some(Data::Other) => {
             return Err(Failure::Protocol(format!(
                 "A page's `data` should be a list of records; the page begins with {}.",
