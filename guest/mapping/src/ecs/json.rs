@@ -284,7 +284,6 @@ pub fn write_number(value: u64, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key;
 
     #[test]
     fn strings_are_what_serde_reads_and_writes() {

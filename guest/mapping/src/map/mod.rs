@@ -13,6 +13,7 @@ mod merge;
 #[macro_use]
 mod record;
 mod pages;
+mod parts;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use life::Dates;
 use record::{Record, Text};
 
 pub use pages::records;
+pub use parts::{Data, Parts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =

@@ -1,11 +1,9 @@
 //! Records as they come: a page, a list, one a line.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::escaped;
+use super::{Data, Parts, escaped};
 use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -31,27 +29,27 @@ pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<B
             list.iter().for_each(|raw| mapper.record(raw.get()));
             return Ok(mapper.finish());
         }
-    } else if let Ok(object) = serde_json::from_str::<Object<'_>>(text) {
-        return one(mapper, &object, text);
+    } else if let Ok(page) = Parts::read(text) {
+        return one(mapper, &page, text);
     }
     lines(mapper, text)
 }
 
-fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result<Batch, Failure> {
-    if object.is_stix {
+fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
+    if page.has_objects {
         return Err(Failure::Protocol(
             "STIX objects came (an object with `objects`), which this version does not read; expected was a page of the \
              REST interface (an object with `data`), a list of records, or one record a line."
                 .to_owned(),
         ));
     }
-    match &object.data {
-        None => mapper.record(text),
-        Some(Data::List(list)) => {
+    match &page.data {
+        Data::Absent => mapper.record(text),
+        Data::List(list) => {
             mapper.expect(list.len(), text.len());
             list.iter().for_each(|raw| mapper.record(raw.get()));
         }
-        Some(Data::Other) => {
+        Data::Null | Data::Other => {
             return Err(Failure::Protocol(format!(
                 "A page's `data` should be a list of records; the page begins with {}.",
                 beginning(text)
@@ -80,82 +78,6 @@ fn beginning(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
     format!("`{}{more}`", escaped(&start))
-}
-
-/// What tells an object's kind.
-struct Object<'a> {
-    data: Option<Data<'a>>,
-    is_stix: bool,
-}
-
-/// What stands in `data`. The records are split off in the one walk through the page.
-enum Data<'a> {
-    List(Vec<&'a RawValue>),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Data<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Data<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of records")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Data<'de>, A::Error> {
-                let mut records = Vec::new();
-                while let Some(record) = list.next_element()? {
-                    records.push(record);
-                }
-                Ok(Data::List(records))
-            }
-
-            pass_over!(Data::Other; bool number text null object);
-        }
-        deserializer.deserialize_any(Any)
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
-    Data,
-    Objects,
-    #[serde(other)]
-    Unknown,
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object { data: None, is_stix: false };
-                while let Some(key) = map.next_key::<Key>()? {
-                    match key {
-                        Key::Data => object.data = Some(map.next_value()?),
-                        Key::Objects => {
-                            map.next_value::<IgnoredAny>()?;
-                            object.is_stix = true;
-                        }
-                        Key::Unknown => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(object)
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
 }
 
 #[cfg(test)]
