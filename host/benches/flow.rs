@@ -100,6 +100,8 @@ async fn elasticsearch(work: &Workplace, records: u64, url: &str) {
     let bodies = capture.take();
     let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
     println!("{} bulk requests, {} MiB; {WORKERS} in flight", bodies.len(), bytes >> 20);
+    // A client wants a provider, if only for plain HTTP; a second one is refused, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
     let output = elasticsearch_output(url);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
