@@ -1,13 +1,13 @@
 //! Drives one input through one poll: guest step, fetch, deliver, commit.
 //!
 //! The guest decides what to ask for and what a page means; this loop only carries things between it, the feed and the
-//! sink. While a page is being delivered the next one is fetched and mapped, so at most two pages are held. A page's
-//! state is committed with its acknowledgement, in order: when a delivery fails, the newer page and its state are
+//! sink. While two pages are being delivered the next one is fetched and mapped, so at most three are held. A page's
+//! state is committed with its acknowledgement, in order: when a delivery fails, the newer pages and their states are
 //! thrown away, and the next poll begins from the last committed state.
 //!
 //! A stop request ends the poll at the next page border, after the page under way is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Ste
 use crate::state::{
     Commit, Counts, InputStatus, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject,
 };
-use crate::store::{Delivery, Page, Sink, SinkError};
+use crate::store::{Delivery, Page, Sink, SinkError, Turn};
 
 pub use crate::observer::Observer;
 
@@ -40,6 +40,10 @@ const MAX_IDLE_STEPS: u32 = 100;
 /// plan has a limit by more than the day. Fixed, as nothing is sent earlier for it: a longer wait ends the poll, and the
 /// guest, asked again at each interval, gives the same wait until its time has come.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Pages that are being delivered at once: the one whose last requests are awaited, and the next, so that a store is not
+/// idle in between. More would only take memory, as the store is the slower part then. Fixed for that reason.
+const MAX_UNDER_WAY: usize = 2;
 
 /// Everything one input needs to be polled.
 #[derive(Clone)]
@@ -204,7 +208,10 @@ impl Poller {
 struct Run<'p> {
     poller: &'p Poller,
     checkpoint: bool,
-    under_way: Option<UnderWay>,
+    /// Oldest first.
+    under_way: VecDeque<UnderWay>,
+    /// The next page's.
+    turn: Turn,
     counts: Counts,
     pages: u32,
     requests: u64,
@@ -212,7 +219,7 @@ struct Run<'p> {
     skips: BTreeMap<String, u64>,
 }
 
-/// The page that is being delivered.
+/// A page that is being delivered.
 struct UnderWay {
     delivery: JoinHandle<Result<Delivery, SinkError>>,
     commit: Commit,
@@ -224,7 +231,8 @@ impl<'p> Run<'p> {
         Self {
             poller,
             checkpoint,
-            under_way: None,
+            under_way: VecDeque::with_capacity(MAX_UNDER_WAY),
+            turn: Turn::default(),
             counts: Counts::default(),
             pages: 0,
             requests: 0,
@@ -363,24 +371,45 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Gives a page to the sink, once the one before is committed.
+    /// Gives a page to the sink, as soon as fewer than [`MAX_UNDER_WAY`] are on their way.
     async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
         let poller = self.poller;
         let is_page = batch.is_some();
         let (input, now) = (poller.input.id.clone(), poller.clock.now());
         let state = self.checkpoint.then_some(state);
-        let page = blocking(move || page(input, batch, state, now)).await?;
+        let mut page = blocking(move || page(input, batch, state, now)).await?;
         let commit = page.commit.clone();
-        self.settle().await?;
+        while self.under_way.len() >= MAX_UNDER_WAY {
+            self.settle_first().await?;
+        }
+        let (baton, next) = Turn::after();
+        page.turn = std::mem::replace(&mut self.turn, next);
         let sink = poller.sink.clone();
-        let delivery = tokio::spawn(async move { sink.deliver(page).await });
-        self.under_way = Some(UnderWay { delivery, commit, is_page });
+        let delivery = tokio::spawn(async move {
+            let delivery = sink.deliver(page).await?;
+            baton.pass();
+            Ok(delivery)
+        });
+        self.under_way.push_back(UnderWay { delivery, commit, is_page });
         Ok(())
     }
 
-    /// Awaits the page under way and counts it.
+    /// Awaits all pages under way and counts them.
+    ///
+    /// # Errors
+    /// The first page's that was not delivered; those behind it end as well, as their turn never comes.
     async fn settle(&mut self) -> Result<(), PollError> {
-        let Some(UnderWay { delivery, commit, is_page }) = self.under_way.take() else { return Ok(()) };
+        let mut outcome = Ok(());
+        while !self.under_way.is_empty() {
+            let settled = self.settle_first().await;
+            outcome = outcome.and(settled);
+        }
+        outcome
+    }
+
+    /// Awaits the oldest page under way and counts it.
+    async fn settle_first(&mut self) -> Result<(), PollError> {
+        let Some(UnderWay { delivery, commit, is_page }) = self.under_way.pop_front() else { return Ok(()) };
         let delivery =
             delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
         let counts = Counts::of_page(&commit, &delivery);
@@ -584,6 +613,62 @@ mod tests {
                 assert!(poller.gate.closed_until() <= NOW + DAY * 1_000 + waited, "others are held for a day at most");
                 assert_eq!(report.requests, 0);
             }
+        }
+    }
+
+    /// Takes pages as they come and commits them in turn, when it is let.
+    struct Slow {
+        let_go: tokio::sync::Semaphore,
+        begun: Mutex<Vec<String>>,
+        committed: Mutex<Vec<String>>,
+        refused: &'static str,
+    }
+
+    #[async_trait::async_trait]
+    impl Sink for Slow {
+        async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+            let state = page.commit.state.clone().unwrap();
+            self.begun.lock().unwrap().push(state.clone());
+            self.let_go.acquire().await.unwrap().forget();
+            if state == self.refused {
+                return Err(SinkError::Unavailable("refused".to_owned()));
+            }
+            page.turn.come().await?;
+            self.committed.lock().unwrap().push(state);
+            Ok(Delivery::default())
+        }
+        async fn sweep(&self, _: crate::store::SweepOrder) -> Result<crate::store::Swept, SinkError> {
+            Ok(crate::store::Swept::default())
+        }
+        async fn retire(&self, _: &[String], _: &str, _: Millis) -> Result<u64, SinkError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_pages_are_under_way_at_once_and_none_is_committed_before_its_turn() {
+        for (refused, committed) in [("", &["a", "b", "c"][..]), ("b", &["a"]), ("a", &[])] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut poller = pipeline(folder.path()).await.pollers[0].clone();
+            let sink = Arc::new(Slow {
+                let_go: tokio::sync::Semaphore::new(0),
+                begun: Mutex::default(),
+                committed: Mutex::default(),
+                refused,
+            });
+            poller.sink = sink.clone();
+            let mut run = Run::new(&poller, true);
+            for state in ["a", "b"] {
+                run.hand_over(None, state.to_owned()).await.unwrap();
+            }
+            let third = run.hand_over(None, "c".to_owned());
+            assert!(tokio::time::timeout(Duration::from_secs(1), third).await.is_err(), "the third page waits");
+            assert_eq!(*sink.begun.lock().unwrap(), ["a", "b"]);
+            sink.let_go.add_permits(3);
+            let third = run.hand_over(None, "c".to_owned()).await;
+            let settled = third.and(run.settle().await);
+            assert_eq!(settled.is_ok(), refused.is_empty(), "{settled:?}");
+            assert_eq!(*sink.committed.lock().unwrap(), committed);
         }
     }
 

@@ -18,12 +18,14 @@ pub(crate) mod testing;
 mod tests;
 pub mod text;
 mod time;
+mod turn;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 pub(crate) use blocking::blocking;
 pub use page::{Document, Page, Quarantined};
+pub use turn::{Baton, Turn};
 
 use crate::clock::Millis;
 use crate::state::LedgerError;
@@ -80,7 +82,7 @@ pub struct SweepOrder {
 /// Where documents go.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Delivers a page and commits its state.
+    /// Delivers a page and commits its state, that not before [`Page::turn`] has come.
     ///
     /// # Errors
     /// [`SinkError`]; nothing is committed then. Documents may have arrived all the same, and will be stale next time.

@@ -112,6 +112,7 @@ fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Resul
 #[async_trait]
 impl Sink for Ndjson {
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        page.turn.come().await?;
         let sink = self.clone();
         blocking(move || sink.write(&page)).await
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::clock::Millis;
 use crate::state::Commit;
-use crate::store::probe;
+use crate::store::{Turn, probe};
 
 /// The longest document. A real one has two to five KiB, the longest STIX pattern seen gives 200; a store would
 /// have to hold many of these in memory at once. Fixed: it guards against a guest's fault, as records become documents of
@@ -33,6 +33,8 @@ pub struct Page {
     lines: Vec<Line>,
     /// Made durable with the documents' acknowledgement.
     pub commit: Commit,
+    /// When it may be committed; at once, unless it follows another one.
+    pub turn: Turn,
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +94,7 @@ impl Page {
                 Err(refused) => commit.refused.push(refused),
             }
         }
-        Self { text: ndjson, lines, commit }
+        Self { text: ndjson, lines, commit, turn: Turn::default() }
     }
 
     /// A page without documents: only its state, counters and rejects are committed.

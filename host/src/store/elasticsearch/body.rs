@@ -236,7 +236,7 @@ mod tests {
             let size = if number == 40 { 5_000 } else { 10 + number as usize };
             operations.create(&number.to_string(), &format!("\"{}\"", "x".repeat(size)));
         }
-        let pieces = operations.into_piece().cut(1_000);
+        let pieces = operations.into_piece().cut(1_000, 1_000);
         let numbers: Vec<_> = pieces.iter().flat_map(|piece| piece.numbers.clone()).collect();
         assert_eq!(numbers, (0..100).collect::<Vec<_>>());
         for piece in &pieces {

@@ -185,7 +185,7 @@ impl Bulk {
                         "a bulk request was too large and is split"
                     );
                     // The later half first onto the stack, so that the order stays.
-                    waiting.extend(piece.cut(half).into_iter().rev());
+                    waiting.extend(piece.cut(half, half).into_iter().rev());
                 }
                 Reading::Again { is_slow, is_pressure } => {
                     self.in_flight.leave(permit, is_pressure);

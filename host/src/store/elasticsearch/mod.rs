@@ -174,6 +174,7 @@ impl Sink for Elasticsearch {
         state::check(&page.commit)?;
         let page = Arc::new(page);
         let delivery = self.write(&page).await?;
+        page.turn.come().await?;
         Ok(blocking(move || ledger.commit(&page.commit, &delivery).map(|()| delivery)).await?)
     }
 

@@ -24,8 +24,12 @@ const LOOK_UP: usize = 500;
 impl Elasticsearch {
     /// The ids, sorted, of the revocations that must not be written.
     pub(super) async fn held_back(&self, page: &Arc<Page>, now: Millis) -> Result<Vec<String>, SinkError> {
-        let page = page.clone();
-        let revocations = blocking(move || revocations(&page, now)).await;
+        let whole = page.clone();
+        let revocations = blocking(move || revocations(&whole, now)).await;
+        if !revocations.is_empty() {
+            // What the page before says has to be there to be looked at.
+            page.turn.come().await?;
+        }
         let mut held_back = Vec::new();
         for some in revocations.chunks(LOOK_UP) {
             let ids: Vec<&str> = some.iter().map(|(id, _)| id.as_str()).collect();

@@ -53,6 +53,7 @@ impl Sqlite {
 #[async_trait]
 impl Sink for Sqlite {
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        page.turn.come().await?;
         Ok(self.on_ledger(move |ledger| deliver::deliver(ledger, &page)).await?)
     }
 
