@@ -5,7 +5,7 @@
 //! state is committed with its acknowledgement, in order: when a delivery fails, the newer pages and their states are
 //! thrown away, and the next poll begins from the last committed state.
 //!
-//! A stop request ends the poll at the next page border, after the page under way is committed.
+//! A stop request ends the poll at the next page border, after the pages under way are committed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -182,7 +182,7 @@ impl Poller {
     ) -> Result<PollReport, PollError> {
         let mut run = Run::new(self, checkpoint);
         let ended = run.drive(state, bounds, stop).await;
-        // Whatever ended the poll, the page under way is awaited: its documents may have arrived.
+        // Whatever ended the poll, the pages under way are awaited: their documents may have arrived.
         let last = run.settle().await;
         let ended = ended?;
         last?;

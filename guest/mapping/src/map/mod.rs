@@ -86,10 +86,11 @@ impl<'a> Mapper<'a> {
     pub fn expect(&mut self, records: usize, bytes: usize) {
         /// Documents are two to three times as long as their records.
         const GROWTH: usize = 3;
-        /// Beyond so many bytes and records the room is made as it is needed: not every page is what it seems.
-        const MOST: (usize, usize) = (8 * 1024 * 1024, 20_000);
-        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST.0));
-        let records = records.min(MOST.1);
+        /// Beyond so many bytes and so many records the room is made as it is needed: not every page is what it seems.
+        const MOST_BYTES: usize = 8 * 1024 * 1024;
+        const MOST_RECORDS: usize = 20_000;
+        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST_BYTES));
+        let records = records.min(MOST_RECORDS);
         self.slots.reserve(records);
         self.places.reserve(records);
     }
