@@ -29,5 +29,6 @@ pub mod map;
 pub mod observable;
 pub mod order;
 pub mod settings;
+pub mod stix;
 pub mod suffix;
 pub mod time;
