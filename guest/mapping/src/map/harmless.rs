@@ -25,7 +25,7 @@ pub(super) fn harmless(what: &Observable) -> Option<&'static str> {
             Host::Name(domain) => name(domain),
             Host::Odd(_) => None,
         },
-        Observable::Hash(..) | Observable::Cve(_) | Observable::Attack(_) => None,
+        Observable::Hash(..) | Observable::Cve(_) | Observable::Attack(_) | Observable::Thing(_) => None,
     }
 }
 

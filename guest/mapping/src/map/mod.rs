@@ -13,12 +13,13 @@ mod merge;
 #[macro_use]
 mod record;
 mod pages;
+mod stix;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::contract::{Batch, Skip};
+use crate::contract::{Batch, Note, Skip};
 use crate::ecs::{Confidence, Frame, Identity, Indicator, Scratch, Writer, is_web, write_number, write_string};
 use crate::observable::{Label, Misfit, classify, cve, listed_attack_id};
 use crate::order;
@@ -26,9 +27,11 @@ use crate::settings::Settings;
 use crate::time::{Millis, parse_rfc3339};
 
 use life::Dates;
+use merge::Merged;
 use record::{Record, Text};
 
 pub use pages::records;
+pub use stix::MAX_DOCUMENTS;
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -43,9 +46,13 @@ pub struct Mapper<'a> {
     batch: Batch,
     /// Sorted by reason.
     skips: Vec<(&'static str, u32)>,
+    /// Why values of STIX patterns have no field of their own, sorted by reason.
+    whole: Vec<(&'static str, u32)>,
     slots: Vec<Slot<'a>>,
     /// Looked up, never walked through.
     places: HashMap<Identity, usize, BuildHasherDefault<FirstBytes>>,
+    /// The records of documents that have more than one, with where they stand.
+    shared: Vec<(usize, &'a str)>,
 }
 
 /// A document and the records it came from.
@@ -54,13 +61,15 @@ struct Slot<'a> {
     /// Where its line ends in the batch.
     end: usize,
     raw: &'a str,
-    others: Vec<&'a str>,
+    is_shared: bool,
 }
 
 /// Why a record gave no document.
 enum Left {
     Skipped(&'static str),
     Rejected(Misfit),
+    /// It is a STIX object, which is read in another way.
+    Stix,
 }
 
 impl<'a> Mapper<'a> {
@@ -74,6 +83,8 @@ impl<'a> Mapper<'a> {
             scratch: Scratch::default(),
             batch: Batch::default(),
             skips: Vec::new(),
+            whole: Vec::new(),
+            shared: Vec::new(),
             slots: Vec::new(),
             places: HashMap::default(),
         }
@@ -101,22 +112,27 @@ impl<'a> Mapper<'a> {
                 count(&mut self.batch.made);
                 self.place(raw, &indicator);
             }
-            Err(Left::Skipped(reason)) => {
-                count(&mut self.batch.skipped);
-                self.skip(reason);
+            Err(Left::Stix) => {
+                let given = self.object(raw).and_then(|object| self.yielded(&object));
+                self.take(raw, given);
             }
-            Err(Left::Rejected(misfit)) => {
-                count(&mut self.batch.rejected);
-                self.reject(raw, &misfit);
-            }
+            Err(left) => self.leave(raw, left),
         }
     }
 
-    fn skip(&mut self, reason: &'static str) {
-        let place = self.skips.partition_point(|(known, _)| *known < reason);
-        match self.skips.get_mut(place) {
-            Some((known, times)) if *known == reason => count(times),
-            _ => self.skips.insert(place, (reason, 1)),
+    /// Counts a record that gave no document.
+    fn leave(&mut self, raw: &str, left: Left) {
+        match left {
+            Left::Skipped(reason) => {
+                count(&mut self.batch.skipped);
+                tally(&mut self.skips, reason);
+            }
+            Left::Rejected(misfit) => {
+                count(&mut self.batch.rejected);
+                self.reject(raw, &misfit);
+            }
+            // Only asked of records, which were taken up above.
+            Left::Stix => {}
         }
     }
 
@@ -125,43 +141,76 @@ impl<'a> Mapper<'a> {
         if self.batch.merged > 0 {
             self.join();
         }
+        if !self.whole.is_empty() {
+            let reasons: Vec<String> = self.whole.iter().map(|(reason, times)| format!("{reason} {times}")).collect();
+            let text = format!(
+                "Parts of STIX patterns that have no field of their own, by reason: {}. Their documents keep the pattern.",
+                reasons.join(", ")
+            );
+            self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
+        }
         self.batch.skips =
             self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
         self.batch
     }
 
     fn place(&mut self, raw: &'a str, indicator: &Indicator<'a>) {
-        let provider = indicator.provider.as_deref().unwrap_or_default();
-        let identity = self.frame.identity(&indicator.observable, provider, &mut self.scratch);
+        let identity = self.frame.identity(&indicator.observable, indicator.claimant(), &mut self.scratch);
         if let Some(slot) = self.places.get(&identity).and_then(|place| self.slots.get_mut(*place)) {
-            slot.others.push(raw);
+            if !std::mem::replace(&mut slot.is_shared, true) {
+                self.shared.push((slot.raw.as_ptr() as usize, slot.raw));
+            }
+            self.shared.push((raw.as_ptr() as usize, raw));
             count(&mut self.batch.merged);
             return;
         }
         self.writer.write(&self.frame, &identity, indicator, &mut self.batch.documents);
         self.places.insert(identity, self.slots.len());
-        self.slots.push(Slot { identity, end: self.batch.documents.len(), raw, others: Vec::new() });
+        self.slots.push(Slot { identity, end: self.batch.documents.len(), raw, is_shared: false });
     }
 
     /// Writes the batch again, with those documents made anew that have more than one record.
     fn join(&mut self) {
-        let written = std::mem::take(&mut self.batch.documents);
+        let observed = self.frame.observed();
         let slots = std::mem::take(&mut self.slots);
+        let mut merged: Vec<Option<Box<Merged<'a>>>> = slots.iter().map(|_| None).collect();
+        let mut shared = std::mem::take(&mut self.shared);
+        order::set(&mut shared);
+        for (_, raw) in shared {
+            for indicator in self.again(raw) {
+                let identity = self.frame.identity(&indicator.observable, indicator.claimant(), &mut self.scratch);
+                let place = self.places.get(&identity).copied().unwrap_or(usize::MAX);
+                let is_shared = slots.get(place).is_some_and(|slot| slot.is_shared);
+                match merged.get_mut(place).filter(|_| is_shared) {
+                    Some(Some(merged)) => merged.add(indicator, raw, observed),
+                    Some(none) => *none = Some(Box::new(Merged::new(indicator, raw, observed))),
+                    None => {}
+                }
+            }
+        }
+        let written = std::mem::take(&mut self.batch.documents);
         let mut joined = String::with_capacity(written.len());
         let mut start = 0;
-        for slot in &slots {
-            if slot.others.is_empty() {
-                joined.push_str(written.get(start..slot.end).unwrap_or_default());
-            } else {
-                let records = std::iter::once(&slot.raw).chain(&slot.others);
-                let made = records.filter_map(|raw| Some((self.indicator(raw).ok()?, *raw))).collect();
-                if let Some(indicator) = merge::merge(made, self.frame.observed()) {
-                    self.writer.write(&self.frame, &slot.identity, &indicator, &mut joined);
-                }
+        for (slot, merged) in slots.iter().zip(merged) {
+            match merged {
+                Some(merged) => self.writer.write(&self.frame, &slot.identity, &merged.into_best(), &mut joined),
+                None => joined.push_str(written.get(start..slot.end).unwrap_or_default()),
             }
             start = slot.end;
         }
         self.batch.documents = joined;
+    }
+
+    /// What a record says, when it is read again.
+    fn again(&self, raw: &'a str) -> Vec<Indicator<'a>> {
+        match self.indicator(raw) {
+            Ok(indicator) => vec![indicator],
+            Err(Left::Stix) => {
+                let given = self.object(raw).and_then(|object| self.yielded(&object));
+                given.map(|given| given.made).unwrap_or_default()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     fn reject(&mut self, raw: &str, misfit: &Misfit) {
@@ -189,6 +238,9 @@ impl<'a> Mapper<'a> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
+        if stix::is_object(&word, record.id.as_deref()) {
+            return Err(Left::Stix);
+        }
         let Some(value) = record.value.as_deref() else {
             return rejected("no-value", "The record has no `value`, or one that is not text.");
         };
@@ -230,9 +282,11 @@ impl<'a> Mapper<'a> {
             last_seen: date(&record.last_seen),
             modified: date(&record.modified),
             expires_at: date(&record.expires_at),
+            vouched: None,
+            revoked: record.revoked,
         };
         let observed = self.frame.observed();
-        let expiry = life::expiry(&record, dates, &found.observable, &self.settings.ttl, observed);
+        let expiry = life::expiry(dates, &found.observable, &self.settings.ttl, observed);
         let tags = sorted(record.tags.0);
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
@@ -271,7 +325,18 @@ impl<'a> Mapper<'a> {
             last_seen: dates.last_seen,
             modified: dates.modified,
             expiry,
+            facts: Vec::new(),
+            stix: None,
         })
+    }
+}
+
+/// Counts a reason in a list sorted by reasons.
+fn tally(reasons: &mut Vec<(&'static str, u32)>, reason: &'static str) {
+    let place = reasons.partition_point(|(known, _)| *known < reason);
+    match reasons.get_mut(place) {
+        Some((known, times)) if *known == reason => count(times),
+        _ => reasons.insert(place, (reason, 1)),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use super::escaped;
+use super::record::Text;
 use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -38,12 +39,21 @@ pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<B
 }
 
 fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result<Batch, Failure> {
-    if object.is_stix {
-        return Err(Failure::Protocol(
-            "STIX objects came (an object with `objects`), which this version does not read; expected was a page of the \
-             REST interface (an object with `data`), a list of records, or one record a line."
-                .to_owned(),
-        ));
+    match &object.objects {
+        Some(Data::Other) => {
+            return Err(Failure::Protocol(format!(
+                "The `objects` of a bundle or an envelope should be a list of STIX objects; what came begins with {}.",
+                beginning(text)
+            )));
+        }
+        Some(Data::List(list)) => {
+            mapper.expect(list.len(), text.len());
+            let list: Vec<&str> = list.iter().map(|raw| raw.get()).collect();
+            mapper.objects(&list);
+            return Ok(mapper.finish());
+        }
+        None if object.is_bundle || object.is_envelope && object.data.is_none() => return Ok(mapper.finish()),
+        None => {}
     }
     match &object.data {
         None => mapper.record(text),
@@ -85,7 +95,11 @@ fn beginning(text: &str) -> String {
 /// What tells an object's kind.
 struct Object<'a> {
     data: Option<Data<'a>>,
-    is_stix: bool,
+    objects: Option<Data<'a>>,
+    /// `"type":"bundle"`, whose `objects` may be missing.
+    is_bundle: bool,
+    /// It says whether there is `more`, as TAXII's envelope does, or nothing at all.
+    is_envelope: bool,
 }
 
 /// What stands in `data`. The records are split off in the one walk through the page.
@@ -123,6 +137,8 @@ impl<'de> Deserialize<'de> for Data<'de> {
 enum Key {
     Data,
     Objects,
+    Type,
+    More,
     #[serde(other)]
     Unknown,
 }
@@ -138,15 +154,16 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object { data: None, is_stix: false };
+                let mut object = Object { data: None, objects: None, is_bundle: false, is_envelope: true };
+                let mut members = 0_usize;
                 while let Some(key) = map.next_key::<Key>()? {
+                    object.is_envelope = matches!(key, Key::More) || members > 0 && object.is_envelope;
+                    members = members.saturating_add(1);
                     match key {
                         Key::Data => object.data = Some(map.next_value()?),
-                        Key::Objects => {
-                            map.next_value::<IgnoredAny>()?;
-                            object.is_stix = true;
-                        }
-                        Key::Unknown => {
+                        Key::Objects => object.objects = Some(map.next_value()?),
+                        Key::Type => object.is_bundle = map.next_value::<Text<'de>>()?.as_deref() == Some("bundle"),
+                        Key::More | Key::Unknown => {
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
@@ -163,6 +180,7 @@ mod tests {
     use super::*;
 
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
+    const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
 
     fn counts(text: &str) -> (u32, u32, u32) {
         let batch = records(&Settings::default(), 0, text).unwrap();
@@ -180,6 +198,17 @@ mod tests {
             (format!("{RECORD}\nnonsense\n{RECORD}"), (3, 2, 1)),
             (format!("\u{feff}nonsense\n{RECORD}"), (2, 1, 1)),
             (r#"{"data":[]}"#.to_owned(), (0, 0, 0)),
+            (format!(r#"{{"type":"bundle","id":"bundle--1","objects":[{STIX},{STIX}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"more":false,"objects":[{STIX}]}}"#), (1, 1, 0)),
+            (format!("[{STIX},{RECORD}]"), (2, 2, 0)),
+            (format!("{STIX}\n{RECORD}"), (2, 2, 0)),
+            (STIX.to_owned(), (1, 1, 0)),
+            (r#"{"type":"bundle","objects":[]}"#.to_owned(), (0, 0, 0)),
+            ("{}".to_owned(), (0, 0, 0)),
+            (r#"{"more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x","more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x"}"#.to_owned(), (1, 0, 1)),
+            (r#"{"type":"bundle","id":"bundle--1"}"#.to_owned(), (0, 0, 0)),
             (String::new(), (0, 0, 0)),
         ] {
             assert_eq!(counts(&text), expected, "{text}");
@@ -190,7 +219,7 @@ mod tests {
     fn other_texts_are_failures_that_say_what_came() {
         for (text, part) in [
             ("<html><body>Log in</body></html>", "<html>"),
-            (r#"{"type":"bundle","objects":[]}"#, "STIX"),
+            (r#"{"type":"bundle","objects":{}}"#, "`objects`"),
             (r#"{"data":{"matches":[]}}"#, "`data`"),
             (r#"{"data":null}"#, "`data`"),
             (r#"{"meta":{"total":1},"data":[{"type":"ip"#, "begins with"),

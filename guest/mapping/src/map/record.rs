@@ -347,7 +347,7 @@ fn decimal(number: f64) -> Option<String> {
 }
 
 /// `true`, and nothing else for true.
-struct Flag(bool);
+pub(super) struct Flag(pub(super) bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

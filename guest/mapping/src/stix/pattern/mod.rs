@@ -15,6 +15,8 @@ mod parser;
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) use parser::plain_algorithm;
+
 pub use atoms::{Conjunction, Leaf, Limit, alternatives};
 
 /// The longest pattern that is read. The longest known one, of 1,020 terms, has 57,118 bytes.

@@ -375,6 +375,6 @@ fn shown(text: &str) -> String {
 }
 
 /// `SHA-256`, `sha256` and `Sha_256` are one.
-pub(super) fn plain_algorithm(name: &str) -> String {
+pub(crate) fn plain_algorithm(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_uppercase()).collect()
 }
