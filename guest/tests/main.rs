@@ -4,5 +4,6 @@ mod cases;
 mod corpus;
 mod described;
 mod laws;
+mod stix;
 mod suffixes;
 mod table;

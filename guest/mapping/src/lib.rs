@@ -29,6 +29,5 @@ pub mod map;
 pub mod observable;
 pub mod order;
 pub mod settings;
-pub mod stix;
 pub mod suffix;
 pub mod time;

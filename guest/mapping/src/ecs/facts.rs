@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use super::Writer;
 use super::json::Begun;
 use crate::key;
-use crate::stix::Tlp;
 
 /// A field and a text for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +26,17 @@ pub const OWN: &str = "socdefenders.ioc.";
 /// The fields whose values are numbers.
 pub fn is_number(field: &str) -> bool {
     matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size")
+}
+
+/// A level of the Traffic Light Protocol; the stricter is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tlp {
+    /// How strict it is.
+    pub rank: u8,
+    /// ECS's word.
+    pub level: &'static str,
+    /// `1.0` or `2.0`.
+    pub version: &'static str,
 }
 
 /// What a STIX object says about itself.

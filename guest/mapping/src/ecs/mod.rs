@@ -23,7 +23,7 @@ use crate::observable::{Algorithm, AttackId, AttackKind, Host, Location, Observa
 use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
-pub use facts::{Fact, INDICATOR, OWN, Stix, is_number};
+pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use json::{Json, Key, write_number, write_string};
 

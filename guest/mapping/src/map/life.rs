@@ -14,17 +14,23 @@ use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 /// The dates of a record.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Dates {
-    pub(super) first_seen: Option<Millis>,
-    pub(super) last_seen: Option<Millis>,
-    pub(super) modified: Option<Millis>,
-    pub(super) expires_at: Option<Millis>,
+pub struct Dates {
+    /// When it was first seen.
+    pub first_seen: Option<Millis>,
+    /// When it was last seen.
+    pub last_seen: Option<Millis>,
+    /// When the record was changed.
+    pub modified: Option<Millis>,
+    /// Until when the feed says it is valid.
+    pub expires_at: Option<Millis>,
     /// When a STIX object was last changed or became valid, whichever is later.
-    pub(super) vouched: Option<Millis>,
-    pub(super) revoked: bool,
+    pub vouched: Option<Millis>,
+    /// Whether the feed took it back.
+    pub revoked: bool,
 }
 
-pub(super) fn expiry(
+/// When an indicator ends.
+pub fn expiry(
     dates: Dates,
     what: &Observable,
     ttl: &TimeToLive,

@@ -8,12 +8,13 @@
 //! Each document is written once, straight into the batch; only where identities meet are their records read again.
 
 mod harmless;
-mod life;
+pub mod life;
 mod merge;
 #[macro_use]
 mod record;
+mod object;
+mod objects;
 mod pages;
-mod stix;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,10 +29,12 @@ use crate::time::{Millis, parse_rfc3339};
 
 use life::Dates;
 use merge::Merged;
-use record::{Record, Text};
+use record::Record;
 
 pub use pages::records;
-pub use stix::MAX_DOCUMENTS;
+pub use harmless::harmless;
+pub use object::{Entries, Entry, Object};
+pub use record::{Text, Texts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -40,6 +43,7 @@ pub const RECORD_TYPES: &[&str] =
 /// Maps the records of one page.
 pub struct Mapper<'a> {
     settings: &'a Settings,
+    read: ReadObject,
     frame: Frame,
     writer: Writer,
     scratch: Scratch,
@@ -64,20 +68,36 @@ struct Slot<'a> {
     is_shared: bool,
 }
 
+/// What a STIX object gives.
+#[derive(Debug, Default)]
+pub struct Yield<'a> {
+    /// A document each.
+    pub made: Vec<Indicator<'a>>,
+    /// Why parts of its pattern have no field of their own.
+    pub whole: Vec<&'static str>,
+}
+
+/// Tells what a STIX object says. `Millis` is when the feed showed it.
+pub type ReadObject = for<'a> fn(&Settings, Millis, &Object<'a>) -> Result<Yield<'a>, Left>;
+
 /// Why a record gave no document.
-enum Left {
+#[derive(Debug)]
+pub enum Left {
+    /// Left out on purpose.
     Skipped(&'static str),
+    /// Not understood.
     Rejected(Misfit),
     /// It is a STIX object, which is read in another way.
     Stix,
 }
 
 impl<'a> Mapper<'a> {
-    /// Begins a page. `observed` is when the feed showed it.
-    pub fn new(settings: &'a Settings, observed: Millis) -> Self {
+    /// Begins a page. `observed` is when the feed showed it, `read` tells what STIX objects in it say.
+    pub fn new(settings: &'a Settings, observed: Millis, read: ReadObject) -> Self {
         let frame = Frame::new(&settings.feed_name, &settings.feed_reference, observed);
         Self {
             settings,
+            read,
             frame,
             writer: Writer::default(),
             scratch: Scratch::default(),
@@ -113,7 +133,7 @@ impl<'a> Mapper<'a> {
                 self.place(raw, &indicator);
             }
             Err(Left::Stix) => {
-                let given = self.object(raw).and_then(|object| self.yielded(&object));
+                let given = self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
                 self.take(raw, given);
             }
             Err(left) => self.leave(raw, left),
@@ -206,7 +226,7 @@ impl<'a> Mapper<'a> {
         match self.indicator(raw) {
             Ok(indicator) => vec![indicator],
             Err(Left::Stix) => {
-                let given = self.object(raw).and_then(|object| self.yielded(&object));
+                let given = self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
                 given.map(|given| given.made).unwrap_or_default()
             }
             Err(_) => Vec::new(),
@@ -238,7 +258,7 @@ impl<'a> Mapper<'a> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
-        if stix::is_object(&word, record.id.as_deref()) {
+        if objects::is_object(&word, record.id.as_deref()) {
             return Err(Left::Stix);
         }
         let Some(value) = record.value.as_deref() else {
@@ -353,7 +373,11 @@ pub fn write_reject(code: &str, detail: &str, raw: &str, observed: Millis, out: 
     out.push_str("}\n");
 }
 
-fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
+/// An answer that rejects a record.
+///
+/// # Errors
+/// Always.
+pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
     Err(Left::Rejected(Misfit::new(code, detail)))
 }
 
@@ -368,7 +392,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
-fn is_damaged(text: &str) -> bool {
+pub fn is_damaged(text: &str) -> bool {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
     let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
@@ -376,7 +400,7 @@ fn is_damaged(text: &str) -> bool {
 }
 
 /// A text without the white space around it.
-fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
+pub fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
     text.map(trimmed)
 }
 
@@ -395,7 +419,8 @@ fn trim(text: &str) -> &str {
     }
 }
 
-fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+/// Texts without the white space around them, sorted.
+pub fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
     for text in &mut texts {
         if trim(text).len() != text.len() {
             *text = trimmed(text);
@@ -406,7 +431,7 @@ fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
 }
 
 /// The feed's words, or 0 to 100 by ECS's ranges.
-fn confidence(text: &str) -> Option<Confidence> {
+pub fn confidence(text: &str) -> Option<Confidence> {
     for (word, confidence) in [
         ("high", Confidence::High),
         ("medium", Confidence::Medium),

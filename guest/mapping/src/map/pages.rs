@@ -11,18 +11,18 @@ use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
 
-use super::Mapper;
+use super::{Mapper, ReadObject};
 
 /// How much of a text that is no records is shown in the failure.
 const SHOWN: usize = 80;
 
-/// See [`crate::map_records`].
+/// Maps records in any form they come in. `read` tells what STIX objects say.
 ///
 /// # Errors
 /// [`Failure::Protocol`] where the text is none of the forms.
-pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<Batch, Failure> {
+pub fn records(settings: &Settings, observed: Millis, records: &str, read: ReadObject) -> Result<Batch, Failure> {
     let text = records.trim_start_matches('\u{feff}').trim();
-    let mut mapper = Mapper::new(settings, observed);
+    let mut mapper = Mapper::new(settings, observed, read);
     if text.is_empty() {
         return Ok(mapper.finish());
     }
@@ -178,13 +178,19 @@ impl<'de> Deserialize<'de> for Object<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::{Left, Object, Yield};
 
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
     const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
 
+    /// Objects are read elsewhere; here each is left out.
+    fn read<'a>(_: &Settings, _: Millis, _: &Object<'a>) -> Result<Yield<'a>, Left> {
+        Err(Left::Skipped("an object"))
+    }
+
     fn counts(text: &str) -> (u32, u32, u32) {
-        let batch = records(&Settings::default(), 0, text).unwrap();
-        (batch.read, batch.mapped, batch.rejected)
+        let batch = records(&Settings::default(), 0, text, read).unwrap();
+        (batch.read, batch.mapped + batch.skipped, batch.rejected)
     }
 
     #[test]
@@ -226,7 +232,7 @@ mod tests {
             (r#"[{"type":"ip"#, "begins with"),
             ("nothing\u{1b}[31m", "\\u{1b}"),
         ] {
-            match records(&Settings::default(), 0, text) {
+            match records(&Settings::default(), 0, text, read) {
                 Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
                 other => panic!("{text}: {other:?}"),
             }

@@ -104,21 +104,22 @@ pub(super) struct Source<'a> {
 
 /// Text, or a number in its decimal form; nothing for anything else and for blank text.
 #[derive(Debug, Default)]
-pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
     fn owned(self) -> Text<'static> {
         Text(self.0.map(|text| Cow::Owned(text.into_owned())))
     }
 
-    pub(super) fn as_deref(&self) -> Option<&str> {
+    /// The text, if there is one.
+    pub fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }
 
 /// A list of texts; one text counts as a list of one.
 #[derive(Debug, Default)]
-pub(super) struct Texts<'a>(pub(super) Vec<Cow<'a, str>>);
+pub struct Texts<'a>(pub Vec<Cow<'a, str>>);
 
 impl Texts<'_> {
     fn owned(self) -> Texts<'static> {

@@ -1,20 +1,9 @@
-//! What STIX 2.0 and 2.1 say, apart from what becomes of it: [`pattern`] reads the language of their indicators, [`tlp`]
-//! and [`tactic`] know the identifiers that the standards give to markings and to ATT&CK's tactics.
+//! The identifiers that the standards give to markings and to ATT&CK's tactics.
 
-pub mod pattern;
-
-/// A level of the Traffic Light Protocol; the stricter is the greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tlp {
-    rank: u8,
-    /// ECS's word.
-    pub level: &'static str,
-    /// `1.0` or `2.0`.
-    pub version: &'static str,
-}
+use socdefenders_mapping::ecs::Tlp;
 
 /// The level a marking definition stands for. Each level has one identifier for all the world.
-pub fn tlp(marking: &str) -> Option<Tlp> {
+pub(crate) fn tlp(marking: &str) -> Option<Tlp> {
     let (rank, level, version) = match marking.strip_prefix("marking-definition--")? {
         "613f2e26-407d-48c7-9eca-b8e91df99dc9" => (0, "WHITE", "1.0"),
         "34098fce-860f-48ae-8e50-ebd3cc5e41da" => (1, "GREEN", "1.0"),
@@ -31,7 +20,7 @@ pub fn tlp(marking: &str) -> Option<Tlp> {
 }
 
 /// The tactic that a phase of ATT&CK's kill chain is.
-pub fn tactic(chain: &str, phase: &str) -> Option<&'static str> {
+pub(crate) fn tactic(chain: &str, phase: &str) -> Option<&'static str> {
     if !chain.eq_ignore_ascii_case("mitre-attack") {
         return None;
     }

@@ -7,45 +7,65 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::map::record::{Flag, Text, Texts};
+use super::record::{Flag, Text, Texts};
 
 /// An object as the feed sent it.
 #[derive(Debug, Default)]
-pub(in crate::map) struct Object<'a> {
-    pub(in crate::map) kind: Text<'a>,
-    pub(in crate::map) id: Text<'a>,
-    pub(super) created_by: Text<'a>,
-    pub(super) created: Text<'a>,
-    pub(in crate::map) modified: Text<'a>,
-    pub(super) revoked: bool,
-    pub(super) name: Text<'a>,
-    pub(super) description: Text<'a>,
-    pub(super) types: Texts<'a>,
-    pub(super) pattern: Text<'a>,
-    pub(super) pattern_type: Text<'a>,
-    pub(super) valid_from: Text<'a>,
-    pub(super) valid_until: Text<'a>,
-    pub(super) confidence: Text<'a>,
-    pub(super) labels: Texts<'a>,
-    pub(super) markings: Texts<'a>,
-    pub(super) granular: Entries<'a>,
-    pub(super) phases: Entries<'a>,
-    pub(super) references: Entries<'a>,
+pub struct Object<'a> {
+    /// `type`.
+    pub kind: Text<'a>,
+    /// `id`.
+    pub id: Text<'a>,
+    /// `created_by_ref`.
+    pub created_by: Text<'a>,
+    /// `created`.
+    pub created: Text<'a>,
+    /// `modified`.
+    pub modified: Text<'a>,
+    /// `revoked`.
+    pub revoked: bool,
+    /// `name`.
+    pub name: Text<'a>,
+    /// `description`.
+    pub description: Text<'a>,
+    /// `indicator_types`.
+    pub types: Texts<'a>,
+    /// `pattern`.
+    pub pattern: Text<'a>,
+    /// `pattern_type`.
+    pub pattern_type: Text<'a>,
+    /// `valid_from`.
+    pub valid_from: Text<'a>,
+    /// `valid_until`.
+    pub valid_until: Text<'a>,
+    /// `confidence`.
+    pub confidence: Text<'a>,
+    /// `labels`.
+    pub labels: Texts<'a>,
+    /// `object_marking_refs`.
+    pub markings: Texts<'a>,
+    /// `granular_markings`.
+    pub granular: Entries<'a>,
+    /// `kill_chain_phases`.
+    pub phases: Entries<'a>,
+    /// `external_references`.
+    pub references: Entries<'a>,
 }
 
 /// A member of `kill_chain_phases`, `external_references` or `granular_markings`.
 #[derive(Debug, Default)]
-pub(super) struct Entry<'a> {
+pub struct Entry<'a> {
     /// The chain, the source, or the marking.
-    pub(super) name: Text<'a>,
+    pub name: Text<'a>,
     /// The phase, or the URL.
-    pub(super) what: Text<'a>,
+    pub what: Text<'a>,
     /// The source's id for it.
-    pub(super) id: Text<'a>,
+    pub id: Text<'a>,
 }
 
+/// A list of them.
 #[derive(Debug, Default)]
-pub(super) struct Entries<'a>(pub(super) Vec<Entry<'a>>);
+pub struct Entries<'a>(pub Vec<Entry<'a>>);
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]

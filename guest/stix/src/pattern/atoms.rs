@@ -7,8 +7,9 @@
 
 use super::{LiteralKind, Node, Operator, Pattern, Test};
 
-/// The most comparisons that combinations may have together: enough for a hundred names of a hundred files.
-const MAX_COMBINED: usize = 20_000;
+/// The most comparisons that combinations may have together. More of them say less than their parts: a list of names
+/// and a list of hashes are two lists.
+const MAX_COMBINED: usize = 256;
 
 /// A comparison within an alternative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

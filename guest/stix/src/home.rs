@@ -2,17 +2,17 @@
 //!
 //! A property without a field is not lost: its comparison is kept as it is written, and the document marked as partial.
 
-use crate::ecs::Fact;
-use crate::observable::{Algorithm, Label, Thing};
-use crate::stix::pattern::{Literal, LiteralKind, Pattern, Step, Test};
-use crate::time::{parse_rfc3339, rfc3339};
+use socdefenders_mapping::ecs::Fact;
+use socdefenders_mapping::observable::{Algorithm, Label, Thing};
+use crate::pattern::{Literal, LiteralKind, Pattern, Step, Test};
+use socdefenders_mapping::time::{parse_rfc3339, rfc3339};
 
 /// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
 const MAX_TEXT: usize = 8 * 1024;
 
 /// What a property is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// A value to be told apart.
     Value(Label),
     /// The same, but a document of its own only where there is no other value.
@@ -34,7 +34,7 @@ pub(super) enum Home {
 }
 
 /// The ECS type of an object; `None` where it has none.
-pub(super) fn ecs_type(object: &str) -> Option<&'static str> {
+pub(crate) fn ecs_type(object: &str) -> Option<&'static str> {
     Some(match object {
         "ipv4-addr" => "ipv4-addr",
         "ipv6-addr" => "ipv6-addr",
@@ -75,7 +75,7 @@ const ISSUER: &[(&str, &str)] = &[
 ];
 
 /// Where a property goes. Indexes are left out of the path.
-pub(super) fn home(object: &str, path: &str) -> Home {
+pub(crate) fn home(object: &str, path: &str) -> Home {
     let own = |field| Home::Field(field);
     match (object, path) {
         ("ipv4-addr", "value") => Home::Value(Label::Ipv4),
@@ -145,7 +145,7 @@ fn is_hash(path: &str) -> bool {
 }
 
 /// A path without its indexes, and the quotes of its names.
-pub(super) fn path(pattern: &Pattern<'_>, test: &Test<'_>) -> String {
+pub(crate) fn path(pattern: &Pattern<'_>, test: &Test<'_>) -> String {
     let mut path = String::new();
     for step in pattern.steps(test) {
         if let Step::Name(name) = step {
@@ -176,7 +176,7 @@ fn hash_field(algorithm: &str) -> &'static str {
 }
 
 /// Adds the field or fields of a value. False where the value cannot stand in its field.
-pub(super) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
+pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
     let value = literal.value();
     let text = value.trim();
     if text.is_empty() || text.len() > MAX_TEXT {
@@ -185,7 +185,7 @@ pub(super) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
     let mut put = |field, text: String| facts.push(Fact { field, text });
     match home {
         Home::Hash => {
-            let algorithm = crate::stix::pattern::plain_algorithm(path.rsplit('.').next().unwrap_or(path));
+            let algorithm = crate::pattern::plain_algorithm(path.rsplit('.').next().unwrap_or(path));
             match hash_field(&algorithm) {
                 field @ "socdefenders.ioc.hash" => put(field, format!("{}:{text}", algorithm.to_ascii_lowercase())),
                 // Base64 is not the same in another case.
@@ -272,7 +272,7 @@ fn short_hive(name: &str) -> Option<&'static str> {
 }
 
 /// What an object is that is known by its facts only. `None` where there are none.
-pub(super) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> Option<Thing> {
+pub(crate) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> Option<Thing> {
     let first = |field: &str| facts.iter().find(|fact| fact.field == field).map(|fact| fact.text.clone());
     let thing = |key: String, name: String| Thing { kind, shown: kind, key, name };
     match object {
@@ -318,7 +318,7 @@ pub(super) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> 
         return Some(thing(name.clone(), name));
     }
     let mut all: Vec<&Fact> = facts.iter().collect();
-    crate::order::set(&mut all);
+    socdefenders_mapping::order::set(&mut all);
     let mut key = String::new();
     for fact in all {
         for part in [fact.field, "\n", &fact.text, "\n"] {
@@ -352,6 +352,6 @@ const NAMES: &[&str] = &[
 ];
 
 /// Whether text can be a CVE or a technique where nothing else is known of it.
-pub(super) fn is_text(literal: &Literal<'_>) -> bool {
+pub(crate) fn is_text(literal: &Literal<'_>) -> bool {
     literal.kind == LiteralKind::Text
 }

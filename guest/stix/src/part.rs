@@ -1,26 +1,26 @@
 //! The values of one alternative of a pattern.
 
-use crate::ecs::Fact;
-use crate::map::{Left, harmless};
-use crate::observable::{Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id};
-use crate::order;
-use crate::settings::Settings;
-use crate::stix::pattern::{Conjunction, Leaf, Literal, Operator, Pattern, Test};
+use socdefenders_mapping::ecs::Fact;
+use socdefenders_mapping::map::{Left, harmless};
+use socdefenders_mapping::observable::{Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id};
+use socdefenders_mapping::order;
+use socdefenders_mapping::settings::Settings;
+use crate::pattern::{Conjunction, Leaf, Literal, Operator, Pattern, Test};
 
 use super::home::{self, Home};
 use super::{LONGEST_ALSO, MAX_ALSO};
 
 /// A document to be.
 #[derive(Clone)]
-pub(super) struct Part {
-    pub(super) observable: Observable,
+pub(crate) struct Part {
+    pub(crate) observable: Observable,
     /// The object's type, as the feed's word.
-    pub(super) label: &'static str,
-    pub(super) ports: Vec<u16>,
-    pub(super) notes: Vec<&'static str>,
-    pub(super) facts: Vec<Fact>,
-    pub(super) also: Vec<String>,
-    pub(super) partial: Vec<&'static str>,
+    pub(crate) label: &'static str,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) notes: Vec<&'static str>,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) also: Vec<String>,
+    pub(crate) partial: Vec<&'static str>,
 }
 
 impl Default for Part {
@@ -38,7 +38,7 @@ impl Default for Part {
 }
 
 /// Why an alternative gave no value.
-pub(super) enum Gone {
+pub(crate) enum Gone {
     /// Its values were left out.
     Left(Left),
     /// It has none.
@@ -59,7 +59,7 @@ struct Said<'p> {
 }
 
 /// The values of an alternative.
-pub(super) fn parts(
+pub(crate) fn parts(
     settings: &Settings,
     pattern: &Pattern<'_>,
     written: &str,
@@ -278,7 +278,7 @@ fn left_out(settings: &Settings, what: &Observable) -> Option<&'static str> {
         return Some("type not selected");
     }
     if !settings.allow_private
-        && let Some(reason) = harmless::harmless(what)
+        && let Some(reason) = harmless(what)
     {
         return Some(reason);
     }
@@ -318,7 +318,7 @@ fn written_test(pattern: &Pattern<'_>, test: &Test<'_>, literal: Option<&Literal
 }
 
 /// The first characters of a text.
-pub(super) fn cut(text: &str, characters: usize) -> String {
+pub(crate) fn cut(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

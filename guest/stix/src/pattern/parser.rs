@@ -77,17 +77,17 @@ impl<'a> Parser<'a> {
                 return Err(self.refuse("`[` or `(`"));
             }
             // An operand has ended: what may follow it, until the next one begins.
-            let mut qualifiers = 0;
+            let mut qualifiers = None;
             loop {
                 if inside && self.token.is("]") {
                     self.close(Waiting::Bracket, "`AND`, `OR` or `)`")?;
                     self.pattern.nodes.push(Node::Observation);
                     inside = false;
-                    qualifiers = 0;
+                    qualifiers = Some(0);
                 } else if self.token.is(")") {
                     self.close(Waiting::Paren, if inside { "`AND`, `OR` or `]`" } else { "the end" })?;
                     self.depth = self.depth.saturating_sub(1);
-                    qualifiers = 0;
+                    qualifiers = None;
                 } else if let Some(link) = self.link(inside) {
                     self.advance()?;
                     self.wait_for(link);
@@ -152,8 +152,9 @@ impl<'a> Parser<'a> {
         self.advance()
     }
 
-    /// Reads a qualifier, if there is one. `seen` are those of the same observation.
-    fn qualifier(&mut self, seen: &mut u8) -> Result<bool, Refusal> {
+    /// Reads a qualifier, if there is one. `seen` are those directly behind the same observation, of which each kind may
+    /// stand there once; behind parentheses they may repeat.
+    fn qualifier(&mut self, seen: &mut Option<u8>) -> Result<bool, Refusal> {
         let (bit, node) = if self.token.is("WITHIN") {
             (1, Node::Within)
         } else if self.token.is("REPEATS") {
@@ -163,10 +164,12 @@ impl<'a> Parser<'a> {
         } else {
             return Ok(false);
         };
-        if *seen & bit != 0 {
-            return Err(self.refuse("each qualifier once"));
+        if let Some(seen) = seen {
+            if *seen & bit != 0 {
+                return Err(self.refuse("each qualifier once"));
+            }
+            *seen |= bit;
         }
-        *seen |= bit;
         self.advance()?;
         let node = match node {
             Node::Within => {
@@ -371,7 +374,7 @@ impl<'a> Parser<'a> {
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", crate::map::escaped(&start))
+    format!("`{}{more}`", socdefenders_mapping::map::escaped(&start))
 }
 
 /// `SHA-256`, `sha256` and `Sha_256` are one.
