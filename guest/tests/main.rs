@@ -3,6 +3,7 @@
 mod cases;
 mod corpus;
 mod described;
+mod elastic;
 mod laws;
 mod stix;
 mod suffixes;
