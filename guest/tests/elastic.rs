@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::{at, lines, whole};
 
-const KINDS: [&str; 9] =
-    ["asn", "domain-name", "email", "file", "ip", "unknown", "url", "windows-registry", "x509"];
+const KINDS: [&str; 9] = ["asn", "domain-name", "email", "file", "ip", "unknown", "url", "windows-registry", "x509"];
 
 /// Fields whose values are compared, and where ours are found.
 const FIELDS: [(&str, &[&str]); 14] = [
@@ -34,7 +33,12 @@ const DIFFERENCES: [(&str, &str, &str, &str); 5] = [
     ("ip", "ip", "89.160.20.129", "89.160.20.0/24"),
     ("unknown", "url.original", "", "11 names"),
     ("windows-registry", "registry.path", r"HKEY_LOCAL_MACHINE\System\CurrentControlSet\Services\SafePrec%", ""),
-    ("x509", "x509.serial_number", "4c:0b:1d:19:74:86:a7:66:b4:1a:bf:40:27:21:76:28", "4C0B1D197486A766B41ABF4027217628"),
+    (
+        "x509",
+        "x509.serial_number",
+        "4c:0b:1d:19:74:86:a7:66:b4:1a:bf:40:27:21:76:28",
+        "4C0B1D197486A766B41ABF4027217628",
+    ),
     ("unknown", "pattern", "absent", "no-pattern"),
 ];
 
@@ -82,7 +86,7 @@ fn types_and_values_are_those_of_elastic_but_for_the_listed_differences() {
             let theirs = std::slice::from_ref(theirs);
             let types = set(&ours, &["type"], "threat.indicator.");
             let wanted = set(theirs, &["type"], "threat.indicator.");
-            assert!(types.is_superset(&wanted), "{kind}: {types:?} {wanted:?}");
+            assert!(types.is_superset(&wanted), "{kind}: {types:?} {wanted:?} {batch:?}");
             for (field, at) in FIELDS {
                 let mut wanted = set(theirs, &[field], "threat.indicator.");
                 let mut found = set(&ours, at, "threat.indicator.");
@@ -115,7 +119,8 @@ fn types_and_values_are_those_of_elastic_but_for_the_listed_differences() {
                 used.insert("");
             }
             let level = |documents: &[Value]| set(documents, &["threat.indicator.confidence"], "");
-            let theirs_or_none = if level(theirs).is_empty() { BTreeSet::from(["Not Specified".to_owned()]) } else { level(theirs) };
+            let theirs_or_none =
+                if level(theirs).is_empty() { BTreeSet::from(["Not Specified".to_owned()]) } else { level(theirs) };
             assert_eq!(level(&ours), theirs_or_none, "{kind}");
         }
     }

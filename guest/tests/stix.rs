@@ -125,8 +125,30 @@ impl Numbers {
 /// Changes to a pattern: pieces cut out, doubled, exchanged, and tokens put where they do not belong.
 fn mutated(text: &str, numbers: &mut Numbers) -> String {
     const TOKENS: [&str; 24] = [
-        "(", ")", "[", "]", "'", "\\", "\\'", " AND ", " OR ", " NOT ", " FOLLOWEDBY ", " IN (", "=", "!=", "/*", "//",
-        "WITHIN 5 SECONDS", "REPEATS 2 TIMES", "EXISTS ", "t'", "h'f'", "-1", "\u{200b}", "\u{1f600}",
+        "(",
+        ")",
+        "[",
+        "]",
+        "'",
+        "\\",
+        "\\'",
+        " AND ",
+        " OR ",
+        " NOT ",
+        " FOLLOWEDBY ",
+        " IN (",
+        "=",
+        "!=",
+        "/*",
+        "//",
+        "WITHIN 5 SECONDS",
+        "REPEATS 2 TIMES",
+        "EXISTS ",
+        "t'",
+        "h'f'",
+        "-1",
+        "\u{200b}",
+        "\u{1f600}",
     ];
     let mut chars: Vec<char> = text.chars().collect();
     for _ in 0..1 + numbers.below(4) {
@@ -160,7 +182,8 @@ fn mutated_patterns_are_read_or_refused() {
             .map(str::to_owned)
             .collect(),
         None => vec![
-            "[file:hashes.'SHA-256' = 'x' OR (a:b[*].c NOT IN (1, 2.5, t'2016-01-02T03:04:05Z') AND a:b LIKE 'x%')]".to_owned(),
+            "[file:hashes.'SHA-256' = 'x' OR (a:b[*].c NOT IN (1, 2.5, t'2016-01-02T03:04:05Z') AND a:b LIKE 'x%')]"
+                .to_owned(),
             "([a:b ISSUBSET '10.0.0.0/8'] FOLLOWEDBY [NOT EXISTS a:b] REPEATS 2 TIMES) WITHIN 5 SECONDS".to_owned(),
         ],
     };
@@ -203,7 +226,9 @@ fn equivalent_patterns_have_one_identity() {
             let document = documents(&batch).first().cloned();
             match document {
                 Some(document) => Ok(document["event"]["id"].as_str().unwrap().to_owned()),
-                None => Err(serde_json::from_str::<Value>(&batch.rejects).unwrap()["code"].as_str().unwrap().to_owned()),
+                None => {
+                    Err(serde_json::from_str::<Value>(&batch.rejects).unwrap()["code"].as_str().unwrap().to_owned())
+                }
             }
         };
         let (a, b) = (of("a"), of("b"));
@@ -283,9 +308,7 @@ fn bare(text: &str) -> String {
 
 /// The values of a comparison, by its literal's text.
 fn values(operator: &str, literal: &str) -> Vec<String> {
-    let text = |text: &str| {
-        text.trim_matches('\'').replace("\\'", "'").replace("\\\\", "\\")
-    };
+    let text = |text: &str| text.trim_matches('\'').replace("\\'", "'").replace("\\\\", "\\");
     match operator {
         "=" => vec![text(literal)],
         "IN" => literal.trim_matches(['(', ')']).split(',').map(text).collect(),
@@ -367,7 +390,9 @@ fn indicators_give_documents_with_their_values() {
             });
             match missing {
                 None => tally.given += 1,
-                Some((fields, value)) => println!("{}: {value:?} is not in {fields:?}: {}", row["source"], batch.rejects),
+                Some((fields, value)) => {
+                    println!("{}: {value:?} is not in {fields:?}: {}", row["source"], batch.rejects)
+                }
             }
         }
         if has_traffic && is_talos {

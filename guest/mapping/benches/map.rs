@@ -93,7 +93,8 @@ fn report(name: &str, page: &str) {
     let mut made = 0;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let batch = records(&Settings::default(), OBSERVED, std::hint::black_box(page), socdefenders_stix::read).expect("the page is one");
+        let batch = records(&Settings::default(), OBSERVED, std::hint::black_box(page), socdefenders_stix::read)
+            .expect("the page is one");
         best = best.min(start.elapsed().as_secs_f64());
         made = batch.made;
     }

@@ -2,9 +2,9 @@
 //!
 //! A property without a field is not lost: its comparison is kept as it is written, and the document marked as partial.
 
+use crate::pattern::{Literal, LiteralKind, Pattern, Step, Test};
 use socdefenders_mapping::ecs::Fact;
 use socdefenders_mapping::observable::{Algorithm, Label, Thing};
-use crate::pattern::{Literal, LiteralKind, Pattern, Step, Test};
 use socdefenders_mapping::time::{parse_rfc3339, rfc3339};
 
 /// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
@@ -112,7 +112,9 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
         ("x509-certificate", "subject") => {
             Home::Distinguished(SUBJECT, "threat.indicator.x509.subject.distinguished_name")
         }
-        ("x509-certificate", "issuer") => Home::Distinguished(ISSUER, "threat.indicator.x509.issuer.distinguished_name"),
+        ("x509-certificate", "issuer") => {
+            Home::Distinguished(ISSUER, "threat.indicator.x509.issuer.distinguished_name")
+        }
         ("autonomous-system", "number") => own("threat.indicator.as.number"),
         ("autonomous-system", "name") => own("threat.indicator.as.organization.name"),
         ("mac-addr", "value") => own("socdefenders.ioc.mac"),
@@ -192,7 +194,8 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
                 field @ "threat.indicator.file.hash.ssdeep" => put(field, text.to_owned()),
                 field if field.starts_with("threat.indicator.file.hash.") && !field.ends_with("tlsh") => {
                     // The length decides, as it does for any hash.
-                    let algorithm = Algorithm::of_length(text.len()).filter(|_| text.bytes().all(|b| b.is_ascii_hexdigit()));
+                    let algorithm =
+                        Algorithm::of_length(text.len()).filter(|_| text.bytes().all(|b| b.is_ascii_hexdigit()));
                     let Some(algorithm) = algorithm else { return false };
                     put(hash_field(algorithm.name()), text.to_ascii_lowercase());
                 }

@@ -59,7 +59,9 @@ const LONGEST_NAME: usize = 200;
 /// # Errors
 /// Why it gave no document.
 pub fn read<'a>(settings: &Settings, observed: Millis, object: &Object<'a>) -> Result<Yield<'a>, Left> {
-    match object.kind.as_deref() {
+    // An id says what an object is even where its type is missing.
+    let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
+    match kind {
         Some("indicator") => {}
         Some(_) => return Err(Left::Skipped("STIX object that is no indicator")),
         None => return rejected("no-type", "The object has no `type`, or one that is not text."),
@@ -80,14 +82,14 @@ pub fn read<'a>(settings: &Settings, observed: Millis, object: &Object<'a>) -> R
     }
     let language = text(object.pattern_type.0.as_ref());
     let mut given = Yield::default();
-    let mut parts = Vec::new();
+    let (mut parts, mut shown) = (Vec::new(), "");
     if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
-        parts = values(settings, written, &mut given.whole)?;
+        (parts, shown) = values(settings, written, &mut given.whole)?;
     } else {
         given.whole.push("pattern-type");
     }
     if parts.is_empty() {
-        parts.push(whole(settings, object, written, &given.whole)?);
+        parts.push(whole(settings, object, written, shown, &given.whole)?);
     }
     let (base, dates) = base(object, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
@@ -110,12 +112,20 @@ pub fn read<'a>(settings: &Settings, observed: Millis, object: &Object<'a>) -> R
     Ok(given)
 }
 
-/// The values of a pattern; none where it has none of its own. An error where all that it has is left out.
-fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> Result<Vec<Part>, Left> {
+/// The values of a pattern, none where it has none of its own, and the ECS type that all of it is about. An error where
+/// all that it has is left out.
+fn values(
+    settings: &Settings,
+    written: &str,
+    whole: &mut Vec<&'static str>,
+) -> Result<(Vec<Part>, &'static str), Left> {
     let pattern = match Pattern::parse(written) {
         Ok(pattern) => pattern,
         Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
     };
+    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object).filter(|kind| *kind != "port"));
+    let first = types.next().flatten();
+    let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
     let mut parts = Vec::new();
     let mut left = None;
     for alternative in alternatives(&pattern) {
@@ -142,22 +152,23 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
         Some(left) if parts.is_empty() && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => {
             Err(left)
         }
-        _ => Ok(parts),
+        _ => Ok((parts, shown)),
     }
 }
 
 /// The document of a pattern without a value.
-fn whole(settings: &Settings, object: &Object<'_>, written: &str, reasons: &[&'static str]) -> Result<Part, Left> {
+fn whole(
+    settings: &Settings,
+    object: &Object<'_>,
+    written: &str,
+    shown: &'static str,
+    reasons: &[&'static str],
+) -> Result<Part, Left> {
     if !settings.types.is_empty() {
         return Err(Left::Skipped("type not selected"));
     }
     let name = object.name.as_deref().unwrap_or(written).trim();
-    let thing = Thing {
-        kind: "pattern",
-        shown: "",
-        key: written.trim().to_owned(),
-        name: part::cut(name, LONGEST_NAME),
-    };
+    let thing = Thing { kind: "pattern", shown, key: written.trim().to_owned(), name: part::cut(name, LONGEST_NAME) };
     let mut partial = reasons.to_vec();
     order::set(&mut partial);
     Ok(Part { observable: Observable::Thing(Box::new(thing)), label: "pattern", partial, ..Part::default() })

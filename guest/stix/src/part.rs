@@ -1,11 +1,13 @@
 //! The values of one alternative of a pattern.
 
+use crate::pattern::{Conjunction, Leaf, Literal, Operator, Pattern, Test};
 use socdefenders_mapping::ecs::Fact;
 use socdefenders_mapping::map::{Left, harmless};
-use socdefenders_mapping::observable::{Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id};
+use socdefenders_mapping::observable::{
+    Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id,
+};
 use socdefenders_mapping::order;
 use socdefenders_mapping::settings::Settings;
-use crate::pattern::{Conjunction, Leaf, Literal, Operator, Pattern, Test};
 
 use super::home::{self, Home};
 use super::{LONGEST_ALSO, MAX_ALSO};
@@ -72,7 +74,8 @@ pub(crate) fn parts(
     let mut objects = 0_usize;
     let test_of = |leaf: &Leaf| pattern.tests().get(leaf.test as usize);
     let mut rest: Vec<&Leaf> = alternative.leaves.iter().collect();
-    while let Some((object, observation)) = rest.first().and_then(|leaf| Some((test_of(leaf)?.object, leaf.observation)))
+    while let Some((object, observation)) =
+        rest.first().and_then(|leaf| Some((test_of(leaf)?.object, leaf.observation)))
     {
         objects = objects.saturating_add(1);
         let mut said = Said::default();
@@ -171,7 +174,12 @@ impl<'p> Said<'p> {
 
     /// Turns what was said of an object into documents.
     fn speak(mut self, settings: &Settings, object: &str, parts: &mut Vec<Part>) -> Result<(), Gone> {
-        let label = home::ecs_type(object).unwrap_or("other");
+        let kind = home::ecs_type(object).unwrap_or("other");
+        let label = match object {
+            "network-traffic" => "network-traffic",
+            "email-message" => "email-message",
+            _ => kind,
+        };
         if self.values.is_empty() {
             self.values.extend(self.asides.drain(..).map(|(label, _, literal)| (label, literal)));
         }
@@ -202,9 +210,14 @@ impl<'p> Said<'p> {
             let observable = match self.ports.first() {
                 Some(port) if object == "network-traffic" => {
                     let text = port.to_string();
-                    Some(Observable::Thing(Box::new(Thing { kind: "port", shown: "port", key: text.clone(), name: text })))
+                    Some(Observable::Thing(Box::new(Thing {
+                        kind: "port",
+                        shown: "port",
+                        key: text.clone(),
+                        name: text,
+                    })))
                 }
-                _ => self.known_by_facts(object, label),
+                _ => self.known_by_facts(object, kind),
             };
             let Some(observable) = observable else { return Err(Gone::Whole("no-field")) };
             if let Some(reason) = left_out(settings, &observable) {
@@ -287,9 +300,7 @@ fn left_out(settings: &Settings, what: &Observable) -> Option<&'static str> {
 
 /// A technique or tactic; names of hosts look like groups and software.
 fn is_technique(text: &str) -> bool {
-    listed_attack_id(text).is_some_and(|id| {
-        matches!(id.kind, AttackKind::Technique | AttackKind::Tactic)
-    })
+    listed_attack_id(text).is_some_and(|id| matches!(id.kind, AttackKind::Technique | AttackKind::Tactic))
 }
 
 /// Why a comparison gives no value.

@@ -30,12 +30,7 @@ pub struct Dates {
 }
 
 /// When an indicator ends.
-pub fn expiry(
-    dates: Dates,
-    what: &Observable,
-    ttl: &TimeToLive,
-    observed: Millis,
-) -> Option<Expiry> {
+pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
     if dates.revoked {
         let at = dates.modified.unwrap_or(observed).min(observed);
         return Some(Expiry { at, reason: Cow::Borrowed("revoked by the feed") });

@@ -31,9 +31,9 @@ use life::Dates;
 use merge::Merged;
 use record::Record;
 
-pub use pages::records;
 pub use harmless::harmless;
 pub use object::{Entries, Entry, Object};
+pub use pages::records;
 pub use record::{Text, Texts};
 
 /// The record types of the REST interface.
@@ -118,7 +118,7 @@ impl<'a> Mapper<'a> {
         /// Beyond, the room is made as it is needed: not every page is what it seems.
         const MOST: usize = 8 * 1024 * 1024;
         self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST));
-        let records = records.min(MOST / size_of::<Slot<'_>>());
+        let records = records.min(MOST.checked_div(size_of::<Slot<'_>>()).unwrap_or(0));
         self.slots.reserve(records);
         self.places.reserve(records);
     }
@@ -133,7 +133,8 @@ impl<'a> Mapper<'a> {
                 self.place(raw, &indicator);
             }
             Err(Left::Stix) => {
-                let given = self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
+                let given =
+                    self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
                 self.take(raw, given);
             }
             Err(left) => self.leave(raw, left),
@@ -226,7 +227,8 @@ impl<'a> Mapper<'a> {
         match self.indicator(raw) {
             Ok(indicator) => vec![indicator],
             Err(Left::Stix) => {
-                let given = self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
+                let given =
+                    self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
                 given.map(|given| given.made).unwrap_or_default()
             }
             Err(_) => Vec::new(),

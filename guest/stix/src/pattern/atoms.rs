@@ -124,11 +124,7 @@ fn of_test(pattern: &Pattern<'_>, number: u32, test: &Test<'_>, observation: u32
             Operator::Like => literals.iter().all(|l| l.kind == LiteralKind::Text && !l.text.contains(['%', '_'])),
             _ => false,
         };
-    if gives_values {
-        (0..).zip(literals).map(|(place, _)| leaf(Some(place))).collect()
-    } else {
-        vec![leaf(None)]
-    }
+    if gives_values { (0..).zip(literals).map(|(place, _)| leaf(Some(place))).collect() } else { vec![leaf(None)] }
 }
 
 fn last(stack: &mut Vec<Vec<Conjunction>>, operands: u32) -> Vec<Vec<Conjunction>> {

@@ -42,13 +42,26 @@ impl Token<'_> {
 }
 
 const KEYWORDS: [&str; 16] = [
-    "AND", "OR", "NOT", "FOLLOWEDBY", "LIKE", "MATCHES", "ISSUPERSET", "ISSUBSET", "EXISTS", "IN", "START", "STOP",
-    "WITHIN", "REPEATS", "SECONDS", "TIMES",
+    "AND",
+    "OR",
+    "NOT",
+    "FOLLOWEDBY",
+    "LIKE",
+    "MATCHES",
+    "ISSUPERSET",
+    "ISSUBSET",
+    "EXISTS",
+    "IN",
+    "START",
+    "STOP",
+    "WITHIN",
+    "REPEATS",
+    "SECONDS",
+    "TIMES",
 ];
 
 /// Symbols, the longer of two that begin alike first.
-const SYMBOLS: [&str; 16] =
-    ["==", "!=", "<>", "<=", ">=", "=", "<", ">", "[", "]", "(", ")", ".", ",", ":", "*"];
+const SYMBOLS: [&str; 16] = ["==", "!=", "<>", "<=", ">=", "=", "<", ">", "[", "]", "(", ")", ".", ",", ":", "*"];
 
 pub(super) struct Lexer<'a> {
     text: &'a str,
@@ -119,10 +132,9 @@ impl<'a> Lexer<'a> {
         while let Some((at, byte)) = bytes.next() {
             match byte {
                 b'\'' => return Ok(at.saturating_add(1)),
-                b'\\' => {
-                    if !bytes.next().is_some_and(|(_, byte)| matches!(byte, b'\'' | b'\\')) {
-                        return Err(refuse(at, r"a backslash as \\ and a quote as \' in a string", r"a single \"));
-                    }
+                // The guard takes the escaped character with it.
+                b'\\' if !bytes.next().is_some_and(|(_, byte)| matches!(byte, b'\'' | b'\\')) => {
+                    return Err(refuse(at, r"a backslash as \\ and a quote as \' in a string", r"a single \"));
                 }
                 _ => {}
             }
@@ -197,10 +209,9 @@ fn is_time(text: &str) -> bool {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *whole else {
         return false;
     };
-    let two = |tens: u8, ones: u8, least: u8, most: u8| {
+    let two = |tens: u8, ones: u8, least: &[u8; 2], most: &[u8; 2]| {
         let digits = [tens, ones];
-        digits.iter().all(u8::is_ascii_digit) && digits >= [b'0' | least / 10, b'0' | least % 10]
-            && digits <= [b'0' | most / 10, b'0' | most % 10]
+        digits.iter().all(u8::is_ascii_digit) && digits >= *least && digits <= *most
     };
     let fraction = match rest {
         [b'Z'] => true,
@@ -208,10 +219,10 @@ fn is_time(text: &str) -> bool {
         _ => false,
     };
     [y1, y2, y3, y4].iter().all(u8::is_ascii_digit)
-        && two(m1, m2, 1, 12)
-        && two(d1, d2, 1, 31)
-        && two(h1, h2, 0, 23)
-        && two(n1, n2, 0, 59)
-        && two(s1, s2, 0, 60)
+        && two(m1, m2, b"01", b"12")
+        && two(d1, d2, b"01", b"31")
+        && two(h1, h2, b"00", b"23")
+        && two(n1, n2, b"00", b"59")
+        && two(s1, s2, b"00", b"60")
         && fraction
 }

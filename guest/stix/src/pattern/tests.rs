@@ -13,9 +13,15 @@ fn refusals_say_where_and_what() {
         ("[file:name = foo]", "column 14: expected a string, a number or another literal, found `foo`"),
         ("[file:name LIKE 1]", "column 17: expected a string, found `1`"),
         ("[file:size < true]", "column 14: expected a string, a number or another literal, found `true`"),
-        ("[file:hashes.SHA-1 = 'x']", "column 14: expected a property's name, in quotes where it has a hyphen, found `SHA-1`"),
+        (
+            "[file:hashes.SHA-1 = 'x']",
+            "column 14: expected a property's name, in quotes where it has a hyphen, found `SHA-1`",
+        ),
         ("[file.size = 1]", "column 6: expected `:` behind the object's type, found `.`"),
-        (r"[file:name = 'C:\x']", r"column 17: expected a backslash as \\ and a quote as \' in a string, found a single \"),
+        (
+            r"[file:name = 'C:\x']",
+            r"column 17: expected a backslash as \\ and a quote as \' in a string, found a single \",
+        ),
         ("[file:name = 'x", "column 16: expected the quote that ends the string, found the end"),
         ("[a:b = 1", "column 9: expected `AND`, `OR` or `]`, found the end"),
         ("([a:b = 1]", "column 11: expected `)`, found the end"),
@@ -23,7 +29,10 @@ fn refusals_say_where_and_what() {
         ("[a:b = 1]]", "column 10: expected `AND`, `OR`, `FOLLOWEDBY`, a qualifier or the end, found `]`"),
         ("[a:b = 1])", "column 10: expected the end, found `)`"),
         ("[a:b = 1 FOLLOWEDBY a:b = 2]", "column 10: expected `AND`, `OR` or `]`, found `FOLLOWEDBY`"),
-        ("[a:b = 1] within 2 SECONDS", "column 11: expected `AND`, `OR`, `FOLLOWEDBY`, a qualifier or the end, found `within`"),
+        (
+            "[a:b = 1] within 2 SECONDS",
+            "column 11: expected `AND`, `OR`, `FOLLOWEDBY`, a qualifier or the end, found `within`",
+        ),
         ("[a:b = 1] WITHIN 2 SECONDS WITHIN 3 SECONDS", "column 28: expected each qualifier once, found `WITHIN`"),
         ("[a:b = 1] WITHIN -2 SECONDS", "column 18: expected a positive number, found `-2`"),
         ("[a:b = 1] REPEATS 1.5 TIMES", "column 19: expected a positive whole number, found `1.5`"),
@@ -57,7 +66,16 @@ fn the_tree_follows_precedence() {
     let nodes = |text: &str| Pattern::parse(text).unwrap().nodes;
     assert_eq!(
         nodes("[a:b=1 OR a:b=2 AND a:b=3 AND a:b=4 OR a:b=5]"),
-        [Node::Test(0), Node::Test(1), Node::Test(2), Node::Test(3), Node::And(3), Node::Test(4), Node::Or(3), Node::Observation]
+        [
+            Node::Test(0),
+            Node::Test(1),
+            Node::Test(2),
+            Node::Test(3),
+            Node::And(3),
+            Node::Test(4),
+            Node::Or(3),
+            Node::Observation
+        ]
     );
     assert_eq!(
         nodes("[a:b=1] FOLLOWEDBY [a:b=2] OR ([a:b=3] REPEATS 2 TIMES)"),
@@ -73,14 +91,10 @@ fn the_tree_follows_precedence() {
             Node::FollowedBy(2)
         ]
     );
-    assert_eq!(nodes("[(a:b=1 OR a:b=2) AND a:b=3]"), [
-        Node::Test(0),
-        Node::Test(1),
-        Node::Or(2),
-        Node::Test(2),
-        Node::And(2),
-        Node::Observation
-    ]);
+    assert_eq!(
+        nodes("[(a:b=1 OR a:b=2) AND a:b=3]"),
+        [Node::Test(0), Node::Test(1), Node::Or(2), Node::Test(2), Node::And(2), Node::Observation]
+    );
 }
 
 #[test]
