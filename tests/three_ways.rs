@@ -1,5 +1,5 @@
-//! One behaviour: the native crate, the component under wasmtime in both profiles, and the core module driven by hand
-//! give the same bytes for the same input, also in an instance that has mapped other pages before.
+//! One behaviour: the native crate, the component under wasmtime in both profiles and compiled in one pass, and the core
+//! module driven by hand give the same bytes for the same input, also in an instance that has mapped other pages before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
 fn mapping_cases() -> Result<(), Failed> {
     let trusted = Guest::built_in(Profile::Trusted, None)?;
     let sandboxed = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None)?;
+    let one_pass = Guest::built_in_one_pass()?;
     let mut core = CoreModule::new();
     let cases = cases();
     if cases.len() < 20 {
@@ -35,6 +36,7 @@ fn mapping_cases() -> Result<(), Failed> {
         let named = [
             ("trusted", trusted.map_records(&case.config, case.observed, &case.page)?),
             ("sandboxed", sandboxed.map_records(&case.config, case.observed, &case.page)?),
+            ("one pass", one_pass.map_records(&case.config, case.observed, &case.page)?),
             ("core", core.map_records(&case.config, case.observed, &case.page)),
         ];
         for (way, result) in named {
@@ -48,6 +50,7 @@ fn mapping_cases() -> Result<(), Failed> {
 fn pager_scenarios() -> Result<(), Failed> {
     let trusted = Guest::built_in(Profile::Trusted, None)?;
     let sandboxed = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None)?;
+    let one_pass = Guest::built_in_one_pass()?;
     let mut core = CoreModule::new();
     let config = r#"{"limit":2}"#;
     let now = 1_733_740_200_000;
@@ -72,6 +75,7 @@ fn pager_scenarios() -> Result<(), Failed> {
             let named = [
                 ("trusted", trusted.advance(config, &state, now, &event)?),
                 ("sandboxed", sandboxed.advance(config, &state, now, &event)?),
+                ("one pass", one_pass.advance(config, &state, now, &event)?),
                 ("core", core.advance(config, &state, now, &event)),
             ];
             for (way, result) in named {

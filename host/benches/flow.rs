@@ -10,6 +10,7 @@
 //!   `_bulk` bodies, five times in turn;
 //! * the time from start to the first request, with a cold and with a warm compile cache.
 //!
+//! `cargo bench --bench flow -- start sqlite sink elasticsearch` takes the parts that are named.
 //! `TIPLINE_BENCH_RECORDS` sets the number of records (200,000). Ratios from one run are what counts.
 
 use std::fs;
@@ -45,14 +46,32 @@ async fn measure() {
         Feed::start(MockSettings::default(), Records::synthetic(records, 1), Clock::system()).await.expect("a feed");
     let work = Workplace::new(feed.url().as_str().trim_end_matches('/'));
     println!("{records} records, pages of 1,000\n");
-    start_up(&work);
-    let sqlite = median((0..3).map(|_| work.run("sqlite: {path: store.db}").report("tipline → SQLite", records)));
-    println!("  {sqlite:.0} documents/s (median of 3)\n");
-    counting(&work, records).await;
-    if let Ok(url) = std::env::var("TIPLINE_TEST_ELASTICSEARCH") {
+    if wanted("start") {
+        start_up(&work);
+    }
+    if wanted("sqlite") {
+        sqlite(&work, records);
+    }
+    if wanted("sink") {
+        counting(&work, records).await;
+    }
+    if wanted("elasticsearch")
+        && let Ok(url) = std::env::var("TIPLINE_TEST_ELASTICSEARCH")
+    {
         elasticsearch(&work, records, url.trim_end_matches('/')).await;
     }
     feed.stop().await;
+}
+
+/// Whether a part is named among the arguments, or none is.
+fn wanted(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
+}
+
+fn sqlite(work: &Workplace, records: u64) {
+    let sqlite = median((0..3).map(|_| work.run("sqlite: {path: store.db}").report("tipline → SQLite", records)));
+    println!("  {sqlite:.0} documents/s (median of 3)\n");
 }
 
 async fn counting(work: &Workplace, records: u64) {
@@ -81,6 +100,8 @@ async fn elasticsearch(work: &Workplace, records: u64, url: &str) {
     let bodies = capture.take();
     let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
     println!("{} bulk requests, {} MiB; {WORKERS} in flight", bodies.len(), bytes >> 20);
+    // A client wants a provider, if only for plain HTTP; a second one is refused, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
     let output = elasticsearch_output(url);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());

@@ -5,20 +5,14 @@
 //! damaged) is [`Unreadable::Garbled`] and worth another try; what is JSON but no page is a [`Failure::Protocol`] at
 //! once, with the first bytes shown.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::refusal::{ServerError, clean, quote};
 use socdefenders_mapping::contract::Failure;
+use socdefenders_mapping::map::{Data, Parts};
 use socdefenders_mapping::time::{Millis, parse_rfc3339};
-
-/// Records assumed before counting, to save the first few reallocations.
-const USUAL_RECORDS: usize = 128;
 
 /// A page.
 pub(super) struct Page<'b> {
@@ -69,20 +63,23 @@ impl<'b> Page<'b> {
         if trimmed.starts_with('<') {
             return Err(no_page(&format!("HTML or XML: {}", quote(trimmed))));
         }
-        let parts: Parts<'b> = serde_json::from_str(body).map_err(|error| match error.classify() {
+        let parts = Parts::read(body).map_err(|error| match error.classify() {
             Category::Data => no_page(&format!("another JSON ({}): {}", clean(&error.to_string()), quote(trimmed))),
             _ if looks_like_json(trimmed) => Unreadable::Garbled(error.to_string()),
             _ => no_page(&format!("no JSON: {}", quote(trimmed))),
         })?;
         let meta = parts.meta.map(Meta::read).unwrap_or_default();
-        let records = match parts.records {
-            Some(records) => records,
-            None if parts.error.is_some() => {
+        let records = match parts.data {
+            Data::List(records) => records,
+            Data::Other => {
+                return Err(no_page(&format!("another JSON, without an array in `data`: {}", quote(trimmed))));
+            }
+            _ if parts.error.is_some() => {
                 return Err(no_page(&format!("an error under status 200: {}", ServerError::read(body))));
             }
             // `{"meta":{"total":0}}` is an empty page; without a total nobody can know.
-            None if meta.total == Some(0) => Vec::new(),
-            None => return Err(no_page(&format!("a JSON object without `data`: {}", quote(trimmed)))),
+            _ if meta.total == Some(0) => Vec::new(),
+            _ => return Err(no_page(&format!("a JSON object without `data`: {}", quote(trimmed)))),
         };
         let links = parts.links.map(value).unwrap_or_default();
         Ok(Self { records, meta, next: links.get("next").and_then(text), itself: links.get("self").and_then(text) })
@@ -141,86 +138,5 @@ fn number(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => whole(&serde_json::from_str(text.trim()).ok()?),
         other => whole(other),
-    }
-}
-
-struct Parts<'b> {
-    records: Option<Vec<&'b RawValue>>,
-    meta: Option<&'b RawValue>,
-    links: Option<&'b RawValue>,
-    error: Option<&'b RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Parts<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PartsVisitor)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Member {
-    Meta,
-    Data,
-    Links,
-    Error,
-    #[serde(other)]
-    Other,
-}
-
-struct PartsVisitor;
-
-impl<'de> Visitor<'de> for PartsVisitor {
-    type Value = Parts<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object with `data`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-        let mut parts = Parts { records: None, meta: None, links: None, error: None };
-        while let Some(member) = map.next_key()? {
-            match member {
-                Member::Data => parts.records = map.next_value::<Records<'de>>()?.0,
-                Member::Meta => parts.meta = Some(map.next_value()?),
-                Member::Links => parts.links = Some(map.next_value()?),
-                Member::Error => parts.error = Some(map.next_value()?),
-                Member::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(parts)
-    }
-}
-
-/// The array in `data`; `null` is as good as left out.
-struct Records<'b>(Option<Vec<&'b RawValue>>);
-
-impl<'de> Deserialize<'de> for Records<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordsVisitor)
-    }
-}
-
-struct RecordsVisitor;
-
-impl<'de> Visitor<'de> for RecordsVisitor {
-    type Value = Records<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an array in `data`")
-    }
-
-    fn visit_unit<E>(self) -> Result<Records<'de>, E> {
-        Ok(Records(None))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Records<'de>, A::Error> {
-        let mut records = Vec::with_capacity(USUAL_RECORDS);
-        while let Some(record) = seq.next_element()? {
-            records.push(record);
-        }
-        Ok(Records(Some(records)))
     }
 }

@@ -34,7 +34,7 @@ use std::borrow::Cow;
 
 use socdefenders_mapping::ecs::{Indicator, Stix, is_web};
 use socdefenders_mapping::map::life::{self, Dates};
-use socdefenders_mapping::map::{Left, Object, Text, Yield, confidence, is_damaged, rejected, sorted, text};
+use socdefenders_mapping::map::{Left, Record, Text, Yield, confidence, is_damaged, rejected, sorted, text};
 use socdefenders_mapping::observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 use socdefenders_mapping::order;
 use socdefenders_mapping::settings::Settings;
@@ -58,7 +58,7 @@ const LONGEST_NAME: usize = 200;
 ///
 /// # Errors
 /// Why it gave no document.
-pub fn read<'a>(settings: &Settings, observed: Millis, object: &Object<'a>) -> Result<Yield<'a>, Left> {
+pub fn read<'a>(settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
     match kind {
@@ -159,7 +159,7 @@ fn values(
 /// The document of a pattern without a value.
 fn whole(
     settings: &Settings,
-    object: &Object<'_>,
+    object: &Record<'_>,
     written: &str,
     shown: &'static str,
     reasons: &[&'static str],
@@ -176,7 +176,7 @@ fn whole(
 
 /// What all documents of an object have in common.
 fn base<'a>(
-    object: &Object<'a>,
+    object: &Record<'a>,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
 ) -> (Indicator<'a>, Dates) {
@@ -185,12 +185,12 @@ fn base<'a>(
     let dates = Dates {
         first_seen,
         modified,
-        expires_at: date(&object.valid_until),
+        expires_at: date(&object.expires_at),
         vouched: modified.max(first_seen),
         revoked: object.revoked,
         ..Dates::default()
     };
-    let tags = sorted(object.labels.0.clone());
+    let tags = sorted(object.tags.0.clone());
     let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
     let mut techniques: Vec<_> = Vec::new();
     let mut references = Vec::new();
@@ -240,7 +240,7 @@ fn base<'a>(
         references,
         category: None,
         origin: None,
-        description: text(object.description.0.as_ref()),
+        description: text(object.context.0.as_ref()),
         tags,
         cves,
         techniques,

@@ -12,9 +12,10 @@ pub mod life;
 mod merge;
 #[macro_use]
 mod record;
-mod object;
+mod entries;
 mod objects;
 mod pages;
+mod parts;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,12 +30,12 @@ use crate::time::{Millis, parse_rfc3339};
 
 use life::Dates;
 use merge::Merged;
-use record::Record;
 
+pub use entries::{Entries, Entry};
 pub use harmless::harmless;
-pub use object::{Entries, Entry, Object};
 pub use pages::records;
-pub use record::{Text, Texts};
+pub use parts::{Data, Parts};
+pub use record::{Record, Source, Text, Texts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -78,7 +79,7 @@ pub struct Yield<'a> {
 }
 
 /// Tells what a STIX object says. `Millis` is when the feed showed it.
-pub type ReadObject = for<'a> fn(&Settings, Millis, &Object<'a>) -> Result<Yield<'a>, Left>;
+pub type ReadObject = for<'a> fn(&Settings, Millis, &Record<'a>) -> Result<Yield<'a>, Left>;
 
 /// Why a record gave no document.
 #[derive(Debug)]
@@ -87,8 +88,6 @@ pub enum Left {
     Skipped(&'static str),
     /// Not understood.
     Rejected(Misfit),
-    /// It is a STIX object, which is read in another way.
-    Stix,
 }
 
 impl<'a> Mapper<'a> {
@@ -115,10 +114,10 @@ impl<'a> Mapper<'a> {
     pub fn expect(&mut self, records: usize, bytes: usize) {
         /// Documents are two to three times as long as their records.
         const GROWTH: usize = 3;
-        /// Beyond, the room is made as it is needed: not every page is what it seems.
-        const MOST: usize = 8 * 1024 * 1024;
-        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST));
-        let records = records.min(MOST.checked_div(size_of::<Slot<'_>>()).unwrap_or(0));
+        /// Beyond so many bytes and records the room is made as it is needed: not every page is what it seems.
+        const MOST: (usize, usize) = (8 * 1024 * 1024, 20_000);
+        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST.0));
+        let records = records.min(MOST.1);
         self.slots.reserve(records);
         self.places.reserve(records);
     }
@@ -126,17 +125,19 @@ impl<'a> Mapper<'a> {
     /// Maps one record, given as its JSON text.
     pub fn record(&mut self, raw: &'a str) {
         count(&mut self.batch.read);
-        match self.indicator(raw) {
-            Ok(indicator) => {
-                count(&mut self.batch.mapped);
-                count(&mut self.batch.made);
-                self.place(raw, &indicator);
-            }
-            Err(Left::Stix) => {
-                let given =
-                    self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
+        match read(raw) {
+            Ok(record) if objects::is_object(&record) => {
+                let given = (self.read)(self.settings, self.frame.observed(), &record);
                 self.take(raw, given);
             }
+            Ok(record) => match self.indicator(record) {
+                Ok(indicator) => {
+                    count(&mut self.batch.mapped);
+                    count(&mut self.batch.made);
+                    self.place(raw, &indicator);
+                }
+                Err(left) => self.leave(raw, left),
+            },
             Err(left) => self.leave(raw, left),
         }
     }
@@ -152,8 +153,6 @@ impl<'a> Mapper<'a> {
                 count(&mut self.batch.rejected);
                 self.reject(raw, &misfit);
             }
-            // Only asked of records, which were taken up above.
-            Left::Stix => {}
         }
     }
 
@@ -224,13 +223,12 @@ impl<'a> Mapper<'a> {
 
     /// What a record says, when it is read again.
     fn again(&self, raw: &'a str) -> Vec<Indicator<'a>> {
-        match self.indicator(raw) {
-            Ok(indicator) => vec![indicator],
-            Err(Left::Stix) => {
-                let given =
-                    self.object(raw).and_then(|object| (self.read)(self.settings, self.frame.observed(), &object));
+        match read(raw) {
+            Ok(record) if objects::is_object(&record) => {
+                let given = (self.read)(self.settings, self.frame.observed(), &record);
                 given.map(|given| given.made).unwrap_or_default()
             }
+            Ok(record) => self.indicator(record).into_iter().collect(),
             Err(_) => Vec::new(),
         }
     }
@@ -240,29 +238,10 @@ impl<'a> Mapper<'a> {
     }
 
     /// What a record says.
-    fn indicator(&self, raw: &'a str) -> Result<Indicator<'a>, Left> {
-        if is_damaged(raw) {
-            return rejected(
-                "bad-encoding",
-                "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
-            );
-        }
-        let record: Record<'a> = match serde_json::from_str(raw) {
-            Ok(record) => record,
-            Err(error) if error.is_data() => {
-                return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
-            }
-            Err(error) => match Record::mended(raw) {
-                Some(record) => record,
-                None => return rejected("bad-json", format!("The record is no valid JSON: {error}.")),
-            },
-        };
+    fn indicator(&self, record: Record<'a>) -> Result<Indicator<'a>, Left> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
-        if objects::is_object(&word, record.id.as_deref()) {
-            return Err(Left::Stix);
-        }
         let Some(value) = record.value.as_deref() else {
             return rejected("no-value", "The record has no `value`, or one that is not text.");
         };
@@ -350,6 +329,26 @@ impl<'a> Mapper<'a> {
             facts: Vec::new(),
             stix: None,
         })
+    }
+}
+
+/// Reads a record or a STIX object.
+fn read(raw: &str) -> Result<Record<'_>, Left> {
+    if is_damaged(raw) {
+        return rejected(
+            "bad-encoding",
+            "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
+        );
+    }
+    match serde_json::from_str(raw) {
+        Ok(record) => Ok(record),
+        Err(error) if error.is_data() => {
+            rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
+        }
+        Err(error) => match Record::mended(raw) {
+            Some(record) => Ok(record),
+            None => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
+        },
     }
 }
 

@@ -6,13 +6,12 @@
 use crate::order;
 use crate::time::{Millis, parse_rfc3339};
 
-use super::object::Object;
-use super::{Left, Mapper, Yield, count, is_damaged, rejected, tally};
+use super::{Left, Mapper, Record, Yield, count, read, tally};
 
 impl<'a> Mapper<'a> {
     /// Maps the objects of a bundle or an envelope, given as their JSON texts.
     pub fn objects(&mut self, list: &[&'a str]) {
-        let read: Vec<_> = list.iter().map(|raw| self.object(raw)).collect();
+        let read: Vec<_> = list.iter().map(|raw| read(raw)).collect();
         let mut versions: Vec<(&str, Option<Millis>, usize)> = Vec::new();
         for (place, object) in read.iter().enumerate() {
             if let Ok(object) = object
@@ -60,24 +59,11 @@ impl<'a> Mapper<'a> {
             Err(left) => self.leave(raw, left),
         }
     }
-
-    /// Reads an object.
-    pub(super) fn object(&self, raw: &'a str) -> Result<Object<'a>, Left> {
-        if is_damaged(raw) {
-            return rejected(
-                "bad-encoding",
-                "The object held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
-            );
-        }
-        match serde_json::from_str(raw) {
-            Ok(object) => Ok(object),
-            Err(error) if error.is_data() => rejected("not-an-object", "A STIX object is a JSON object with `type`."),
-            Err(error) => rejected("bad-json", format!("The object is no valid JSON: {error}.")),
-        }
-    }
 }
 
 /// Whether a record is a STIX object: its type says so, or its id does.
-pub(super) fn is_object(kind: &str, id: Option<&str>) -> bool {
-    kind == "indicator" || id.and_then(|id| id.strip_prefix(kind)).is_some_and(|rest| rest.starts_with("--"))
+pub(super) fn is_object(record: &Record<'_>) -> bool {
+    let kind = record.kind.as_deref().unwrap_or_default();
+    kind == "indicator"
+        || record.id.as_deref().and_then(|id| id.strip_prefix(kind)).is_some_and(|rest| rest.starts_with("--"))
 }

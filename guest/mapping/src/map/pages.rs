@@ -1,12 +1,9 @@
 //! Records as they come: a page, a list, one a line.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::escaped;
-use super::record::Text;
+use super::{Data, Parts, escaped};
 use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -32,36 +29,39 @@ pub fn records(settings: &Settings, observed: Millis, records: &str, read: ReadO
             list.iter().for_each(|raw| mapper.record(raw.get()));
             return Ok(mapper.finish());
         }
-    } else if let Ok(object) = serde_json::from_str::<Object<'_>>(text) {
-        return one(mapper, &object, text);
+    } else if let Ok(page) = Parts::read(text) {
+        return one(mapper, &page, text);
     }
     lines(mapper, text)
 }
 
-fn one<'a>(mut mapper: Mapper<'a>, object: &Object<'a>, text: &'a str) -> Result<Batch, Failure> {
-    match &object.objects {
-        Some(Data::Other) => {
-            return Err(Failure::Protocol(format!(
-                "The `objects` of a bundle or an envelope should be a list of STIX objects; what came begins with {}.",
-                beginning(text)
-            )));
-        }
-        Some(Data::List(list)) => {
+fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
+    match &page.objects {
+        Data::Absent => {}
+        Data::List(list) => {
             mapper.expect(list.len(), text.len());
             let list: Vec<&str> = list.iter().map(|raw| raw.get()).collect();
             mapper.objects(&list);
             return Ok(mapper.finish());
         }
-        None if object.is_bundle || object.is_envelope && object.data.is_none() => return Ok(mapper.finish()),
-        None => {}
+        Data::Null | Data::Other => {
+            return Err(Failure::Protocol(format!(
+                "The `objects` of a bundle or an envelope should be a list of STIX objects; what came begins with {}.",
+                beginning(text)
+            )));
+        }
     }
-    match &object.data {
-        None => mapper.record(text),
-        Some(Data::List(list)) => {
+    let is_empty = page.is_bundle || page.is_envelope && matches!(page.data, Data::Absent);
+    if is_empty {
+        return Ok(mapper.finish());
+    }
+    match &page.data {
+        Data::Absent => mapper.record(text),
+        Data::List(list) => {
             mapper.expect(list.len(), text.len());
             list.iter().for_each(|raw| mapper.record(raw.get()));
         }
-        Some(Data::Other) => {
+        Data::Null | Data::Other => {
             return Err(Failure::Protocol(format!(
                 "A page's `data` should be a list of records; the page begins with {}.",
                 beginning(text)
@@ -92,99 +92,16 @@ fn beginning(text: &str) -> String {
     format!("`{}{more}`", escaped(&start))
 }
 
-/// What tells an object's kind.
-struct Object<'a> {
-    data: Option<Data<'a>>,
-    objects: Option<Data<'a>>,
-    /// `"type":"bundle"`, whose `objects` may be missing.
-    is_bundle: bool,
-    /// It says whether there is `more`, as TAXII's envelope does, or nothing at all.
-    is_envelope: bool,
-}
-
-/// What stands in `data`. The records are split off in the one walk through the page.
-enum Data<'a> {
-    List(Vec<&'a RawValue>),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Data<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Data<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of records")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Data<'de>, A::Error> {
-                let mut records = Vec::new();
-                while let Some(record) = list.next_element()? {
-                    records.push(record);
-                }
-                Ok(Data::List(records))
-            }
-
-            pass_over!(Data::Other; bool number text null object);
-        }
-        deserializer.deserialize_any(Any)
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
-    Data,
-    Objects,
-    Type,
-    More,
-    #[serde(other)]
-    Unknown,
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object { data: None, objects: None, is_bundle: false, is_envelope: true };
-                let mut members = 0_usize;
-                while let Some(key) = map.next_key::<Key>()? {
-                    object.is_envelope = matches!(key, Key::More) || members > 0 && object.is_envelope;
-                    members = members.saturating_add(1);
-                    match key {
-                        Key::Data => object.data = Some(map.next_value()?),
-                        Key::Objects => object.objects = Some(map.next_value()?),
-                        Key::Type => object.is_bundle = map.next_value::<Text<'de>>()?.as_deref() == Some("bundle"),
-                        Key::More | Key::Unknown => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(object)
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{Left, Object, Yield};
+    use crate::map::{Left, Record, Yield};
 
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
     const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
 
     /// Objects are read elsewhere; here each is left out.
-    fn read<'a>(_: &Settings, _: Millis, _: &Object<'a>) -> Result<Yield<'a>, Left> {
+    fn read<'a>(_: &Settings, _: Millis, _: &Record<'a>) -> Result<Yield<'a>, Left> {
         Err(Left::Skipped("an object"))
     }
 

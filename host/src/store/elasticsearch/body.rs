@@ -128,12 +128,13 @@ impl Piece {
         Self { text: self.text.clone(), spans, numbers }
     }
 
-    /// Pieces of at most `most` bytes each; an operation that is larger stands alone.
-    pub(super) fn cut(self, most: usize) -> Vec<Self> {
+    /// Pieces that end as soon as they have `enough` bytes, and have at most `most`; an operation that is larger stands
+    /// alone.
+    pub(super) fn cut(self, enough: usize, most: usize) -> Vec<Self> {
         let mut pieces = Vec::new();
         let (mut start, mut size) = (0, 0);
         for (at, span) in self.spans.iter().enumerate() {
-            if at > start && size + span.len() > most {
+            if at > start && (size >= enough || size + span.len() > most) {
                 pieces.push(self.range(start, at));
                 (start, size) = (at, 0);
             }

@@ -94,7 +94,8 @@ impl Bulk {
         }
         let whole = operations.into_piece();
         let spread = (whole.bytes().div_ceil(self.in_flight.most)).max(SPREAD_MIN_BYTES);
-        let pieces = whole.cut(spread.min(self.most_bytes.load(Ordering::Relaxed)));
+        // Ended by what they have and not by what they may have: a rest would be one request more, which the page waits for.
+        let pieces = whole.cut(spread, self.most_bytes.load(Ordering::Relaxed));
         let done = try_join_all(pieces.into_iter().map(|piece| self.settle(piece))).await?;
         let mut settled = vec![Settled::Indexed; count];
         for (number, outcome) in done.into_iter().flatten() {

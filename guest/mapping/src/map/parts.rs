@@ -1,0 +1,133 @@
+//! The members of a page, and the records in it, split off as raw text in one walk.
+//!
+//! This stands in the mapping's crate, and is no generic, so that the walk through megabytes is compiled for speed.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::record::Text;
+
+/// Records assumed before counting, to save the first few reallocations.
+const USUAL_RECORDS: usize = 128;
+
+/// What a page is made of. Of a repeated member the last counts.
+#[derive(Debug, Default)]
+pub struct Parts<'p> {
+    /// `data`.
+    pub data: Data<'p>,
+    /// `meta`.
+    pub meta: Option<&'p RawValue>,
+    /// `links`.
+    pub links: Option<&'p RawValue>,
+    /// `error`.
+    pub error: Option<&'p RawValue>,
+    /// `objects`, as STIX has it.
+    pub objects: Data<'p>,
+    /// `"type":"bundle"`, whose `objects` may be missing.
+    pub is_bundle: bool,
+    /// It has a member `more`, as TAXII's envelope, or none at all.
+    pub is_envelope: bool,
+}
+
+/// What stands in `data`.
+#[derive(Debug, Default)]
+pub enum Data<'p> {
+    /// There is none.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// Each record as received.
+    List(Vec<&'p RawValue>),
+    /// Something else.
+    Other,
+}
+
+impl<'p> Parts<'p> {
+    /// Takes a page apart.
+    ///
+    /// # Errors
+    /// The text is no JSON, or no object.
+    pub fn read(page: &'p str) -> serde_json::Result<Self> {
+        serde_json::from_str(page)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Member {
+    Meta,
+    Data,
+    Links,
+    Error,
+    Objects,
+    Type,
+    More,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Parts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Parts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with `data`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
+                let mut parts = Parts { is_envelope: true, ..Parts::default() };
+                let mut has_more = false;
+                while let Some(member) = map.next_key()? {
+                    has_more |= matches!(member, Member::More);
+                    parts.is_envelope = has_more;
+                    match member {
+                        Member::Data => parts.data = map.next_value()?,
+                        Member::Meta => parts.meta = Some(map.next_value()?),
+                        Member::Links => parts.links = Some(map.next_value()?),
+                        Member::Error => parts.error = Some(map.next_value()?),
+                        Member::Objects => parts.objects = map.next_value()?,
+                        Member::Type => parts.is_bundle = map.next_value::<Text<'de>>()?.as_deref() == Some("bundle"),
+                        Member::More | Member::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(parts)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl<'de> Deserialize<'de> for Data<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Data<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of records")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Data<'de>, A::Error> {
+                let mut records = Vec::with_capacity(USUAL_RECORDS);
+                while let Some(record) = list.next_element()? {
+                    records.push(record);
+                }
+                Ok(Data::List(records))
+            }
+
+            fn visit_unit<E>(self) -> Result<Data<'de>, E> {
+                Ok(Data::Null)
+            }
+
+            pass_over!(Data::Other; bool number text object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

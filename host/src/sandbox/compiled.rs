@@ -1,0 +1,159 @@
+//! A guest's machine code, and how soon it is there.
+//!
+//! Cranelift's code is twice as fast as Winch's and takes seven times as long to make: half a second for the built-in
+//! guest. Where the cache holds none yet, the built-in guest therefore starts with Winch's code, so that the first
+//! request leaves at once, and a thread makes Cranelift's meanwhile, which takes its place as soon as it is there. Both
+//! give the same answers, which a test compares. Where Winch knows the processor or an instruction not, Cranelift's code
+//! is waited for.
+//!
+//! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
+
+use super::SandboxError;
+use super::bindings::InputPre;
+use super::limits::Meter;
+
+/// Who makes the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compiler {
+    /// Slow to make, fast to run.
+    Cranelift {
+        /// Whether steps are counted.
+        fuel: bool,
+    },
+    /// In one pass, for code that runs soon and not for long.
+    Winch,
+}
+
+/// A component, checked and compiled.
+pub(super) struct Compiled {
+    pub(super) engine: Engine,
+    pub(super) pre: InputPre<Meter>,
+}
+
+impl Compiled {
+    pub(super) fn new(component: &[u8], compiler: Compiler, cache: Option<&Path>) -> Result<Self, SandboxError> {
+        let load = |error: wasmtime::Error| SandboxError::Load(format!("{error:#}"));
+        let engine = engine(compiler, cache).map_err(load)?;
+        let compiled = Component::new(&engine, component).map_err(load)?;
+        let imports: Vec<_> = compiled.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
+        if !imports.is_empty() {
+            return Err(SandboxError::Imports(imports.join(", ")));
+        }
+        let pre = Linker::new(&engine).instantiate_pre(&compiled).and_then(InputPre::new).map_err(load)?;
+        Ok(Self { engine, pre })
+    }
+}
+
+/// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
+/// of the speed. Memory is capped by the store's limiter instead.
+fn engine(compiler: Compiler, cache: Option<&Path>) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.wasm_relaxed_simd(false);
+    match compiler {
+        Compiler::Cranelift { fuel } => {
+            // Nothing in a guest may depend on the processor it runs on.
+            config.cranelift_nan_canonicalization(true);
+            config.consume_fuel(fuel);
+        }
+        Compiler::Winch => {
+            config.strategy(Strategy::Winch);
+        }
+    }
+    if let Some(directory) = cache {
+        // A cache that cannot be opened costs half a second, no more.
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory);
+        config.cache(Cache::new(settings).ok());
+    }
+    Engine::new(&config)
+}
+
+/// The code in use, which a better one may replace.
+pub(super) struct Code {
+    now: Arc<Mutex<Arc<Compiled>>>,
+    /// Makes the better one. Waited for at the end, so that even a short run leaves it in the cache.
+    maker: Option<JoinHandle<()>>,
+}
+
+impl Code {
+    /// Code that stays.
+    pub(super) fn of(compiled: Compiled) -> Self {
+        Self { now: Arc::new(Mutex::new(Arc::new(compiled))), maker: None }
+    }
+
+    /// Cranelift's code where the cache has it, else Winch's until it has.
+    pub(super) fn soon(component: &'static [u8], sha256: &str, cache: &Path) -> Result<Self, SandboxError> {
+        let slow = Compiler::Cranelift { fuel: false };
+        let mark = cache.join(format!("{sha256}.compiled"));
+        if !mark.exists()
+            && let Ok(quick) = Compiled::new(component, Compiler::Winch, None)
+        {
+            let mut code = Self::of(quick);
+            let (now, cache) = (code.now.clone(), cache.to_owned());
+            let make = move || {
+                if let Ok(better) = Compiled::new(component, slow, Some(&cache)) {
+                    leave(mark);
+                    *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better);
+                }
+            };
+            // Without a thread the quick code has to do.
+            code.maker = thread::Builder::new().name("compiler".to_owned()).spawn(make).ok();
+            return Ok(code);
+        }
+        let compiled = Compiled::new(component, slow, Some(cache))?;
+        leave(mark);
+        Ok(Self::of(compiled))
+    }
+
+    pub(super) fn now(&self) -> Arc<Compiled> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Says that the cache has the code. A mark that cannot be left costs the next start a quick compilation.
+fn leave(mark: PathBuf) {
+    let _ = fs::write(mark, "");
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(maker) = self.maker.take() {
+            // It panicked, then; the quick code did the work.
+            let _ = maker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::BUILT_IN;
+
+    #[test]
+    fn the_cache_is_filled_when_the_first_code_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        assert!(first.maker.is_some(), "the first code is made in one pass");
+        drop(first);
+        let second = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        assert!(second.maker.is_none(), "the second one comes out of the cache");
+    }
+
+    #[test]
+    fn the_better_code_takes_the_place_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut code = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        let first = code.now();
+        code.maker.take().unwrap().join().unwrap();
+        assert!(!Arc::ptr_eq(&first, &code.now()));
+    }
+}
