@@ -3,7 +3,7 @@
 //! A property without a field is not lost: its comparison is kept as it is written, and the document marked as partial.
 
 use crate::pattern::{Literal, LiteralKind, Pattern, Step, Test};
-use socdefenders_mapping::ecs::Fact;
+use socdefenders_mapping::ecs::{Fact, tidy};
 use socdefenders_mapping::observable::{Algorithm, Label, Thing};
 use socdefenders_mapping::time::{parse_rfc3339, rfc3339};
 
@@ -320,10 +320,9 @@ pub(crate) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> 
     if matches!(object, "file") {
         return Some(thing(name.clone(), name));
     }
-    let mut all: Vec<&Fact> = facts.iter().collect();
-    socdefenders_mapping::order::set(&mut all);
+    tidy(facts);
     let mut key = String::new();
-    for fact in all {
+    for fact in facts.iter() {
         for part in [fact.field, "\n", &fact.text, "\n"] {
             key.push_str(part);
         }

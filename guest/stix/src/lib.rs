@@ -36,7 +36,6 @@ use socdefenders_mapping::ecs::{Indicator, Stix, is_web};
 use socdefenders_mapping::map::life::{self, Dates};
 use socdefenders_mapping::map::{Left, Record, Text, Yield, confidence, is_damaged, rejected, sorted, text};
 use socdefenders_mapping::observable::{Observable, Thing, attack_id, cve, listed_attack_id};
-use socdefenders_mapping::order;
 use socdefenders_mapping::settings::Settings;
 use socdefenders_mapping::time::{Millis, parse_rfc3339};
 
@@ -107,6 +106,7 @@ pub fn read<'a>(settings: &Settings, observed: Millis, object: &Record<'a>) -> R
             stix.also = part.also;
             stix.partial = part.partial;
         }
+        indicator.tidy();
         given.made.push(indicator);
     }
     Ok(given)
@@ -169,9 +169,12 @@ fn whole(
     }
     let name = object.name.as_deref().unwrap_or(written).trim();
     let thing = Thing { kind: "pattern", shown, key: written.trim().to_owned(), name: part::cut(name, LONGEST_NAME) };
-    let mut partial = reasons.to_vec();
-    order::set(&mut partial);
-    Ok(Part { observable: Observable::Thing(Box::new(thing)), label: "pattern", partial, ..Part::default() })
+    Ok(Part {
+        observable: Observable::Thing(Box::new(thing)),
+        label: "pattern",
+        partial: reasons.to_vec(),
+        ..Part::default()
+    })
 }
 
 /// What all documents of an object have in common.
@@ -207,10 +210,6 @@ fn base<'a>(
         techniques.extend(tactic(chain, phase).and_then(attack_id).or_else(|| listed_attack_id(phase)));
         phases.push(format!("{}:{}", chain.trim(), phase.trim()));
     }
-    order::set(&mut cves);
-    order::set(&mut techniques);
-    order::set(&mut references);
-    order::set(&mut phases);
     let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
     let markings = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
     let stix = Stix {

@@ -6,7 +6,6 @@ use socdefenders_mapping::map::{Left, harmless};
 use socdefenders_mapping::observable::{
     Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id,
 };
-use socdefenders_mapping::order;
 use socdefenders_mapping::settings::Settings;
 
 use super::home::{self, Home};
@@ -109,9 +108,6 @@ pub(crate) fn parts(
         part.also.extend(also.iter().cloned());
         part.also.truncate(MAX_ALSO);
         part.partial.extend(alternative.limits().map(|limit| limit.word()));
-        order::set(&mut part.partial);
-        order::set(&mut part.notes);
-        order::set(&mut part.facts);
     }
     Ok(parts)
 }
@@ -196,7 +192,6 @@ impl<'p> Said<'p> {
                 _ => self.keep(value.into_owned(), "no-field"),
             }
         }
-        order::set(&mut self.ports);
         let part = |observable, label, ports, notes, said: &Self| Part {
             observable,
             label,
@@ -207,7 +202,7 @@ impl<'p> Said<'p> {
             partial: said.partial.clone(),
         };
         if self.values.is_empty() {
-            let observable = match self.ports.first() {
+            let observable = match self.ports.iter().min() {
                 Some(port) if object == "network-traffic" => {
                     let text = port.to_string();
                     Some(Observable::Thing(Box::new(Thing {
@@ -239,7 +234,6 @@ impl<'p> Said<'p> {
                     }
                     let mut ports = self.ports.clone();
                     ports.extend(found.port);
-                    order::set(&mut ports);
                     let mut made = part(found.observable, label, ports, found.notes, &self);
                     if let Observable::Cve(_) | Observable::Attack(_) = made.observable {
                         made.label = if matches!(made.observable, Observable::Cve(_)) { "cve" } else { "mitre_attack" };

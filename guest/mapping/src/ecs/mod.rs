@@ -20,10 +20,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::key;
 use crate::observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, write_ip};
+use crate::order;
 use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
-pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number};
+pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number, tidy};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use json::{Json, Key, write_number, write_string};
 
@@ -133,6 +134,25 @@ impl Indicator<'_> {
     /// When it was last vouched for. STIX says when an object was changed, not when its value was seen.
     pub fn seen(&self) -> Option<Millis> {
         if self.stix.is_some() { self.last_seen.or(self.modified).or(self.first_seen) } else { self.last_seen }
+    }
+
+    /// Sorts all lists and drops what is in them twice. Sorting is code for each type of list, so it stands here once.
+    #[inline(never)]
+    pub fn tidy(&mut self) {
+        order::set(&mut self.tags);
+        order::set(&mut self.cves);
+        order::set(&mut self.techniques);
+        order::set(&mut self.articles);
+        order::set(&mut self.references);
+        order::set(&mut self.ids);
+        order::set(&mut self.ports);
+        order::set(&mut self.notes);
+        order::set(&mut self.facts);
+        if let Some(stix) = &mut self.stix {
+            order::set(&mut stix.types);
+            order::set(&mut stix.phases);
+            order::set(&mut stix.partial);
+        }
     }
 
     fn facts_of(&self, field: &str) -> Vec<&str> {

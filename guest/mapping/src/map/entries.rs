@@ -22,6 +22,7 @@ pub struct Entry<'a> {
 pub struct Entries<'a>(pub Vec<Entry<'a>>);
 
 impl Entries<'_> {
+    #[inline(never)]
     pub(super) fn owned(self) -> Entries<'static> {
         let owned =
             |entry: Entry<'_>| Entry { name: entry.name.owned(), what: entry.what.owned(), id: entry.id.owned() };

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 
 use crate::ecs::{Expiry, Indicator, Stix};
-use crate::order;
 use crate::time::Millis;
 
 /// The best of some records, with what all of them say together.
@@ -30,18 +29,19 @@ impl<'a> Merged<'a> {
             std::mem::swap(self, &mut other);
         }
         let (best, other) = (&mut self.best, other.best);
-        unite(&mut best.tags, other.tags);
-        unite(&mut best.cves, other.cves);
-        unite(&mut best.techniques, other.techniques);
-        unite(&mut best.articles, other.articles);
-        unite(&mut best.references, other.references);
-        unite(&mut best.ids, other.ids);
-        unite(&mut best.ports, other.ports);
-        unite(&mut best.facts, other.facts);
+        best.tags.extend(other.tags);
+        best.cves.extend(other.cves);
+        best.techniques.extend(other.techniques);
+        best.articles.extend(other.articles);
+        best.references.extend(other.references);
+        best.ids.extend(other.ids);
+        best.ports.extend(other.ports);
+        best.facts.extend(other.facts);
         best.expiry = later(best.expiry.take(), other.expiry);
         if let (Some(best), Some(other)) = (&mut best.stix, other.stix) {
             join(best, *other);
         }
+        best.tidy();
     }
 
     pub(super) fn into_best(self) -> Indicator<'a> {
@@ -51,8 +51,8 @@ impl<'a> Merged<'a> {
 
 /// What objects say about themselves. Who says a value without any condition says it for all.
 fn join<'a>(best: &mut Stix<'a>, other: Stix<'a>) {
-    unite(&mut best.types, other.types);
-    unite(&mut best.phases, other.phases);
+    best.types.extend(other.types);
+    best.phases.extend(other.phases);
     best.tlp = best.tlp.max(other.tlp);
     if other.partial.is_empty() {
         best.partial.clear();
@@ -70,12 +70,4 @@ fn later(a: Option<Expiry>, b: Option<Expiry>) -> Option<Expiry> {
     let (a, b) = (a?, b?);
     let key = |expiry: &Expiry| (expiry.at, Cow::clone(&expiry.reason));
     Some(if key(&a) >= key(&b) { a } else { b })
-}
-
-fn unite<T: Ord>(into: &mut Vec<T>, other: Vec<T>) {
-    if other.is_empty() {
-        return;
-    }
-    into.extend(other);
-    order::set(into);
 }

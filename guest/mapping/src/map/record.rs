@@ -162,6 +162,8 @@ pub struct Source<'a> {
 pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
+    // Not worth its code in thirty places: it is for records that were cut in the middle of a character.
+    #[inline(never)]
     pub(super) fn owned(self) -> Text<'static> {
         Text(self.0.map(|text| Cow::Owned(text.into_owned())))
     }
@@ -177,6 +179,7 @@ impl Text<'_> {
 pub struct Texts<'a>(pub Vec<Cow<'a, str>>);
 
 impl Texts<'_> {
+    #[inline(never)]
     fn owned(self) -> Texts<'static> {
         Texts(self.0.into_iter().map(|text| Cow::Owned(text.into_owned())).collect())
     }
