@@ -440,3 +440,55 @@ fn documents_of_one_object_are_bounded() {
     assert_eq!((merged.made, merged.merged), (10_000, 9_500));
     println!("10,000 documents of 500 identities in {:?}", start.elapsed());
 }
+
+/// Whether Elastic's custom integration takes a value out of a pattern, by its published rules: the type is what the
+/// text begins with, the text is split at every AND and OR, and each piece is held against the type's form with `=`.
+fn elastic_takes(pattern: &str) -> bool {
+    const TYPES: [(&str, &[&str]); 9] = [
+        ("autonomous-system", &["autonomous-system:number"]),
+        (
+            "domain-name",
+            &["domain-name:value", "domain-name:resolves_to_refs[*].value", "ipv4-addr:value", "ipv6-addr:value"],
+        ),
+        ("email-addr", &["email-addr:value"]),
+        ("email-message", &["email-message:value", "email-message:from_ref.value", "email-message:to_refs[*].value"]),
+        ("file", &["file:hashes.md5", "file:hashes.sha1", "file:hashes.sha256", "file:name"]),
+        ("ipv4-addr", &["ipv4-addr:value"]),
+        ("ipv6-addr", &["ipv6-addr:value"]),
+        ("url", &["url:value"]),
+        ("x509-certificate", &["x509-certificate:issuer", "x509-certificate:serial_number"]),
+    ];
+    let begins = |kind: &str| pattern.starts_with(&format!("[{kind}:"));
+    let Some((_, paths)) = TYPES.iter().find(|(kind, _)| begins(kind)) else { return false };
+    pattern.replace(" OR ", " AND ").split(" AND ").any(|piece| {
+        let Some((path, value)) = piece.trim_start_matches('[').split_once('=') else { return false };
+        let path = path.trim().to_lowercase().replace('\'', "").replace("sha-", "sha");
+        paths.contains(&path.as_str()) && value.trim().starts_with(['\'', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+    })
+}
+
+#[test]
+fn talos_patterns_give_values_that_elastics_rules_do_not() {
+    let Some(rows) = lines("stix_patterns.jsonl") else { return };
+    let (mut all, mut elastics, mut ours, mut traffic) = (0, 0, 0, 0);
+    for row in rows.iter().filter(|row| row["src"].as_str().unwrap().starts_with("Cisco-Talos/IOCs/")) {
+        let pattern = row["pattern"].as_str().unwrap();
+        all += 1;
+        elastics += u32::from(elastic_takes(pattern));
+        let documents = documents(&map(&[indicator(pattern)]));
+        ours += u32::from(documents.iter().any(|document| at(document, "threat.indicator.type").is_some()));
+        if pattern.contains("network-traffic:") && pattern.contains("_ref.value") {
+            traffic += 1;
+            assert!(documents.iter().any(|document| at(document, "threat.indicator.ip").is_some()), "{pattern}");
+        }
+    }
+    crate::corpus::hold(
+        "stix-talos.txt",
+        &format!(
+            "{all} patterns of Talos: Elastic's rules take a value out of {elastics} ({:.1} %), ours out of {ours} \
+             ({:.1} %); {traffic} are network traffic, all with an address\n",
+            f64::from(elastics) * 100.0 / f64::from(all),
+            f64::from(ours) * 100.0 / f64::from(all),
+        ),
+    );
+}
