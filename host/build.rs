@@ -41,6 +41,8 @@ fn build() -> Result<(), String> {
                 "guest/mapping/data",
                 "guest/mapping/build.rs",
                 "guest/mapping/Cargo.toml",
+                "guest/stix/src",
+                "guest/stix/Cargo.toml",
                 "guest/idna-adapter/src",
                 "guest/idna-adapter/build.rs",
                 "guest/idna-adapter/Cargo.toml",

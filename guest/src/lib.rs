@@ -43,6 +43,7 @@ pub use socdefenders_mapping::contract::{
     Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait,
 };
 pub use socdefenders_mapping::{suffix, time};
+pub use socdefenders_stix as stix;
 
 use socdefenders_mapping::map;
 
@@ -71,7 +72,7 @@ pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step
 /// single bad record is no error but a line in [`Batch::rejects`].
 pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
     let config = Config::parse(config)?;
-    map::records(&config.mapping, observed, records)
+    map::records(&config.mapping, observed, records, socdefenders_stix::read)
 }
 
 /// What this crate is and writes, as a JSON object: name, version, transports, record types, ECS fields with their

@@ -23,11 +23,36 @@ pub(crate) struct Row {
 
 /// The rows of a file of the corpus, or `None` with a message where it is missing.
 pub(crate) fn rows(file: &str) -> Option<Vec<Row>> {
+    Some(read(file)?.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// The lines of a file of the corpus.
+pub(crate) fn lines(file: &str) -> Option<Vec<Value>> {
+    Some(read(file)?.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// A file of the corpus as one value.
+pub(crate) fn whole(file: &str) -> Option<Value> {
+    read(file).map(|text| serde_json::from_str(&text).unwrap())
+}
+
+/// Holds what was counted to what is committed; `TIPLINE_UPDATE_CASES=1` writes it anew.
+pub(crate) fn hold(file: &str, counted: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/counted").join(file);
+    if std::env::var_os("TIPLINE_UPDATE_CASES").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, counted).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), counted, "{}", path.display());
+}
+
+/// The text of a file of the corpus, or `None` with a message where it is missing.
+pub(crate) fn read(file: &str) -> Option<String> {
     let folder = std::env::var_os("TIPLINE_CORPUS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"), PathBuf::from);
     let path = folder.join(file);
     match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()),
+        Ok(text) => Some(text),
         Err(error) => {
             println!("skipped: {} cannot be read ({error}); TIPLINE_CORPUS names the folder", path.display());
             None
@@ -79,7 +104,7 @@ fn map(kind: &str, value: &str) -> socdefenders::Batch {
     socdefenders::map_records(ALLOW_PRIVATE, OBSERVED, &record).unwrap()
 }
 
-fn at<'v>(document: &'v Value, path: &str) -> Option<&'v Value> {
+pub(crate) fn at<'v>(document: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(document, |value, key| value.get(key))
 }
 

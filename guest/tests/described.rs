@@ -28,6 +28,30 @@ const RECORDS: &[(&str, &str)] = &[
     ("mitre_attack", "T1059.001"),
 ];
 
+/// STIX patterns that fill what records do not.
+const PATTERNS: &[&str] = &[
+    "[domain-name:value = 'example.com' AND domain-name:resolves_to_refs[*].value = '192.0.2.1']",
+    "[file:hashes.MD5 = '0123456789abcdef0123456789abcdef' AND file:hashes.'SHA-512' IN ('0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') \
+     AND file:hashes.SSDEEP = '3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C' AND file:hashes.TLSH = 't1' AND file:hashes.IMPHASH = 'ab' \
+     AND file:hashes.PEHASH = 'ab' AND file:hashes.TELFHASH = 'ab' AND file:hashes.VHASH = 'ab' AND file:name = 'a.exe' \
+     AND file:parent_directory_ref.path = 'C:\\\\x' AND file:size = 12 AND file:mime_type = 'text/plain' AND file:x = 'y']",
+    "[email-message:from_ref.value = 'a@example.com' AND email-message:to_refs[*].value = 'b@example.com' \
+     AND email-message:subject = 'x' AND email-message:message_id = 'y']",
+    "[mac-addr:value = '00:00:5e:00:53:01']",
+    "[mutex:name = 'x']",
+    "[process:name = 'x' AND process:command_line = 'x y' AND process:pid = 7 AND process:cwd = '/' AND process:image_ref.name = 'z']",
+    "[software:name = 'x' AND software:vendor = 'y' AND software:version = '1']",
+    "[user-account:user_id = '1' AND user-account:account_login = 'x' AND user-account:display_name = 'X' AND user-account:account_type = 'unix']",
+    "[network-traffic:dst_ref.value = '192.0.2.1' AND network-traffic:protocols[*] = 'tcp' AND network-traffic:dst_port = 443]",
+    "[windows-registry-key:key = 'HKEY_LOCAL_MACHINE\\\\x' AND windows-registry-key:values[0].name = 'a' \
+     AND windows-registry-key:values[0].data = 'b' AND windows-registry-key:values[0].data_type = 'REG_SZ']",
+    "[autonomous-system:number = 64500 AND autonomous-system:name = 'x']",
+    "[x509-certificate:issuer = 'C=GB, ST=a, L=b, O=c, OU=d, CN=e' AND x509-certificate:subject = 'C=GB, ST=a, L=b, O=c, OU=d, CN=e' \
+     AND x509-certificate:serial_number = '0a:0b' AND x509-certificate:signature_algorithm = 'x' AND x509-certificate:version = '3' \
+     AND x509-certificate:validity_not_before = '2024-01-01T00:00:00Z' AND x509-certificate:validity_not_after = '2025-01-01 00:00:00+00:00' \
+     AND x509-certificate:subject_public_key_algorithm = 'rsa']",
+];
+
 fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
@@ -65,6 +89,17 @@ fn every_field_written_is_described_and_the_other_way_round() {
         });
         let batch = socdefenders::map_records("", 1_733_740_200_000, &record.to_string()).unwrap();
         assert_eq!(batch.mapped, 1, "{kind} {value}: {}", batch.rejects);
+        leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
+    }
+    for pattern in PATTERNS {
+        let object = serde_json::json!({
+            "type": "indicator", "id": "indicator--1", "created_by_ref": "identity--1", "name": "n", "pattern": pattern,
+            "pattern_type": "stix", "indicator_types": ["malicious-activity"],
+            "kill_chain_phases": [{"kill_chain_name": "mitre-attack", "phase_name": "impact"}],
+            "object_marking_refs": ["marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"],
+        });
+        let batch = socdefenders::map_records("", 1_733_740_200_000, &object.to_string()).unwrap();
+        assert_eq!((batch.mapped, batch.notes.len()), (1, 0), "{pattern}: {} {:?}", batch.rejects, batch.notes);
         leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
     }
     let description: Value = serde_json::from_str(&socdefenders::describe()).unwrap();

@@ -3,6 +3,8 @@
 mod cases;
 mod corpus;
 mod described;
+mod elastic;
 mod laws;
+mod stix;
 mod suffixes;
 mod table;

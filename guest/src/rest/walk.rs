@@ -63,7 +63,7 @@ impl Poll<'_> {
             }
         }
 
-        let mut mapper = Mapper::new(&self.config.mapping, observed);
+        let mut mapper = Mapper::new(&self.config.mapping, observed, socdefenders_stix::read);
         mapper.expect(page.records.len(), page.records.iter().map(|record| record.get().len()).sum());
         for record in &page.records {
             mapper.record(record.get());

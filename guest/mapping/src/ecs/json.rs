@@ -79,6 +79,33 @@ impl Json {
         begun
     }
 
+    /// An object as the value of a key known by its name only.
+    pub fn open_named(&mut self, name: &str) -> Begun {
+        let begun = Begun(self.text.len(), self.marks.len());
+        self.name(name);
+        self.text.push('{');
+        begun
+    }
+
+    /// Strings, or numbers as their digits: one as it is, several as a list.
+    pub fn named(&mut self, name: &str, values: &[&str], numbers: bool) {
+        self.name(name);
+        let many = values.len() != 1;
+        for (index, value) in values.iter().enumerate() {
+            if many {
+                self.text.push(if index == 0 { '[' } else { ',' });
+            }
+            if numbers {
+                self.text.push_str(value);
+            } else {
+                write_string(value, &mut self.text);
+            }
+        }
+        if many {
+            self.text.push(']');
+        }
+    }
+
     /// Ends an object.
     pub fn close(&mut self, begun: Begun) {
         if self.text.ends_with('{') && self.marks.len() == begun.1 {
@@ -197,6 +224,12 @@ impl Json {
             }
         }
         out.push_str(self.text.get(done..).unwrap_or_default());
+    }
+
+    fn name(&mut self, name: &str) {
+        self.comma();
+        write_string(name, &mut self.text);
+        self.text.push(':');
     }
 
     fn key(&mut self, key: Key) {

@@ -7,6 +7,7 @@
 //! Identity and version are made here, as both follow from the text: `event.id` from what the indicator is and who
 //! says so, `event.sequence` from when it was observed and what the document says apart from its times.
 
+mod facts;
 mod fields;
 mod json;
 
@@ -19,9 +20,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::key;
 use crate::observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, write_ip};
+use crate::order;
 use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
+pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number, tidy};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use json::{Json, Key, write_number, write_string};
 
@@ -112,6 +115,49 @@ pub struct Indicator<'a> {
     pub modified: Option<Millis>,
     /// When it ends.
     pub expiry: Option<Expiry>,
+    /// Fields beside those of the value, sorted. A hash stands among them if there are any.
+    pub facts: Vec<Fact>,
+    /// What a STIX object says about itself; none for records of other forms.
+    pub stix: Option<Box<Stix<'a>>>,
+}
+
+impl Indicator<'_> {
+    /// Who says so, as it stands in the identity: for STIX the id of who made the object, whatever its name.
+    pub fn claimant(&self) -> &str {
+        let provider = match &self.stix {
+            Some(stix) => &stix.created_by,
+            None => &self.provider,
+        };
+        provider.as_deref().unwrap_or_default()
+    }
+
+    /// When it was last vouched for. STIX says when an object was changed, not when its value was seen.
+    pub fn seen(&self) -> Option<Millis> {
+        if self.stix.is_some() { self.last_seen.or(self.modified).or(self.first_seen) } else { self.last_seen }
+    }
+
+    /// Sorts all lists and drops what is in them twice. Sorting is code for each type of list, so it stands here once.
+    #[inline(never)]
+    pub fn tidy(&mut self) {
+        order::set(&mut self.tags);
+        order::set(&mut self.cves);
+        order::set(&mut self.techniques);
+        order::set(&mut self.articles);
+        order::set(&mut self.references);
+        order::set(&mut self.ids);
+        order::set(&mut self.ports);
+        order::set(&mut self.notes);
+        order::set(&mut self.facts);
+        if let Some(stix) = &mut self.stix {
+            order::set(&mut stix.types);
+            order::set(&mut stix.phases);
+            order::set(&mut stix.partial);
+        }
+    }
+
+    fn facts_of(&self, field: &str) -> Vec<&str> {
+        self.facts.iter().filter(|fact| fact.field.starts_with(field)).map(|fact| fact.text.as_str()).collect()
+    }
 }
 
 /// What all documents of a page have in common, ready to be written.
@@ -199,12 +245,12 @@ impl Writer {
         self.body.clear();
         self.body.ready(&frame.ecs);
         self.event(identity, indicator);
-        self.related(&indicator.observable);
+        self.related(indicator);
         self.socdefenders(frame, indicator);
         self.body.list(key!("tags"), &indicator.tags);
         self.threat(frame, indicator);
         self.vulnerability(indicator);
-        let sequence = sequence(frame.observed, indicator.last_seen, xxh3_64(self.body.text().as_bytes()));
+        let sequence = sequence(frame.observed, indicator.seen(), xxh3_64(self.body.text().as_bytes()));
         out.push_str("{\"@timestamp\":\"");
         crate::time::write_rfc3339(frame.observed, out);
         out.push('"');
@@ -237,10 +283,12 @@ impl Writer {
         body.close(event);
     }
 
-    fn related(&mut self, observable: &Observable) {
+    fn related(&mut self, indicator: &Indicator<'_>) {
         let body = &mut self.body;
         let related = body.open(key!("related"));
-        match observable {
+        body.list(key!("hash"), &indicator.facts_of("threat.indicator.file.hash."));
+        match &indicator.observable {
+            Observable::Hash(..) if !indicator.facts.is_empty() => {}
             Observable::Hash(_, hex) => body.list(key!("hash"), &[hex]),
             Observable::Domain(name) => body.list(key!("hosts"), &[name]),
             Observable::Ip(ip) if ip.to_canonical() != *ip => {
@@ -254,6 +302,7 @@ impl Writer {
             },
             _ => {}
         }
+        body.list(key!("ip"), &indicator.facts_of("threat.indicator.ip"));
         body.close(related);
     }
 
@@ -278,15 +327,21 @@ impl Writer {
             body.text_field(key!("cidr"), &self.scratch);
         }
         body.text_field(key!("confidence"), indicator.raw_confidence.as_deref().unwrap_or_default());
-        body.one_or_many(key!("id"), &indicator.ids);
+        if indicator.stix.is_none() {
+            body.one_or_many(key!("id"), &indicator.ids);
+        }
         body.list(key!("notes"), &indicator.notes);
         body.text_field(key!("origin"), indicator.origin.as_deref().unwrap_or_default());
         body.numbers(key!("ports"), &indicator.ports);
         body.text_field(key!("type"), &indicator.label);
-        body.time(key!("observed_at"), Some(frame.observed));
-        body.close(ioc);
-        body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
-        body.close(own);
+        self.facts(&indicator.facts, OWN);
+        self.body.time(key!("observed_at"), Some(frame.observed));
+        self.body.close(ioc);
+        if let Some(stix) = &indicator.stix {
+            self.stix(stix);
+        }
+        self.body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
+        self.body.close(own);
     }
 
     fn threat(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
@@ -351,7 +406,7 @@ impl Writer {
                 self.body.text_field(key!("address"), address);
                 self.body.close(email);
             }
-            Observable::Hash(algorithm, hex) => {
+            Observable::Hash(algorithm, hex) if indicator.facts.is_empty() => {
                 let file = self.body.open(key!("file"));
                 let hash = self.body.open(key!("hash"));
                 self.body.text_field(hash_key(*algorithm), hex);
@@ -361,8 +416,19 @@ impl Writer {
             Observable::Ip(ip) => self.body.text_field(key!("ip"), address(*ip, &mut self.scratch)),
             _ => {}
         }
+        self.facts(&indicator.facts, INDICATOR);
+        if let Some(stix) = &indicator.stix {
+            self.body.one_or_many(key!("id"), &indicator.ids);
+            if let Some(tlp) = &stix.tlp {
+                let marking = self.body.open(key!("marking"));
+                self.body.text_field(key!("tlp"), tlp.level);
+                self.body.text_field(key!("tlp_version"), tlp.version);
+                self.body.close(marking);
+            }
+        }
         let name = match &indicator.observable {
             Observable::Url(location) => &location.original,
+            Observable::Thing(thing) => &thing.name,
             observable => {
                 self.scratch.clear();
                 observable.write_key(&mut self.scratch);
@@ -375,9 +441,7 @@ impl Writer {
         }
         self.body.text_field(key!("provider"), indicator.provider.as_deref().unwrap_or_default());
         self.body.one_or_many(key!("reference"), &indicator.references);
-        if !matches!(indicator.observable, Observable::Cve(_) | Observable::Attack(_)) {
-            self.body.text_field(key!("type"), indicator.observable.ecs_type());
-        }
+        self.body.text_field(key!("type"), indicator.observable.shown_type());
         match &indicator.observable {
             Observable::Domain(name) => {
                 let url = self.body.open(key!("url"));

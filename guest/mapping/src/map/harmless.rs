@@ -14,7 +14,7 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 19;
 
 /// Why a value is harmless; `None` where it is not.
-pub(super) fn harmless(what: &Observable) -> Option<&'static str> {
+pub fn harmless(what: &Observable) -> Option<&'static str> {
     match what {
         Observable::Ip(ip) => address(*ip),
         Observable::Cidr(cidr) => range(cidr),
@@ -25,7 +25,7 @@ pub(super) fn harmless(what: &Observable) -> Option<&'static str> {
             Host::Name(domain) => name(domain),
             Host::Odd(_) => None,
         },
-        Observable::Hash(..) | Observable::Cve(_) | Observable::Attack(_) => None,
+        Observable::Hash(..) | Observable::Cve(_) | Observable::Attack(_) | Observable::Thing(_) => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! How long an indicator lives.
 //!
 //! What the feed says counts first: that it is revoked, then until when it is valid. Without either it lives for a
-//! time by type, from when it was last seen, else first seen, else observed. A date in the future does not prolong a
+//! time by type, from when it was last seen, else first seen, else observed; a STIX object from when it was changed, as it
+//! does not say when its value was seen. A date in the future does not prolong a
 //! life: it starts at the observation at the latest.
 
 use std::borrow::Cow;
@@ -11,25 +12,26 @@ use crate::observable::Observable;
 use crate::settings::TimeToLive;
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
-use super::record::Record;
-
 /// The dates of a record.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Dates {
-    pub(super) first_seen: Option<Millis>,
-    pub(super) last_seen: Option<Millis>,
-    pub(super) modified: Option<Millis>,
-    pub(super) expires_at: Option<Millis>,
+pub struct Dates {
+    /// When it was first seen.
+    pub first_seen: Option<Millis>,
+    /// When it was last seen.
+    pub last_seen: Option<Millis>,
+    /// When the record was changed.
+    pub modified: Option<Millis>,
+    /// Until when the feed says it is valid.
+    pub expires_at: Option<Millis>,
+    /// When a STIX object was last changed or became valid, whichever is later.
+    pub vouched: Option<Millis>,
+    /// Whether the feed took it back.
+    pub revoked: bool,
 }
 
-pub(super) fn expiry(
-    record: &Record<'_>,
-    dates: Dates,
-    what: &Observable,
-    ttl: &TimeToLive,
-    observed: Millis,
-) -> Option<Expiry> {
-    if record.revoked {
+/// When an indicator ends.
+pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
+    if dates.revoked {
         let at = dates.modified.unwrap_or(observed).min(observed);
         return Some(Expiry { at, reason: Cow::Borrowed("revoked by the feed") });
     }
@@ -43,12 +45,17 @@ pub(super) fn expiry(
         Observable::Hash(..) => ttl.hash,
         Observable::Email(_) => ttl.email,
         Observable::Cve(_) => ttl.cve,
-        Observable::Attack(_) => ttl.other,
+        Observable::Thing(thing) if thing.kind == "file" => ttl.hash,
+        Observable::Attack(_) | Observable::Thing(_) => ttl.other,
     }?;
-    let (word, start) = match (dates.last_seen, dates.first_seen) {
-        (Some(seen), _) => ("last_seen", seen),
-        (None, Some(seen)) => ("first_seen", seen),
-        (None, None) => ("observed", observed),
+    let (word, start) = if let Some(seen) = dates.last_seen {
+        ("last_seen", seen)
+    } else if let Some(vouched) = dates.vouched {
+        ("modified", vouched)
+    } else if let Some(seen) = dates.first_seen {
+        ("first_seen", seen)
+    } else {
+        ("observed", observed)
     };
     let at = start.min(observed).saturating_add(life);
     Some(Expiry { at, reason: reason(word, life) })

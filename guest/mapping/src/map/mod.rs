@@ -8,10 +8,12 @@
 //! Each document is written once, straight into the batch; only where identities meet are their records read again.
 
 mod harmless;
-mod life;
+pub mod life;
 mod merge;
 #[macro_use]
 mod record;
+mod entries;
+mod objects;
 mod pages;
 mod parts;
 
@@ -19,7 +21,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::contract::{Batch, Skip};
+use crate::contract::{Batch, Note, Skip};
 use crate::ecs::{Confidence, Frame, Identity, Indicator, Scratch, Writer, is_web, write_number, write_string};
 use crate::observable::{Label, Misfit, classify, cve, listed_attack_id};
 use crate::order;
@@ -27,10 +29,13 @@ use crate::settings::Settings;
 use crate::time::{Millis, parse_rfc3339};
 
 use life::Dates;
-use record::{Record, Text};
+use merge::Merged;
 
+pub use entries::{Entries, Entry};
+pub use harmless::harmless;
 pub use pages::records;
 pub use parts::{Data, Parts};
+pub use record::{Record, Source, Text, Texts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -39,15 +44,20 @@ pub const RECORD_TYPES: &[&str] =
 /// Maps the records of one page.
 pub struct Mapper<'a> {
     settings: &'a Settings,
+    read: ReadObject,
     frame: Frame,
     writer: Writer,
     scratch: Scratch,
     batch: Batch,
     /// Sorted by reason.
     skips: Vec<(&'static str, u32)>,
+    /// Why values of STIX patterns have no field of their own, sorted by reason.
+    whole: Vec<(&'static str, u32)>,
     slots: Vec<Slot<'a>>,
     /// Looked up, never walked through.
     places: HashMap<Identity, usize, BuildHasherDefault<FirstBytes>>,
+    /// The records of documents that have more than one, with where they stand.
+    shared: Vec<(usize, &'a str)>,
 }
 
 /// A document and the records it came from.
@@ -56,26 +66,44 @@ struct Slot<'a> {
     /// Where its line ends in the batch.
     end: usize,
     raw: &'a str,
-    others: Vec<&'a str>,
+    is_shared: bool,
 }
 
+/// What a STIX object gives.
+#[derive(Debug, Default)]
+pub struct Yield<'a> {
+    /// A document each.
+    pub made: Vec<Indicator<'a>>,
+    /// Why parts of its pattern have no field of their own.
+    pub whole: Vec<&'static str>,
+}
+
+/// Tells what a STIX object says. `Millis` is when the feed showed it.
+pub type ReadObject = for<'a> fn(&Settings, Millis, &Record<'a>) -> Result<Yield<'a>, Left>;
+
 /// Why a record gave no document.
-enum Left {
+#[derive(Debug)]
+pub enum Left {
+    /// Left out on purpose.
     Skipped(&'static str),
+    /// Not understood.
     Rejected(Misfit),
 }
 
 impl<'a> Mapper<'a> {
-    /// Begins a page. `observed` is when the feed showed it.
-    pub fn new(settings: &'a Settings, observed: Millis) -> Self {
+    /// Begins a page. `observed` is when the feed showed it, `read` tells what STIX objects in it say.
+    pub fn new(settings: &'a Settings, observed: Millis, read: ReadObject) -> Self {
         let frame = Frame::new(&settings.feed_name, &settings.feed_reference, observed);
         Self {
             settings,
+            read,
             frame,
             writer: Writer::default(),
             scratch: Scratch::default(),
             batch: Batch::default(),
             skips: Vec::new(),
+            whole: Vec::new(),
+            shared: Vec::new(),
             slots: Vec::new(),
             places: HashMap::default(),
         }
@@ -98,28 +126,34 @@ impl<'a> Mapper<'a> {
     /// Maps one record, given as its JSON text.
     pub fn record(&mut self, raw: &'a str) {
         count(&mut self.batch.read);
-        match self.indicator(raw) {
-            Ok(indicator) => {
-                count(&mut self.batch.mapped);
-                count(&mut self.batch.made);
-                self.place(raw, &indicator);
+        match read(raw) {
+            Ok(record) if objects::is_object(&record) => {
+                let given = (self.read)(self.settings, self.frame.observed(), &record);
+                self.take(raw, given);
             }
-            Err(Left::Skipped(reason)) => {
-                count(&mut self.batch.skipped);
-                self.skip(reason);
-            }
-            Err(Left::Rejected(misfit)) => {
-                count(&mut self.batch.rejected);
-                self.reject(raw, &misfit);
-            }
+            Ok(record) => match self.indicator(record) {
+                Ok(indicator) => {
+                    count(&mut self.batch.mapped);
+                    count(&mut self.batch.made);
+                    self.place(raw, &indicator);
+                }
+                Err(left) => self.leave(raw, left),
+            },
+            Err(left) => self.leave(raw, left),
         }
     }
 
-    fn skip(&mut self, reason: &'static str) {
-        let place = self.skips.partition_point(|(known, _)| *known < reason);
-        match self.skips.get_mut(place) {
-            Some((known, times)) if *known == reason => count(times),
-            _ => self.skips.insert(place, (reason, 1)),
+    /// Counts a record that gave no document.
+    fn leave(&mut self, raw: &str, left: Left) {
+        match left {
+            Left::Skipped(reason) => {
+                count(&mut self.batch.skipped);
+                tally(&mut self.skips, reason);
+            }
+            Left::Rejected(misfit) => {
+                count(&mut self.batch.rejected);
+                self.reject(raw, &misfit);
+            }
         }
     }
 
@@ -128,43 +162,76 @@ impl<'a> Mapper<'a> {
         if self.batch.merged > 0 {
             self.join();
         }
+        if !self.whole.is_empty() {
+            let reasons: Vec<String> = self.whole.iter().map(|(reason, times)| format!("{reason} {times}")).collect();
+            let text = format!(
+                "Parts of STIX patterns that have no field of their own, by reason: {}. Their documents keep the pattern.",
+                reasons.join(", ")
+            );
+            self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
+        }
         self.batch.skips =
             self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
         self.batch
     }
 
     fn place(&mut self, raw: &'a str, indicator: &Indicator<'a>) {
-        let provider = indicator.provider.as_deref().unwrap_or_default();
-        let identity = self.frame.identity(&indicator.observable, provider, &mut self.scratch);
+        let identity = self.frame.identity(&indicator.observable, indicator.claimant(), &mut self.scratch);
         if let Some(slot) = self.places.get(&identity).and_then(|place| self.slots.get_mut(*place)) {
-            slot.others.push(raw);
+            if !std::mem::replace(&mut slot.is_shared, true) {
+                self.shared.push((slot.raw.as_ptr() as usize, slot.raw));
+            }
+            self.shared.push((raw.as_ptr() as usize, raw));
             count(&mut self.batch.merged);
             return;
         }
         self.writer.write(&self.frame, &identity, indicator, &mut self.batch.documents);
         self.places.insert(identity, self.slots.len());
-        self.slots.push(Slot { identity, end: self.batch.documents.len(), raw, others: Vec::new() });
+        self.slots.push(Slot { identity, end: self.batch.documents.len(), raw, is_shared: false });
     }
 
     /// Writes the batch again, with those documents made anew that have more than one record.
     fn join(&mut self) {
-        let written = std::mem::take(&mut self.batch.documents);
+        let observed = self.frame.observed();
         let slots = std::mem::take(&mut self.slots);
+        let mut merged: Vec<Option<Box<Merged<'a>>>> = slots.iter().map(|_| None).collect();
+        let mut shared = std::mem::take(&mut self.shared);
+        order::set(&mut shared);
+        for (_, raw) in shared {
+            for indicator in self.again(raw) {
+                let identity = self.frame.identity(&indicator.observable, indicator.claimant(), &mut self.scratch);
+                let place = self.places.get(&identity).copied().unwrap_or(usize::MAX);
+                let is_shared = slots.get(place).is_some_and(|slot| slot.is_shared);
+                match merged.get_mut(place).filter(|_| is_shared) {
+                    Some(Some(merged)) => merged.add(indicator, raw, observed),
+                    Some(none) => *none = Some(Box::new(Merged::new(indicator, raw, observed))),
+                    None => {}
+                }
+            }
+        }
+        let written = std::mem::take(&mut self.batch.documents);
         let mut joined = String::with_capacity(written.len());
         let mut start = 0;
-        for slot in &slots {
-            if slot.others.is_empty() {
-                joined.push_str(written.get(start..slot.end).unwrap_or_default());
-            } else {
-                let records = std::iter::once(&slot.raw).chain(&slot.others);
-                let made = records.filter_map(|raw| Some((self.indicator(raw).ok()?, *raw))).collect();
-                if let Some(indicator) = merge::merge(made, self.frame.observed()) {
-                    self.writer.write(&self.frame, &slot.identity, &indicator, &mut joined);
-                }
+        for (slot, merged) in slots.iter().zip(merged) {
+            match merged {
+                Some(merged) => self.writer.write(&self.frame, &slot.identity, &merged.into_best(), &mut joined),
+                None => joined.push_str(written.get(start..slot.end).unwrap_or_default()),
             }
             start = slot.end;
         }
         self.batch.documents = joined;
+    }
+
+    /// What a record says, when it is read again.
+    fn again(&self, raw: &'a str) -> Vec<Indicator<'a>> {
+        match read(raw) {
+            Ok(record) if objects::is_object(&record) => {
+                let given = (self.read)(self.settings, self.frame.observed(), &record);
+                given.map(|given| given.made).unwrap_or_default()
+            }
+            Ok(record) => self.indicator(record).into_iter().collect(),
+            Err(_) => Vec::new(),
+        }
     }
 
     fn reject(&mut self, raw: &str, misfit: &Misfit) {
@@ -172,23 +239,7 @@ impl<'a> Mapper<'a> {
     }
 
     /// What a record says.
-    fn indicator(&self, raw: &'a str) -> Result<Indicator<'a>, Left> {
-        if is_damaged(raw) {
-            return rejected(
-                "bad-encoding",
-                "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
-            );
-        }
-        let record: Record<'a> = match serde_json::from_str(raw) {
-            Ok(record) => record,
-            Err(error) if error.is_data() => {
-                return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
-            }
-            Err(error) => match Record::mended(raw) {
-                Some(record) => record,
-                None => return rejected("bad-json", format!("The record is no valid JSON: {error}.")),
-            },
-        };
+    fn indicator(&self, record: Record<'a>) -> Result<Indicator<'a>, Left> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
@@ -233,9 +284,11 @@ impl<'a> Mapper<'a> {
             last_seen: date(&record.last_seen),
             modified: date(&record.modified),
             expires_at: date(&record.expires_at),
+            vouched: None,
+            revoked: record.revoked,
         };
         let observed = self.frame.observed();
-        let expiry = life::expiry(&record, dates, &found.observable, &self.settings.ttl, observed);
+        let expiry = life::expiry(dates, &found.observable, &self.settings.ttl, observed);
         let tags = sorted(record.tags.0);
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
@@ -274,7 +327,38 @@ impl<'a> Mapper<'a> {
             last_seen: dates.last_seen,
             modified: dates.modified,
             expiry,
+            facts: Vec::new(),
+            stix: None,
         })
+    }
+}
+
+/// Reads a record or a STIX object.
+fn read(raw: &str) -> Result<Record<'_>, Left> {
+    if is_damaged(raw) {
+        return rejected(
+            "bad-encoding",
+            "The record held bytes that are no UTF-8 (they stand as U+FFFD), so its text cannot be trusted.",
+        );
+    }
+    match serde_json::from_str(raw) {
+        Ok(record) => Ok(record),
+        Err(error) if error.is_data() => {
+            rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
+        }
+        Err(error) => match Record::mended(raw) {
+            Some(record) => Ok(record),
+            None => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
+        },
+    }
+}
+
+/// Counts a reason in a list sorted by reasons.
+fn tally(reasons: &mut Vec<(&'static str, u32)>, reason: &'static str) {
+    let place = reasons.partition_point(|(known, _)| *known < reason);
+    match reasons.get_mut(place) {
+        Some((known, times)) if *known == reason => count(times),
+        _ => reasons.insert(place, (reason, 1)),
     }
 }
 
@@ -291,7 +375,11 @@ pub fn write_reject(code: &str, detail: &str, raw: &str, observed: Millis, out: 
     out.push_str("}\n");
 }
 
-fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
+/// An answer that rejects a record.
+///
+/// # Errors
+/// Always.
+pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
     Err(Left::Rejected(Misfit::new(code, detail)))
 }
 
@@ -306,7 +394,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
-fn is_damaged(text: &str) -> bool {
+pub fn is_damaged(text: &str) -> bool {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
     let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
@@ -314,7 +402,7 @@ fn is_damaged(text: &str) -> bool {
 }
 
 /// A text without the white space around it.
-fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
+pub fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
     text.map(trimmed)
 }
 
@@ -333,7 +421,8 @@ fn trim(text: &str) -> &str {
     }
 }
 
-fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+/// Texts without the white space around them, sorted.
+pub fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
     for text in &mut texts {
         if trim(text).len() != text.len() {
             *text = trimmed(text);
@@ -344,7 +433,7 @@ fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
 }
 
 /// The feed's words, or 0 to 100 by ECS's ranges.
-fn confidence(text: &str) -> Option<Confidence> {
+pub fn confidence(text: &str) -> Option<Confidence> {
     for (word, confidence) in [
         ("high", Confidence::High),
         ("medium", Confidence::Medium),

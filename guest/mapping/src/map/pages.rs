@@ -8,18 +8,18 @@ use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
 
-use super::Mapper;
+use super::{Mapper, ReadObject};
 
 /// How much of a text that is no records is shown in the failure.
 const SHOWN: usize = 80;
 
-/// See [`crate::map_records`].
+/// Maps records in any form they come in. `read` tells what STIX objects say.
 ///
 /// # Errors
 /// [`Failure::Protocol`] where the text is none of the forms.
-pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<Batch, Failure> {
+pub fn records(settings: &Settings, observed: Millis, records: &str, read: ReadObject) -> Result<Batch, Failure> {
     let text = records.trim_start_matches('\u{feff}').trim();
-    let mut mapper = Mapper::new(settings, observed);
+    let mut mapper = Mapper::new(settings, observed, read);
     if text.is_empty() {
         return Ok(mapper.finish());
     }
@@ -36,12 +36,24 @@ pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<B
 }
 
 fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
-    if page.has_objects {
-        return Err(Failure::Protocol(
-            "STIX objects came (an object with `objects`), which this version does not read; expected was a page of the \
-             REST interface (an object with `data`), a list of records, or one record a line."
-                .to_owned(),
-        ));
+    match &page.objects {
+        Data::Absent => {}
+        Data::List(list) => {
+            mapper.expect(list.len(), text.len());
+            let list: Vec<&str> = list.iter().map(|raw| raw.get()).collect();
+            mapper.objects(&list);
+            return Ok(mapper.finish());
+        }
+        Data::Null | Data::Other => {
+            return Err(Failure::Protocol(format!(
+                "The `objects` of a bundle or an envelope should be a list of STIX objects; what came begins with {}.",
+                beginning(text)
+            )));
+        }
+    }
+    let is_empty = page.is_bundle || page.is_envelope && matches!(page.data, Data::Absent);
+    if is_empty {
+        return Ok(mapper.finish());
     }
     match &page.data {
         Data::Absent => mapper.record(text),
@@ -83,12 +95,19 @@ fn beginning(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::{Left, Record, Yield};
 
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
+    const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
+
+    /// Objects are read elsewhere; here each is left out.
+    fn read<'a>(_: &Settings, _: Millis, _: &Record<'a>) -> Result<Yield<'a>, Left> {
+        Err(Left::Skipped("an object"))
+    }
 
     fn counts(text: &str) -> (u32, u32, u32) {
-        let batch = records(&Settings::default(), 0, text).unwrap();
-        (batch.read, batch.mapped, batch.rejected)
+        let batch = records(&Settings::default(), 0, text, read).unwrap();
+        (batch.read, batch.mapped + batch.skipped, batch.rejected)
     }
 
     #[test]
@@ -102,6 +121,17 @@ mod tests {
             (format!("{RECORD}\nnonsense\n{RECORD}"), (3, 2, 1)),
             (format!("\u{feff}nonsense\n{RECORD}"), (2, 1, 1)),
             (r#"{"data":[]}"#.to_owned(), (0, 0, 0)),
+            (format!(r#"{{"type":"bundle","id":"bundle--1","objects":[{STIX},{STIX}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"more":false,"objects":[{STIX}]}}"#), (1, 1, 0)),
+            (format!("[{STIX},{RECORD}]"), (2, 2, 0)),
+            (format!("{STIX}\n{RECORD}"), (2, 2, 0)),
+            (STIX.to_owned(), (1, 1, 0)),
+            (r#"{"type":"bundle","objects":[]}"#.to_owned(), (0, 0, 0)),
+            ("{}".to_owned(), (0, 0, 0)),
+            (r#"{"more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x","more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x"}"#.to_owned(), (1, 0, 1)),
+            (r#"{"type":"bundle","id":"bundle--1"}"#.to_owned(), (0, 0, 0)),
             (String::new(), (0, 0, 0)),
         ] {
             assert_eq!(counts(&text), expected, "{text}");
@@ -112,14 +142,14 @@ mod tests {
     fn other_texts_are_failures_that_say_what_came() {
         for (text, part) in [
             ("<html><body>Log in</body></html>", "<html>"),
-            (r#"{"type":"bundle","objects":[]}"#, "STIX"),
+            (r#"{"type":"bundle","objects":{}}"#, "`objects`"),
             (r#"{"data":{"matches":[]}}"#, "`data`"),
             (r#"{"data":null}"#, "`data`"),
             (r#"{"meta":{"total":1},"data":[{"type":"ip"#, "begins with"),
             (r#"[{"type":"ip"#, "begins with"),
             ("nothing\u{1b}[31m", "\\u{1b}"),
         ] {
-            match records(&Settings::default(), 0, text) {
+            match records(&Settings::default(), 0, text, read) {
                 Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
                 other => panic!("{text}: {other:?}"),
             }

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::record::Text;
+
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;
 
@@ -21,8 +23,12 @@ pub struct Parts<'p> {
     pub links: Option<&'p RawValue>,
     /// `error`.
     pub error: Option<&'p RawValue>,
-    /// Whether there is a member `objects`, as STIX has it.
-    pub has_objects: bool,
+    /// `objects`, as STIX has it.
+    pub objects: Data<'p>,
+    /// `"type":"bundle"`, whose `objects` may be missing.
+    pub is_bundle: bool,
+    /// It has a member `more`, as TAXII's envelope, or none at all.
+    pub is_envelope: bool,
 }
 
 /// What stands in `data`.
@@ -57,6 +63,8 @@ enum Member {
     Links,
     Error,
     Objects,
+    Type,
+    More,
     #[serde(other)]
     Other,
 }
@@ -72,18 +80,19 @@ impl<'de> Deserialize<'de> for Parts<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-                let mut parts = Parts::default();
+                let mut parts = Parts { is_envelope: true, ..Parts::default() };
+                let mut has_more = false;
                 while let Some(member) = map.next_key()? {
+                    has_more |= matches!(member, Member::More);
+                    parts.is_envelope = has_more;
                     match member {
                         Member::Data => parts.data = map.next_value()?,
                         Member::Meta => parts.meta = Some(map.next_value()?),
                         Member::Links => parts.links = Some(map.next_value()?),
                         Member::Error => parts.error = Some(map.next_value()?),
-                        Member::Objects => {
-                            map.next_value::<IgnoredAny>()?;
-                            parts.has_objects = true;
-                        }
-                        Member::Other => {
+                        Member::Objects => parts.objects = map.next_value()?,
+                        Member::Type => parts.is_bundle = map.next_value::<Text<'de>>()?.as_deref() == Some("bundle"),
+                        Member::More | Member::Other => {
                             map.next_value::<IgnoredAny>()?;
                         }
                     }

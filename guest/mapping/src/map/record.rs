@@ -1,4 +1,4 @@
-//! One record of the REST interface, read without copying.
+//! One record of the REST interface, or one STIX object, read without copying.
 //!
 //! Every field but `type` and `value` is optional and only a hint: a field of the wrong type is as good as absent, an
 //! unknown one is passed over, of a repeated one the last counts. Only text that is no JSON object at all is an error.
@@ -8,22 +8,59 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A record as the feed sent it.
+use super::entries::Entries;
+
+/// A record or a STIX object as the feed sent it. What both have, stands in one place.
 #[derive(Debug, Default)]
-pub(super) struct Record<'a> {
-    pub(super) id: Text<'a>,
-    pub(super) kind: Text<'a>,
-    pub(super) value: Text<'a>,
-    pub(super) confidence: Text<'a>,
-    pub(super) first_seen: Text<'a>,
-    pub(super) last_seen: Text<'a>,
-    pub(super) modified: Text<'a>,
-    pub(super) expires_at: Text<'a>,
-    pub(super) revoked: bool,
-    pub(super) source: Source<'a>,
-    pub(super) context: Text<'a>,
-    pub(super) tags: Texts<'a>,
-    pub(super) techniques: Texts<'a>,
+pub struct Record<'a> {
+    /// `id`.
+    pub id: Text<'a>,
+    /// `type`.
+    pub kind: Text<'a>,
+    /// `value`.
+    pub value: Text<'a>,
+    /// `confidence`.
+    pub confidence: Text<'a>,
+    /// `first_seen`.
+    pub first_seen: Text<'a>,
+    /// `last_seen`.
+    pub last_seen: Text<'a>,
+    /// `modified`.
+    pub modified: Text<'a>,
+    /// `expires_at`, `valid_until`.
+    pub expires_at: Text<'a>,
+    /// `revoked`.
+    pub revoked: bool,
+    /// `source`.
+    pub source: Source<'a>,
+    /// `context`, `description`.
+    pub context: Text<'a>,
+    /// `tags` and `labels`.
+    pub tags: Texts<'a>,
+    /// `mitre_techniques`.
+    pub techniques: Texts<'a>,
+    /// `created_by_ref`.
+    pub created_by: Text<'a>,
+    /// `created`.
+    pub created: Text<'a>,
+    /// `name`.
+    pub name: Text<'a>,
+    /// `indicator_types`.
+    pub types: Texts<'a>,
+    /// `pattern`.
+    pub pattern: Text<'a>,
+    /// `pattern_type`.
+    pub pattern_type: Text<'a>,
+    /// `valid_from`.
+    pub valid_from: Text<'a>,
+    /// `object_marking_refs`.
+    pub markings: Texts<'a>,
+    /// `granular_markings`.
+    pub granular: Entries<'a>,
+    /// `kill_chain_phases`.
+    pub phases: Entries<'a>,
+    /// `external_references`.
+    pub references: Entries<'a>,
 }
 
 impl Record<'_> {
@@ -55,6 +92,17 @@ impl Record<'_> {
             context: record.context.owned(),
             tags: record.tags.owned(),
             techniques: record.techniques.owned(),
+            created_by: record.created_by.owned(),
+            created: record.created.owned(),
+            name: record.name.owned(),
+            types: record.types.owned(),
+            pattern: record.pattern.owned(),
+            pattern_type: record.pattern_type.owned(),
+            valid_from: record.valid_from.owned(),
+            markings: record.markings.owned(),
+            granular: record.granular.owned(),
+            phases: record.phases.owned(),
+            references: record.references.owned(),
         })
     }
 }
@@ -92,35 +140,46 @@ fn without_half_pairs(raw: &str) -> Option<String> {
 
 /// `source` of a record.
 #[derive(Debug, Default)]
-pub(super) struct Source<'a> {
-    pub(super) article_id: Text<'a>,
-    pub(super) article_title: Text<'a>,
-    pub(super) article_url: Text<'a>,
-    pub(super) reference_url: Text<'a>,
-    pub(super) feed_name: Text<'a>,
-    pub(super) category: Text<'a>,
-    pub(super) origin: Text<'a>,
+pub struct Source<'a> {
+    /// `article_id`.
+    pub article_id: Text<'a>,
+    /// `article_title`.
+    pub article_title: Text<'a>,
+    /// `article_url`.
+    pub article_url: Text<'a>,
+    /// `reference_url`.
+    pub reference_url: Text<'a>,
+    /// `feed_name`.
+    pub feed_name: Text<'a>,
+    /// `category`.
+    pub category: Text<'a>,
+    /// `origin`.
+    pub origin: Text<'a>,
 }
 
 /// Text, or a number in its decimal form; nothing for anything else and for blank text.
 #[derive(Debug, Default)]
-pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
+pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
-    fn owned(self) -> Text<'static> {
+    // Not worth its code in thirty places: it is for records that were cut in the middle of a character.
+    #[inline(never)]
+    pub(super) fn owned(self) -> Text<'static> {
         Text(self.0.map(|text| Cow::Owned(text.into_owned())))
     }
 
-    pub(super) fn as_deref(&self) -> Option<&str> {
+    /// The text, if there is one.
+    pub fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }
 
 /// A list of texts; one text counts as a list of one.
 #[derive(Debug, Default)]
-pub(super) struct Texts<'a>(pub(super) Vec<Cow<'a, str>>);
+pub struct Texts<'a>(pub Vec<Cow<'a, str>>);
 
 impl Texts<'_> {
+    #[inline(never)]
     fn owned(self) -> Texts<'static> {
         Texts(self.0.into_iter().map(|text| Cow::Owned(text.into_owned())).collect())
     }
@@ -146,6 +205,17 @@ enum Key {
     Tags,
     Labels,
     MitreTechniques,
+    CreatedByRef,
+    Created,
+    Name,
+    IndicatorTypes,
+    Pattern,
+    PatternType,
+    ValidFrom,
+    ObjectMarkingRefs,
+    GranularMarkings,
+    KillChainPhases,
+    ExternalReferences,
     #[serde(other)]
     Unknown,
 }
@@ -177,6 +247,17 @@ impl<'de> Deserialize<'de> for Record<'de> {
                         Key::Context => record.context = map.next_value()?,
                         Key::Tags | Key::Labels => record.tags.0.extend(map.next_value::<Texts<'de>>()?.0),
                         Key::MitreTechniques => record.techniques = map.next_value()?,
+                        Key::CreatedByRef => record.created_by = map.next_value()?,
+                        Key::Created => record.created = map.next_value()?,
+                        Key::Name => record.name = map.next_value()?,
+                        Key::IndicatorTypes => record.types = map.next_value()?,
+                        Key::Pattern => record.pattern = map.next_value()?,
+                        Key::PatternType => record.pattern_type = map.next_value()?,
+                        Key::ValidFrom => record.valid_from = map.next_value()?,
+                        Key::ObjectMarkingRefs => record.markings = map.next_value()?,
+                        Key::GranularMarkings => record.granular = map.next_value()?,
+                        Key::KillChainPhases => record.phases = map.next_value()?,
+                        Key::ExternalReferences => record.references = map.next_value()?,
                         Key::Unknown => {
                             map.next_value::<IgnoredAny>()?;
                         }

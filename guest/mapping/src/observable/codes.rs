@@ -27,6 +27,17 @@ impl Algorithm {
             _ => None,
         }
     }
+
+    /// Its name without a hyphen: `SHA256`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+            Self::Sha384 => "SHA384",
+            Self::Sha512 => "SHA512",
+        }
+    }
 }
 
 /// A CVE id in any of the ways people write it, as `CVE-2021-44228`: any case, and hyphens, dashes, underscores,

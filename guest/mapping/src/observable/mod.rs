@@ -45,6 +45,21 @@ pub enum Observable {
     Cve(String),
     /// A technique, tactic, group or piece of software of MITRE's.
     Attack(AttackId),
+    /// Anything else that STIX knows.
+    Thing(Box<Thing>),
+}
+
+/// What has no form of its own: a registry key, a mutex, a file known by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// The type that is part of its identity.
+    pub kind: &'static str,
+    /// The type in ECS's words; empty where ECS has none.
+    pub shown: &'static str,
+    /// What identifies it among those of its type.
+    pub key: String,
+    /// As people write it.
+    pub name: String,
 }
 
 impl Observable {
@@ -59,6 +74,16 @@ impl Observable {
             Self::Email(_) => "email-addr",
             Self::Cve(_) => "vulnerability",
             Self::Attack(_) => "technique",
+            Self::Thing(thing) => thing.kind,
+        }
+    }
+
+    /// `threat.indicator.type`; empty for what ECS has no type for.
+    pub fn shown_type(&self) -> &'static str {
+        match self {
+            Self::Cve(_) | Self::Attack(_) => "",
+            Self::Thing(thing) => thing.shown,
+            _ => self.ecs_type(),
         }
     }
 
@@ -82,6 +107,10 @@ impl Observable {
             }
             Self::Attack(id) => {
                 out.push_str(&id.id);
+                Ok(())
+            }
+            Self::Thing(thing) => {
+                out.push_str(&thing.key);
                 Ok(())
             }
         };

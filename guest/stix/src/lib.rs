@@ -1,0 +1,263 @@
+//! STIX objects to documents.
+//!
+//! An indicator gives a document for each alternative of its pattern: a branch of an OR, a member of an `IN`, and for
+//! comparisons joined by AND one for each object they describe. Where the pattern says more than a document, in
+//! comparisons without a field or in time and order, the document is marked as partial, with keywords, and keeps those
+//! comparisons as they are written. Where no value can be taken out of a pattern at all, or it is in another language,
+//! the document carries the pattern alone. All of that is counted by reason in a note.
+//!
+//! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
+//! skipped.
+//!
+//! The crate is one of its own because it is compiled for size, and the mapping of records for speed.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+#![forbid(unsafe_code)]
+
+mod home;
+mod marks;
+mod part;
+pub mod pattern;
+
+use std::borrow::Cow;
+
+use socdefenders_mapping::ecs::{Indicator, Stix, is_web};
+use socdefenders_mapping::map::life::{self, Dates};
+use socdefenders_mapping::map::{Left, Record, Text, Yield, confidence, is_damaged, rejected, sorted, text};
+use socdefenders_mapping::observable::{Observable, Thing, attack_id, cve, listed_attack_id};
+use socdefenders_mapping::settings::Settings;
+use socdefenders_mapping::time::{Millis, parse_rfc3339};
+
+use marks::{tactic, tlp};
+use part::Part;
+use pattern::{Pattern, alternatives};
+
+/// The most documents of one object. The longest real patterns have a thousand terms.
+pub const MAX_DOCUMENTS: usize = 2_000;
+/// A pattern longer than this stands in the first document of its object only.
+const LONG_PATTERN: usize = 1_024;
+/// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
+const MAX_ALSO: usize = 50;
+const LONGEST_ALSO: usize = 1_000;
+/// The longest name a document takes from a pattern, in characters.
+const LONGEST_NAME: usize = 200;
+
+/// What an object says.
+///
+/// # Errors
+/// Why it gave no document.
+pub fn read<'a>(settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
+    // An id says what an object is even where its type is missing.
+    let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
+    match kind {
+        Some("indicator") => {}
+        Some(_) => return Err(Left::Skipped("STIX object that is no indicator")),
+        None => return rejected("no-type", "The object has no `type`, or one that is not text."),
+    }
+    let Some(written) = object.pattern.0.as_ref() else {
+        return rejected("no-pattern", "The indicator has no `pattern`, or one that is not text.");
+    };
+    if is_damaged(written) {
+        return rejected(
+            "bad-encoding",
+            "The pattern holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
+        );
+    }
+    let raw_confidence = text(object.confidence.0.as_ref());
+    let level = raw_confidence.as_deref().and_then(confidence);
+    if level.is_some_and(|level| level < settings.min_confidence) {
+        return Err(Left::Skipped("confidence below the minimum"));
+    }
+    let language = text(object.pattern_type.0.as_ref());
+    let mut given = Yield::default();
+    let (mut parts, mut shown) = (Vec::new(), "");
+    if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
+        (parts, shown) = values(settings, written, &mut given.whole)?;
+    } else {
+        given.whole.push("pattern-type");
+    }
+    if parts.is_empty() {
+        parts.push(whole(settings, object, written, shown, &given.whole)?);
+    }
+    let (base, dates) = base(object, raw_confidence, language);
+    let long = written.len() > LONG_PATTERN;
+    given.made.reserve_exact(parts.len());
+    for (place, part) in parts.into_iter().enumerate() {
+        let mut indicator = base.clone();
+        indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
+        indicator.observable = part.observable;
+        indicator.label = Cow::Borrowed(part.label);
+        indicator.ports = part.ports;
+        indicator.notes = part.notes;
+        indicator.facts = part.facts;
+        if let Some(stix) = &mut indicator.stix {
+            stix.pattern = (place == 0 || !long).then(|| written.clone());
+            stix.also = part.also;
+            stix.partial = part.partial;
+        }
+        indicator.tidy();
+        given.made.push(indicator);
+    }
+    Ok(given)
+}
+
+/// The values of a pattern, none where it has none of its own, and the ECS type that all of it is about. An error where
+/// all that it has is left out.
+fn values(
+    settings: &Settings,
+    written: &str,
+    whole: &mut Vec<&'static str>,
+) -> Result<(Vec<Part>, &'static str), Left> {
+    let pattern = match Pattern::parse(written) {
+        Ok(pattern) => pattern,
+        Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
+    };
+    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object).filter(|kind| *kind != "port"));
+    let first = types.next().flatten();
+    let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
+    let mut parts = Vec::new();
+    let mut left = None;
+    for alternative in alternatives(&pattern) {
+        if parts.len() >= MAX_DOCUMENTS {
+            whole.push("too-many");
+            continue;
+        }
+        match part::parts(settings, &pattern, written, &alternative) {
+            Ok(found) => parts.extend(found),
+            Err(part::Gone::Left(reason)) => {
+                if let Left::Rejected(misfit) = &reason {
+                    whole.push(misfit.code);
+                }
+                // What was skipped on purpose decides over what could not be read.
+                if left.is_none() || matches!(reason, Left::Skipped(_)) {
+                    left = Some(reason);
+                }
+            }
+            Err(part::Gone::Whole(reason)) => whole.push(reason),
+        }
+    }
+    parts.truncate(MAX_DOCUMENTS);
+    match left {
+        Some(left) if parts.is_empty() && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => {
+            Err(left)
+        }
+        _ => Ok((parts, shown)),
+    }
+}
+
+/// The document of a pattern without a value.
+fn whole(
+    settings: &Settings,
+    object: &Record<'_>,
+    written: &str,
+    shown: &'static str,
+    reasons: &[&'static str],
+) -> Result<Part, Left> {
+    if !settings.types.is_empty() {
+        return Err(Left::Skipped("type not selected"));
+    }
+    let name = object.name.as_deref().unwrap_or(written).trim();
+    let thing = Thing { kind: "pattern", shown, key: written.trim().to_owned(), name: part::cut(name, LONGEST_NAME) };
+    Ok(Part {
+        observable: Observable::Thing(Box::new(thing)),
+        label: "pattern",
+        partial: reasons.to_vec(),
+        ..Part::default()
+    })
+}
+
+/// What all documents of an object have in common.
+fn base<'a>(
+    object: &Record<'a>,
+    raw_confidence: Option<Cow<'a, str>>,
+    language: Option<Cow<'a, str>>,
+) -> (Indicator<'a>, Dates) {
+    let modified = date(&object.modified).or_else(|| date(&object.created));
+    let first_seen = date(&object.valid_from);
+    let dates = Dates {
+        first_seen,
+        modified,
+        expires_at: date(&object.expires_at),
+        vouched: modified.max(first_seen),
+        revoked: object.revoked,
+        ..Dates::default()
+    };
+    let tags = sorted(object.tags.0.clone());
+    let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
+    let mut techniques: Vec<_> = Vec::new();
+    let mut references = Vec::new();
+    for entry in &object.references.0 {
+        references.extend(text(entry.what.0.as_ref()).filter(|url| is_web(url)));
+        if let Some(id) = entry.id.as_deref() {
+            cves.extend(cve(id.trim()));
+            techniques.extend(attack_id(id.trim()));
+        }
+    }
+    let mut phases = Vec::new();
+    for entry in &object.phases.0 {
+        let (chain, phase) = (entry.name.as_deref().unwrap_or_default(), entry.what.as_deref().unwrap_or_default());
+        techniques.extend(tactic(chain, phase).and_then(attack_id).or_else(|| listed_attack_id(phase)));
+        phases.push(format!("{}:{}", chain.trim(), phase.trim()));
+    }
+    let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
+    let markings = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
+    let stix = Stix {
+        name: text(object.name.0.as_ref()),
+        created_by: text(object.created_by.0.as_ref()),
+        pattern: None,
+        pattern_type: language,
+        types: sorted(object.types.0.clone()),
+        phases,
+        also: Vec::new(),
+        partial: Vec::new(),
+        tlp: markings.filter_map(tlp).max(),
+    };
+    let indicator = Indicator {
+        // Replaced by that of each part.
+        observable: Observable::Cve(String::new()),
+        ports: Vec::new(),
+        notes: Vec::new(),
+        label: Cow::Borrowed(""),
+        ids: text(object.id.0.as_ref()).into_iter().collect(),
+        confidence: raw_confidence.as_deref().and_then(confidence),
+        raw_confidence,
+        provider: None,
+        article_id: None,
+        article_title: None,
+        articles: Vec::new(),
+        references,
+        category: None,
+        origin: None,
+        description: text(object.context.0.as_ref()),
+        tags,
+        cves,
+        techniques,
+        first_seen,
+        last_seen: None,
+        modified,
+        expiry: None,
+        facts: Vec::new(),
+        stix: Some(Box::new(stix)),
+    };
+    (indicator, dates)
+}
+
+/// How many of the reasons are codes of values that are none.
+fn codes(reasons: &[&'static str]) -> usize {
+    reasons.iter().filter(|reason| reason.starts_with("bad-") || matches!(**reason, "too-long" | "no-value")).count()
+}
+
+fn date(text: &Text<'_>) -> Option<Millis> {
+    text.as_deref().and_then(parse_rfc3339)
+}
