@@ -23,7 +23,7 @@ use crate::suffix;
 use crate::time::{HOUR, Millis, SECOND};
 
 pub use fields::{FIELDS, HOST_FIELDS};
-pub use json::{Json, Key, write_number, write_string};
+pub use json::{Begun, Json, Key, write_number, write_string};
 
 /// The version of ECS whose names are used.
 pub const ECS_VERSION: &str = "8.17.0";

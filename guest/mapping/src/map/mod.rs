@@ -89,7 +89,7 @@ impl<'a> Mapper<'a> {
         /// Beyond, the room is made as it is needed: not every page is what it seems.
         const MOST: usize = 8 * 1024 * 1024;
         self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST));
-        let records = records.min(MOST / size_of::<Slot<'_>>());
+        let records = records.min(MOST.checked_div(size_of::<Slot<'_>>()).unwrap_or(0));
         self.slots.reserve(records);
         self.places.reserve(records);
     }

@@ -36,7 +36,7 @@ pub fn records(settings: &Settings, observed: Millis, records: &str) -> Result<B
 }
 
 fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
-    if page.has_objects {
+    if !matches!(page.objects, Data::Absent) {
         return Err(Failure::Protocol(
             "STIX objects came (an object with `objects`), which this version does not read; expected was a page of the \
              REST interface (an object with `data`), a list of records, or one record a line."

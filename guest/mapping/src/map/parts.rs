@@ -21,8 +21,16 @@ pub struct Parts<'p> {
     pub links: Option<&'p RawValue>,
     /// `error`.
     pub error: Option<&'p RawValue>,
-    /// Whether there is a member `objects`, as STIX has it.
-    pub has_objects: bool,
+    /// `objects`, where a STIX bundle and a TAXII envelope have their records.
+    pub objects: Data<'p>,
+    /// `type`, of a bundle.
+    pub kind: Option<&'p RawValue>,
+    /// `more`, of an envelope.
+    pub more: Option<&'p RawValue>,
+    /// `next`, of an envelope.
+    pub next: Option<&'p RawValue>,
+    /// Whether there are other members than these.
+    pub others: bool,
 }
 
 /// What stands in `data`.
@@ -57,6 +65,9 @@ enum Member {
     Links,
     Error,
     Objects,
+    Type,
+    More,
+    Next,
     #[serde(other)]
     Other,
 }
@@ -68,7 +79,7 @@ impl<'de> Deserialize<'de> for Parts<'de> {
             type Value = Parts<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with `data`")
+                f.write_str("an object with `data` or `objects`")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
@@ -79,12 +90,13 @@ impl<'de> Deserialize<'de> for Parts<'de> {
                         Member::Meta => parts.meta = Some(map.next_value()?),
                         Member::Links => parts.links = Some(map.next_value()?),
                         Member::Error => parts.error = Some(map.next_value()?),
-                        Member::Objects => {
-                            map.next_value::<IgnoredAny>()?;
-                            parts.has_objects = true;
-                        }
+                        Member::Objects => parts.objects = map.next_value()?,
+                        Member::Type => parts.kind = Some(map.next_value()?),
+                        Member::More => parts.more = Some(map.next_value()?),
+                        Member::Next => parts.next = Some(map.next_value()?),
                         Member::Other => {
                             map.next_value::<IgnoredAny>()?;
+                            parts.others = true;
                         }
                     }
                 }
