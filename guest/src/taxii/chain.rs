@@ -152,11 +152,11 @@ impl Poll<'_> {
             chain.widened = false;
             return After::More;
         }
-        if page.next.is_some() || (received == 0 && page.more == Some(true)) {
-            self.note("no-progress", format!("{} The chain of pages ends here.", chain.says("there is more, but sends nothing new")));
+        let full = received >= chain.limit || (chain.before > 0 && received >= chain.before && !again);
+        if page.next.is_some() || (page.more == Some(true) && !(full && received > 0)) {
+            self.note("no-progress", chain.says("more pages, but nothing new in them, so that it is left here"));
             return After::Cut;
         }
-        let full = received >= chain.limit || (chain.before > 0 && received >= chain.before && !again);
         if received == 0 || !full {
             return self.undated(chain, page);
         }
@@ -216,7 +216,6 @@ impl Chain {
         if self.top < self.high {
             self.top = self.high;
             self.grew = true;
-            self.futile = 0;
             self.lost = 0;
         }
     }

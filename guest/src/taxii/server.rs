@@ -54,6 +54,9 @@ impl Poll<'_> {
         self.freeze(response);
         let body = response.body.trim_start_matches('\u{feff}').trim();
         let value = members::parse(body).ok().filter(Value::is_object);
+        if value.is_none() && response.status < 400 && body.starts_with('{') {
+            return self.retry("an answer that is no JSON", None);
+        }
         let mut survey = self.run.survey.take().unwrap_or_default();
         if !survey.asked {
             survey.asked = true;
@@ -65,9 +68,6 @@ impl Poll<'_> {
         }
         let Some(value) = value else {
             self.run.survey = Some(survey);
-            if body.starts_with('{') {
-                return self.retry("an answer that is no JSON", None);
-            }
             return Err(Failure::Protocol(format!(
                 "The server answered {} for {} with {}, where a list of collections was expected. {}",
                 response.status,

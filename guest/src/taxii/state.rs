@@ -120,7 +120,7 @@ pub(super) struct Chain {
     pub(super) grew: bool,
     /// The dates do not ascend: the latest says nothing about what was read.
     pub(super) unsorted: bool,
-    /// How often a chain began again without getting further.
+    /// How often in this run a chain began again without getting further.
     pub(super) futile: u32,
     /// How often the server forgot a `next`.
     pub(super) lost: u32,
