@@ -50,14 +50,8 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
              answered {status} {error}. {}",
             advice.forbidden
         )),
-        404 | 410 => Failure::Protocol(format!(
-            "The feed answered {status} for {target} {error}. {}",
-            advice.missing
-        )),
-        400..=499 => Failure::Protocol(format!(
-            "The feed refused {target} with {status} {error}. {}",
-            advice.refused
-        )),
+        404 | 410 => Failure::Protocol(format!("The feed answered {status} for {target} {error}. {}", advice.missing)),
+        400..=499 => Failure::Protocol(format!("The feed refused {target} with {status} {error}. {}", advice.refused)),
         _ => Failure::Protocol(format!(
             "The feed answered {target} with status {status}, where 200 was expected {error}. Check `url` and any proxy \
              in between."

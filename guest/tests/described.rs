@@ -159,6 +159,10 @@ fn so_many_collections_are_one_inputs_and_no_more() {
     };
     assert_eq!(Config::parse(&settings(100)).unwrap().collections.len(), 100);
     assert!(Config::parse(&settings(101)).unwrap_err().to_string().contains("at most 100"));
-    assert!(Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(256)}).to_string()).is_ok());
-    assert!(Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(257)}).to_string()).is_err());
+    assert!(
+        Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(256)}).to_string()).is_ok()
+    );
+    assert!(
+        Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(257)}).to_string()).is_err()
+    );
 }

@@ -4,17 +4,18 @@
 //! the next request asks for what was added after the latest date the server named, less a microsecond: what shares
 //! that instant comes again, and none of it is lost where a page ends in its midst. Such a chain ends when the latest
 //! date stays the same and the page is not full. A full page of one instant is asked for again with a larger limit, up
-//! to [`WIDEST`], and is a failure if that does not help either: what lies behind it cannot be reached.
+//! to [`WIDEST`]. Where that is not filled, a page of the whole collection shows whether the server gives larger ones,
+//! so that this is all; if not, what lies behind cannot be reached, which is a failure.
 //!
 //! A date that is absent or no date moves nothing. One older than before, or a first one later than the last, says that
 //! the server does not sort: then nothing is based on dates before the collection's end. Pages that come again, and
 //! `more` with nothing in it for too long, end the chain with a note.
 
+use super::Poll;
 use super::instant::{self, Instant, from_millis};
 use super::page::Page;
 use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
-use super::Poll;
 use crate::page::Unreadable;
 use crate::refusal::clean;
 use crate::seen::fingerprint;
@@ -24,6 +25,9 @@ use socdefenders_mapping::time::{Millis, rfc3339};
 
 /// The largest page asked for to get past an instant. STIX objects of a kilobyte make 16 MiB of it.
 const WIDEST: u32 = 16_384;
+
+/// Objects asked for at least, to see what a server makes of `match[type]`.
+const LEAST_PROBE: u32 = 100;
 
 /// Pages in a row that may have been seen before.
 const MAX_REPEATS: u32 = 1;
@@ -46,7 +50,6 @@ enum After {
     End,
     /// The end, with something missing.
     Cut,
-    Stuck,
 }
 
 impl Poll<'_> {
@@ -60,10 +63,19 @@ impl Poll<'_> {
         let observed = self.freeze(response);
         self.run.garbled = 0;
         let Some(mut chain) = self.run.chain.take() else { return self.go_on(None) };
+        if chain.gauge {
+            let is_all =
+                chain.grown && count(&page) < chain.limit && chain.seen.last() == Some(fingerprint(&page.objects));
+            if count(&page) > chain.before || is_all {
+                return self.end(&chain, &page, None);
+            }
+            let failure = chain.stuck();
+            self.run.chain = Some(chain);
+            return self.refuse(failure);
+        }
         match self.sift(&mut chain, &page) {
             Sifted::Good => {}
             Sifted::AskBare => {
-                chain.probe = true;
                 self.run.chain = Some(chain);
                 return self.go_on(None);
             }
@@ -90,11 +102,6 @@ impl Poll<'_> {
                 self.leave(&chain, Turn::Read, None);
                 self.go_on(batch)
             }
-            After::Stuck => {
-                let failure = chain.stuck();
-                self.run.chain = Some(chain);
-                self.refuse(failure)
-            }
         }
     }
 
@@ -120,20 +127,31 @@ impl Poll<'_> {
         } else if has {
             self.state.filters = true;
         } else if chain.pages == 0 && page.next.is_none() && page.more != Some(true) {
+            self.ask_bare(chain);
             return Sifted::AskBare;
         }
         Sifted::Good
     }
 
+    /// The next page is asked for without `match[type]`. One object alone would say little.
+    pub(super) fn ask_bare(&self, chain: &mut Chain) {
+        chain.probe = true;
+        if self.run.cap >= self.config.limit {
+            chain.limit = chain.limit.max(LEAST_PROBE);
+        }
+    }
+
     /// Learns from a page and moves the chain to the next one.
     fn follow(&mut self, chain: &mut Chain, page: &Page<'_>, response: &Response) -> After {
-        let received = u32::try_from(page.objects.len()).unwrap_or(u32::MAX);
+        let received = count(page);
         chain.learn(received, response);
         let end_promised = !(page.bundle || page.more == Some(true));
         if let Some(next) = page.next.as_ref().filter(|_| page.more != Some(false)) {
-            let print = if received == 0 { xxhash_rust::xxh3::xxh3_64(next.as_bytes()) } else { fingerprint(&page.objects) };
+            let print =
+                if received == 0 { xxhash_rust::xxh3::xxh3_64(next.as_bytes()) } else { fingerprint(&page.objects) };
             // A server may use one `next` for all pages; only what it gives tells whether it gets anywhere.
-            chain.repeats = if chain.seen.remember(print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
+            chain.repeats =
+                if chain.seen.remember(print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
             chain.empties = if received == 0 { chain.empties.saturating_add(1) } else { 0 };
             if chain.repeats <= MAX_REPEATS && chain.empties <= MAX_EMPTIES {
                 chain.next = Some(next.clone());
@@ -152,27 +170,31 @@ impl Poll<'_> {
             chain.widened = false;
             return After::More;
         }
-        let full = received >= chain.limit || (chain.before > 0 && received >= chain.before && !again);
-        if page.next.is_some() || (page.more == Some(true) && !(full && received > 0)) {
+        let like_before = !chain.widened && chain.before > 0 && received >= chain.before && !again;
+        let full = received >= chain.limit || like_before;
+        let suspect = received > 0 && (full || chain.widened) && !chain.unsorted;
+        if page.next.is_some() || (page.more == Some(true) && !suspect) {
             self.note("no-progress", chain.says("more pages, but nothing new in them, so that it is left here"));
             return After::Cut;
         }
-        if received == 0 || !full {
-            return self.undated(chain, page);
+        if !suspect || (chain.high.is_none() && (chain.widened && !full || chain.limit >= WIDEST)) {
+            return self.undated(chain, page, full);
         }
-        let in_vain = chain.widened && received <= chain.before;
-        if chain.limit < WIDEST && !in_vain && !chain.unsorted {
+        // A larger page shows whether there is more of this instant. One that is not filled may still be all the server
+        // gives; the whole collection shows that.
+        chain.grown |= chain.widened && received > chain.before;
+        chain.before = received;
+        chain.gauge = (chain.widened && received < chain.limit) || chain.limit >= WIDEST;
+        if !chain.gauge {
             chain.limit = chain.limit.saturating_mul(2).min(WIDEST);
             chain.widened = true;
-            chain.before = received;
-            return After::More;
         }
-        if chain.high.is_some() && !chain.unsorted { After::Stuck } else { self.undated(chain, page) }
+        After::More
     }
 
     /// The end of a chain; a note where no date says from where to read the next time.
-    fn undated(&mut self, chain: &Chain, page: &Page<'_>) -> After {
-        if chain.unsorted {
+    fn undated(&mut self, chain: &Chain, page: &Page<'_>, full: bool) -> After {
+        if chain.unsorted && full {
             self.note("unsorted", chain.says("dates that do not ascend, so that what follows cannot be asked for"));
             return After::Cut;
         }
@@ -197,6 +219,10 @@ impl Poll<'_> {
         self.leave(chain, Turn::Read, reached);
         self.go_on(batch)
     }
+}
+
+fn count(page: &Page<'_>) -> u32 {
+    u32::try_from(page.objects.len()).unwrap_or(u32::MAX)
 }
 
 impl Chain {

@@ -143,8 +143,9 @@ impl Poll<'_> {
             413 | 416 if self.narrow(1) => self.go_on(None),
             400 | 422 if filtered => {
                 self.begin_again();
-                if let Some(chain) = &mut self.run.chain {
-                    chain.probe = true;
+                if let Some(mut chain) = self.run.chain.take() {
+                    self.ask_bare(&mut chain);
+                    self.run.chain = Some(chain);
                 }
                 self.go_on(None)
             }

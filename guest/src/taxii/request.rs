@@ -38,7 +38,7 @@ pub(super) fn path(url: &Url) -> String {
 /// The objects of a collection.
 pub(super) fn objects(config: &Config, collection: &str, chain: &Chain, bare: bool) -> String {
     let mut target = format!("{collection}objects/?limit={}", chain.limit);
-    if let Some(after) = chain.after {
+    if let Some(after) = chain.after.filter(|_| !chain.gauge) {
         parameter("added_after", &after_text(after), &mut target);
     }
     if !bare {

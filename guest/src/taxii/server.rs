@@ -8,9 +8,9 @@
 
 use serde_json::Value;
 
+use super::Poll;
 use super::request::{escape, path};
 use super::state::{Place, Survey, Turn};
-use super::Poll;
 use crate::config::{MAX_COLLECTIONS, is_vendor};
 use crate::members;
 use crate::page::text;
@@ -192,8 +192,11 @@ impl Poll<'_> {
     /// All roots are known: tells of what is new and begins to read.
     fn settle(mut self, survey: &Survey) -> Result<Step, Failure> {
         let names = self.config.collections.iter();
-        let unmet: Vec<String> =
-            (0_u64..).zip(names).filter(|(number, _)| !survey.met.contains(number)).map(|(_, name)| quote(name)).collect();
+        let unmet: Vec<String> = (0_u64..)
+            .zip(names)
+            .filter(|(number, _)| !survey.met.contains(number))
+            .map(|(_, name)| quote(name))
+            .collect();
         let mut offered = if survey.offered.is_empty() { "none".to_owned() } else { survey.offered.join(", ") };
         if survey.untold > 0 {
             offered.push_str(&format!(" and {} more", survey.untold));
@@ -237,7 +240,11 @@ impl Poll<'_> {
 
     /// Title and collections as notes, once and whenever they change.
     fn tell(&mut self, survey: &Survey) {
-        let title = if survey.title.is_empty() { "The server gives no title".to_owned() } else { format!("The server is {}", survey.title) };
+        let title = if survey.title.is_empty() {
+            "The server gives no title".to_owned()
+        } else {
+            format!("The server is {}", survey.title)
+        };
         let mut said = vec![Note { code: "server".to_owned(), text: format!("{title}.") }];
         let collection = |text: String| Note { code: "collection".to_owned(), text };
         said.extend(survey.offered.iter().map(|line| collection(format!("It offers {line}."))));

@@ -132,6 +132,10 @@ pub(super) struct Chain {
     pub(super) empties: u32,
     /// A larger page was asked for, to get past an instant.
     pub(super) widened: bool,
+    /// The whole collection is asked for, to see how large a page the server gives.
+    pub(super) gauge: bool,
+    /// A larger page held more.
+    pub(super) grown: bool,
     /// It had objects.
     pub(super) any: bool,
     /// The first page is asked for without `match[type]`, to see whether that gives more.
@@ -279,9 +283,8 @@ impl Run {
 impl Survey {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
-        let mut owned = |name| -> Result<Vec<String>, String> {
-            Ok(from.texts(name)?.into_iter().map(str::to_owned).collect())
-        };
+        let mut owned =
+            |name| -> Result<Vec<String>, String> { Ok(from.texts(name)?.into_iter().map(str::to_owned).collect()) };
         let (roots, offered) = (owned("roots")?, owned("offered")?);
         let survey = Self {
             roots,
@@ -326,6 +329,8 @@ impl Chain {
             repeats: from.count("repeats")?.unwrap_or(0),
             empties: from.count("empties")?.unwrap_or(0),
             widened: from.flag("widened")?,
+            gauge: from.flag("gauge")?,
+            grown: from.flag("grown")?,
             any: from.flag("any")?,
             probe: from.flag("probe")?,
             seen: Seen::read(&mut from, "seen")?,
@@ -351,6 +356,8 @@ impl Chain {
         count(out, key!("repeats"), self.repeats);
         count(out, key!("empties"), self.empties);
         flag(out, key!("widened"), self.widened);
+        flag(out, key!("gauge"), self.gauge);
+        flag(out, key!("grown"), self.grown);
         flag(out, key!("any"), self.any);
         flag(out, key!("probe"), self.probe);
         self.seen.write(key!("seen"), out);

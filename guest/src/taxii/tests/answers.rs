@@ -80,7 +80,10 @@ fn the_other_accept_is_tried_once_and_kept() {
         let failure = driver.poll().unwrap_err();
         assert_eq!(kind(&failure), "protocol");
         let text = failure.to_string();
-        assert!(text.contains("`application/taxii+json;version=2.1`") && text.contains("`application/taxii+json`"), "{text}");
+        assert!(
+            text.contains("`application/taxii+json;version=2.1`") && text.contains("`application/taxii+json`"),
+            "{text}"
+        );
     }
     assert_eq!(driver.server.requests.len(), 4);
 }
@@ -231,5 +234,7 @@ fn the_largest_state_fits() {
     driver.state = String::new();
     driver.state = driver.advance(Event::Start).unwrap().state;
     driver.state = driver.advance(response(200, &[], r#"{"api_roots":["/api/"]}"#)).unwrap().state;
-    assert!(matches!(driver.advance(response(200, &[], &long)), Err(Failure::Protocol(text)) if text.contains("257 bytes")));
+    assert!(
+        matches!(driver.advance(response(200, &[], &long)), Err(Failure::Protocol(text)) if text.contains("257 bytes"))
+    );
 }

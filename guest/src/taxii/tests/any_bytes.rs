@@ -12,9 +12,35 @@ use socdefenders_mapping::time::MINUTE;
 /// Something like JSON, with the pager's own words in it.
 fn jsonish() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
-        "{", "}", "[", "]", ":", ",", "\"objects\"", "\"more\"", "\"next\"", "\"type\"", "\"bundle\"", "\"indicator\"",
-        "\"api_roots\"", "\"default\"", "\"collections\"", "\"id\"", "\"one\"", "\"can_read\"", "\"title\"", "0", "-1",
-        "18446744073709551615", "null", "true", "false", "\"/api/\"", "\"//evil.test\"", "\u{fffd}", "\\ud800",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"objects\"",
+        "\"more\"",
+        "\"next\"",
+        "\"type\"",
+        "\"bundle\"",
+        "\"indicator\"",
+        "\"api_roots\"",
+        "\"default\"",
+        "\"collections\"",
+        "\"id\"",
+        "\"one\"",
+        "\"can_read\"",
+        "\"title\"",
+        "0",
+        "-1",
+        "18446744073709551615",
+        "null",
+        "true",
+        "false",
+        "\"/api/\"",
+        "\"//evil.test\"",
+        "\u{fffd}",
+        "\\ud800",
     ]);
     prop::collection::vec(words, 0..40).prop_map(|words| words.concat())
 }
@@ -38,7 +64,11 @@ fn body() -> impl Strategy<Value = String> {
 
 fn event() -> impl Strategy<Value = Event> {
     let name = prop::sample::select(vec![
-        "date", "retry-after", "x-ratelimit-reset", "x-ratelimit-remaining", "x-taxii-date-added-first",
+        "date",
+        "retry-after",
+        "x-ratelimit-reset",
+        "x-ratelimit-remaining",
+        "x-taxii-date-added-first",
         "x-taxii-date-added-last",
     ]);
     let value = prop_oneof![

@@ -35,7 +35,8 @@ fn collections_are_found_by_id_alias_title_and_the_vendors_words() {
         (r#""collection":["*","all"]"#, third, &["soc-defenders-all", "soc-defenders-network", "soc-defenders-hashes"]),
         (r#""collection":"Y""#, third, &["soc-defenders-network"]),
     ] {
-        let mut driver = Driver::new(&format!("{VENDOR},{config}}}"), SimServer::new(named(offered), Traits::default()));
+        let mut driver =
+            Driver::new(&format!("{VENDOR},{config}}}"), SimServer::new(named(offered), Traits::default()));
         driver.poll().unwrap();
         assert_eq!(read(&driver), expected, "{config}");
         assert_eq!(driver.missing(), Vec::<&str>::new());
@@ -111,7 +112,13 @@ fn url_may_be_a_discovery_or_a_root_with_or_without_its_slash() {
         let mut driver = Driver::new(&CONFIG.replace("https://taxii.example/taxii2/", url), one(indicators(2), traits));
         driver.poll().unwrap();
         assert_eq!(driver.server.targets()[..2], [first, "/api/collections/"], "{url}");
-        let title = if silent { "no title" } else if first == "/api/" { "\"A Root\"" } else { "\"Some Server\"" };
+        let title = if silent {
+            "no title"
+        } else if first == "/api/" {
+            "\"A Root\""
+        } else {
+            "\"Some Server\""
+        };
         assert!(driver.notes[0].1.contains(title), "{:?}", driver.notes);
     }
 }
@@ -119,7 +126,9 @@ fn url_may_be_a_discovery_or_a_root_with_or_without_its_slash() {
 #[test]
 fn roots_elsewhere_fail_and_name_themselves() {
     let there = "https://other.example/api/";
-    for roots in [vec![there], vec!["/api/", there], vec!["http://taxii.example/api/"], vec!["https://taxii.example:8443/api/"]] {
+    for roots in
+        [vec![there], vec!["/api/", there], vec!["http://taxii.example/api/"], vec!["https://taxii.example:8443/api/"]]
+    {
         let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
         driver.server.roots = roots.iter().map(|root| (*root).to_owned()).collect();
         let failure = driver.poll().unwrap_err().to_string();
@@ -220,7 +229,8 @@ fn title_and_collections_are_told_once_and_when_they_change() {
     other.readable = false;
     other.title = "Another";
     let config = CONFIG.replace("100}", "1}");
-    let mut driver = Driver::new(&config, SimServer::new(vec![collection("one", indicators(3)), other], Traits::default()));
+    let mut driver =
+        Driver::new(&config, SimServer::new(vec![collection("one", indicators(3)), other], Traits::default()));
     assert_eq!(
         told(&mut driver),
         [

@@ -53,7 +53,9 @@ fn objects(dice: &mut Dice, name: &str, count: u64, largest_burst: u64) -> Vec<O
     let mut objects = Vec::new();
     let mut added = from_millis(NOON - 20 * HOUR);
     while (objects.len() as u64) < count {
-        added += 1 + dice.pick(&[1, 1_000, 1_000_000, 60_000_000]) * dice.roll(90);
+        let apart = dice.pick(&[1, 1_000, 1_000_000, 60_000_000]) * dice.roll(90);
+        // What is dated later than what is added during the test would be sorted wrongly.
+        added += 1 + if added + apart < from_millis(NOON - HOUR) { apart } else { 0 };
         for _ in 0..1 + dice.roll(largest_burst) {
             let kind = if dice.roll(8) == 0 { "malware" } else { "indicator" };
             objects.push(Object { name: format!("{name}{}", objects.len()), added, kind });
@@ -150,7 +152,8 @@ fn round(seed: u64) {
     let mut committed = String::new();
     let mut added = 0;
     for round in 0..3 {
-        let mut run = Run { driver: &mut driver, dice, committed, pending: Vec::new(), crashes: 30, name: name.clone() };
+        let mut run =
+            Run { driver: &mut driver, dice, committed, pending: Vec::new(), crashes: 30, name: name.clone() };
         run.poll(12);
         (dice, committed) = (run.dice, run.committed);
         driver.now += 15 * MINUTE;
@@ -158,7 +161,9 @@ fn round(seed: u64) {
             // Something new, some of it at the very instant of the last.
             let now = from_millis(driver.now - MINUTE);
             let objects = &mut driver.server.collections[0].objects;
-            let last = objects.last().unwrap().added;
+            // By the server's clock nobody would look there again.
+            let dated = driver.server.traits.dates == Dates::Good;
+            let last = if dated { objects.last().unwrap().added } else { now };
             for at in [last, now, now] {
                 added += 1;
                 objects.push(Object { name: format!("new{added}"), added: at, kind: "indicator" });
@@ -173,7 +178,7 @@ fn round(seed: u64) {
 
 #[test]
 fn crashes_between_any_two_steps_lose_nothing() {
-    for seed in 0..200 {
+    for seed in 0..100 {
         round(seed);
     }
 }
@@ -185,7 +190,11 @@ fn a_backfill_makes_progress_over_any_number_of_crashes() {
         for style in [Style::Envelope, Style::MoreOnly, Style::Bundle] {
             let traits = Traits { style, destructive, ..Traits::default() };
             let objects: Vec<Object> = (0..2_000)
-                .map(|i| Object { name: format!("i{i}"), added: from_millis(NOON - HOUR) + i * 250_000, kind: "indicator" })
+                .map(|i| Object {
+                    name: format!("i{i}"),
+                    added: from_millis(NOON - HOUR) + i * 250_000,
+                    kind: "indicator",
+                })
                 .collect();
             let config = CONFIG.replace("100}", r#"50,"overlap":"10m"}"#);
             let mut driver = Driver::new(&config, super::one(objects, traits));
@@ -222,7 +231,7 @@ proptest! {
     fn any_sizes_and_instants_are_read_to_the_end(
         limit in 1..60_u32,
         clamp in prop_oneof![Just(100_000_usize), 1..60_usize],
-        bursts in prop::collection::vec((1..40_u64, prop::sample::select(vec![1_u64, 999, 1_000, 1_000_000, 600_000_000])), 1..20),
+        bursts in prop::collection::vec((1..40_u64, prop::sample::select(vec![1_u64, 999, 1_000, 1_000_000, 600_000_000])), 2..20),
         style in prop::sample::select(vec![Style::Envelope, Style::MoreOnly, Style::Bundle]),
         destructive in any::<bool>(),
         inclusive in any::<bool>(),

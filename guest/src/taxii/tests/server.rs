@@ -187,7 +187,10 @@ impl SimServer {
             match path {
                 "/taxii2/" => {
                     let roots = serde_json::to_string(&self.roots).unwrap();
-                    body = format!(r#"{{"title":"Some Server","default":{},"api_roots":{roots}}}"#, serde_json::json!(self.roots[0]));
+                    body = format!(
+                        r#"{{"title":"Some Server","default":{},"api_roots":{roots}}}"#,
+                        serde_json::json!(self.roots[0])
+                    );
                 }
                 "/api/" if self.traits.silent_root => status = 404,
                 "/api/" => body = r#"{"title":"A Root","versions":["application/taxii+json;version=2.1"]}"#.to_owned(),
@@ -318,7 +321,9 @@ impl SimServer {
             match (dates, object) {
                 (Dates::Undefined, _) => date.push_str("undefined"),
                 (Dates::Absent | Dates::Sometimes, _) | (_, None) => continue,
-                (Dates::JavaScript, _) => date.push_str("Thu Feb 20 2020 22:10:20 GMT+0000 (Coordinated Universal Time)"),
+                (Dates::JavaScript, _) => {
+                    date.push_str("Thu Feb 20 2020 22:10:20 GMT+0000 (Coordinated Universal Time)")
+                }
                 (Dates::Good, Some(object)) => write(object.added, &mut date),
                 (Dates::Seconds, Some(object)) => {
                     write(object.added, &mut date);
@@ -333,5 +338,8 @@ impl SimServer {
 
 fn text(object: &Object) -> String {
     let name = &object.name;
-    format!(r#"{{"type":"{}","id":"{}--{name}","value":"{name}.example.net","name":"{name}"}}"#, object.kind, object.kind)
+    format!(
+        r#"{{"type":"{}","id":"{}--{name}","value":"{name}.example.net","name":"{name}"}}"#,
+        object.kind, object.kind
+    )
 }
