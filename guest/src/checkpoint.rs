@@ -13,7 +13,7 @@ use crate::members::{self, Members, number};
 use crate::refusal::clean;
 use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
 use socdefenders_mapping::ecs::{Begun, Json, Key, write_hex};
-use socdefenders_mapping::{key, order};
+use socdefenders_mapping::key;
 
 /// What a stored state holds; nothing for the empty string, which is the state before the first poll. `feed` is the
 /// [`digest`] of the settings.
@@ -77,10 +77,9 @@ pub(crate) fn digest(config: &Config) -> String {
         Transport::Rest => "rest",
         Transport::Taxii => "taxii",
     };
-    let mut collections: Vec<&str> = config.collections.iter().map(String::as_str).collect();
-    order::set(&mut collections);
     let mut hash = Sha256::new();
-    for part in [url.trim_end_matches('/'), transport].iter().chain(&collections) {
+    let collections = config.collections.iter().map(String::as_str);
+    for part in [url.trim_end_matches('/'), transport].into_iter().chain(collections) {
         // As 64 bits: the digest must be the same on 32-bit machines.
         hash.update((part.len() as u64).to_be_bytes().as_slice());
         hash.update(part.as_bytes());
@@ -104,23 +103,36 @@ pub(crate) fn needed_count(from: &mut Members<'_>, name: &'static str) -> Result
     from.count(name)?.ok_or_else(|| format!("missing field `{name}`"))
 }
 
-// What is not there, not so, or none is left out.
+/// A member of a state that is left out where it says nothing: 0, no, none.
+pub(crate) enum Slot<'s> {
+    Count(&'s mut u32),
+    Flag(&'s mut bool),
+    Number(&'s mut Option<u64>),
+}
 
-/// A number, if there is one.
-pub(crate) fn optional(out: &mut Json, key: Key, value: Option<u64>) {
-    if let Some(value) = value {
-        out.number(key, value);
+/// Reads such members. One table for both directions, as each member read or written by itself costs a hundred bytes of
+/// code.
+pub(crate) fn read_slots(from: &mut Members<'_>, slots: &mut [(Key, Slot<'_>)]) -> Result<(), String> {
+    for (key, slot) in slots {
+        // `,"name":`
+        let name = key.0.get(2..key.0.len().saturating_sub(2)).unwrap_or_default();
+        match slot {
+            Slot::Count(count) => **count = from.count(name)?.unwrap_or(0),
+            Slot::Flag(flag) => **flag = from.flag(name)?,
+            Slot::Number(number) => **number = from.number(name)?,
+        }
     }
+    Ok(())
 }
 
-/// A count, if it is not 0.
-pub(crate) fn count(out: &mut Json, key: Key, value: u32) {
-    optional(out, key, Some(u64::from(value)).filter(|value| *value > 0));
-}
-
-/// A flag, if it is set.
-pub(crate) fn flag(out: &mut Json, key: Key, value: bool) {
-    if value {
-        out.yes(key);
+/// Writes such members.
+pub(crate) fn write_slots(out: &mut Json, slots: &mut [(Key, Slot<'_>)]) {
+    for (key, slot) in slots {
+        match slot {
+            Slot::Count(count) if **count > 0 => out.number(*key, u64::from(**count)),
+            Slot::Flag(flag) if **flag => out.yes(*key),
+            Slot::Number(Some(number)) => out.number(*key, *number),
+            _ => {}
+        }
     }
 }

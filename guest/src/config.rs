@@ -251,23 +251,19 @@ pub(crate) fn is_vendor(url: &Url) -> bool {
 
 /// One or many names, each once.
 fn collections(value: &Value) -> Result<Vec<String>, String> {
-    let list = match value {
-        Value::Array(list) => list.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let names: Result<Vec<&str>, String> = list.iter().map(members::text).collect();
-    let mut names: Vec<String> =
-        names.map_err(|error| at("collection", &error))?.into_iter().map(|name| name.trim().to_owned()).collect();
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut names = Vec::new();
+    for name in list {
+        let name = members::text(name).map_err(|error| at("collection", &error))?.trim();
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return Err(at("collection", &format!("a name has 1 to {LONGEST_NAME} bytes")));
+        }
+        names.push(name.to_owned());
+    }
     order::set(&mut names);
     match names.len() {
-        0 => Err(at("collection", "the list is empty")),
-        _ if names.iter().any(|name| name.is_empty() || name.len() > LONGEST_NAME) => {
-            Err(at("collection", &format!("a name has 1 to {LONGEST_NAME} bytes")))
-        }
-        count if count > MAX_COLLECTIONS => {
-            Err(at("collection", &format!("{count} collections, at most {MAX_COLLECTIONS} can be one input's")))
-        }
-        _ => Ok(names),
+        1..=MAX_COLLECTIONS => Ok(names),
+        count => Err(at("collection", &format!("{count} collections; one input reads 1 to {MAX_COLLECTIONS}"))),
     }
 }
 

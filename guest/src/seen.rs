@@ -42,9 +42,13 @@ impl Seen {
 
 /// What a page is, whatever it says it is.
 pub(crate) fn fingerprint(records: &[&RawValue]) -> u64 {
+    print(&mut records.iter().map(|record| record.get()))
+}
+
+/// A list of texts as a number.
+pub(crate) fn print(texts: &mut dyn Iterator<Item = &str>) -> u64 {
     let mut hash = Xxh3::new();
-    for record in records {
-        let text = record.get();
+    for text in texts {
         // As 64 bits: states must be the same bytes on 32-bit machines.
         hash.update((text.len() as u64).to_le_bytes().as_slice());
         hash.update(text.as_bytes());

@@ -112,7 +112,7 @@ fn settings_that_cannot_be_used_are_named() {
         (r#"{"transport":"rset"}"#, "`rset`"),
         (r#"{"collection":"all"}"#, "`transport: taxii`"),
         (r#"{"context":true}"#, "`transport: taxii`"),
-        (r#"{"transport":"taxii","collection":[]}"#, "`collection`: the list is empty"),
+        (r#"{"transport":"taxii","collection":[]}"#, "`collection`: 0 collections"),
         (r#"{"transport":"taxii","collection":" "}"#, "1 to 256 bytes"),
         (r#"{"transport":"taxii","collection":[7]}"#, "`collection`: invalid type"),
         (r#"{"transport":"taxii","url":"https://taxii.example/api/"}"#, "`feed.name`"),
@@ -158,7 +158,7 @@ fn so_many_collections_are_one_inputs_and_no_more() {
         serde_json::json!({"transport": "taxii", "collection": names}).to_string()
     };
     assert_eq!(Config::parse(&settings(100)).unwrap().collections.len(), 100);
-    assert!(Config::parse(&settings(101)).unwrap_err().to_string().contains("at most 100"));
+    assert!(Config::parse(&settings(101)).unwrap_err().to_string().contains("1 to 100"));
     assert!(
         Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(256)}).to_string()).is_ok()
     );

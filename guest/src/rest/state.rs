@@ -7,14 +7,14 @@
 
 use serde_json::Value;
 
-use crate::checkpoint::{self, count, flag, needed_count, optional};
+use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
 use crate::config::Config;
 use crate::members::{Members, at, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use crate::seen::Seen;
 use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::ecs::{Json, write_number, write_string};
+use socdefenders_mapping::ecs::{Json, Key, write_number, write_string};
 use socdefenders_mapping::key;
 use socdefenders_mapping::time::Millis;
 
@@ -139,30 +139,34 @@ impl State {
 
     fn parse(value: &Value, feed: String) -> Result<Self, String> {
         let mut from = checkpoint::members(value)?;
-        let state = Self {
+        let mut state = Self {
             feed,
             observed: number(from.needed("observed")?)?,
             marks: Marks::read(from.needed("marks")?)?,
-            dashed: from.flag("dashed")?,
-            held: from.count("held")?.unwrap_or(0),
+            dashed: false,
+            held: 0,
             wait: from.any("wait").map(Pause::read).transpose()?,
             run: from.any("run").map(Run::read).transpose()?,
         };
+        read_slots(&mut from, &mut state.slots())?;
         from.finish()?;
         Ok(state)
     }
 
+    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
+        [(key!("dashed"), Slot::Flag(&mut self.dashed)), (key!("held"), Slot::Count(&mut self.held))]
+    }
+
     /// The text to store.
-    pub(super) fn write(&self) -> Result<String, Failure> {
+    pub(super) fn write(mut self) -> Result<String, Failure> {
         let (mut out, whole) = checkpoint::begin(FORMAT, &self.feed);
         out.number(key!("observed"), self.observed);
         self.marks.write(&mut out);
-        flag(&mut out, key!("dashed"), self.dashed);
-        count(&mut out, key!("held"), self.held);
+        write_slots(&mut out, &mut self.slots());
         if let Some(wait) = &self.wait {
             wait.write(&mut out);
         }
-        if let Some(run) = &self.run {
+        if let Some(run) = &mut self.run {
             run.write(&mut out);
         }
         checkpoint::close(out, whole)
@@ -223,48 +227,55 @@ impl Run {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
         from.needed("covers")?;
-        let run = Self {
+        let mut run = Self {
             covers: from.texts("covers")?.into_iter().map(str::to_owned).collect(),
-            clock: from.number("clock")?,
-            observed: from.number("observed")?,
+            clock: None,
+            observed: None,
             cap: needed_count(&mut from, "cap")?,
             limit: needed_count(&mut from, "limit")?,
-            suspect: from.number("suspect")?,
-            attempts: from.count("attempts")?.unwrap_or(0),
-            garbled: from.count("garbled")?.unwrap_or(0),
-            unreadable: from.count("unreadable")?.unwrap_or(0),
-            respelled: from.flag("respelled")?,
-            until_ignored: from.flag("until_ignored")?,
-            ceiling: from.number("ceiling")?,
-            gap: from.number("gap")?,
-            incomplete: from.flag("incomplete")?,
+            suspect: None,
+            attempts: 0,
+            garbled: 0,
+            unreadable: 0,
+            respelled: false,
+            until_ignored: false,
+            ceiling: None,
+            gap: None,
+            incomplete: false,
             walk: Walk::read(from.needed("walk")?)?,
             windows: from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?,
         };
+        read_slots(&mut from, &mut run.slots())?;
         from.finish()?;
         Ok(run)
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 11] {
+        [
+            (key!("clock"), Slot::Number(&mut self.clock)),
+            (key!("observed"), Slot::Number(&mut self.observed)),
+            (key!("suspect"), Slot::Number(&mut self.suspect)),
+            (key!("attempts"), Slot::Count(&mut self.attempts)),
+            (key!("garbled"), Slot::Count(&mut self.garbled)),
+            (key!("unreadable"), Slot::Count(&mut self.unreadable)),
+            (key!("respelled"), Slot::Flag(&mut self.respelled)),
+            (key!("until_ignored"), Slot::Flag(&mut self.until_ignored)),
+            (key!("ceiling"), Slot::Number(&mut self.ceiling)),
+            (key!("gap"), Slot::Number(&mut self.gap)),
+            (key!("incomplete"), Slot::Flag(&mut self.incomplete)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("run"));
         out.list(key!("covers"), &self.covers);
-        optional(out, key!("clock"), self.clock);
-        optional(out, key!("observed"), self.observed);
         out.number(key!("cap"), u64::from(self.cap));
         out.number(key!("limit"), u64::from(self.limit));
-        optional(out, key!("suspect"), self.suspect);
-        count(out, key!("attempts"), self.attempts);
-        count(out, key!("garbled"), self.garbled);
-        count(out, key!("unreadable"), self.unreadable);
-        flag(out, key!("respelled"), self.respelled);
-        flag(out, key!("until_ignored"), self.until_ignored);
-        optional(out, key!("ceiling"), self.ceiling);
-        optional(out, key!("gap"), self.gap);
-        flag(out, key!("incomplete"), self.incomplete);
+        write_slots(out, &mut self.slots());
         self.walk.write(out);
         if !self.windows.is_empty() {
             out.open_list(key!("windows"));
-            for window in &self.windows {
+            for window in &mut self.windows {
                 let object = out.begin();
                 window.members(out);
                 out.close(object);
@@ -278,21 +289,25 @@ impl Run {
 impl Window {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
-        let window = Self {
+        let mut window = Self {
             kind: from.text("kind")?.map(str::to_owned),
             since: number(from.needed("since")?)?,
-            until: from.number("until")?,
-            whole: from.flag("whole")?,
+            until: None,
+            whole: false,
         };
+        read_slots(&mut from, &mut window.slots())?;
         from.finish()?;
         Ok(window)
     }
 
-    fn members(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
+        [(key!("until"), Slot::Number(&mut self.until)), (key!("whole"), Slot::Flag(&mut self.whole))]
+    }
+
+    fn members(&mut self, out: &mut Json) {
         out.text_field(key!("kind"), self.kind.as_deref().unwrap_or_default());
         out.number(key!("since"), self.since);
-        optional(out, key!("until"), self.until);
-        flag(out, key!("whole"), self.whole);
+        write_slots(out, &mut self.slots());
     }
 
     /// Begins to read it.
@@ -315,35 +330,34 @@ impl Window {
 impl Walk {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
-        let walk = Self {
-            window: Window::read(from.needed("window")?)?,
-            offset: number(from.needed("offset")?)?,
-            begun: from.flag("begun")?,
-            total: from.number("total")?,
-            shrunk: from.flag("shrunk")?,
-            again: from.flag("again")?,
-            seen: Seen::read(&mut from, "seen")?,
-            repeats: from.count("repeats")?.unwrap_or(0),
-            empties: from.count("empties")?.unwrap_or(0),
-            probe: from.any("probe").map(Probe::read).transpose()?,
-        };
+        let mut walk = Window::read(from.needed("window")?)?.walk();
+        walk.offset = number(from.needed("offset")?)?;
+        walk.seen = Seen::read(&mut from, "seen")?;
+        walk.probe = from.any("probe").map(Probe::read).transpose()?;
+        read_slots(&mut from, &mut walk.slots())?;
         from.finish()?;
         Ok(walk)
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
+        [
+            (key!("begun"), Slot::Flag(&mut self.begun)),
+            (key!("total"), Slot::Number(&mut self.total)),
+            (key!("shrunk"), Slot::Flag(&mut self.shrunk)),
+            (key!("again"), Slot::Flag(&mut self.again)),
+            (key!("repeats"), Slot::Count(&mut self.repeats)),
+            (key!("empties"), Slot::Count(&mut self.empties)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("walk"));
         let window = out.open(key!("window"));
         self.window.members(out);
         out.close(window);
         out.number(key!("offset"), self.offset);
-        flag(out, key!("begun"), self.begun);
-        optional(out, key!("total"), self.total);
-        flag(out, key!("shrunk"), self.shrunk);
-        flag(out, key!("again"), self.again);
+        write_slots(out, &mut self.slots());
         self.seen.write(key!("seen"), out);
-        count(out, key!("repeats"), self.repeats);
-        count(out, key!("empties"), self.empties);
         if let Some(probe) = &self.probe {
             let object = out.open(key!("probe"));
             // Without an end it is written as such: this member has no default.

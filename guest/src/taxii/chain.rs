@@ -18,7 +18,7 @@ use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
 use crate::page::Unreadable;
 use crate::refusal::clean;
-use crate::seen::fingerprint;
+use crate::seen::{fingerprint, print};
 use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
 use socdefenders_mapping::map::Mapper;
 use socdefenders_mapping::time::{Millis, rfc3339};
@@ -147,11 +147,11 @@ impl Poll<'_> {
         chain.learn(received, response);
         let end_promised = !(page.bundle || page.more == Some(true));
         if let Some(next) = page.next.as_ref().filter(|_| page.more != Some(false)) {
-            let print =
-                if received == 0 { xxhash_rust::xxh3::xxh3_64(next.as_bytes()) } else { fingerprint(&page.objects) };
+            let page_print =
+                if received == 0 { print(&mut std::iter::once(next.as_str())) } else { fingerprint(&page.objects) };
             // A server may use one `next` for all pages; only what it gives tells whether it gets anywhere.
             chain.repeats =
-                if chain.seen.remember(print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
+                if chain.seen.remember(page_print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
             chain.empties = if received == 0 { chain.empties.saturating_add(1) } else { 0 };
             if chain.repeats <= MAX_REPEATS && chain.empties <= MAX_EMPTIES {
                 chain.next = Some(next.clone());

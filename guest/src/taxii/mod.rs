@@ -261,15 +261,12 @@ impl Poll<'_> {
     /// A collection cannot be read. Alone it fails the poll, else the others go on.
     fn refuse(mut self, failure: Failure) -> Result<Step, Failure> {
         let others = self.state.places.iter().filter(|place| matches!(place.turn, Turn::Due | Turn::Read)).count() > 1;
-        let passing = matches!(failure, Failure::Forbidden(_) | Failure::Protocol(_));
-        match self.run.chain.take_if(|_| self.run.survey.is_none() && others && passing) {
-            None => Err(failure),
-            Some(chain) => {
-                self.note("collection-failed", format!("A collection was left out of this poll. {failure}"));
-                self.leave(&chain, Turn::Refused, None);
-                self.go_on(None)
-            }
-        }
+        let goes_on = others && self.run.survey.is_none();
+        let (Failure::Forbidden(text) | Failure::Protocol(text)) = &failure else { return Err(failure) };
+        let Some(chain) = self.run.chain.take_if(|_| goes_on) else { return Err(failure) };
+        self.note("collection-failed", format!("A collection was left out of this poll. {text}"));
+        self.leave(&chain, Turn::Refused, None);
+        self.go_on(None)
     }
 
     /// Ends the reading of a collection: its cursor moves on, never back.

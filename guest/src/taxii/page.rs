@@ -32,16 +32,12 @@ impl<'b> Page<'b> {
         let bundle = parts.kind.map(value).is_some_and(|kind| kind == "bundle");
         let known = bundle || parts.more.is_some() || parts.next.is_some();
         let objects = page::records(parts.objects, parts.error, known || !parts.others, body, LIST)?;
-        let next = match parts.next.map(value).unwrap_or_default() {
+        let next = parts.next.and_then(|next| match value(next) {
             Value::String(text) => Some(text),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Number(_) => Some(next.get().to_owned()),
             _ => None,
-        };
-        let more = match parts.more.map(value).unwrap_or_default() {
-            Value::Bool(more) => Some(more),
-            Value::String(word) => word.trim().parse().ok(),
-            _ => None,
-        };
+        });
+        let more = parts.more.and_then(|more| more.get().trim_matches('"').trim().parse().ok());
         let fits = |next: &String| {
             !next.trim().is_empty() && next.len() <= LONGEST_NEXT && !next.contains(|c: char| c.is_control())
         };

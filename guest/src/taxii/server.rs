@@ -7,6 +7,7 @@
 //! finds nothing is a failure that lists what there is.
 
 use serde_json::Value;
+use url::Url;
 
 use super::Poll;
 use super::request::{escape, path};
@@ -15,6 +16,7 @@ use crate::config::{MAX_COLLECTIONS, is_vendor};
 use crate::members;
 use crate::page::text;
 use crate::refusal::{ServerError, clean, quote};
+use crate::seen::print;
 use socdefenders_mapping::contract::{Failure, Note, Response, Step};
 
 /// API roots that one discovery may name. Each costs a request a poll.
@@ -41,10 +43,10 @@ const VENDORS: [(&str, &[&str]); 4] = [
 ];
 
 /// A collection as the server describes it.
-struct Offer {
-    id: String,
-    alias: String,
-    title: String,
+struct Offer<'v> {
+    id: &'v str,
+    alias: &'v str,
+    title: &'v str,
     readable: bool,
 }
 
@@ -101,13 +103,18 @@ impl Poll<'_> {
         }
         let mut roots: Vec<String> = Vec::new();
         for text in texts {
-            let root = self.base.join(text).ok().filter(|root| root.has_host());
-            let Some(root) = root.filter(|root| root.origin() == self.base.origin()) else {
+            let root = self.base.join(text).ok();
+            let is_here = |root: &Url| {
+                root.scheme() == self.base.scheme()
+                    && root.host_str() == self.base.host_str()
+                    && root.port_or_known_default() == self.base.port_or_known_default()
+            };
+            let Some(root) = root.filter(is_here) else {
                 return Err(Failure::Protocol(format!(
-                    "The server's discovery names the API root {}, which is not on {}. Nothing was sent there. If it is \
-                     the one you want, set `url` to it.",
+                    "The server's discovery names the API root {}, which has another origin than `url`, {}. Nothing was \
+                     sent there. If it is the one you want, set `url` to it.",
                     clean(text),
-                    self.base.origin().ascii_serialization()
+                    clean(self.base.as_str())
                 )));
             };
             let root = path(&root);
@@ -126,7 +133,7 @@ impl Poll<'_> {
     }
 
     /// Finds what is wanted among what a root offers.
-    fn match_offers(&mut self, survey: &mut Survey, root: &str, offers: &[Offer]) -> Result<(), Failure> {
+    fn match_offers(&mut self, survey: &mut Survey, root: &str, offers: &[Offer<'_>]) -> Result<(), Failure> {
         let usual = ["all".to_owned()];
         let vendor = is_vendor(&self.base);
         let wanted = match self.config.collections.as_slice() {
@@ -159,7 +166,7 @@ impl Poll<'_> {
                 continue;
             }
             let barred = if offer.readable { "" } else { ", not to be read by this account" };
-            let (id, title) = (clean(&offer.id), clean(&offer.title));
+            let (id, title) = (clean(offer.id), clean(offer.title));
             let line = if title.is_empty() { format!("{id}{barred}") } else { format!("{id} ({title}){barred}") };
             let cut = line.get(..line.floor_char_boundary(LONGEST_LINE)).unwrap_or_default();
             survey.offered.push(cut.to_owned());
@@ -168,15 +175,15 @@ impl Poll<'_> {
     }
 
     /// A collection is to be read in this run.
-    fn want(&mut self, root: &str, offer: &Offer) -> Result<(), Failure> {
+    fn want(&mut self, root: &str, offer: &Offer<'_>) -> Result<(), Failure> {
         let mut path = format!("{root}collections/");
-        escape(&offer.id, &mut path);
+        escape(offer.id, &mut path);
         path.push('/');
-        if path.len() > LONGEST_PATH || matches!(offer.id.as_str(), "." | "..") {
+        if path.len() > LONGEST_PATH || matches!(offer.id, "." | "..") {
             return Err(Failure::Protocol(format!(
                 "The collection {} cannot be asked for: its address has {} bytes, more than {LONGEST_PATH}, or means \
                  another place. Leave it out of `collection`.",
-                quote(&offer.id),
+                quote(offer.id),
                 path.len()
             )));
         }
@@ -251,39 +258,36 @@ impl Poll<'_> {
         if survey.untold > 0 {
             said.push(collection(format!("It offers {} more.", survey.untold)));
         }
-        let whole: String = said.iter().map(|note| note.text.as_str()).collect();
-        let told = xxhash_rust::xxh3::xxh3_64(whole.as_bytes()).max(1);
-        if self.state.told != told {
-            self.state.told = told;
+        let told = print(&mut said.iter().map(|note| note.text.as_str()));
+        if self.state.told.replace(told) != Some(told) {
             self.notes.extend(said);
         }
     }
 }
 
 /// The collections in an answer; one without an id is none.
-fn offers(value: &Value) -> Vec<Offer> {
-    let list = value.get("collections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let offer = |collection: &Value| {
-        let named = |name| collection.get(name).and_then(text).unwrap_or_default();
-        Some(Offer {
-            id: collection.get("id").and_then(text)?,
-            alias: named("alias"),
-            title: named("title"),
-            // The standard wants it said; who says nothing gives it freely.
-            readable: collection.get("can_read").and_then(Value::as_bool).unwrap_or(true),
-        })
-    };
-    list.iter().filter_map(offer).collect()
+fn offers(value: &Value) -> Vec<Offer<'_>> {
+    let mut offers = Vec::new();
+    for collection in value.get("collections").and_then(Value::as_array).into_iter().flatten() {
+        let [id, alias, title] = ["id", "alias", "title"]
+            .map(|name| collection.get(name).and_then(Value::as_str).unwrap_or_default().trim());
+        // The standard wants it said; who says nothing gives it freely.
+        let readable = collection.get("can_read").and_then(Value::as_bool).unwrap_or(true);
+        if !id.is_empty() {
+            offers.push(Offer { id, alias, title, readable });
+        }
+    }
+    offers
 }
 
 /// The collection of this name: by id, by the vendor's words, by alias, by title.
-fn find<'o>(name: &str, offers: &'o [Offer], vendor: bool) -> Option<&'o Offer> {
+fn find<'o, 'v>(name: &str, offers: &'o [Offer<'v>], vendor: bool) -> Option<&'o Offer<'v>> {
     let words = VENDORS.iter().find(|(word, _)| vendor && word.eq_ignore_ascii_case(name)).map(|(_, ids)| *ids);
-    let ways: [&dyn Fn(&Offer) -> bool; 4] = [
-        &|offer| offer.id == name,
-        &|offer| words.is_some_and(|ids| ids.contains(&offer.id.as_str())),
-        &|offer| offer.alias.trim().eq_ignore_ascii_case(name),
-        &|offer| offer.title.trim().eq_ignore_ascii_case(name),
-    ];
-    ways.iter().find_map(|fits| offers.iter().find(|offer| fits(offer)))
+    let fits = |offer: &Offer<'_>, way: u32| match way {
+        0 => offer.id == name,
+        1 => words.is_some_and(|ids| ids.contains(&offer.id)),
+        2 => offer.alias.eq_ignore_ascii_case(name),
+        _ => offer.title.eq_ignore_ascii_case(name),
+    };
+    (0..4).find_map(|way| offers.iter().find(|offer| fits(offer, way)))
 }

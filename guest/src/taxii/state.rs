@@ -7,14 +7,14 @@
 use serde_json::Value;
 
 use super::instant::Instant;
-use crate::checkpoint::{self, count, flag, needed_count, optional};
+use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
 use crate::config::Config;
 use crate::members::{self, Members, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use crate::seen::Seen;
 use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::ecs::Json;
+use socdefenders_mapping::ecs::{Json, Key};
 use socdefenders_mapping::key;
 use socdefenders_mapping::time::Millis;
 
@@ -22,13 +22,13 @@ use socdefenders_mapping::time::Millis;
 const FORMAT: u32 = 1;
 
 /// What is kept from poll to poll, and the poll in progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct State {
     feed: String,
     /// The observation time of the last complete run.
     pub(super) observed: Millis,
     /// What was last said about the server and its collections, as a fingerprint.
-    pub(super) told: u64,
+    pub(super) told: Option<u64>,
     /// `Accept` goes without a version.
     pub(super) plain: bool,
     /// `match[type]` was seen to give what it should.
@@ -43,7 +43,7 @@ pub(super) struct State {
 }
 
 /// A collection and up to when it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Place {
     /// Its path from the origin, with the final slash.
     pub(super) path: String,
@@ -53,9 +53,10 @@ pub(super) struct Place {
 }
 
 /// Where a place stands in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Turn {
     /// Not asked for in this run.
+    #[default]
     None,
     Due,
     Read,
@@ -147,62 +148,58 @@ impl State {
     /// Reads a stored state; the empty string is the state before the first poll.
     pub(super) fn read(text: &str, config: &Config) -> Result<Self, Failure> {
         let feed = checkpoint::digest(config);
-        let Some(value) = checkpoint::open(text, FORMAT, &feed)? else {
-            return Ok(Self {
-                feed,
-                observed: 0,
-                told: 0,
-                plain: false,
-                filters: false,
-                bare: false,
-                wait: None,
-                places: Vec::new(),
-                run: None,
-            });
-        };
-        Self::parse(&value, feed).map_err(|error| checkpoint::unusable(&clean(&error)))
-    }
-
-    fn parse(value: &Value, feed: String) -> Result<Self, String> {
-        let mut from = checkpoint::members(value)?;
-        let state = Self {
-            feed,
-            observed: number(from.needed("observed")?)?,
-            told: from.number("told")?.unwrap_or(0),
-            plain: from.flag("plain")?,
-            filters: from.flag("filters")?,
-            bare: from.flag("bare")?,
-            wait: from.any("wait").map(Pause::read).transpose()?,
-            places: from.list("places")?.iter().map(Place::read).collect::<Result<_, _>>()?,
-            run: from.any("run").map(Run::read).transpose()?,
-        };
-        from.finish()?;
+        let mut state = Self { feed, ..Self::default() };
+        if let Some(value) = checkpoint::open(text, FORMAT, &state.feed)? {
+            state.parse(&value).map_err(|error| checkpoint::unusable(&clean(&error)))?;
+        }
         Ok(state)
     }
 
+    fn parse(&mut self, value: &Value) -> Result<(), String> {
+        let mut from = checkpoint::members(value)?;
+        self.observed = number(from.needed("observed")?)?;
+        read_slots(&mut from, &mut self.slots())?;
+        self.wait = from.any("wait").map(Pause::read).transpose()?;
+        for value in from.list("places")? {
+            let mut place = Place::default();
+            place.parse(value)?;
+            self.places.push(place);
+        }
+        if let Some(value) = from.any("run") {
+            self.run.insert(Run::default()).parse(value)?;
+        }
+        from.finish()
+    }
+
+    fn slots(&mut self) -> [(Key, Slot<'_>); 4] {
+        [
+            (key!("told"), Slot::Number(&mut self.told)),
+            (key!("plain"), Slot::Flag(&mut self.plain)),
+            (key!("filters"), Slot::Flag(&mut self.filters)),
+            (key!("bare"), Slot::Flag(&mut self.bare)),
+        ]
+    }
+
     /// The text to store.
-    pub(super) fn write(&self) -> Result<String, Failure> {
+    pub(super) fn write(mut self) -> Result<String, Failure> {
         let (mut out, whole) = checkpoint::begin(FORMAT, &self.feed);
         out.number(key!("observed"), self.observed);
-        optional(&mut out, key!("told"), Some(self.told).filter(|told| *told > 0));
-        flag(&mut out, key!("plain"), self.plain);
-        flag(&mut out, key!("filters"), self.filters);
-        flag(&mut out, key!("bare"), self.bare);
+        write_slots(&mut out, &mut self.slots());
         if let Some(wait) = &self.wait {
             wait.write(&mut out);
         }
         if !self.places.is_empty() {
             out.open_list(key!("places"));
-            for place in &self.places {
+            for place in &mut self.places {
                 let object = out.begin();
                 out.text_field(key!("path"), &place.path);
-                optional(&mut out, key!("cursor"), place.cursor);
+                write_slots(&mut out, &mut [(key!("cursor"), Slot::Number(&mut place.cursor))]);
                 out.text_field(key!("turn"), place.turn.word());
                 out.close(object);
             }
             out.close_list();
         }
-        if let Some(run) = &self.run {
+        if let Some(run) = &mut self.run {
             run.write(&mut out);
         }
         checkpoint::close(out, whole)
@@ -227,53 +224,49 @@ impl Turn {
 }
 
 impl Place {
-    fn read(value: &Value) -> Result<Self, String> {
+    fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
-        let place = Self {
-            path: members::text(from.needed("path")?)?.to_owned(),
-            cursor: from.number("cursor")?,
-            turn: match from.text("turn")? {
-                None => Turn::None,
-                Some(word) => [Turn::Due, Turn::Read, Turn::Refused]
-                    .into_iter()
-                    .find(|turn| turn.word() == word)
-                    .ok_or_else(|| members::at("turn", "an unknown word"))?,
-            },
-        };
-        from.finish()?;
-        Ok(place)
+        members::text(from.needed("path")?)?.clone_into(&mut self.path);
+        read_slots(&mut from, &mut [(key!("cursor"), Slot::Number(&mut self.cursor))])?;
+        let word = from.text("turn")?.unwrap_or_default();
+        let turns = [Turn::None, Turn::Due, Turn::Read, Turn::Refused];
+        self.turn = turns.into_iter().find(|turn| turn.word() == word).ok_or("an unknown `turn`")?;
+        from.finish()
     }
 }
 
 impl Run {
-    fn read(value: &Value) -> Result<Self, String> {
+    fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
-        let run = Self {
-            clock: from.number("clock")?,
-            observed: from.number("observed")?,
-            cap: needed_count(&mut from, "cap")?,
-            attempts: from.count("attempts")?.unwrap_or(0),
-            garbled: from.count("garbled")?.unwrap_or(0),
-            retyped: from.flag("retyped")?,
-            survey: from.any("survey").map(Survey::read).transpose()?,
-            chain: from.any("chain").map(Chain::read).transpose()?,
-        };
-        from.finish()?;
-        Ok(run)
+        self.cap = needed_count(&mut from, "cap")?;
+        read_slots(&mut from, &mut self.slots())?;
+        if let Some(value) = from.any("survey") {
+            self.survey.insert(Survey::default()).parse(value)?;
+        }
+        if let Some(value) = from.any("chain") {
+            self.chain.insert(Chain::default()).parse(value)?;
+        }
+        from.finish()
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
+        [
+            (key!("clock"), Slot::Number(&mut self.clock)),
+            (key!("observed"), Slot::Number(&mut self.observed)),
+            (key!("attempts"), Slot::Count(&mut self.attempts)),
+            (key!("garbled"), Slot::Count(&mut self.garbled)),
+            (key!("retyped"), Slot::Flag(&mut self.retyped)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("run"));
-        optional(out, key!("clock"), self.clock);
-        optional(out, key!("observed"), self.observed);
         out.number(key!("cap"), u64::from(self.cap));
-        count(out, key!("attempts"), self.attempts);
-        count(out, key!("garbled"), self.garbled);
-        flag(out, key!("retyped"), self.retyped);
-        if let Some(survey) = &self.survey {
+        write_slots(out, &mut self.slots());
+        if let Some(survey) = &mut self.survey {
             survey.write(out);
         }
-        if let Some(chain) = &self.chain {
+        if let Some(chain) = &mut self.chain {
             chain.write(out);
         }
         out.close(object);
@@ -281,85 +274,70 @@ impl Run {
 }
 
 impl Survey {
-    fn read(value: &Value) -> Result<Self, String> {
+    fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
-        let mut owned =
-            |name| -> Result<Vec<String>, String> { Ok(from.texts(name)?.into_iter().map(str::to_owned).collect()) };
-        let (roots, offered) = (owned("roots")?, owned("offered")?);
-        let survey = Self {
-            roots,
-            met: from.list("met")?.iter().map(number).collect::<Result<_, _>>()?,
-            offered,
-            asked: from.flag("asked")?,
-            title: from.text("title")?.unwrap_or_default().to_owned(),
-            untold: from.count("untold")?.unwrap_or(0),
-        };
-        from.finish()?;
-        Ok(survey)
+        for (name, list) in [("roots", &mut self.roots), ("offered", &mut self.offered)] {
+            *list = from.texts(name)?.into_iter().map(str::to_owned).collect();
+        }
+        self.met = from.list("met")?.iter().map(number).collect::<Result<_, _>>()?;
+        from.text("title")?.unwrap_or_default().clone_into(&mut self.title);
+        read_slots(&mut from, &mut self.slots())?;
+        from.finish()
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
+        [(key!("asked"), Slot::Flag(&mut self.asked)), (key!("untold"), Slot::Count(&mut self.untold))]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("survey"));
         out.list(key!("roots"), &self.roots);
-        out.numbers(key!("met"), &self.met);
         out.list(key!("offered"), &self.offered);
-        flag(out, key!("asked"), self.asked);
+        out.numbers(key!("met"), &self.met);
         out.text_field(key!("title"), &self.title);
-        count(out, key!("untold"), self.untold);
+        write_slots(out, &mut self.slots());
         out.close_even_empty(object);
     }
 }
 
 impl Chain {
-    fn read(value: &Value) -> Result<Self, String> {
+    fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
-        let chain = Self {
-            path: members::text(from.needed("path")?)?.to_owned(),
-            after: from.number("after")?,
-            next: from.text("next")?.map(str::to_owned),
-            limit: needed_count(&mut from, "limit")?,
-            top: from.number("top")?,
-            high: from.number("high")?,
-            pages: from.count("pages")?.unwrap_or(0),
-            grew: from.flag("grew")?,
-            unsorted: from.flag("unsorted")?,
-            futile: from.count("futile")?.unwrap_or(0),
-            lost: from.count("lost")?.unwrap_or(0),
-            before: from.count("before")?.unwrap_or(0),
-            repeats: from.count("repeats")?.unwrap_or(0),
-            empties: from.count("empties")?.unwrap_or(0),
-            widened: from.flag("widened")?,
-            gauge: from.flag("gauge")?,
-            grown: from.flag("grown")?,
-            any: from.flag("any")?,
-            probe: from.flag("probe")?,
-            seen: Seen::read(&mut from, "seen")?,
-        };
-        from.finish()?;
-        Ok(chain)
+        members::text(from.needed("path")?)?.clone_into(&mut self.path);
+        self.next = from.text("next")?.map(str::to_owned);
+        self.limit = needed_count(&mut from, "limit")?;
+        self.seen = Seen::read(&mut from, "seen")?;
+        read_slots(&mut from, &mut self.slots())?;
+        from.finish()
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 16] {
+        [
+            (key!("after"), Slot::Number(&mut self.after)),
+            (key!("top"), Slot::Number(&mut self.top)),
+            (key!("high"), Slot::Number(&mut self.high)),
+            (key!("pages"), Slot::Count(&mut self.pages)),
+            (key!("futile"), Slot::Count(&mut self.futile)),
+            (key!("lost"), Slot::Count(&mut self.lost)),
+            (key!("before"), Slot::Count(&mut self.before)),
+            (key!("repeats"), Slot::Count(&mut self.repeats)),
+            (key!("empties"), Slot::Count(&mut self.empties)),
+            (key!("grew"), Slot::Flag(&mut self.grew)),
+            (key!("unsorted"), Slot::Flag(&mut self.unsorted)),
+            (key!("widened"), Slot::Flag(&mut self.widened)),
+            (key!("gauge"), Slot::Flag(&mut self.gauge)),
+            (key!("grown"), Slot::Flag(&mut self.grown)),
+            (key!("any"), Slot::Flag(&mut self.any)),
+            (key!("probe"), Slot::Flag(&mut self.probe)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("chain"));
         out.text_field(key!("path"), &self.path);
-        optional(out, key!("after"), self.after);
         out.text_field(key!("next"), self.next.as_deref().unwrap_or_default());
         out.number(key!("limit"), u64::from(self.limit));
-        optional(out, key!("top"), self.top);
-        optional(out, key!("high"), self.high);
-        count(out, key!("pages"), self.pages);
-        flag(out, key!("grew"), self.grew);
-        flag(out, key!("unsorted"), self.unsorted);
-        count(out, key!("futile"), self.futile);
-        count(out, key!("lost"), self.lost);
-        count(out, key!("before"), self.before);
-        count(out, key!("repeats"), self.repeats);
-        count(out, key!("empties"), self.empties);
-        flag(out, key!("widened"), self.widened);
-        flag(out, key!("gauge"), self.gauge);
-        flag(out, key!("grown"), self.grown);
-        flag(out, key!("any"), self.any);
-        flag(out, key!("probe"), self.probe);
+        write_slots(out, &mut self.slots());
         self.seen.write(key!("seen"), out);
         out.close(object);
     }

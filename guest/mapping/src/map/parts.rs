@@ -85,20 +85,25 @@ impl<'de> Deserialize<'de> for Parts<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
                 let mut parts = Parts::default();
                 while let Some(member) = map.next_key()? {
-                    match member {
-                        Member::Data => parts.data = map.next_value()?,
-                        Member::Meta => parts.meta = Some(map.next_value()?),
-                        Member::Links => parts.links = Some(map.next_value()?),
-                        Member::Error => parts.error = Some(map.next_value()?),
-                        Member::Objects => parts.objects = map.next_value()?,
-                        Member::Type => parts.kind = Some(map.next_value()?),
-                        Member::More => parts.more = Some(map.next_value()?),
-                        Member::Next => parts.next = Some(map.next_value()?),
+                    let raw = match member {
+                        Member::Data | Member::Objects => {
+                            let list = map.next_value()?;
+                            *(if matches!(member, Member::Data) { &mut parts.data } else { &mut parts.objects }) = list;
+                            continue;
+                        }
                         Member::Other => {
                             map.next_value::<IgnoredAny>()?;
                             parts.others = true;
+                            continue;
                         }
-                    }
+                        Member::Meta => &mut parts.meta,
+                        Member::Links => &mut parts.links,
+                        Member::Error => &mut parts.error,
+                        Member::Type => &mut parts.kind,
+                        Member::More => &mut parts.more,
+                        Member::Next => &mut parts.next,
+                    };
+                    *raw = Some(map.next_value()?);
                 }
                 Ok(parts)
             }
