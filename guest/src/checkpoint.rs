@@ -98,6 +98,15 @@ pub(crate) fn unusable(why: &str) -> Failure {
     ))
 }
 
+/// The failure of an answer that nobody asked for.
+pub(crate) fn unasked() -> Failure {
+    Failure::State(
+        "An answer came although this state asks for none. Pass the state that came with the request, or begin with \
+         `start`."
+            .to_owned(),
+    )
+}
+
 /// A count that has to be there.
 pub(crate) fn needed_count(from: &mut Members<'_>, name: &'static str) -> Result<u32, String> {
     from.count(name)?.ok_or_else(|| format!("missing field `{name}`"))

@@ -49,7 +49,7 @@ pub struct Config {
     pub initial_interval: Millis,
     /// How much a poll looks behind the last one's server time.
     pub overlap: Millis,
-    /// Records a request; the server may clamp it.
+    /// Records a request; the server may clamp it. 500 for TAXII.
     pub limit: u32,
     /// The deepest offset to walk to before the window is halved.
     pub max_offset: u32,
@@ -65,6 +65,10 @@ pub struct Config {
 
 /// The most collections one input may read: each has a place in the state, which is written with every page.
 pub(crate) const MAX_COLLECTIONS: usize = 100;
+
+/// Objects a TAXII request: the vendor's own default and half of its most, which leaves room for an instant that does not
+/// fit into a page.
+const TAXII_LIMIT: u32 = 500;
 
 /// The longest name of a collection, in bytes. Ids are UUIDs, titles a line.
 const LONGEST_NAME: usize = 256;
@@ -163,7 +167,7 @@ impl Config {
                 None => default.initial_interval,
             },
             overlap: duration(&mut from, "overlap", default.overlap)?,
-            limit: from.count("limit")?.unwrap_or(default.limit),
+            limit: from.count("limit")?.unwrap_or(if is_taxii { TAXII_LIMIT } else { default.limit }),
             max_offset: from.count("max_offset")?.unwrap_or(default.max_offset),
             max_retries: from.count("max_retries")?.unwrap_or(default.max_retries),
             max_retry_wait: duration(&mut from, "max_retry_wait", default.max_retry_wait)?,

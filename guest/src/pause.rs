@@ -90,6 +90,11 @@ pub(crate) fn backoff(config: &Config, attempts: u32) -> Millis {
     doubled.min(config.max_retry_wait).max(SHORTEST)
 }
 
+/// The reason of that pause.
+pub(crate) fn failed(config: &Config, attempts: u32, what: &str) -> String {
+    format!("failed request {attempts} of {}: {what}", config.max_retries)
+}
+
 /// The pause a 429 or 503 asks for, clamped; `None` if it does not say. A server that is only busy may name the end of
 /// its usual period too; that binds where no request is left.
 pub(crate) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {

@@ -144,7 +144,7 @@ fn a_taxii_servers_defaults() {
     let read = |settings: &str| Config::parse(settings).unwrap();
     let vendors = read(r#"{"transport":"taxii"}"#);
     assert_eq!(vendors.url, "https://www.socdefenders.ai/api/taxii2/api/");
-    assert_eq!(vendors.initial_interval, DAY);
+    assert_eq!((vendors.initial_interval, vendors.limit), (DAY, 500));
     let another = r#"{"transport":"taxii","url":"https://taxii.example/","feed":{"name":"E"}"#;
     assert_eq!(read(&format!("{another}}}")).initial_interval, Millis::MAX);
     assert_eq!(read(&format!(r#"{another},"initial_interval":"1d"}}"#)).initial_interval, DAY);

@@ -24,6 +24,7 @@ mod tests;
 
 use url::Url;
 
+use crate::checkpoint;
 use crate::config::Config;
 use crate::page::Unreadable;
 use crate::pause::{self, Pause, TRIES_AT_A_PAGE};
@@ -53,13 +54,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     if matches!(event, Event::Start | Event::Wake) {
         return resume(config, base, state, now, &event);
     }
-    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(|| {
-        Failure::State(
-            "An answer came although this state asks for none. Pass the state that came with the request, or begin with \
-             `start`."
-                .to_owned(),
-        )
-    })?;
+    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(checkpoint::unasked)?;
     let poll = Poll { config, base, now, state, run, notes: Vec::new() };
     match event {
         Event::Response(response) => poll.answer(&response),
@@ -143,7 +138,7 @@ impl Poll<'_> {
             return self.give_up(what);
         }
         let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));
-        self.wait(pause, format!("failed request {} of {}: {what}", self.run.attempts, self.config.max_retries));
+        self.wait(pause, pause::failed(self.config, self.run.attempts, what));
         self.go_on(None)
     }
 

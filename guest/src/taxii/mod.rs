@@ -29,6 +29,7 @@ mod tests;
 
 use url::Url;
 
+use crate::checkpoint;
 use crate::config::Config;
 use crate::pause::{self, CLOCK_AHEAD, Pause, TRIES_AT_A_PAGE};
 use crate::refusal::{self, Advice, quote};
@@ -61,13 +62,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
         }
         state.wait = None;
     }
-    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(|| {
-        Failure::State(
-            "An answer came although this state asks for none. Pass the state that came with the request, or begin with \
-             `start`."
-                .to_owned(),
-        )
-    })?;
+    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(checkpoint::unasked)?;
     let poll = Poll { config, base, now, state, run, notes: Vec::new() };
     match event {
         Event::Response(response) => poll.answer(&response),
@@ -197,7 +192,7 @@ impl Poll<'_> {
             return self.give_up(what);
         }
         let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));
-        self.wait(pause, format!("failed request {} of {}: {what}", self.run.attempts, self.config.max_retries));
+        self.wait(pause, pause::failed(self.config, self.run.attempts, what));
         self.go_on(None)
     }
 

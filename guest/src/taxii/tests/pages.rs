@@ -339,3 +339,64 @@ fn pages_too_large_are_halved() {
     let failure = Driver::new(CONFIG, one(indicators(200), traits)).poll().unwrap_err();
     assert!(failure.to_string().contains("413"), "{failure}");
 }
+
+/// A server in these words: what it is, its one collection, then these answers.
+fn scripted(answers: impl IntoIterator<Item = Event>) -> Driver {
+    let mut driver = Driver::new(CONFIG, one(Vec::new(), Traits::default()));
+    let known = [r#"{"api_roots":["/api/"]}"#, r#"{"collections":[{"id":"one"}]}"#];
+    driver.server.script = known.map(|body| response(200, &[], body)).into_iter().chain(answers).collect();
+    driver
+}
+
+/// An undated page with one object.
+fn page(object: u32, next: Option<&str>) -> Event {
+    let objects = [serde_json::json!({"type": "indicator", "n": object})];
+    let body = serde_json::json!({"more": next.is_some(), "next": next, "objects": objects});
+    response(200, &[], &body.to_string())
+}
+
+/// Polls without looking at what was delivered.
+fn ends(driver: &mut Driver) -> Result<(), Failure> {
+    let mut event = Event::Start;
+    loop {
+        let step = driver.advance(event)?;
+        driver.state.clone_from(&step.state);
+        driver.notes.extend(step.batch.iter().flat_map(|b| &b.notes).map(|n| (n.code.clone(), n.text.clone())));
+        event = match step.next {
+            Next::Done => return Ok(()),
+            Next::WaitUntil(wait) => {
+                driver.now = wait.until;
+                Event::Wake
+            }
+            Next::Fetch(request) => driver.server.answer(driver.now, &request).event,
+        };
+    }
+}
+
+#[test]
+fn a_next_may_be_forgotten_so_often_in_a_row() {
+    for (times, stands) in [(3, true), (4, false)] {
+        let forgotten = (0..times).flat_map(|_| [page(1, Some("n")), response(400, &[], "{}")]);
+        let mut driver = scripted(forgotten.chain([page(1, Some("n")), page(2, None)]));
+        assert_eq!(ends(&mut driver).is_ok(), stands, "{times}");
+    }
+}
+
+#[test]
+fn a_page_may_come_again_once() {
+    for (times, codes) in [(1, &[][..]), (2, &["no-progress"][..])] {
+        let again = vec![page(1, Some("n")); times];
+        let mut driver = scripted(std::iter::once(page(1, Some("n"))).chain(again).chain([page(2, None)]));
+        ends(&mut driver).unwrap();
+        assert_eq!(driver.codes(), codes, "{times}");
+    }
+}
+
+#[test]
+fn a_next_has_a_longest_form() {
+    for (bytes, codes) in [(2_048, &[][..]), (2_049, &["no-progress"][..])] {
+        let mut driver = scripted([page(1, Some(&"n".repeat(bytes))), page(2, None)]);
+        ends(&mut driver).unwrap();
+        assert_eq!(driver.codes(), codes, "{bytes}");
+    }
+}
