@@ -216,7 +216,7 @@ impl Poll<'_> {
     fn garbled(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
         self.run.garbled = self.run.garbled.saturating_add(1);
         self.drop_next();
-        if self.run.garbled >= TRIES_AT_A_PAGE && !self.narrow(1) {
+        if self.run.garbled >= TRIES_AT_A_PAGE && !self.narrow(1) && self.run.garbled > self.config.max_retries {
             return self.refuse(Failure::Protocol(format!(
                 "The server's answers cannot be read as JSON ({why}), however small a page is asked for: {}. Look at what \
                  stands between here and the server, then at the server.",
