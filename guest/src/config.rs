@@ -8,11 +8,13 @@ use socdefenders_mapping::contract::Failure;
 use socdefenders_mapping::ecs::Confidence;
 use socdefenders_mapping::map::{RECORD_TYPES, escaped};
 use socdefenders_mapping::observable::Label;
+use socdefenders_mapping::order;
 use socdefenders_mapping::settings::{Settings, TimeToLive};
 use socdefenders_mapping::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
 
 use crate::exclude;
 use crate::members::{self, Members, at};
+use crate::refusal::quote;
 
 /// How the feed is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +22,8 @@ pub enum Transport {
     /// SOC Defenders' REST interface.
     #[default]
     Rest,
+    /// Any TAXII 2.1 server.
+    Taxii,
 }
 
 /// The settings of one feed.
@@ -31,16 +35,21 @@ pub struct Config {
     pub url: String,
     /// How the feed is spoken to. Part of the state's digest.
     pub transport: Transport,
+    /// TAXII: the collections wanted, by id, alias or title, sorted; `*` for all that can be read, empty for none named.
+    /// Part of the state's digest.
+    pub collections: Vec<String>,
+    /// TAXII: objects beside indicators are read too, for what they say about them.
+    pub context: bool,
     /// The feed's types wanted; empty for all. `mitre-attack` is `mitre_attack`.
     pub types: Vec<String>,
     /// What the mapping has to know. The host has read the files named in `exclude`; a feed without a name is called
     /// "SOC Defenders", which only its own hosts and loopback may be, and one without a reference refers to its URL.
     pub mapping: Settings,
-    /// How far back the first poll looks.
+    /// How far back the first poll looks. [`Millis::MAX`] for all there is.
     pub initial_interval: Millis,
     /// How much a poll looks behind the last one's server time.
     pub overlap: Millis,
-    /// Records a request; the server may clamp it.
+    /// Records a request; the server may clamp it. 500 for TAXII.
     pub limit: u32,
     /// The deepest offset to walk to before the window is halved.
     pub max_offset: u32,
@@ -54,12 +63,24 @@ pub struct Config {
     pub max_unreadable: u32,
 }
 
+/// The most collections one input may read: each has a place in the state, which is written with every page.
+pub(crate) const MAX_COLLECTIONS: usize = 100;
+
+/// Objects a TAXII request: the vendor's own default and half of its most, which leaves room for an instant that does not
+/// fit into a page.
+const TAXII_LIMIT: u32 = 500;
+
+/// The longest name of a collection, in bytes. Ids are UUIDs, titles a line.
+const LONGEST_NAME: usize = 256;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             kind: "socdefenders".to_owned(),
             url: "https://socdefenders.ai".to_owned(),
             transport: Transport::Rest,
+            collections: Vec::new(),
+            context: false,
             types: Vec::new(),
             mapping: Settings::default(),
             initial_interval: 24 * HOUR,
@@ -97,16 +118,25 @@ impl Config {
         let value = members::parse(text)?;
         let mut from = Members::of(&value)?;
         let default = Self::default();
-        let url = from.text("url")?.map_or(default.url, str::to_owned);
+        let transport = match from.text("transport")? {
+            None | Some("rest") => Transport::Rest,
+            Some("taxii") => Transport::Taxii,
+            Some(other) => {
+                return Err(at("transport", &format!("`{}` is not known, only `rest` and `taxii`", escaped(other))));
+            }
+        };
+        let is_taxii = transport == Transport::Taxii;
+        let usual = if is_taxii { VENDOR_TAXII } else { &default.url };
+        let url = from.text("url")?.unwrap_or(usual).to_owned();
         let (feed_name, reference) = from.any("feed").map_or(Ok(Default::default()), feed)?;
+        let taken_whole = is_taxii && !is_vendors(&url);
         let feed_reference = reference.unwrap_or_else(|| url.clone());
         let config = Self {
             kind: from.text("type")?.map_or(default.kind, str::to_owned),
             url,
-            transport: match from.text("transport")? {
-                None | Some("rest") => Transport::Rest,
-                Some(other) => return Err(at("transport", &format!("`{}` is not known, only `rest`", escaped(other)))),
-            },
+            transport,
+            collections: from.any("collection").map_or(Ok(Vec::new()), collections)?,
+            context: from.flag("context")?,
             types: from.texts("types")?.into_iter().map(str::to_owned).collect(),
             mapping: Settings {
                 feed_name,
@@ -129,9 +159,15 @@ impl Config {
                 allow_private: from.flag("allow_private")?,
                 ttl: from.any("ttl").map_or(Ok(default.mapping.ttl), time_to_live)?,
             },
-            initial_interval: duration(&mut from, "initial_interval", default.initial_interval)?,
+            initial_interval: match from.text("initial_interval")? {
+                Some("all") => Millis::MAX,
+                Some(text) => parse_duration(text).ok_or_else(|| no_duration("initial_interval", text))?,
+                // A feed that adds some objects a month would seem to be empty.
+                None if taken_whole => Millis::MAX,
+                None => default.initial_interval,
+            },
             overlap: duration(&mut from, "overlap", default.overlap)?,
-            limit: from.count("limit")?.unwrap_or(default.limit),
+            limit: from.count("limit")?.unwrap_or(if is_taxii { TAXII_LIMIT } else { default.limit }),
             max_offset: from.count("max_offset")?.unwrap_or(default.max_offset),
             max_retries: from.count("max_retries")?.unwrap_or(default.max_retries),
             max_retry_wait: duration(&mut from, "max_retry_wait", default.max_retry_wait)?,
@@ -142,8 +178,28 @@ impl Config {
         Ok(config)
     }
 
+    /// The feed's address.
+    ///
+    /// # Errors
+    /// [`Failure::Config`] where it is none of http or https.
+    pub(crate) fn base_url(&self) -> Result<Url, Failure> {
+        let url = Url::parse(&self.url).ok();
+        url.filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
+            Failure::Config(format!(
+                "`url` is {}, which is no http or https URL. Set it to the feed's base URL, such as \
+                 https://socdefenders.ai.",
+                quote(&self.url)
+            ))
+        })
+    }
+
     /// What one key alone does not show.
     fn checked(mut self) -> Result<Self, Failure> {
+        if self.transport == Transport::Rest && (self.context || !self.collections.is_empty()) {
+            return Err(Failure::Config(
+                "`collection` and `context` are for TAXII. Set `transport: taxii`, or leave them out.".to_owned(),
+            ));
+        }
         let url = Url::parse(&self.url).map_err(|error| {
             Failure::Config(format!("`url` should be the feed's base URL, {error}: `{}`.", self.url))
         })?;
@@ -177,8 +233,15 @@ const VENDOR: &str = "SOC Defenders";
 /// The vendor's domain.
 const VENDOR_DOMAIN: &str = "socdefenders.ai";
 
+/// The vendor's TAXII server.
+const VENDOR_TAXII: &str = "https://www.socdefenders.ai/api/taxii2/api/";
+
+fn is_vendors(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| is_vendor(&url))
+}
+
 /// Whether a URL is one of the vendor's own hosts, or loopback, where tests and demonstrations stand in for it.
-fn is_vendor(url: &Url) -> bool {
+pub(crate) fn is_vendor(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => {
             name == "localhost"
@@ -187,6 +250,24 @@ fn is_vendor(url: &Url) -> bool {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
+    }
+}
+
+/// One or many names, each once.
+fn collections(value: &Value) -> Result<Vec<String>, String> {
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut names = Vec::new();
+    for name in list {
+        let name = members::text(name).map_err(|error| at("collection", &error))?.trim();
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return Err(at("collection", &format!("a name has 1 to {LONGEST_NAME} bytes")));
+        }
+        names.push(name.to_owned());
+    }
+    order::set(&mut names);
+    match names.len() {
+        1..=MAX_COLLECTIONS => Ok(names),
+        count => Err(at("collection", &format!("{count} collections; one input reads 1 to {MAX_COLLECTIONS}"))),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn describe() -> String {
     write_string(env!("CARGO_PKG_NAME"), &mut out);
     out.push_str(",\"version\":");
     write_string(env!("CARGO_PKG_VERSION"), &mut out);
-    out.push_str(",\"transports\":[\"rest\"],\"record_types\":");
+    out.push_str(",\"transports\":[\"rest\",\"taxii\"],\"record_types\":");
     for (index, name) in RECORD_TYPES.iter().enumerate() {
         out.push(if index == 0 { '[' } else { ',' });
         write_string(name, &mut out);

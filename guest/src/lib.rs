@@ -1,5 +1,5 @@
-//! Everything about threat-indicator feeds that is not input or output: how SOC Defenders' REST feed is paged, and
-//! how its records become ECS documents.
+//! Everything about threat-indicator feeds that is not input or output: how SOC Defenders' REST feed and any
+//! TAXII 2.1 server are paged, and how their records become ECS documents.
 //!
 //! The crate is *sans-IO*. It opens no connection, reads no clock, draws no random number and never panics on
 //! input: the same arguments give the same answer, byte for byte, natively and as a WASM component without a
@@ -30,11 +30,17 @@
 // The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
+mod checkpoint;
 pub mod config;
 mod describe;
 mod exclude;
 mod members;
+mod page;
+mod pause;
+mod refusal;
 mod rest;
+mod seen;
+mod taxii;
 
 #[cfg(target_arch = "wasm32")]
 mod component;
@@ -47,7 +53,7 @@ pub use socdefenders_stix as stix;
 
 use socdefenders_mapping::map;
 
-use config::Config;
+use config::{Config, Transport};
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///
@@ -59,7 +65,10 @@ use config::Config;
 /// one it had.
 pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
     let config = Config::parse(config)?;
-    rest::advance(&config, state, now, event)
+    match config.transport {
+        Transport::Rest => rest::advance(&config, state, now, event),
+        Transport::Taxii => taxii::advance(&config, state, now, event),
+    }
 }
 
 /// Maps records that came some other way than through [`advance`]: a REST page (an object with `data`), an array of

@@ -144,6 +144,14 @@ fn settings_that_cannot_be_used_are_named() {
         (r#"{"types":["ipv5"]}"#, "`ipv5`"),
         (r#"{"exclude":["10.0.0.0/40"]}"#, "`10.0.0.0/40`"),
         (r#"{"ttl":{"ip":"soon"}}"#, "`soon`"),
+        (r#"{"transport":"rset"}"#, "`rset`"),
+        (r#"{"collection":"all"}"#, "`transport: taxii`"),
+        (r#"{"context":true}"#, "`transport: taxii`"),
+        (r#"{"transport":"taxii","collection":[]}"#, "`collection`: 0 collections"),
+        (r#"{"transport":"taxii","collection":" "}"#, "1 to 256 bytes"),
+        (r#"{"transport":"taxii","collection":[7]}"#, "`collection`: invalid type"),
+        (r#"{"transport":"taxii","url":"https://taxii.example/api/"}"#, "`feed.name`"),
+        (r#"{"initial_interval":"al"}"#, "`al`"),
         (r#"{"typo":1}"#, "`typo`"),
         ("{", "cannot be used"),
     ] {
@@ -158,7 +166,38 @@ fn settings_that_cannot_be_used_are_named() {
         r#"{"url":"http://[::1]:8080"}"#,
         r#"{"url":"https://feeds.example","feed":{"name":"Another"}}"#,
         r#"{"types":["mitre-attack","mitre_attack","ipv4"]}"#,
+        r#"{"transport":"taxii"}"#,
+        r#"{"transport":"taxii","collection":["ips","*"],"context":true,"initial_interval":"all"}"#,
     ] {
         assert!(socdefenders::map_records(settings, 0, "").is_ok(), "{settings}");
     }
+}
+
+#[test]
+fn a_taxii_servers_defaults() {
+    use socdefenders::time::{DAY, Millis};
+    let read = |settings: &str| Config::parse(settings).unwrap();
+    let vendors = read(r#"{"transport":"taxii"}"#);
+    assert_eq!(vendors.url, "https://www.socdefenders.ai/api/taxii2/api/");
+    assert_eq!((vendors.initial_interval, vendors.limit), (DAY, 500));
+    let another = r#"{"transport":"taxii","url":"https://taxii.example/","feed":{"name":"E"}"#;
+    assert_eq!(read(&format!("{another}}}")).initial_interval, Millis::MAX);
+    assert_eq!(read(&format!(r#"{another},"initial_interval":"1d"}}"#)).initial_interval, DAY);
+    assert_eq!(read(r#"{"transport":"taxii","collection":["b"," a ","b"]}"#).collections, ["a", "b"]);
+}
+
+#[test]
+fn so_many_collections_are_one_inputs_and_no_more() {
+    let settings = |count: usize| {
+        let names: Vec<String> = (0..count).map(|at| format!("c{at}")).collect();
+        serde_json::json!({"transport": "taxii", "collection": names}).to_string()
+    };
+    assert_eq!(Config::parse(&settings(100)).unwrap().collections.len(), 100);
+    assert!(Config::parse(&settings(101)).unwrap_err().to_string().contains("1 to 100"));
+    assert!(
+        Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(256)}).to_string()).is_ok()
+    );
+    assert!(
+        Config::parse(&serde_json::json!({"transport": "taxii", "collection": "x".repeat(257)}).to_string()).is_err()
+    );
 }

@@ -15,8 +15,6 @@
 //! Pages are never trusted further than they agree with themselves: see `walk.rs` for what ends a window.
 
 mod page;
-mod pause;
-mod refusal;
 mod state;
 mod walk;
 mod window;
@@ -26,40 +24,37 @@ mod tests;
 
 use url::Url;
 
+use crate::checkpoint;
 use crate::config::Config;
-use page::{Page, Unreadable};
-use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Response, Step, Wait};
+use crate::page::Unreadable;
+use crate::pause::{self, Pause, TRIES_AT_A_PAGE};
+use crate::refusal::{self, Advice};
+use page::Page;
+use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Response, Step};
 use socdefenders_mapping::map::write_reject;
-use socdefenders_mapping::time::{MINUTE, Millis, parse_http_date, rfc3339};
-use state::{Pause, Run, State};
-
-/// A server clock further ahead of ours than this is wrong, or ours is; either way nothing may be based on it.
-const CLOCK_AHEAD: Millis = 10 * MINUTE;
-
-/// Tries at a page that is not JSON, or gets no answer, before smaller pages are asked for.
-const TRIES_AT_A_PAGE: u32 = 3;
-
-/// How much of an unreadable record's body is kept with its reject. Stores cut at the same length.
-const RAW_KEPT: usize = 64 * 1024;
+use socdefenders_mapping::time::{Millis, parse_http_date, rfc3339};
+use state::{Run, State};
 
 /// Runs in a row that may end before everything was read and leave the marks for the next run to try again. More
 /// would read an ever longer window from a server whose `total` is simply wrong.
 const MAX_HELD: u32 = 2;
 
+/// What to change when the feed refuses.
+const ADVICE: Advice = Advice {
+    credential: "`api_key` or `api_key_file`",
+    forbidden: "Check the account's plan and what `types` and `initial_interval` ask for.",
+    missing: "Check that `url` is the feed's base URL, without `/api/v1`.",
+    refused: "Check `types`, `limit` and `max_offset`; if they are right, the feed's interface has changed.",
+};
+
 /// See [`crate::advance`].
 pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -> Result<Step, Failure> {
-    let base = base_url(config)?;
+    let base = config.base_url()?;
     let mut state = State::read(state, config)?;
     if matches!(event, Event::Start | Event::Wake) {
         return resume(config, base, state, now, &event);
     }
-    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(|| {
-        Failure::State(
-            "An answer came although this state asks for none. Pass the state that came with the request, or begin with \
-             `start`."
-                .to_owned(),
-        )
-    })?;
+    let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(checkpoint::unasked)?;
     let poll = Poll { config, base, now, state, run, notes: Vec::new() };
     match event {
         Event::Response(response) => poll.answer(&response),
@@ -68,26 +63,10 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     }
 }
 
-fn base_url(config: &Config) -> Result<Url, Failure> {
-    Url::parse(&config.url).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https")).ok_or_else(
-        || {
-            Failure::Config(format!(
-                "`url` is {}, which is no http or https URL. Set it to the feed's base URL, such as \
-                 https://socdefenders.ai.",
-                refusal::quote(&config.url)
-            ))
-        },
-    )
-}
-
 /// Begins a run or goes on with the stored one; before the time of a stored wait it waits on.
 fn resume(config: &Config, base: Url, mut state: State, now: Millis, event: &Event) -> Result<Step, Failure> {
-    // A wait longer than any this code makes comes from a clock that was set back: it is over.
-    let longest = config.max_rate_wait.max(config.max_retry_wait).max(MINUTE);
-    if let Some(wait) = state.wait.take_if(|wait| wait.until > now && wait.until.saturating_sub(now) <= longest) {
-        let next = Next::WaitUntil(Wait { until: wait.until, reason: wait.reason.clone() });
-        state.wait = Some(wait);
-        return Ok(Step { batch: None, next, state: state.write()? });
+    if let Some(wait) = state.wait.as_ref().filter(|wait| wait.lasts(config, now)) {
+        return Ok(Step { batch: None, next: wait.next(), state: state.write()? });
     }
     state.wait = None;
     let mut run = match state.run.take() {
@@ -132,7 +111,7 @@ impl Poll<'_> {
                 self.retry(&format!("status {}", response.status), asked)
             }
             400 | 422 if self.respell() || self.lower_ceiling() => self.go_on(None),
-            _ => Err(refusal::refusal(response, &self.target())),
+            _ => Err(refusal::refusal(response, &self.target(), &ADVICE)),
         }
     }
 
@@ -159,7 +138,7 @@ impl Poll<'_> {
             return self.give_up(what);
         }
         let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));
-        self.wait(pause, format!("failed request {} of {}: {what}", self.run.attempts, self.config.max_retries));
+        self.wait(pause, pause::failed(self.config, self.run.attempts, what));
         self.go_on(None)
     }
 
@@ -174,7 +153,7 @@ impl Poll<'_> {
             ),
         );
         self.run.attempts = 0;
-        let batch = with_notes(None, self.notes);
+        let batch = refusal::with_notes(None, self.notes);
         self.state.run = Some(self.run);
         Ok(Step { batch, next: Next::Done, state: self.state.write()? })
     }
@@ -204,7 +183,7 @@ impl Poll<'_> {
             )));
         }
         let observed = self.freeze(None, response);
-        let raw = response.body.get(..response.body.floor_char_boundary(RAW_KEPT)).unwrap_or_default();
+        let raw = refusal::kept(&response.body);
         let detail = format!(
             "The record at offset {} of the feed's list is not JSON: {why}. It was asked for alone, {} times.",
             self.run.walk.offset, self.run.garbled
@@ -266,7 +245,7 @@ impl Poll<'_> {
             return observed;
         }
         let server = generated_at.or_else(|| response.header("date").and_then(parse_http_date));
-        self.run.clock = server.filter(|server| *server <= self.now.saturating_add(CLOCK_AHEAD));
+        self.run.clock = server.filter(|server| pause::is_trusted(*server, self.now));
         match (server, self.run.clock) {
             (None, _) => self.note(
                 "no-clock",
@@ -285,9 +264,7 @@ impl Poll<'_> {
             ),
             (Some(_), Some(_)) => {}
         }
-        // Versions are made of whole seconds, so a second is the least that tells two runs apart.
-        let least = self.state.observed.saturating_add(socdefenders_mapping::time::SECOND);
-        let observed = self.run.clock.unwrap_or(self.now).max(least);
+        let observed = pause::observed(self.run.clock, self.now, self.state.observed);
         self.run.observed = Some(observed);
         observed
     }
@@ -307,10 +284,10 @@ impl Poll<'_> {
     /// The next request, or the pause before it.
     fn go_on(mut self, batch: Option<Batch>) -> Result<Step, Failure> {
         let next = match &self.state.wait {
-            Some(wait) => Next::WaitUntil(Wait { until: wait.until, reason: wait.reason.clone() }),
+            Some(wait) => wait.next(),
             None => Next::Fetch(window::request(&self.run, self.state.dashed)),
         };
-        let batch = with_notes(batch, self.notes);
+        let batch = refusal::with_notes(batch, self.notes);
         self.state.run = Some(self.run);
         Ok(Step { batch, next, state: self.state.write()? })
     }
@@ -326,16 +303,7 @@ impl Poll<'_> {
             reached = self.run.clock.map_or(0, |clock| clock.saturating_sub(self.config.overlap));
         }
         self.state.marks.advance(&self.run.covers, reached);
-        let batch = with_notes(batch, self.notes);
+        let batch = refusal::with_notes(batch, self.notes);
         Ok(Step { batch, next: Next::Done, state: self.state.write()? })
     }
-}
-
-fn with_notes(batch: Option<Batch>, notes: Vec<Note>) -> Option<Batch> {
-    if notes.is_empty() {
-        return batch;
-    }
-    let mut batch = batch.unwrap_or_default();
-    batch.notes.extend(notes);
-    Some(batch)
 }

@@ -1,18 +1,16 @@
 //! The answer of `/api/v1/iocs`, read without trusting it.
 //!
-//! Records are split off as raw text, so a bad record never costs its page. Everything beside `data` is optional: a
-//! field of `meta` with an odd type counts as absent, a number may come as a string. What is not JSON (truncated,
-//! damaged) is [`Unreadable::Garbled`] and worth another try; what is JSON but no page is a [`Failure::Protocol`] at
-//! once, with the first bytes shown.
+//! Everything beside `data` is optional: a field of `meta` with an odd type counts as absent, a number may come as a
+//! string.
 
 use serde_json::Value;
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::refusal::{ServerError, clean, quote};
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::map::{Data, Parts};
+use crate::page::{self, Unreadable, text, value};
 use socdefenders_mapping::time::{Millis, parse_rfc3339};
+
+/// Where the records stand.
+const LIST: &str = "data";
 
 /// A page.
 pub(super) struct Page<'b> {
@@ -39,14 +37,6 @@ pub(super) struct Meta {
     pub(super) knows_until: bool,
 }
 
-/// Why there is no page.
-pub(super) enum Unreadable {
-    /// Not JSON; the text says where it broke.
-    Garbled(String),
-    /// Something else than a page.
-    Not(Failure),
-}
-
 impl<'b> Page<'b> {
     /// A page without anything: what 204 means.
     pub(super) fn empty() -> Self {
@@ -55,32 +45,10 @@ impl<'b> Page<'b> {
 
     /// Reads the body of a 200.
     pub(super) fn read(body: &'b str) -> Result<Self, Unreadable> {
-        let body = body.strip_prefix('\u{feff}').unwrap_or(body);
-        let trimmed = body.trim_start();
-        if trimmed.is_empty() {
-            return Err(no_page("an empty body"));
-        }
-        if trimmed.starts_with('<') {
-            return Err(no_page(&format!("HTML or XML: {}", quote(trimmed))));
-        }
-        let parts = Parts::read(body).map_err(|error| match error.classify() {
-            Category::Data => no_page(&format!("another JSON ({}): {}", clean(&error.to_string()), quote(trimmed))),
-            _ if looks_like_json(trimmed) => Unreadable::Garbled(error.to_string()),
-            _ => no_page(&format!("no JSON: {}", quote(trimmed))),
-        })?;
+        let parts = page::parts(body, LIST)?;
         let meta = parts.meta.map(Meta::read).unwrap_or_default();
-        let records = match parts.data {
-            Data::List(records) => records,
-            Data::Other => {
-                return Err(no_page(&format!("another JSON, without an array in `data`: {}", quote(trimmed))));
-            }
-            _ if parts.error.is_some() => {
-                return Err(no_page(&format!("an error under status 200: {}", ServerError::read(body))));
-            }
-            // `{"meta":{"total":0}}` is an empty page; without a total nobody can know.
-            _ if meta.total == Some(0) => Vec::new(),
-            _ => return Err(no_page(&format!("a JSON object without `data`: {}", quote(trimmed)))),
-        };
+        // `{"meta":{"total":0}}` is an empty page; without a total nobody can know.
+        let records = page::records(parts.data, parts.error, meta.total == Some(0), body, LIST)?;
         let links = parts.links.map(value).unwrap_or_default();
         Ok(Self { records, meta, next: links.get("next").and_then(text), itself: links.get("self").and_then(text) })
     }
@@ -100,27 +68,6 @@ impl Meta {
             knows_until: filter("until").is_some(),
         }
     }
-}
-
-fn no_page(what: &str) -> Unreadable {
-    Unreadable::Not(Failure::Protocol(format!(
-        "The feed answered 200 with {what}. A JSON object with `data` was expected: check that `url` is the feed's \
-         base URL and that no login page or proxy answers for it."
-    )))
-}
-
-/// A damaged page begins as one; plain words of a proxy do not.
-fn looks_like_json(trimmed: &str) -> bool {
-    trimmed.starts_with(['{', '['])
-}
-
-/// Anything; of a repeated member the last. Nothing for what is nested deeper than anyone would.
-fn value(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or_default()
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned)
 }
 
 fn instant(value: &Value) -> Option<Millis> {

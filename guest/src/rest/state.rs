@@ -1,28 +1,25 @@
 //! What the pager knows between two calls: the checkpoint.
 //!
-//! The state is JSON with a format version and a digest of the settings it depends on (`url`, `transport`). It never
-//! holds a secret or a record. Everything in it is bounded, so it stays far below [`MAX_STATE_BYTES`]. A state that
-//! cannot be read, comes from a newer version, or belongs to another feed is a [`Failure::State`]: starting over
-//! silently could lose a window or fetch months again, so a person has to decide (`tipline state reset`).
+//! It never holds a record. Everything in it is bounded, so it stays far below the longest state; see `checkpoint.rs`
+//! for what every state has and for what becomes of one that cannot be read.
 //!
 //! A request is outstanding exactly when there is a run and no wait: the position of the walk *is* the request.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::refusal::clean;
-use crate::config::{Config, Transport};
-use crate::members::{self, Members, at, number};
-use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
-use socdefenders_mapping::ecs::{Json, Key, write_hex, write_number, write_string};
+use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
+use crate::config::Config;
+use crate::members::{Members, at, number};
+use crate::pause::Pause;
+use crate::refusal::clean;
+use crate::seen::Seen;
+use socdefenders_mapping::contract::Failure;
+use socdefenders_mapping::ecs::{Json, Key, write_number, write_string};
 use socdefenders_mapping::key;
 use socdefenders_mapping::time::Millis;
 
 /// The format written here. A change of meaning raises it.
 const FORMAT: u32 = 1;
-
-/// Fingerprints of pages kept for each walk. A server that repeats itself does so in short cycles; 64 cost 1.3 KiB.
-const MAX_SEEN: usize = 64;
 
 /// What is kept from poll to poll, and the poll in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +41,6 @@ pub(super) struct State {
 /// The marks by type, sorted by it. There are eleven types.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Marks(Vec<(String, Millis)>);
-
-/// A wait that must outlive a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pause {
-    pub(super) until: Millis,
-    pub(super) reason: String,
-}
 
 /// One poll: all windows from the marks to the feed's present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +103,7 @@ pub(super) struct Walk {
     /// This is the second walk, because of that.
     pub(super) again: bool,
     /// Fingerprints of the pages so far.
-    seen: Vec<u64>,
+    pub(super) seen: Seen,
     /// Pages in a row that were seen before.
     pub(super) repeats: u32,
     /// Empty pages in a row where there should have been more.
@@ -132,8 +122,8 @@ pub(super) struct Probe {
 impl State {
     /// Reads a stored state; the empty string is the state before the first poll.
     pub(super) fn read(text: &str, config: &Config) -> Result<Self, Failure> {
-        let feed = digest(config);
-        if text.trim().is_empty() {
+        let feed = checkpoint::digest(config);
+        let Some(value) = checkpoint::open(text, FORMAT, &feed)? else {
             return Ok(Self {
                 feed,
                 observed: 0,
@@ -143,63 +133,43 @@ impl State {
                 wait: None,
                 run: None,
             });
-        }
-        if text.len() > MAX_STATE_BYTES {
-            return Err(unusable(&format!("it has {} bytes, more than {MAX_STATE_BYTES}", text.len())));
-        }
-        let state = Self::parse(text).map_err(|error| unusable(&clean(&error)))?;
-        if state.feed != feed {
-            return Err(unusable("`url` or `transport` has changed since it was written"));
-        }
-        Ok(state)
+        };
+        Self::parse(&value, feed).map_err(|error| checkpoint::unusable(&clean(&error)))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let value = members::parse(text)?;
-        let mut from = Members::of(&value)?;
-        // The version comes first: a newer format need not have today's fields.
-        let v = number(from.needed("v")?)?;
-        if v != u64::from(FORMAT) {
-            return Err(format!("its format is {v}, this version reads {FORMAT}"));
-        }
-        let state = Self {
-            feed: members::text(from.needed("feed")?)?.to_owned(),
+    fn parse(value: &Value, feed: String) -> Result<Self, String> {
+        let mut from = checkpoint::members(value)?;
+        let mut state = Self {
+            feed,
             observed: number(from.needed("observed")?)?,
             marks: Marks::read(from.needed("marks")?)?,
-            dashed: from.flag("dashed")?,
-            held: from.count("held")?.unwrap_or(0),
+            dashed: false,
+            held: 0,
             wait: from.any("wait").map(Pause::read).transpose()?,
             run: from.any("run").map(Run::read).transpose()?,
         };
+        read_slots(&mut from, &mut state.slots())?;
         from.finish()?;
         Ok(state)
     }
 
+    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
+        [(key!("dashed"), Slot::Flag(&mut self.dashed)), (key!("held"), Slot::Count(&mut self.held))]
+    }
+
     /// The text to store.
-    pub(super) fn write(&self) -> Result<String, Failure> {
-        let mut out = Json::default();
-        let whole = out.begin();
-        out.number(key!("v"), u64::from(FORMAT));
-        out.text_field(key!("feed"), &self.feed);
+    pub(super) fn write(mut self) -> Result<String, Failure> {
+        let (mut out, whole) = checkpoint::begin(FORMAT, &self.feed);
         out.number(key!("observed"), self.observed);
         self.marks.write(&mut out);
-        flag(&mut out, key!("dashed"), self.dashed);
-        count(&mut out, key!("held"), self.held);
+        write_slots(&mut out, &mut self.slots());
         if let Some(wait) = &self.wait {
-            let object = out.open(key!("wait"));
-            out.number(key!("until"), wait.until);
-            out.text_field(key!("reason"), &wait.reason);
-            out.close(object);
+            wait.write(&mut out);
         }
-        if let Some(run) = &self.run {
+        if let Some(run) = &mut self.run {
             run.write(&mut out);
         }
-        out.close(whole);
-        let text = out.into_text();
-        if text.len() > MAX_STATE_BYTES {
-            return Err(unusable(&format!("it would have {} bytes, more than {MAX_STATE_BYTES}", text.len())));
-        }
-        Ok(text)
+        checkpoint::close(out, whole)
     }
 }
 
@@ -253,62 +223,59 @@ impl Marks {
     }
 }
 
-impl Pause {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        let pause =
-            Self { until: number(from.needed("until")?)?, reason: from.text("reason")?.unwrap_or_default().to_owned() };
-        from.finish()?;
-        Ok(pause)
-    }
-}
-
 impl Run {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
         from.needed("covers")?;
-        let run = Self {
+        let mut run = Self {
             covers: from.texts("covers")?.into_iter().map(str::to_owned).collect(),
-            clock: from.number("clock")?,
-            observed: from.number("observed")?,
+            clock: None,
+            observed: None,
             cap: needed_count(&mut from, "cap")?,
             limit: needed_count(&mut from, "limit")?,
-            suspect: from.number("suspect")?,
-            attempts: from.count("attempts")?.unwrap_or(0),
-            garbled: from.count("garbled")?.unwrap_or(0),
-            unreadable: from.count("unreadable")?.unwrap_or(0),
-            respelled: from.flag("respelled")?,
-            until_ignored: from.flag("until_ignored")?,
-            ceiling: from.number("ceiling")?,
-            gap: from.number("gap")?,
-            incomplete: from.flag("incomplete")?,
+            suspect: None,
+            attempts: 0,
+            garbled: 0,
+            unreadable: 0,
+            respelled: false,
+            until_ignored: false,
+            ceiling: None,
+            gap: None,
+            incomplete: false,
             walk: Walk::read(from.needed("walk")?)?,
             windows: from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?,
         };
+        read_slots(&mut from, &mut run.slots())?;
         from.finish()?;
         Ok(run)
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 11] {
+        [
+            (key!("clock"), Slot::Number(&mut self.clock)),
+            (key!("observed"), Slot::Number(&mut self.observed)),
+            (key!("suspect"), Slot::Number(&mut self.suspect)),
+            (key!("attempts"), Slot::Count(&mut self.attempts)),
+            (key!("garbled"), Slot::Count(&mut self.garbled)),
+            (key!("unreadable"), Slot::Count(&mut self.unreadable)),
+            (key!("respelled"), Slot::Flag(&mut self.respelled)),
+            (key!("until_ignored"), Slot::Flag(&mut self.until_ignored)),
+            (key!("ceiling"), Slot::Number(&mut self.ceiling)),
+            (key!("gap"), Slot::Number(&mut self.gap)),
+            (key!("incomplete"), Slot::Flag(&mut self.incomplete)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("run"));
         out.list(key!("covers"), &self.covers);
-        optional(out, key!("clock"), self.clock);
-        optional(out, key!("observed"), self.observed);
         out.number(key!("cap"), u64::from(self.cap));
         out.number(key!("limit"), u64::from(self.limit));
-        optional(out, key!("suspect"), self.suspect);
-        count(out, key!("attempts"), self.attempts);
-        count(out, key!("garbled"), self.garbled);
-        count(out, key!("unreadable"), self.unreadable);
-        flag(out, key!("respelled"), self.respelled);
-        flag(out, key!("until_ignored"), self.until_ignored);
-        optional(out, key!("ceiling"), self.ceiling);
-        optional(out, key!("gap"), self.gap);
-        flag(out, key!("incomplete"), self.incomplete);
+        write_slots(out, &mut self.slots());
         self.walk.write(out);
         if !self.windows.is_empty() {
             out.open_list(key!("windows"));
-            for window in &self.windows {
+            for window in &mut self.windows {
                 let object = out.begin();
                 window.members(out);
                 out.close(object);
@@ -322,21 +289,25 @@ impl Run {
 impl Window {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
-        let window = Self {
+        let mut window = Self {
             kind: from.text("kind")?.map(str::to_owned),
             since: number(from.needed("since")?)?,
-            until: from.number("until")?,
-            whole: from.flag("whole")?,
+            until: None,
+            whole: false,
         };
+        read_slots(&mut from, &mut window.slots())?;
         from.finish()?;
         Ok(window)
     }
 
-    fn members(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
+        [(key!("until"), Slot::Number(&mut self.until)), (key!("whole"), Slot::Flag(&mut self.whole))]
+    }
+
+    fn members(&mut self, out: &mut Json) {
         out.text_field(key!("kind"), self.kind.as_deref().unwrap_or_default());
         out.number(key!("since"), self.since);
-        optional(out, key!("until"), self.until);
-        flag(out, key!("whole"), self.whole);
+        write_slots(out, &mut self.slots());
     }
 
     /// Begins to read it.
@@ -348,7 +319,7 @@ impl Window {
             total: None,
             shrunk: false,
             again: false,
-            seen: Vec::new(),
+            seen: Seen::default(),
             repeats: 0,
             empties: 0,
             probe: None,
@@ -359,35 +330,34 @@ impl Window {
 impl Walk {
     fn read(value: &Value) -> Result<Self, String> {
         let mut from = Members::of(value)?;
-        let walk = Self {
-            window: Window::read(from.needed("window")?)?,
-            offset: number(from.needed("offset")?)?,
-            begun: from.flag("begun")?,
-            total: from.number("total")?,
-            shrunk: from.flag("shrunk")?,
-            again: from.flag("again")?,
-            seen: from.list("seen")?.iter().map(number).collect::<Result<_, _>>()?,
-            repeats: from.count("repeats")?.unwrap_or(0),
-            empties: from.count("empties")?.unwrap_or(0),
-            probe: from.any("probe").map(Probe::read).transpose()?,
-        };
+        let mut walk = Window::read(from.needed("window")?)?.walk();
+        walk.offset = number(from.needed("offset")?)?;
+        walk.seen = Seen::read(&mut from, "seen")?;
+        walk.probe = from.any("probe").map(Probe::read).transpose()?;
+        read_slots(&mut from, &mut walk.slots())?;
         from.finish()?;
         Ok(walk)
     }
 
-    fn write(&self, out: &mut Json) {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
+        [
+            (key!("begun"), Slot::Flag(&mut self.begun)),
+            (key!("total"), Slot::Number(&mut self.total)),
+            (key!("shrunk"), Slot::Flag(&mut self.shrunk)),
+            (key!("again"), Slot::Flag(&mut self.again)),
+            (key!("repeats"), Slot::Count(&mut self.repeats)),
+            (key!("empties"), Slot::Count(&mut self.empties)),
+        ]
+    }
+
+    fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("walk"));
         let window = out.open(key!("window"));
         self.window.members(out);
         out.close(window);
         out.number(key!("offset"), self.offset);
-        flag(out, key!("begun"), self.begun);
-        optional(out, key!("total"), self.total);
-        flag(out, key!("shrunk"), self.shrunk);
-        flag(out, key!("again"), self.again);
-        out.numbers(key!("seen"), &self.seen);
-        count(out, key!("repeats"), self.repeats);
-        count(out, key!("empties"), self.empties);
+        write_slots(out, &mut self.slots());
+        self.seen.write(key!("seen"), out);
         if let Some(probe) = &self.probe {
             let object = out.open(key!("probe"));
             // Without an end it is written as such: this member has no default.
@@ -399,18 +369,6 @@ impl Walk {
             out.close(object);
         }
         out.close(object);
-    }
-
-    /// Remembers a page; `true` if it was seen before in this walk.
-    pub(super) fn remember(&mut self, fingerprint: u64) -> bool {
-        if self.seen.contains(&fingerprint) {
-            return true;
-        }
-        while self.seen.len() >= MAX_SEEN {
-            self.seen.remove(0);
-        }
-        self.seen.push(fingerprint);
-        false
     }
 }
 
@@ -426,66 +384,10 @@ impl Probe {
     }
 }
 
-fn needed_count(from: &mut Members<'_>, name: &'static str) -> Result<u32, String> {
-    from.count(name)?.ok_or_else(|| format!("missing field `{name}`"))
-}
-
-// What is not there, not so, or none is left out.
-
-fn optional(out: &mut Json, key: Key, value: Option<u64>) {
-    if let Some(value) = value {
-        out.number(key, value);
-    }
-}
-
-fn count(out: &mut Json, key: Key, value: u32) {
-    optional(out, key, Some(u64::from(value)).filter(|value| *value > 0));
-}
-
-fn flag(out: &mut Json, key: Key, value: bool) {
-    if value {
-        out.yes(key);
-    }
-}
-
-/// 16 hex digits over what makes the feed another one. Spelling (a final slash, letter case of the host) does not.
-fn digest(config: &Config) -> String {
-    let url = url::Url::parse(&config.url).map_or_else(|_| config.url.clone(), String::from);
-    let transport = match config.transport {
-        Transport::Rest => "rest",
-    };
-    let mut hash = Sha256::new();
-    for part in [url.trim_end_matches('/'), transport] {
-        // As 64 bits: the digest must be the same on 32-bit machines.
-        hash.update((part.len() as u64).to_be_bytes().as_slice());
-        hash.update(part.as_bytes());
-    }
-    let digest = hash.finalize();
-    let mut hex = String::with_capacity(16);
-    write_hex(digest.get(..8).unwrap_or(&digest), &mut hex);
-    hex
-}
-
-fn unusable(why: &str) -> Failure {
-    Failure::State(format!(
-        "The stored state cannot be used: {why}. Undo the change of the settings, or run `tipline state reset` to begin \
-         again from `initial_interval`."
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn so_many_pages_of_a_walk_are_remembered() {
-        let mut walk = Window { kind: None, since: 0, until: None, whole: false }.walk();
-        let pages = u64::try_from(MAX_SEEN).unwrap();
-        assert!((0..pages).all(|page| !walk.remember(page)));
-        assert!(walk.remember(0), "the oldest of so many");
-        assert!(!walk.remember(pages) && !walk.remember(0), "it made room for one more");
-        assert_eq!(walk.seen.len(), MAX_SEEN);
-    }
+    use socdefenders_mapping::contract::MAX_STATE_BYTES;
 
     #[test]
     fn a_state_is_read_up_to_its_longest_form() {

@@ -8,11 +8,11 @@
 //! A walk that gets nowhere (pages seen before, empty pages before the end, offsets the server refuses) ends with a
 //! note, and the run counts as incomplete: its marks stay, twice at most, so that the next run may find the rest.
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::page::{Meta, Page};
-use super::refusal::quote;
-use super::{Poll, pause, window};
+use super::{Poll, window};
+use crate::pause;
+use crate::refusal::quote;
+use crate::seen::fingerprint;
 use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
 use socdefenders_mapping::map::Mapper;
 use socdefenders_mapping::time::{MINUTE, Millis, SECOND, rfc3339};
@@ -182,7 +182,7 @@ impl Poll<'_> {
         walk.empties = 0;
         walk.offset = reached;
         let offset = reached;
-        walk.repeats = if walk.remember(fingerprint(page)) { walk.repeats.saturating_add(1) } else { 0 };
+        walk.repeats = if walk.seen.remember(fingerprint(&page.records)) { walk.repeats.saturating_add(1) } else { 0 };
         let stuck = walk.repeats >= MAX_REPEATS;
         match self.run.suspect {
             Some(end) if offset < end => {
@@ -292,16 +292,4 @@ impl Poll<'_> {
 
 fn count(page: &Page<'_>) -> u64 {
     u64::try_from(page.records.len()).unwrap_or(u64::MAX)
-}
-
-/// What a page is, whatever it says it is.
-fn fingerprint(page: &Page<'_>) -> u64 {
-    let mut hash = Xxh3::new();
-    for record in &page.records {
-        let text = record.get();
-        // As 64 bits: states must be the same bytes on 32-bit machines.
-        hash.update((text.len() as u64).to_le_bytes().as_slice());
-        hash.update(text.as_bytes());
-    }
-    hash.digest()
 }

@@ -143,7 +143,7 @@ fn wanted(config: &Config) -> Result<Vec<String>, Failure> {
     for given in &config.types {
         let kind = given.trim().to_ascii_lowercase().replace('-', "_");
         if !KINDS.contains(&kind.as_str()) {
-            let given = super::refusal::quote(given);
+            let given = crate::refusal::quote(given);
             return Err(Failure::Config(format!("`types` has {given}, which is none of {}.", KINDS.join(", "))));
         }
         kinds.push(kind);

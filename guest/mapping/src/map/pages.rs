@@ -51,7 +51,7 @@ fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Ba
             )));
         }
     }
-    let is_empty = page.is_bundle || page.is_envelope && matches!(page.data, Data::Absent);
+    let is_empty = page.is_bundle() || page.is_envelope() && matches!(page.data, Data::Absent);
     if is_empty {
         return Ok(mapper.finish());
     }

@@ -7,8 +7,6 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::record::Text;
-
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;
 
@@ -23,12 +21,16 @@ pub struct Parts<'p> {
     pub links: Option<&'p RawValue>,
     /// `error`.
     pub error: Option<&'p RawValue>,
-    /// `objects`, as STIX has it.
+    /// `objects`, where a STIX bundle and a TAXII envelope have their records.
     pub objects: Data<'p>,
-    /// `"type":"bundle"`, whose `objects` may be missing.
-    pub is_bundle: bool,
-    /// It has a member `more`, as TAXII's envelope, or none at all.
-    pub is_envelope: bool,
+    /// `type`, of a bundle.
+    pub kind: Option<&'p RawValue>,
+    /// `more`, of an envelope.
+    pub more: Option<&'p RawValue>,
+    /// `next`, of an envelope.
+    pub next: Option<&'p RawValue>,
+    /// Whether there are other members than these.
+    pub others: bool,
 }
 
 /// What stands in `data`.
@@ -53,6 +55,17 @@ impl<'p> Parts<'p> {
     pub fn read(page: &'p str) -> serde_json::Result<Self> {
         serde_json::from_str(page)
     }
+
+    /// Whether it is a STIX bundle, whose `objects` may be missing.
+    pub fn is_bundle(&self) -> bool {
+        self.kind.is_some_and(|kind| kind.get() == r#""bundle""#)
+    }
+
+    /// Whether it is an envelope of TAXII: it says whether there is more, or nothing at all.
+    pub fn is_envelope(&self) -> bool {
+        let said = [self.meta, self.links, self.error, self.kind, self.next].iter().any(Option::is_some);
+        self.more.is_some() || !(said || self.others)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -65,6 +78,7 @@ enum Member {
     Objects,
     Type,
     More,
+    Next,
     #[serde(other)]
     Other,
 }
@@ -76,26 +90,31 @@ impl<'de> Deserialize<'de> for Parts<'de> {
             type Value = Parts<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with `data`")
+                f.write_str("an object with `data` or `objects`")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-                let mut parts = Parts { is_envelope: true, ..Parts::default() };
-                let mut has_more = false;
+                let mut parts = Parts::default();
                 while let Some(member) = map.next_key()? {
-                    has_more |= matches!(member, Member::More);
-                    parts.is_envelope = has_more;
-                    match member {
-                        Member::Data => parts.data = map.next_value()?,
-                        Member::Meta => parts.meta = Some(map.next_value()?),
-                        Member::Links => parts.links = Some(map.next_value()?),
-                        Member::Error => parts.error = Some(map.next_value()?),
-                        Member::Objects => parts.objects = map.next_value()?,
-                        Member::Type => parts.is_bundle = map.next_value::<Text<'de>>()?.as_deref() == Some("bundle"),
-                        Member::More | Member::Other => {
-                            map.next_value::<IgnoredAny>()?;
+                    let raw = match member {
+                        Member::Data | Member::Objects => {
+                            let list = map.next_value()?;
+                            *(if matches!(member, Member::Data) { &mut parts.data } else { &mut parts.objects }) = list;
+                            continue;
                         }
-                    }
+                        Member::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                            parts.others = true;
+                            continue;
+                        }
+                        Member::Meta => &mut parts.meta,
+                        Member::Links => &mut parts.links,
+                        Member::Error => &mut parts.error,
+                        Member::Type => &mut parts.kind,
+                        Member::More => &mut parts.more,
+                        Member::Next => &mut parts.next,
+                    };
+                    *raw = Some(map.next_value()?);
                 }
                 Ok(parts)
             }

@@ -125,7 +125,7 @@ fn states_that_cannot_be_used_say_so() {
         (CONFIG, "[]", "invalid"),
         (CONFIG, newer.as_str(), "its format is 2"),
         (CONFIG, long.as_str(), "more than 65536"),
-        (other.as_str(), good.as_str(), "`url` or `transport` has changed"),
+        (other.as_str(), good.as_str(), "`collection` has changed"),
     ];
     for (config, state, words) in cases {
         let failure = crate::advance(config, state, super::NOON, Event::Start).unwrap_err();

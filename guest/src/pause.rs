@@ -4,12 +4,17 @@
 //! for is clamped: a pause of ten years, of no time at all, or in the past must neither stop an input for good nor
 //! make a loop. Jitter is the host's.
 
+use serde_json::Value;
+
 use crate::config::Config;
-use socdefenders_mapping::contract::Response;
+use crate::members::{Members, number};
+use socdefenders_mapping::contract::{Next, Response, Wait};
+use socdefenders_mapping::ecs::Json;
+use socdefenders_mapping::key;
 use socdefenders_mapping::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
 
 /// The shortest pause before a request is repeated: the limits' own unit is the second.
-pub(super) const SHORTEST: Millis = SECOND;
+pub(crate) const SHORTEST: Millis = SECOND;
 
 /// The first pause after a failure; it doubles with each further one up to `max_retry_wait`.
 const FIRST_RETRY: Millis = 2 * SECOND;
@@ -26,15 +31,73 @@ const EPOCH_MILLIS_FROM: u64 = 100_000_000_000;
 /// A `Retry-After` above this is taken for a mistake where `X-RateLimit-Reset` knows better.
 const PLAUSIBLE: Millis = 48 * HOUR;
 
+/// Tries at a page that is not JSON, or gets no answer, before smaller pages are asked for.
+pub(crate) const TRIES_AT_A_PAGE: u32 = 3;
+
+/// A server clock further ahead of ours than this is wrong, or ours is; either way nothing may be based on it.
+pub(crate) const CLOCK_AHEAD: Millis = 10 * MINUTE;
+
+/// Whether a server's clock can be gone by.
+pub(crate) fn is_trusted(server: Millis, now: Millis) -> bool {
+    server <= now.saturating_add(CLOCK_AHEAD)
+}
+
+/// When a run's documents were seen: by the server's clock, or ours where that cannot be trusted; always after the run
+/// before. Versions are made of whole seconds, so a second is the least that tells two runs apart.
+pub(crate) fn observed(server: Option<Millis>, now: Millis, before: Millis) -> Millis {
+    server.unwrap_or(now).max(before.saturating_add(SECOND))
+}
+
+/// A wait that must outlive a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) until: Millis,
+    pub(crate) reason: String,
+}
+
+impl Pause {
+    pub(crate) fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let pause =
+            Self { until: number(from.needed("until")?)?, reason: from.text("reason")?.unwrap_or_default().to_owned() };
+        from.finish()?;
+        Ok(pause)
+    }
+
+    pub(crate) fn write(&self, out: &mut Json) {
+        let object = out.open(key!("wait"));
+        out.number(key!("until"), self.until);
+        out.text_field(key!("reason"), &self.reason);
+        out.close(object);
+    }
+
+    /// What a caller is to do about it.
+    pub(crate) fn next(&self) -> Next {
+        Next::WaitUntil(Wait { until: self.until, reason: self.reason.clone() })
+    }
+
+    /// Whether it is still to be kept. A wait longer than any made here comes from a clock that was set back: it is
+    /// over.
+    pub(crate) fn lasts(&self, config: &Config, now: Millis) -> bool {
+        let longest = config.max_rate_wait.max(config.max_retry_wait).max(MINUTE);
+        self.until > now && self.until.saturating_sub(now) <= longest
+    }
+}
+
 /// The pause after this many failures in a row.
-pub(super) fn backoff(config: &Config, attempts: u32) -> Millis {
+pub(crate) fn backoff(config: &Config, attempts: u32) -> Millis {
     let doubled = 2_u64.saturating_pow(attempts.saturating_sub(1)).saturating_mul(FIRST_RETRY);
     doubled.min(config.max_retry_wait).max(SHORTEST)
 }
 
+/// The reason of that pause.
+pub(crate) fn failed(config: &Config, attempts: u32, what: &str) -> String {
+    format!("failed request {attempts} of {}: {what}", config.max_retries)
+}
+
 /// The pause a 429 or 503 asks for, clamped; `None` if it does not say. A server that is only busy may name the end of
 /// its usual period too; that binds where no request is left.
-pub(super) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
+pub(crate) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
     let server = response.header("date").and_then(parse_http_date).unwrap_or(now);
     let retry = response.header("retry-after").and_then(|text| retry_after(text, server));
     let busy = response.status == 503 && !is_used_up(response);
@@ -48,13 +111,13 @@ pub(super) fn asked(config: &Config, now: Millis, response: &Response) -> Option
 }
 
 /// The pause after a 429, never shorter than the back-off: a server whose reset lies in the past is not hammered.
-pub(super) fn limited(config: &Config, now: Millis, response: &Response, attempts: u32) -> Millis {
+pub(crate) fn limited(config: &Config, now: Millis, response: &Response, attempts: u32) -> Millis {
     let floor = if attempts > 1 { backoff(config, attempts) } else { SHORTEST };
     asked(config, now, response).unwrap_or(USUAL_LIMIT).max(floor)
 }
 
 /// The pause before the next request where a good answer says it was the last one allowed.
-pub(super) fn used_up(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
+pub(crate) fn used_up(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
     is_used_up(response).then(|| asked(config, now, response).unwrap_or(USUAL_LIMIT))
 }
 
@@ -64,7 +127,7 @@ fn is_used_up(response: &Response) -> bool {
 }
 
 /// "rate limit: 0 of 10 requests left", as far as the server says.
-pub(super) fn reason(response: &Response) -> String {
+pub(crate) fn reason(response: &Response) -> String {
     let number = |name| response.header(name).and_then(|text| text.trim().parse::<u64>().ok());
     match (number("x-ratelimit-remaining"), number("x-ratelimit-limit")) {
         (Some(left), Some(limit)) => format!("rate limit: {left} of {limit} requests left"),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use socdefenders_mapping::contract::{Failure, Response};
+use socdefenders_mapping::contract::{Batch, Failure, Note, Response};
 
 /// Characters of a server's text that are shown. Enough for a title or a message, too few to flood a log.
 const QUOTED: usize = 160;
@@ -16,33 +16,42 @@ const QUOTED: usize = 160;
 /// A longer body is no error of this feed, and not worth the memory of reading it as one.
 const LONGEST: usize = 16 * 1024;
 
+/// How much of an unreadable record's body is kept with its reject. Stores cut at the same length.
+const RAW_KEPT: usize = 64 * 1024;
+
+/// What to change, in the words of a transport's settings.
+pub(crate) struct Advice {
+    /// Where the credential is set.
+    pub(crate) credential: &'static str,
+    /// For a good credential that may not do this.
+    pub(crate) forbidden: &'static str,
+    /// Where nothing is found.
+    pub(crate) missing: &'static str,
+    /// Where the request itself is refused.
+    pub(crate) refused: &'static str,
+}
+
 /// The failure for a status that ends the poll at once.
-pub(super) fn refusal(response: &Response, target: &str) -> Failure {
+pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Failure {
     let error = ServerError::read(&response.body);
     let status = response.status;
     match status {
         401 => {
-            let what = match error.code.as_deref() {
-                Some("missing_api_key") => "no API key reached the feed: set `api_key` or `api_key_file`",
-                Some("invalid_api_key") => {
-                    "the API key is not valid: check `api_key` or `api_key_file` for a typing error"
-                }
-                Some("expired_api_key") => "the API key has expired: make a new one in the account and set `api_key`",
-                _ => "the feed does not accept the credential: check `api_key` or `api_key_file`",
+            let (what, then) = match error.code.as_deref() {
+                Some("missing_api_key") => ("No API key reached the feed: set", ""),
+                Some("invalid_api_key") => ("The API key is not valid: check", " for a typing error"),
+                Some("expired_api_key") => ("The API key has expired: make a new one in the account and set", ""),
+                _ => ("The feed does not accept the credential: check", ""),
             };
-            Failure::Credential(format!("{} The feed answered 401 {error}.", sentence(what)))
+            Failure::Credential(format!("{what} {}{then}. The feed answered 401 {error}.", advice.credential))
         }
         402 | 403 => Failure::Forbidden(format!(
             "The API key is good, but its plan does not include this request, or the address is not allowed. The feed \
-             answered {status} {error}. Check the account's plan and what `types` and `initial_interval` ask for."
+             answered {status} {error}. {}",
+            advice.forbidden
         )),
-        404 | 410 => Failure::Protocol(format!(
-            "The feed answered {status} for {target} {error}. Check that `url` is the feed's base URL, without `/api/v1`."
-        )),
-        400..=499 => Failure::Protocol(format!(
-            "The feed refused {target} with {status} {error}. Check `types`, `limit` and `max_offset`; if they are \
-             right, the feed's interface has changed."
-        )),
+        404 | 410 => Failure::Protocol(format!("The feed answered {status} for {target} {error}. {}", advice.missing)),
+        400..=499 => Failure::Protocol(format!("The feed refused {target} with {status} {error}. {}", advice.refused)),
         _ => Failure::Protocol(format!(
             "The feed answered {target} with status {status}, where 200 was expected {error}. Check `url` and any proxy \
              in between."
@@ -50,18 +59,25 @@ pub(super) fn refusal(response: &Response, target: &str) -> Failure {
     }
 }
 
-fn sentence(words: &str) -> String {
-    let mut sentence = words.to_owned();
-    if let Some(first) = sentence.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    sentence.push('.');
-    sentence
+/// What is kept of a body that cannot be read.
+pub(crate) fn kept(body: &str) -> &str {
+    body.get(..body.floor_char_boundary(RAW_KEPT)).unwrap_or_default()
 }
 
-/// `{"error":{"code","message","request_id"}}`, or whatever came instead. Displayed in brackets.
+/// A batch with a poll's own notes; without either there is none.
+pub(crate) fn with_notes(batch: Option<Batch>, notes: Vec<Note>) -> Option<Batch> {
+    if notes.is_empty() {
+        return batch;
+    }
+    let mut batch = batch.unwrap_or_default();
+    batch.notes.extend(notes);
+    Some(batch)
+}
+
+/// `{"error":{"code","message","request_id"}}`, TAXII's `{"title","description","error_id","error_code"}`, or whatever
+/// came instead. Displayed in brackets.
 #[derive(Debug, Default)]
-pub(super) struct ServerError {
+pub(crate) struct ServerError {
     code: Option<String>,
     message: Option<String>,
     request: Option<String>,
@@ -70,16 +86,17 @@ pub(super) struct ServerError {
 
 impl ServerError {
     /// Reads an error's body as far as it can be.
-    pub(super) fn read(body: &str) -> Self {
+    pub(crate) fn read(body: &str) -> Self {
         // A generic value keeps this tolerant.
         let short = (body.len() <= LONGEST).then_some(body);
         let value: Value = short.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         let error = value.get("error").unwrap_or(&value);
         let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+        let said = || text("description").or_else(|| text("title")).or_else(|| error.as_str().map(str::to_owned));
         Self {
-            code: text("code"),
-            message: text("message").or_else(|| error.as_str().map(str::to_owned)),
-            request: text("request_id"),
+            code: text("code").or_else(|| text("error_code")),
+            message: text("message").or_else(said),
+            request: text("request_id").or_else(|| text("error_id")),
             body: clean(body),
         }
     }
@@ -101,13 +118,13 @@ impl fmt::Display for ServerError {
 }
 
 /// [`clean`], in quotation marks.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", clean(text).replace('"', "'"))
 }
 
 /// The beginning of a foreign text for people: on one line, without control or direction characters and without
 /// anything a terminal would make a link of.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut out = String::new();
     let mut chars = text.trim().chars();
     for c in chars.by_ref().take(QUOTED) {

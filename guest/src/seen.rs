@@ -1,0 +1,72 @@
+//! Pages by their fingerprints: how a pager notices that a server repeats itself.
+
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::members::{Members, number};
+use socdefenders_mapping::ecs::{Json, Key};
+
+/// Fingerprints kept. A server that repeats itself does so in short cycles; 64 cost 1.3 KiB of a state.
+const MAX_SEEN: usize = 64;
+
+/// The last pages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Seen(Vec<u64>);
+
+impl Seen {
+    pub(crate) fn read(from: &mut Members<'_>, name: &'static str) -> Result<Self, String> {
+        from.list(name)?.iter().map(number).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(crate) fn write(&self, key: Key, out: &mut Json) {
+        out.numbers(key, &self.0);
+    }
+
+    /// Remembers a page; `true` if it is one of the last.
+    pub(crate) fn remember(&mut self, fingerprint: u64) -> bool {
+        if self.0.contains(&fingerprint) {
+            return true;
+        }
+        while self.0.len() >= MAX_SEEN {
+            self.0.remove(0);
+        }
+        self.0.push(fingerprint);
+        false
+    }
+
+    /// The page before the one to come.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.0.last().copied()
+    }
+}
+
+/// What a page is, whatever it says it is.
+pub(crate) fn fingerprint(records: &[&RawValue]) -> u64 {
+    print(&mut records.iter().map(|record| record.get()))
+}
+
+/// A list of texts as a number.
+pub(crate) fn print(texts: &mut dyn Iterator<Item = &str>) -> u64 {
+    let mut hash = Xxh3::new();
+    for text in texts {
+        // As 64 bits: states must be the same bytes on 32-bit machines.
+        hash.update((text.len() as u64).to_le_bytes().as_slice());
+        hash.update(text.as_bytes());
+    }
+    hash.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_pages_are_remembered() {
+        let mut seen = Seen::default();
+        let pages = u64::try_from(MAX_SEEN).unwrap();
+        assert!((0..pages).all(|page| !seen.remember(page)));
+        assert!(seen.remember(0), "the oldest of so many");
+        assert!(!seen.remember(pages) && !seen.remember(0), "it made room for one more");
+        assert_eq!(seen.0.len(), MAX_SEEN);
+    }
+}

@@ -1,0 +1,245 @@
+//! Discovery, API roots, and which collections are read.
+
+use super::server::{Collection, SimServer, Traits, collection};
+use super::{CONFIG, Driver, NOON, indicators, one, response};
+use socdefenders_mapping::contract::{Event, Failure, Next};
+use socdefenders_mapping::time::HOUR;
+
+const VENDOR: &str = r#"{"transport":"taxii","url":"https://www.socdefenders.ai/api/""#;
+
+fn named(names: &[(&'static str, &'static str)]) -> Vec<Collection> {
+    names.iter().map(|(id, title)| Collection { title, ..collection(id, indicators(2)) }).collect()
+}
+
+fn read(driver: &Driver) -> Vec<String> {
+    let mut read: Vec<String> = driver.pages().iter().map(|t| t.split('/').nth(3).unwrap().to_owned()).collect();
+    read.dedup();
+    read
+}
+
+#[test]
+fn collections_are_found_by_id_alias_title_and_the_vendors_words() {
+    let first = &[("all", "All"), ("ips", "IPs"), ("hashes", "Hashes"), ("cves", "CVEs")];
+    let second = &[("all-iocs", "All"), ("ip-addresses", "IPs"), ("file-hashes", "Hashes"), ("cves", "CVEs")];
+    let third = &[("soc-defenders-all", "x"), ("soc-defenders-network", "y"), ("soc-defenders-hashes", "z")];
+    for (config, offered, expected) in [
+        (r#""collection":"all""#, first.as_slice(), &["all"][..]),
+        (r#""collection":"all""#, second, &["all-iocs"]),
+        (r#""collection":"all""#, third, &["soc-defenders-all"]),
+        (r#""collection":["hashes","ips"]"#, first, &["hashes", "ips"]),
+        (r#""collection":["hashes","ips"]"#, second, &["file-hashes", "ip-addresses"]),
+        (r#""collection":["hashes","ips"]"#, third, &["soc-defenders-hashes", "soc-defenders-network"]),
+        (r#""collection":["CVEs"]"#, second, &["cves"]),
+        (r#""limit":5"#, second, &["all-iocs"]),
+        (r#""collection":"*""#, third, &["soc-defenders-all", "soc-defenders-network", "soc-defenders-hashes"]),
+        (r#""collection":["*","all"]"#, third, &["soc-defenders-all", "soc-defenders-network", "soc-defenders-hashes"]),
+        (r#""collection":"Y""#, third, &["soc-defenders-network"]),
+    ] {
+        let mut driver =
+            Driver::new(&format!("{VENDOR},{config}}}"), SimServer::new(named(offered), Traits::default()));
+        driver.poll().unwrap();
+        assert_eq!(read(&driver), expected, "{config}");
+        assert_eq!(driver.missing(), Vec::<&str>::new());
+    }
+    // The words are the vendor's alone.
+    let config = CONFIG.replace(r#""one""#, r#""all""#);
+    let failure = Driver::new(&config, SimServer::new(named(third), Traits::default())).poll().unwrap_err();
+    assert!(matches!(failure, Failure::Config(_)), "{failure}");
+    // An alias.
+    let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+    driver.state = driver.advance(Event::Start).unwrap().state;
+    driver.state = driver.advance(response(404, &[], "")).unwrap().state;
+    let list = r#"{"collections":[{"id":"two","alias":"One"},{"id":"t","title":"one"},{"title":"no id"},7]}"#;
+    let step = driver.advance(response(200, &[], list)).unwrap();
+    assert!(matches!(&step.next, Next::Fetch(request) if request.target.contains("/collections/two/objects/")));
+}
+
+#[test]
+fn a_wrong_collection_fails_with_the_right_ones() {
+    let offered = named(&[("all-iocs", "All\u{1b} IOCs"), ("cves", "CVEs")]);
+    let wrong = CONFIG.replace(r#""one""#, r#"["cves","nope"]"#);
+    let none = CONFIG.replace(r#""collection":"one","#, "");
+    for (config, words) in [
+        (&wrong, &["\"nope\"", "all-iocs (All\\u{1b} IOCs)", "cves (CVEs)"][..]),
+        (&none, &["`collection` is missing", "cves (CVEs)"]),
+    ] {
+        let mut driver = Driver::new(config, SimServer::new(offered.clone(), Traits::default()));
+        match driver.poll().unwrap_err() {
+            Failure::Config(text) => words.iter().for_each(|word| assert!(text.contains(word), "{word}: {text}")),
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut barred = offered.clone();
+    barred.iter_mut().for_each(|c| c.readable = false);
+    for name in ["\"cves\"", "\"*\""] {
+        let config = CONFIG.replace(r#""one""#, name);
+        let failure = Driver::new(&config, SimServer::new(barred.clone(), Traits::default())).poll().unwrap_err();
+        assert!(matches!(failure, Failure::Forbidden(_)), "{name}: {failure}");
+    }
+    // A server without any may be at fault itself.
+    let failure = Driver::new(CONFIG, SimServer::new(Vec::new(), Traits::default())).poll().unwrap_err();
+    assert!(matches!(failure, Failure::Protocol(_)), "{failure}");
+    // What may not be read is left out of `*`.
+    barred[1].readable = true;
+    let mut driver = Driver::new(&CONFIG.replace(r#""one""#, r#""*""#), SimServer::new(barred, Traits::default()));
+    driver.poll().unwrap();
+    assert_eq!(read(&driver), ["cves"]);
+}
+
+#[test]
+fn so_many_collections_are_read_and_no_more() {
+    let names: Vec<&'static str> = (0..101).map(|i| &*Box::leak(format!("c{i}").into_boxed_str())).collect();
+    let config = CONFIG.replace(r#""one""#, r#""*""#);
+    for (count, reads) in [(100, true), (101, false)] {
+        let collections = names[..count].iter().map(|name| collection(name, indicators(1))).collect();
+        let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+        assert_eq!(driver.poll().is_ok(), reads, "{count}");
+        let told = driver.notes.iter().filter(|(code, _)| code == "collection").count();
+        assert_eq!(told, if reads { 41 } else { 0 });
+    }
+}
+
+#[test]
+fn url_may_be_a_discovery_or_a_root_with_or_without_its_slash() {
+    for (url, first, silent) in [
+        ("https://taxii.example/taxii2/", "/taxii2/", false),
+        ("https://taxii.example/taxii2", "/taxii2/", false),
+        ("https://taxii.example/api/", "/api/", false),
+        ("https://taxii.example/api", "/api/", false),
+        ("https://taxii.example/api/", "/api/", true),
+    ] {
+        let traits = Traits { silent_root: silent, ..Traits::default() };
+        let mut driver = Driver::new(&CONFIG.replace("https://taxii.example/taxii2/", url), one(indicators(2), traits));
+        driver.poll().unwrap();
+        assert_eq!(driver.server.targets()[..2], [first, "/api/collections/"], "{url}");
+        let title = if silent {
+            "no title"
+        } else if first == "/api/" {
+            "\"A Root\""
+        } else {
+            "\"Some Server\""
+        };
+        assert!(driver.notes[0].1.contains(title), "{:?}", driver.notes);
+    }
+}
+
+#[test]
+fn roots_elsewhere_fail_and_name_themselves() {
+    let there = "https://other.example/api/";
+    for roots in
+        [vec![there], vec!["/api/", there], vec!["http://taxii.example/api/"], vec!["https://taxii.example:8443/api/"]]
+    {
+        let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+        driver.server.roots = roots.iter().map(|root| (*root).to_owned()).collect();
+        let failure = driver.poll().unwrap_err().to_string();
+        let named = roots.last().unwrap().replace("://", "[:]//");
+        assert!(failure.contains(&named) && failure.contains("`url`"), "{failure}");
+        assert_eq!(driver.server.requests.len(), 1);
+    }
+    for roots in [vec!["/api/"], vec!["/api"], vec!["https://TAXII.example:443/api/", "/api/"]] {
+        let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+        driver.server.roots = roots.into_iter().map(str::to_owned).collect();
+        driver.poll().unwrap();
+        assert_eq!(driver.missing(), Vec::<&str>::new());
+    }
+    // All roots are asked, the default one first; so many and no more.
+    for (count, reads) in [(16, true), (17, false)] {
+        let mut driver = Driver::new(&CONFIG.replace(r#""one""#, r#""*""#), one(indicators(1), Traits::default()));
+        driver.state = driver.advance(Event::Start).unwrap().state;
+        let roots: Vec<String> = (0..count).map(|i| format!("/root{i}/")).collect();
+        let body = serde_json::json!({"default": "/root1/", "api_roots": roots}).to_string();
+        let step = driver.advance(response(200, &[], &body));
+        assert_eq!(step.is_ok(), reads);
+        let Ok(step) = step else { continue };
+        assert!(matches!(&step.next, Next::Fetch(request) if request.target == "/root1/collections/"));
+        driver.state = step.state;
+        for _ in 0..count {
+            let step = driver.advance(response(200, &[], r#"{"collections":[{"id":"a b/ü"}]}"#)).unwrap();
+            driver.state = step.state;
+        }
+        assert_eq!(driver.state()["places"].as_array().unwrap().len(), count);
+        let Next::Fetch(request) = driver.advance(Event::Wake).unwrap().next else { panic!() };
+        assert!(request.target.starts_with("/root1/collections/a%20b%2F%C3%BC/objects/"), "{}", request.target);
+    }
+}
+
+#[test]
+fn each_collection_has_its_own_place() {
+    let mut second = collection("two", indicators(40));
+    second.objects.iter_mut().for_each(|o| {
+        o.added -= super::from_millis(HOUR);
+        o.name.insert(0, 'x');
+    });
+    let config = CONFIG.replace(r#""one""#, r#"["one","two"]"#);
+    let mut driver =
+        Driver::new(&config, SimServer::new(vec![collection("one", indicators(150)), second], Traits::default()));
+    driver.poll().unwrap();
+    assert_eq!(driver.missing(), Vec::<&str>::new());
+    let cursors: Vec<u64> =
+        driver.state()["places"].as_array().unwrap().iter().map(|place| place["cursor"].as_u64().unwrap()).collect();
+    assert_eq!(cursors, [super::from_millis(NOON - HOUR), super::from_millis(NOON - 2 * HOUR)]);
+    // One that comes later begins at its own beginning; one that is gone for a while goes on where it was.
+    let gone = driver.server.collections.remove(0);
+    let failure = driver.poll().unwrap_err();
+    assert!(failure.to_string().contains("\"one\""), "{failure}");
+    driver.server.collections.push(gone);
+    driver.poll().unwrap();
+    assert!(driver.pages().last().unwrap().contains("added_after=2026-03-01T"));
+}
+
+#[test]
+fn one_that_is_refused_does_not_stop_the_others() {
+    for broken in 0..3 {
+        for status in [403, 404] {
+            let mut collections = named(&[("a", ""), ("b", ""), ("c", "")]);
+            collections[broken].broken = Some(status);
+            let names: Vec<char> = ['a', 'b', 'c'].into_iter().collect();
+            let config = CONFIG.replace(r#""one""#, r#"["a","b","c"]"#);
+            let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+            for _ in 0..2 {
+                driver.poll().unwrap();
+                assert_eq!(driver.codes(), ["collection-failed"], "{broken} {status}");
+                let read: std::collections::BTreeSet<_> = read(&driver).into_iter().collect();
+                assert_eq!(read.len(), 3, "all are asked: {names:?}");
+            }
+            assert_eq!(driver.server.collections[broken].objects.len(), 2);
+        }
+    }
+    let mut collections = named(&[("a", ""), ("b", "")]);
+    collections.iter_mut().for_each(|c| c.broken = Some(403));
+    let config = CONFIG.replace(r#""one""#, r#"["a","b"]"#);
+    let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+    for _ in 0..2 {
+        assert!(matches!(driver.poll(), Err(Failure::Forbidden(_))));
+    }
+    // All are asked anew, and read once they may be.
+    driver.server.collections.iter_mut().for_each(|c| c.broken = None);
+    driver.poll().unwrap();
+    assert_eq!(driver.missing(), Vec::<&str>::new());
+}
+
+#[test]
+fn title_and_collections_are_told_once_and_when_they_change() {
+    let told = |driver: &mut Driver| {
+        let before = driver.notes.len();
+        driver.poll().unwrap();
+        driver.notes[before..].iter().map(|(code, text)| format!("{code}: {text}")).collect::<Vec<_>>()
+    };
+    let mut other = collection("two", Vec::new());
+    other.readable = false;
+    other.title = "Another";
+    let config = CONFIG.replace("100}", "1}");
+    let mut driver =
+        Driver::new(&config, SimServer::new(vec![collection("one", indicators(3)), other], Traits::default()));
+    assert_eq!(
+        told(&mut driver),
+        [
+            "server: The server is \"Some Server\".",
+            "collection: It offers one (one).",
+            "collection: It offers two (Another), not to be read by this account."
+        ]
+    );
+    assert_eq!(told(&mut driver), Vec::<String>::new());
+    driver.server.collections[1].readable = true;
+    assert_eq!(told(&mut driver).len(), 3);
+}

@@ -1,0 +1,149 @@
+//! The pager against a simulated TAXII server, on virtual time, with a bounded driver.
+
+mod answers;
+mod any_bytes;
+mod collections;
+mod crashes;
+mod pages;
+mod server;
+
+use std::collections::BTreeSet;
+
+use server::{Object, SimServer, Traits, collection};
+use socdefenders_mapping::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
+use socdefenders_mapping::time::{HOUR, Millis, SECOND};
+
+use super::instant::from_millis;
+
+/// 2026-03-01T12:00:00Z.
+const NOON: Millis = 1_772_366_400_000;
+
+/// A request's time on the wire.
+const LATENCY: Millis = 200;
+
+/// Steps after which a poll counts as endless.
+const MAX_STEPS: usize = 3_000;
+
+const CONFIG: &str = r#"{"transport":"taxii","url":"https://taxii.example/taxii2/","feed":{"name":"Example"},"allow_private":true,"collection":"one","limit":100}"#;
+
+/// A host in miniature: does what a step asks for, remembers what was delivered.
+struct Driver {
+    config: String,
+    state: String,
+    now: Millis,
+    server: SimServer,
+    /// Names of objects in pages that were delivered.
+    seen: BTreeSet<String>,
+    read: u64,
+    notes: Vec<(String, String)>,
+    waits: Vec<(Millis, String)>,
+}
+
+impl Driver {
+    fn new(config: &str, server: SimServer) -> Self {
+        Self {
+            config: config.to_owned(),
+            state: String::new(),
+            now: NOON,
+            server,
+            seen: BTreeSet::new(),
+            read: 0,
+            notes: Vec::new(),
+            waits: Vec::new(),
+        }
+    }
+
+    fn advance(&self, event: Event) -> Result<Step, Failure> {
+        crate::advance(&self.config, &self.state, self.now, event)
+    }
+
+    /// One poll. Gives the number of requests.
+    fn poll(&mut self) -> Result<usize, Failure> {
+        let before = self.server.requests.len();
+        let (mut event, mut names) = (Event::Start, Vec::new());
+        for _ in 0..MAX_STEPS {
+            let step = self.advance(event)?;
+            self.take(&step, &names);
+            names = Vec::new();
+            match step.next {
+                Next::Done => return Ok(self.server.requests.len() - before),
+                Next::WaitUntil(wait) => {
+                    assert!(wait.until > self.now, "a pause in the past");
+                    assert!(!wait.reason.is_empty());
+                    self.waits.push((wait.until - self.now, wait.reason));
+                    self.now = wait.until;
+                    event = Event::Wake;
+                }
+                Next::Fetch(request) => {
+                    let served = self.server.answer(self.now, &request);
+                    self.now += LATENCY;
+                    (event, names) = (served.event, served.names);
+                }
+            }
+        }
+        panic!("no end after {MAX_STEPS} steps; last requests {:#?}", self.server.targets().iter().rev().take(5));
+    }
+
+    fn take(&mut self, step: &Step, names: &[String]) {
+        assert!(step.state.len() <= MAX_STATE_BYTES);
+        self.state.clone_from(&step.state);
+        let Some(batch) = &step.batch else { return };
+        assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
+        self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
+        self.read += u64::from(batch.read);
+        if batch.read > 0 {
+            assert_eq!(batch.read as usize, names.len(), "a delivered page has all its objects");
+            self.seen.extend(names.iter().cloned());
+        }
+    }
+
+    /// The codes of the notes but those that tell of the server, each once, sorted.
+    fn codes(&self) -> Vec<&str> {
+        let codes: BTreeSet<&str> = self.notes.iter().map(|(code, _)| code.as_str()).collect();
+        codes.into_iter().filter(|code| !["server", "collection"].contains(code)).collect()
+    }
+
+    fn missing(&self) -> Vec<&str> {
+        let indicators = self.server.collections.iter().flat_map(|c| &c.objects).filter(|o| o.kind == "indicator");
+        indicators.map(|o| o.name.as_str()).filter(|name| !self.seen.contains(*name)).collect()
+    }
+
+    fn state(&self) -> serde_json::Value {
+        serde_json::from_str(&self.state).unwrap()
+    }
+
+    fn cursor(&self) -> Option<u64> {
+        self.state()["places"][0]["cursor"].as_u64()
+    }
+
+    /// The targets of requests for objects.
+    fn pages(&self) -> Vec<&str> {
+        self.server.targets().into_iter().filter(|target| target.contains("/objects/")).collect()
+    }
+}
+
+/// So many indicators, so many seconds apart, the last one an hour ago.
+fn indicators(count: u64) -> Vec<Object> {
+    (0..count)
+        .map(|i| Object {
+            name: format!("i{i}"),
+            added: from_millis(NOON - HOUR - (count - 1 - i) * SECOND),
+            kind: "indicator",
+        })
+        .collect()
+}
+
+/// A server with one collection.
+fn one(objects: Vec<Object>, traits: Traits) -> SimServer {
+    SimServer::new(vec![collection("one", objects)], traits)
+}
+
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Event {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Event::Response(Response { status, headers, body: body.to_owned() })
+}
+
+fn http_date(instant: Millis) -> String {
+    let instant = jiff::Timestamp::from_millisecond((instant / SECOND * SECOND) as i64).unwrap();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).unwrap()
+}
