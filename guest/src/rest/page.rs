@@ -71,9 +71,7 @@ impl<'b> Page<'b> {
         let meta = parts.meta.map(Meta::read).unwrap_or_default();
         let records = match parts.data {
             Data::List(records) => records,
-            Data::Other => {
-                return Err(no_page(&format!("another JSON, without an array in `data`: {}", quote(trimmed))));
-            }
+            Data::Other => return Err(no_page(&format!("another JSON, without an array in `data`: {}", quote(trimmed)))),
             _ if parts.error.is_some() => {
                 return Err(no_page(&format!("an error under status 200: {}", ServerError::read(body))));
             }

@@ -10,6 +10,7 @@
 //! without keys.
 
 mod journal;
+mod login;
 mod page;
 mod records;
 mod server;

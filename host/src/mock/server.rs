@@ -10,24 +10,21 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::journal::Seen;
+use super::login::Login;
 use super::page::{self, BadParameter, Wanted};
 use super::settings::{MockSettings, Plan, WaitHint};
-use super::taxii::{self, AnswerStyle, Logins, Place, Way};
+use super::taxii::{self, AnswerStyle, Place, Way};
 use super::{Scripted, Shared, lock};
 use crate::clock::Millis;
 
 const MINUTE: Millis = 60_000;
 const TEN_YEARS: Millis = 315_360_000_000;
-/// The user that the vendor's pages tell people to type; the key is the password.
-const TAXII_USER: &str = "apikey";
 const LOGIN_PAGE: &str =
     "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>";
 
@@ -87,25 +84,10 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: &'a HeaderMap,
-    login: Option<Login>,
+    pub(super) login: Option<Login>,
     /// The server's clock.
     pub(super) now: Millis,
     pub(super) id: String,
-}
-
-/// What a request shows to be let in.
-struct Login {
-    way: LoginWay,
-    key: String,
-}
-
-#[derive(PartialEq, Eq)]
-enum LoginWay {
-    /// A header of the vendor's own.
-    Header,
-    Bearer,
-    /// With this user.
-    Basic(String),
 }
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response<Body>, Infallible> {
@@ -125,7 +107,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
         path: uri.path(),
         query,
         headers: request.headers(),
-        login: presented(request.headers()),
+        login: Login::of(request.headers()),
         now,
         id: format!("req_{:08}", shared.answers.fetch_add(1, Ordering::Relaxed) + 1),
     };
@@ -137,21 +119,6 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
     seen.status = response.status().as_u16();
     lock(&shared.journal).note(seen);
     Ok(response)
-}
-
-/// The key of a request, in any of the ways the documentation names.
-fn presented(headers: &HeaderMap) -> Option<Login> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(key) = text("x-api-key") {
-        return Some(Login { way: LoginWay::Header, key: key.to_owned() });
-    }
-    let (scheme, rest) = text("authorization")?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Login { way: LoginWay::Bearer, key: rest.trim().to_owned() });
-    }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some(Login { way: LoginWay::Basic(user.to_owned()), key: password.to_owned() })
 }
 
 impl Call<'_> {
@@ -205,47 +172,6 @@ impl Call<'_> {
             answer
         };
         self.rated(answer, if settings.none_remaining { 0 } else { remaining.unwrap_or(0) }, reset)
-    }
-
-    fn authenticate(&self) -> Result<(), Box<Answer>> {
-        let key = self.key();
-        let over_taxii = taxii::is_taxii(self.path);
-        let refuse = |code: &str, message: &str| {
-            let shown = key.filter(|_| self.settings.echo_key);
-            let message = shown.map_or_else(|| message.to_owned(), |key| format!("{message} The key was {key}."));
-            let answer = self.error(401, code, &message);
-            Err(Box::new(if over_taxii { answer.with("www-authenticate", "Basic realm=\"TAXII\"") } else { answer }))
-        };
-        if self.settings.expired_key.is_some() && self.settings.expired_key.as_deref() == key {
-            return refuse("expired_api_key", "The API key has expired.");
-        }
-        if let Some(expected) = &self.settings.key {
-            match key {
-                None => return refuse("missing_api_key", "An API key is required."),
-                Some(key) if key != expected => return refuse("invalid_api_key", "The API key is not valid."),
-                Some(_) if over_taxii && !self.may_log_in() => {
-                    return refuse("invalid_login", "This way to log in is not allowed here.");
-                }
-                Some(_) => {}
-            }
-        }
-        if self.settings.forbidden {
-            return Err(Box::new(self.error(403, "plan_required", "This endpoint requires a Pro plan.")));
-        }
-        Ok(())
-    }
-
-    /// Whether TAXII allows this way to log in, whatever the key.
-    fn may_log_in(&self) -> bool {
-        match (self.login.as_ref().map(|login| &login.way), self.settings.taxii.logins) {
-            (Some(LoginWay::Basic(user)), Logins::Both | Logins::Basic) => user == TAXII_USER,
-            (Some(LoginWay::Basic(_)), Logins::Bearer) | (None, _) => false,
-            (Some(LoginWay::Bearer | LoginWay::Header), logins) => logins != Logins::Basic,
-        }
-    }
-
-    fn key(&self) -> Option<&str> {
-        self.login.as_ref().map(|login| login.key.as_str())
     }
 
     /// Counts the request, in halves of one, against the plan: what is left of the minute, and when it ends.
