@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::run::{failure, print_once};
 use super::{Failed, document, runtime, signals};
@@ -52,6 +53,7 @@ seconds, until Ctrl-C. --once ends after the first poll.
 Examples:
   tipline demo
   tipline demo --once
+  tipline demo --once --transport taxii
   tipline demo --once --records records.jsonl      your own records: a page, an array, or one a line")]
 pub(super) struct Demo {
     /// End after the first poll
@@ -60,6 +62,19 @@ pub(super) struct Demo {
     /// Serve these records instead of the demo's own
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
+    /// How the feed is read
+    #[arg(long, value_enum, default_value_t)]
+    transport: Transport,
+}
+
+/// How the demo reads its feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Transport {
+    /// SOC Defenders' own API
+    #[default]
+    Rest,
+    /// TAXII 2.1
+    Taxii,
 }
 
 impl Demo {
@@ -78,9 +93,9 @@ impl Demo {
         let clock = Clock::system();
         let feed = Feed::start(MockSettings::default(), records, clock.clone()).await?;
         let mut out = io::stdout();
-        writeln!(out, "A feed with {} records runs at {}.", text::count(feed.len()), feed.url())?;
+        writeln!(out, "A feed with {} records runs at {}.", text::count(feed.len()), self.transport.url(&feed))?;
 
-        let config = configuration(folder, &feed)?;
+        let config = configuration(folder, &feed, self.transport)?;
         let progress = Arc::new(Progress::new(feed.len()));
         let pipeline = Pipeline::open(&config, clock.clone(), progress.clone()).await?;
         let first = pipeline.run_once(&stop).await;
@@ -126,15 +141,31 @@ fn make_room(folder: &Path) -> Result<()> {
 }
 
 /// Writes the configuration that the commands named at the end use, and reads it as they will.
-fn configuration(folder: &Path, feed: &Feed) -> Result<Config> {
+fn configuration(folder: &Path, feed: &Feed, transport: Transport) -> Result<Config> {
     let file = folder.join(CONFIGURATION);
-    let yaml = format!(
-        "# Made by `tipline demo`. The feed is gone when the demo ends; the store stays.\n\
-         inputs:\n  - id: {INPUT}\n    url: {}\n    initial_interval: 24h\noutput:\n  sqlite: {{path: {DATABASE}}}\nstate_dir: .\n",
-        feed.url()
-    );
+    let yaml = yaml(&transport.url(feed), transport);
     fs::write(&file, yaml).with_context(|| format!("{} cannot be written", file.display()))?;
     Ok(Config::load(&file)?)
+}
+
+fn yaml(url: &Url, transport: Transport) -> String {
+    let settings = match transport {
+        Transport::Rest => "initial_interval: 24h",
+        Transport::Taxii => "transport: taxii\n    collection: all",
+    };
+    format!(
+        "# Made by `tipline demo`. The feed is gone when the demo ends; the store stays.\n\
+         inputs:\n  - id: {INPUT}\n    url: {url}\n    {settings}\noutput:\n  sqlite: {{path: {DATABASE}}}\nstate_dir: .\n"
+    )
+}
+
+impl Transport {
+    fn url(self, feed: &Feed) -> Url {
+        match self {
+            Self::Rest => feed.url(),
+            Self::Taxii => feed.taxii_url(),
+        }
+    }
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -240,4 +271,23 @@ async fn print_next(file: &Path, catalog: &dyn Catalog, now: u64, out: &mut impl
     writeln!(out, "  {program} rejects list -c {file}")?;
     writeln!(out, "  {program} --help")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_transport_has_a_configuration() {
+        for (transport, url, word) in [
+            (Transport::Rest, "http://127.0.0.1:8080/", "initial_interval"),
+            (Transport::Taxii, "http://127.0.0.1:8080/api/taxii2/api/", "collection"),
+        ] {
+            let url = Url::parse(url).unwrap();
+            let config = Config::parse(&yaml(&url, transport), Path::new("demo.yml"), &|_| None).unwrap();
+            let [input] = config.inputs.as_slice() else { panic!("one input: {config:?}") };
+            assert_eq!(input.url, url);
+            assert!(input.guest_config.contains(word), "{}", input.guest_config);
+        }
+    }
 }

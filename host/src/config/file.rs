@@ -95,6 +95,12 @@ pub fn socdefenders() -> Url {
     Url::parse("https://socdefenders.ai").expect("a valid address")
 }
 
+/// The API root of the feed's own TAXII server.
+pub fn socdefenders_taxii() -> Url {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Url::parse("https://www.socdefenders.ai/api/taxii2/api/").expect("a valid address")
+}
+
 fn inputs(root: &Section<'_>, folder: &Path) -> Result<Vec<Input>, Fault> {
     let Some(node) = root.get("inputs") else { return Ok(Vec::new()) };
     let Value::List(items) = &node.value else {
@@ -124,7 +130,9 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
         return Err(section.refuse("id", expected));
     }
     section.word("type", &[("socdefenders", ())])?;
-    let url = section.url("url")?.unwrap_or_else(socdefenders);
+    // Which transports there are is the guest's to say; only where its own one lies is known here.
+    let own = if section.text("transport")? == Some("taxii") { socdefenders_taxii } else { socdefenders };
+    let url = section.url("url")?.unwrap_or_else(own);
     let mut input = Input::new(id, url);
     input.guest_config = guest::settings(section, INPUT_KEYS, &input.url, folder)?;
     input.credential = credential(section, folder, Credential::Bearer)?;

@@ -27,7 +27,7 @@ use crate::secret::{Credential, Secret, SecretSource};
 use crate::state::Limits;
 use crate::telemetry::LogFormat;
 
-pub use file::socdefenders;
+pub use file::{socdefenders, socdefenders_taxii};
 pub use guest::{MAX_EXCLUDE_FILE_BYTES, MAX_EXCLUDES};
 
 /// Where the configuration is looked for.

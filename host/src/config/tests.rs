@@ -125,6 +125,35 @@ fn every_setting_of_an_input() {
 }
 
 #[test]
+fn the_taxii_settings_reach_the_guest_and_the_password_does_not() {
+    let lines = "type: socdefenders\ntransport: taxii\ncollection: all\ncontext: true\nlimit: 500\nusername: apikey\n\
+                 password: ${KEY}\nfeed: {name: F}";
+    let of =
+        |url: &str, collection: &str| input(&format!("{url}{}", lines.replace("collection: all", collection))).unwrap();
+    for (given, url) in [
+        ("", "https://www.socdefenders.ai/api/taxii2/api/"),
+        ("url: https://h.example/api/taxii2/api/\n", "https://h.example/api/taxii2/api/"),
+        ("url: https://h.example/taxii2\n", "https://h.example/taxii2"),
+    ] {
+        for (collection, passed) in [
+            ("collection: all", serde_json::json!("all")),
+            ("collection: [ips, cves]", serde_json::json!(["ips", "cves"])),
+        ] {
+            let input = of(given, collection);
+            assert_eq!(input.url.as_str(), url, "a final slash is kept, and none is added");
+            assert!(matches!(&input.credential, Some(Credential::Basic { username, .. }) if username == "apikey"));
+            assert_eq!(
+                guest(&input),
+                serde_json::json!({
+                    "type": "socdefenders", "url": url, "transport": "taxii", "collection": passed, "context": true,
+                    "limit": 500, "feed": { "name": "F" },
+                })
+            );
+        }
+    }
+}
+
+#[test]
 fn every_setting_of_elasticsearch() {
     let es = elasticsearch(
         "hosts: [https://a.example:9200, http://127.0.0.1:9200]\nusername: u\npassword: ${KEY}\nnamespace: prod\nmode: events\n\

@@ -242,6 +242,14 @@ mod tests {
             ("https://h.example", "/a..b/...", "https://h.example/a..b/..."),
             ("https://h.example", "/a?../..", "https://h.example/a?../.."),
             ("https://h.example", "/100%25", "https://h.example/100%25"),
+            (
+                "https://h.example/api/taxii2/api/",
+                "/collections/all/objects/?match[type]=indicator&added_after=2026-03-01T12:00:00.000000Z",
+                "https://h.example/api/taxii2/api/collections/all/objects/?match[type]=indicator&added_after=2026-03-01T12:00:00.000000Z",
+            ),
+            ("https://h.example/api/taxii2/api/", "/", "https://h.example/api/taxii2/api/"),
+            ("https://h.example/api/taxii2/api", "/", "https://h.example/api/taxii2/api/"),
+            ("https://h.example/api/taxii2/", "/api/collections/", "https://h.example/api/taxii2/api/collections/"),
         ];
         for (url, target, expected) in cases {
             assert_eq!(base(url).join(target).unwrap().as_str(), expected);

@@ -1,21 +1,23 @@
-//! A feed that answers as SOC Defenders' REST API is documented to, for the demo, for trying a configuration without
-//! an account, and for the tests.
+//! A feed that answers as SOC Defenders' REST API and TAXII server are documented to, for the demo, for trying a
+//! configuration without an account, and for the tests.
 //!
 //! It listens on loopback only. [`Records`] are what it serves: the demo's, a file's, or any number of synthetic ones.
 //! [`MockSettings`] makes it depart from the documentation in every way a client has to stand; [`Feed::change`]
 //! switches while it runs, [`Feed::script`] scripts single answers. Every answer carries the rate-limit headers, every
-//! error the documented shape. Records are ordered by their update, newest first.
+//! error the documented shape. REST gives records by their update, newest first; TAXII gives them oldest first.
 //!
 //! No request makes it fail: what it can't answer is answered with an error. [`Feed::requests`] tells what was asked,
 //! without keys.
 
 mod journal;
+mod login;
 mod page;
 mod records;
 mod server;
 mod settings;
 mod shelf;
 mod synthetic;
+mod taxii;
 #[cfg(test)]
 mod tests;
 
@@ -37,10 +39,15 @@ pub use journal::{KEPT, Seen};
 pub use records::{Records, RecordsError, SPREAD_HOURS};
 pub use settings::{LinkForm, MetaForm, MockSettings, Plan, WaitHint};
 pub use synthetic::MOST;
+pub use taxii::{
+    AcceptForm, AnswerStyle, CollectionNames, EmptyForm, LastForm, Logins, MediaForm, NextForm, ROOT_PATH, RootForm,
+    SlashForm, TaxiiSettings,
+};
 
 use crate::clock::Clock;
 use journal::Journal;
 use shelf::Shelf;
+use taxii::Chains;
 
 /// How long open connections may take to finish once the feed stops.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -81,9 +88,11 @@ pub(crate) struct Shared {
     shelf: RwLock<Shelf>,
     journal: Mutex<Journal>,
     script: Mutex<VecDeque<Scripted>>,
-    /// Requests since the start of the rate limit's current minute.
-    minute: Mutex<(u64, u32)>,
-    /// Requests for a page that passed authentication.
+    /// Half requests since the start of the rate limit's current minute.
+    minute: Mutex<(u64, u64)>,
+    /// The envelopes' chains of pages that end with their use.
+    chains: Mutex<Chains>,
+    /// Requests that passed authentication.
     pages: AtomicU64,
     answers: AtomicU64,
 }
@@ -121,6 +130,7 @@ impl Feed {
             journal: Mutex::default(),
             script: Mutex::default(),
             minute: Mutex::default(),
+            chains: Mutex::default(),
             pages: AtomicU64::new(0),
             answers: AtomicU64::new(0),
         });
@@ -145,6 +155,13 @@ impl Feed {
     /// What to give as `url:` of an input.
     pub fn url(&self) -> Url {
         self.url.clone()
+    }
+
+    /// What to give as `url:` of an input with `transport: taxii`: the API root.
+    pub fn taxii_url(&self) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(ROOT_PATH);
+        url
     }
 
     /// Changes the behaviour from the next request on. `churn_seconds` is read at the start only.
@@ -173,7 +190,13 @@ impl Feed {
         self.shelf().update(id, now, change)
     }
 
-    /// Takes a record out. False as with [`Feed::update`].
+    /// Takes a record back: REST shows it no longer, TAXII shows it as revoked. False as with [`Feed::update`].
+    pub fn revoke(&self, id: &str) -> bool {
+        let now = self.shared.clock.now();
+        self.shelf().revoke(id, now)
+    }
+
+    /// Takes a record out without a trace. False as with [`Feed::update`].
     pub fn remove(&self, id: &str) -> bool {
         self.shelf().remove(id)
     }

@@ -1,10 +1,12 @@
 //! What the mock feed serves: records from a file, the demo's own, or synthetic ones.
 //!
-//! A file may be a page (an object with `data`), a JSON array, or one record a line. A record is any JSON value: what
+//! A file may be a page (an object with `data`), a STIX bundle, a JSON array, or one record a line. A record is any JSON value: what
 //! is odd is served as it is, so that a client's handling of it can be tried. Objects get what they lack, so that a
 //! bare `{"type","value"}` will do: an `id` made of their content, and dates spread over the last [`SPREAD_HOURS`].
 //! `age` (`{"updated","last_seen","first_seen"}`, seconds) becomes dates counted from the server's start. A `source`
 //! that is a text becomes the feed's name, up to its first colon.
+//!
+//! A STIX object (its `id` begins with its `type` and two dashes) is served over TAXII alone, as it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ pub enum RecordsError {
     },
     /// It is none of the three forms.
     #[error(
-        "Line {line} is no JSON: {reason}. Give a page (an object with `data`), a JSON array of records, or one record a line."
+        "Line {line} is no JSON: {reason}. Give a page (an object with `data`), a STIX bundle, a JSON array of records, or one record a line."
     )]
     Malformed {
         /// Counted from 1.
@@ -78,14 +80,13 @@ impl Records {
         let text = text.trim_start_matches('\u{feff}');
         let listed = match serde_json::from_str(text) {
             Ok(Value::Array(records)) => records,
-            Ok(Value::Object(mut page)) => match page.remove("data") {
-                Some(Value::Array(records)) => records,
-                Some(other) => {
-                    page.insert("data".to_owned(), other);
-                    vec![Value::Object(page)]
+            Ok(Value::Object(mut page)) => {
+                let list = ["data", "objects"].into_iter().find(|key| page.get(*key).is_some_and(Value::is_array));
+                match list.and_then(|key| page.remove(key)) {
+                    Some(Value::Array(records)) => records,
+                    _ => vec![Value::Object(page)],
                 }
-                None => vec![Value::Object(page)],
-            },
+            }
             Ok(other) => vec![other],
             Err(_) => lines(text)?,
         };
@@ -130,6 +131,12 @@ pub(super) struct Entry {
     pub(super) confidence: Box<str>,
     pub(super) updated: Millis,
     pub(super) json: Box<str>,
+    /// Its place among those updated at one instant; the shelf gives it.
+    pub(super) serial: u64,
+    /// A STIX object, which only TAXII shows.
+    pub(super) stix: bool,
+    /// Taken out: REST is silent about it, TAXII shows it as revoked.
+    pub(super) revoked: bool,
 }
 
 impl Entry {
@@ -143,8 +150,14 @@ impl Entry {
                 confidence: "".into(),
                 updated,
                 json: record.to_string().into(),
+                serial: 0,
+                stix: false,
+                revoked: false,
             };
         };
+        if is_stix(&fields) {
+            return Self::dated(fields, updated);
+        }
         if let Some(Value::String(text)) = fields.get("source") {
             let name = text.split(':').next().unwrap_or_default().to_owned();
             fields.insert("source".to_owned(), json!({ "feed_name": name }));
@@ -168,12 +181,26 @@ impl Entry {
             category: category.into(),
             confidence: text(&fields, "confidence").into(),
             updated,
+            serial: 0,
+            stix: is_stix(&fields),
+            revoked: false,
             json: Value::Object(fields).to_string().into(),
         }
     }
+
+    /// Whether REST shows it.
+    pub(super) fn is_record(&self) -> bool {
+        !self.stix && !self.revoked
+    }
 }
 
-fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> &'a str {
+/// Whether it is a STIX object already.
+pub(super) fn is_stix(fields: &Map<String, Value>) -> bool {
+    let kind = text(fields, "type");
+    !kind.is_empty() && text(fields, "id").strip_prefix(kind).is_some_and(|rest| rest.starts_with("--"))
+}
+
+pub(super) fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> &'a str {
     fields.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! One request: authentication, limits, the faults that are switched on, the page.
+//! One request: authentication, limits, the faults that are switched on, the page of either transport.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -10,16 +10,16 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::journal::Seen;
+use super::login::Login;
 use super::page::{self, BadParameter, Wanted};
 use super::settings::{MockSettings, Plan, WaitHint};
+use super::taxii::{self, AnswerStyle, Place, Way};
 use super::{Scripted, Shared, lock};
 use crate::clock::Millis;
 
@@ -33,7 +33,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// An answer on its way, before its bytes are spoilt and compressed.
-struct Answer {
+pub(super) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -51,7 +51,7 @@ enum End {
 }
 
 impl Answer {
-    fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             headers: vec![("content-type", content_type.to_owned())],
@@ -69,7 +69,7 @@ impl Answer {
         Self::new(status, "application/json", json!({ "error": error }).to_string())
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value.to_string()));
         self
@@ -77,17 +77,17 @@ impl Answer {
 }
 
 /// What is known of a request when it is answered.
-struct Call<'a> {
-    shared: &'a Shared,
-    settings: &'a MockSettings,
+pub(super) struct Call<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) settings: &'a MockSettings,
     method: &'a Method,
-    path: &'a str,
-    query: Vec<(String, String)>,
-    headers: &'a HeaderMap,
-    key: Option<String>,
+    pub(super) path: &'a str,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) login: Option<Login>,
     /// The server's clock.
-    now: Millis,
-    id: String,
+    pub(super) now: Millis,
+    pub(super) id: String,
 }
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response<Body>, Infallible> {
@@ -107,7 +107,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
         path: uri.path(),
         query,
         headers: request.headers(),
-        key: presented(request.headers()),
+        login: Login::of(request.headers()),
         now,
         id: format!("req_{:08}", shared.answers.fetch_add(1, Ordering::Relaxed) + 1),
     };
@@ -121,20 +121,6 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
     Ok(response)
 }
 
-/// The key of a request, in any of the ways the documentation names.
-fn presented(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(key) = text("x-api-key") {
-        return Some(key.to_owned());
-    }
-    let (scheme, rest) = text("authorization")?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
-    }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    decoded.split_once(':').map(|(_, password)| password.to_owned())
-}
-
 impl Call<'_> {
     fn answer(&self) -> Answer {
         let settings = self.settings;
@@ -144,15 +130,21 @@ impl Call<'_> {
         if self.method != Method::GET {
             return self.error(405, "method_not_allowed", "Only GET is answered.");
         }
-        if self.path != page::PATH {
-            return self.error(404, "not_found", "There is nothing here. Pages are at /api/v1/iocs.");
-        }
+        let place = match Way::of(self.path, &settings.taxii) {
+            Way::To(place) => Some(place),
+            Way::Slash => return self.slashed(),
+            Way::Elsewhere if self.path == page::PATH => None,
+            Way::Elsewhere => {
+                let message = "There is nothing here. Pages are at /api/v1/iocs, TAXII is at /api/taxii2/.";
+                return self.error(404, "not_found", message);
+            }
+        };
         if let Err(refusal) = self.authenticate() {
             return *refusal;
         }
         let number = self.shared.pages.fetch_add(1, Ordering::Relaxed) + 1;
         let due = |every: Option<u32>| every.is_some_and(|n| number.is_multiple_of(u64::from(n.max(1))));
-        let (remaining, reset) = self.spend();
+        let (remaining, reset) = self.spend(place.as_ref().map_or(taxii::COST, Place::cost));
         let answer = if remaining.is_none() {
             self.limited(WaitHint::Reset, reset.saturating_sub(self.now))
         } else if due(settings.limited_every) {
@@ -166,7 +158,11 @@ impl Call<'_> {
         } else if due(settings.invalid_json_every) {
             Answer::new(200, "application/json", "{\"meta\": {\"total\": 1,}, \"data\": [nonsense]}")
         } else {
-            let mut answer = self.page(due(settings.empty_page_every));
+            let empty = due(settings.empty_page_every);
+            let mut answer = place.as_ref().map_or_else(|| self.page(empty), |place| self.taxii(place, empty));
+            if answer.status < 300 {
+                self.spoil(&mut answer.body);
+            }
             if due(settings.truncated_every) {
                 answer.body.truncate(answer.body.len() / 2);
             }
@@ -178,37 +174,16 @@ impl Call<'_> {
         self.rated(answer, if settings.none_remaining { 0 } else { remaining.unwrap_or(0) }, reset)
     }
 
-    fn authenticate(&self) -> Result<(), Box<Answer>> {
-        let refuse = |code: &str, message: &str| {
-            let shown = self.key.as_deref().filter(|_| self.settings.echo_key);
-            let message = shown.map_or_else(|| message.to_owned(), |key| format!("{message} The key was {key}."));
-            Err(Box::new(self.error(401, code, &message)))
-        };
-        if self.settings.expired_key.is_some() && self.settings.expired_key == self.key {
-            return refuse("expired_api_key", "The API key has expired.");
-        }
-        if let Some(expected) = &self.settings.key {
-            match &self.key {
-                None => return refuse("missing_api_key", "An API key is required."),
-                Some(key) if key != expected => return refuse("invalid_api_key", "The API key is not valid."),
-                Some(_) => {}
-            }
-        }
-        if self.settings.forbidden {
-            return Err(Box::new(self.error(403, "plan_required", "This endpoint requires a Pro plan.")));
-        }
-        Ok(())
-    }
-
-    /// Counts the request against the plan: what is left of the minute, and when it ends.
-    fn spend(&self) -> (Option<u32>, Millis) {
+    /// Counts the request, in halves of one, against the plan: what is left of the minute, and when it ends.
+    fn spend(&self, halves: u64) -> (Option<u32>, Millis) {
         let minute = self.now / MINUTE;
         let mut spent = lock(&self.shared.minute);
         if spent.0 != minute {
             *spent = (minute, 0);
         }
-        spent.1 = spent.1.saturating_add(1);
-        (self.settings.rate().checked_sub(spent.1), (minute + 1) * MINUTE)
+        spent.1 = spent.1.saturating_add(halves);
+        let left = (u64::from(self.settings.rate()) * 2).checked_sub(spent.1);
+        (left.map(|left| u32::try_from(left / 2).unwrap_or(u32::MAX)), (minute + 1) * MINUTE)
     }
 
     fn rated(&self, answer: Answer, remaining: u32, reset: Millis) -> Answer {
@@ -260,17 +235,26 @@ impl Call<'_> {
         let shelf = self.shared.shelf.read().unwrap_or_else(PoisonError::into_inner);
         let text = page::write(&shelf, self.settings, &wanted, self.now, &self.shared.base, without_records);
         drop(shelf);
-        let mut body = text.into_bytes();
+        Answer::new(200, "application/json", text)
+    }
+
+    /// The query as it came, decoded and coded again.
+    pub(super) fn query_text(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish()
+    }
+
+    /// What is spoilt in a good answer.
+    fn spoil(&self, body: &mut Vec<u8>) {
         if self.settings.echo_key
-            && let Some(key) = &self.key
+            && let Some(key) = self.key()
             && body.pop() == Some(b'}')
         {
-            body.extend_from_slice(format!(",\"requested_with\":{}}}", json!(key)).as_bytes());
+            let comma = if body.len() > 1 { "," } else { "" };
+            body.extend_from_slice(format!("{comma}\"requested_with\":{}}}", json!(key)).as_bytes());
         }
         if self.settings.invalid_utf8 {
-            spoil(&mut body);
+            spoil(body);
         }
-        Answer::new(200, "application/json", body)
     }
 
     fn redirect(&self, origin: &str) -> Answer {
@@ -278,7 +262,7 @@ impl Call<'_> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.query);
         if self.settings.echo_key
-            && let Some(key) = &self.key
+            && let Some(key) = self.key()
         {
             query.append_pair("key", key);
         }
@@ -289,7 +273,10 @@ impl Call<'_> {
         Answer::new(302, "text/plain", "").with("location", location)
     }
 
-    fn error(&self, status: u16, code: &str, message: &str) -> Answer {
+    pub(super) fn error(&self, status: u16, code: &str, message: &str) -> Answer {
+        if taxii::is_taxii(self.path) && self.settings.taxii.style == AnswerStyle::Envelope {
+            return self.taxii_error(status, code, message);
+        }
         Answer::error(status, code, message, None, &self.id)
     }
 
@@ -328,7 +315,7 @@ impl Call<'_> {
             set("content-encoding", "gzip");
         }
         if self.settings.echo_key
-            && let Some(key) = &self.key
+            && let Some(key) = self.key()
         {
             set("x-requested-with-key", key);
         }
@@ -358,11 +345,13 @@ fn set(headers: &mut HeaderMap, name: &str, value: &str) {
     }
 }
 
-/// Puts a byte that is no UTF-8 at the start of the first record's value.
+/// Puts a byte that is no UTF-8 at the start of the first record's value, or of the first object's name.
 fn spoil(body: &mut Vec<u8>) {
-    const VALUE: &[u8] = b"\"value\":\"";
-    if let Some(at) = body.windows(VALUE.len()).position(|window| window == VALUE) {
-        body.insert(at + VALUE.len(), 0xff);
+    for key in [b"\"value\":\"".as_slice(), b"\"name\":\""] {
+        if let Some(at) = body.windows(key.len()).position(|window| window == key) {
+            body.insert(at + key.len(), 0xff);
+            return;
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the mock feed does, and where it departs from its documentation on purpose.
 //!
 //! Every switch stands for something a real feed has been seen or said to do. The defaults are a well-behaved feed
-//! without limits. "Every Nth" counts the requests for a page that passed authentication, from 1; 1 means always.
+//! without limits. "Every Nth" counts the requests that passed authentication, from 1; 1 means always.
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+use super::TaxiiSettings;
 
 /// The mock feed's behaviour; also the options of `tipline mock-feed`.
 #[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
@@ -116,6 +118,10 @@ pub struct MockSettings {
     /// Decides what changes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+
+    /// The TAXII endpoints.
+    #[command(flatten)]
+    pub taxii: TaxiiSettings,
 }
 
 impl Default for MockSettings {
@@ -155,6 +161,7 @@ impl Default for MockSettings {
             clock_skew: 0,
             churn_seconds: None,
             seed: 1,
+            taxii: TaxiiSettings::default(),
         }
     }
 }

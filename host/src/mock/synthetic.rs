@@ -58,6 +58,31 @@ impl Synthetic {
         pick(&CONFIDENCES, number / 3)
     }
 
+    /// How many sources there are.
+    pub(super) const SOURCES: u64 = 12;
+
+    /// The source of a record, by the number of either.
+    pub(super) fn source(number: u64) -> String {
+        format!("Synthetic source {}", number % Self::SOURCES)
+    }
+
+    /// The parts of a record that are text, as [`Synthetic::push`] writes them.
+    pub(super) fn parts(&self, number: u64) -> Parts {
+        let (a, b) = (mix(self.seed ^ number), mix(self.seed.wrapping_add(1) ^ number));
+        let (mut id, mut value) = (String::with_capacity(36), String::with_capacity(128));
+        push_uuid(&mut id, u128::from(a) << 64 | u128::from(b));
+        push_value(&mut value, Self::kind(number), number, a, b);
+        let campaign = (number % 5_000).to_string();
+        Parts {
+            id,
+            value,
+            first_seen: self.updated(number).saturating_sub(a % 30 * 86_400_000),
+            article_url: format!("https://feed.example.org/item/a{campaign}"),
+            context: format!("Seen with campaign {campaign} by a sensor"),
+            tag: format!("campaign-{campaign}"),
+        }
+    }
+
     /// Writes a record as JSON.
     pub(super) fn push(&self, out: &mut String, number: u64) {
         let (a, b) = (mix(self.seed ^ number), mix(self.seed.wrapping_add(1) ^ number));
@@ -82,7 +107,7 @@ impl Synthetic {
         out.push_str("\",\"article_url\":\"https://feed.example.org/item/a");
         push_number(out, number % 5_000);
         out.push_str("\",\"reference_url\":null,\"feed_name\":\"Synthetic source ");
-        push_number(out, number % 12);
+        push_number(out, number % Self::SOURCES);
         out.push_str("\",\"category\":\"");
         out.push_str(Self::category(number));
         out.push_str("\",\"origin\":\"feed\"},\"context\":\"Seen with campaign ");
@@ -91,6 +116,17 @@ impl Synthetic {
         push_number(out, number % 5_000);
         out.push_str("\"],\"mitre_techniques\":[\"T1071\",\"T1059.001\"]}");
     }
+}
+
+/// What differs from record to record.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) id: String,
+    pub(super) value: String,
+    pub(super) first_seen: Millis,
+    pub(super) article_url: String,
+    pub(super) context: String,
+    pub(super) tag: String,
 }
 
 fn push_value(out: &mut String, kind: &str, number: u64, a: u64, b: u64) {
@@ -156,8 +192,13 @@ fn push_value(out: &mut String, kind: &str, number: u64, a: u64, b: u64) {
 
 /// A UUID of version 8 (the maker's own way) and the standard's variant.
 pub(super) fn push_uuid(out: &mut String, bits: u128) {
+    push_uuid_of(out, bits, 8);
+}
+
+/// A UUID of this version and the standard's variant.
+pub(super) fn push_uuid_of(out: &mut String, bits: u128, version: u64) {
     let (high, low) = ((bits >> 64) as u64, bits as u64);
-    let (high, low) = (high & !0xf000 | 0x8000, low << 2 >> 2 | 1 << 63);
+    let (high, low) = (high & !0xf000 | version << 12, low << 2 >> 2 | 1 << 63);
     for (number, digits) in [(high >> 32, 8), (high >> 16, 4), (high, 4), (low >> 48, 4)] {
         push_hex(out, number, digits);
         out.push('-');
@@ -189,6 +230,22 @@ fn push_digits<const BASE: u64>(out: &mut String, mut number: u64, digits: usize
 
 /// `2024-12-09T10:30:00Z`; a formatter for any format costs more than the rest of a record.
 pub(super) fn push_iso(out: &mut String, at: Millis) {
+    push_second(out, at);
+    out.push('Z');
+}
+
+/// The same with so many digits of a second, at least three.
+pub(super) fn push_iso_fraction(out: &mut String, at: Millis, digits: usize) {
+    push_second(out, at);
+    out.push('.');
+    push_digits::<10>(out, at % 1_000, 3);
+    for _ in 3..digits {
+        out.push('0');
+    }
+    out.push('Z');
+}
+
+fn push_second(out: &mut String, at: Millis) {
     let seconds = at / 1_000;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days since 0000-03-01 into years of 400, 100, 4 and 1; March first puts the leap day last.
@@ -209,7 +266,6 @@ pub(super) fn push_iso(out: &mut String, at: Millis) {
         out.push(mark);
         push_digits::<10>(out, part, 2);
     }
-    out.push('Z');
 }
 
 fn pick<const N: usize>(from: &'static [&'static str; N], number: u64) -> &'static str {

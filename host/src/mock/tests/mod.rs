@@ -1,6 +1,7 @@
 //! The mock feed over real HTTP on loopback.
 
 mod switches;
+mod taxii;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;

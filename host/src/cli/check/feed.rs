@@ -1,0 +1,445 @@
+//! What one feed says to a poll that stores nothing.
+//!
+//! The guest is driven from the beginning until a page has records: over REST that is one request, over TAXII a few, and
+//! its pages are asked for with a limit of one object. What it notes on the way (a server's title, its collections) is
+//! printed. Over TAXII it is then resumed from where the last poll ended, which tells whether anything new waits.
+
+use serde_json::Value;
+
+use super::super::plan::{Plan, requests_a_day};
+use super::{Finding, Level};
+use crate::clock::{Clock, Millis};
+use crate::config::Input;
+use crate::http::{Feed, FetchError};
+use crate::poll::failure_text;
+use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
+use crate::text;
+
+/// A clock that is further off moves what `since` means; the guest refuses ten minutes.
+const SKEW_WARNED: Millis = 2 * 60 * 1_000;
+
+/// The share of a plan's requests from which on a warning is due: restarts and retries need room.
+const PLAN_SHARE_PERCENT: u64 = 80;
+
+/// Requests until a page has records: discovery, the root, its collections and the first page over TAXII, each once more
+/// with another media type. Fixed: who needs more sees it in a run's log.
+const MAX_REQUESTS: usize = 8;
+
+/// What an input's guest is told of its transport, and by what name it knows the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    transport: String,
+    feed: String,
+}
+
+impl Way {
+    fn of(input: &Input) -> Self {
+        let settings: Value = serde_json::from_str(&input.guest_config).unwrap_or_default();
+        let feed = settings.get("feed");
+        let named = feed.and_then(|feed| feed.as_str().or_else(|| feed.get("name")?.as_str()));
+        let transport = settings.get("transport").and_then(Value::as_str).unwrap_or("rest");
+        // Only the vendor's own hosts, and loopback, may be without a name.
+        Self { transport: transport.to_owned(), feed: named.unwrap_or("SOC Defenders").to_owned() }
+    }
+
+    fn is_taxii(&self) -> bool {
+        self.transport == "taxii"
+    }
+}
+
+/// Inputs that read one feed in more than one way: their indicators do not become one document.
+pub(super) fn doubles(inputs: &[Input]) -> Vec<Finding> {
+    let ways: Vec<_> = inputs.iter().map(|input| (input, Way::of(input))).collect();
+    let mut findings = Vec::new();
+    for (at, (second, way)) in ways.iter().enumerate() {
+        let before = ways.iter().take(at);
+        let Some((first, other)) =
+            before.into_iter().find(|(_, other)| other.feed == way.feed && other.transport != way.transport)
+        else {
+            continue;
+        };
+        let text = format!(
+            "`{}` reads {} by `{}` and this input by `{}`, both into one output. The two name providers differently, so an \
+             indicator becomes two documents. Keep one of the inputs.",
+            first.id, way.feed, other.transport, way.transport
+        );
+        findings.push(Finding::new(Level::Warn, &second.id, "transport", text));
+    }
+    findings
+}
+
+/// What came of driving the guest.
+struct Asked {
+    first: Option<Response>,
+    /// Notes, and whether they came without records.
+    notes: Vec<(Note, bool)>,
+    end: End,
+}
+
+enum End {
+    /// A page, and whether there are more.
+    Page(Batch, bool),
+    Done,
+    Wait(Wait),
+    Refused(Failure),
+    Unanswered(FetchError),
+    Broken(SandboxError),
+    /// No page after [`MAX_REQUESTS`].
+    Long,
+}
+
+/// Drives a guest from a state to its first page with records.
+async fn ask(
+    state: &str,
+    advance: impl Fn(&str, &Event) -> Result<Result<Step, Failure>, SandboxError>,
+    fetch: impl AsyncFn(&Request) -> Result<Response, FetchError>,
+) -> Asked {
+    let mut asked = Asked { first: None, notes: Vec::new(), end: End::Long };
+    let (mut state, mut event) = (state.to_owned(), Event::Start);
+    for requests in 0..=MAX_REQUESTS {
+        let step = match advance(&state, &event) {
+            Ok(Ok(step)) => step,
+            Ok(Err(failure)) => return Asked { end: End::Refused(failure), ..asked },
+            Err(error) => return Asked { end: End::Broken(error), ..asked },
+        };
+        let informs = step.batch.as_ref().is_some_and(|batch| batch.read == 0 && !batch.notes.is_empty());
+        if let Some(batch) = &step.batch {
+            asked.notes.extend(batch.notes.iter().map(|note| (note.clone(), batch.read == 0)));
+        }
+        let request = match (step.batch, step.next) {
+            (_, Next::WaitUntil(wait)) => return Asked { end: End::Wait(wait), ..asked },
+            (Some(batch), next) if !informs => {
+                return Asked { end: End::Page(batch, matches!(next, Next::Fetch(_))), ..asked };
+            }
+            (_, Next::Done) => return Asked { end: End::Done, ..asked },
+            (_, Next::Fetch(request)) => request,
+        };
+        if requests == MAX_REQUESTS {
+            break;
+        }
+        let response = match fetch(&request).await {
+            Ok(response) => response,
+            Err(error) => return Asked { end: End::Unanswered(error), ..asked },
+        };
+        asked.first.get_or_insert_with(|| Response { body: String::new(), ..response.clone() });
+        (state, event) = (step.state, Event::Response(response));
+    }
+    asked
+}
+
+/// What an input's feed says; `stored` is where its last poll ended.
+pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Guest, clock: &Clock) -> Vec<Finding> {
+    let finding = |level, subject, text: String| Finding::new(level, &input.id, subject, text);
+    let feed = match Feed::new(input) {
+        Ok(feed) => feed,
+        Err(error) => return vec![finding(Level::Fail, "settings", error.to_string())],
+    };
+    let way = Way::of(input);
+    let config = if way.is_taxii() { of_one(&input.guest_config) } else { input.guest_config.clone() };
+    let advance = |state: &str, event: &Event| guest.advance(&config, state, clock.now(), event);
+    let fetch = async |request: &Request| feed.fetch(request).await;
+    let asked = ask("", advance, fetch).await;
+
+    let mut findings = Vec::new();
+    if let (None, End::Refused(failure)) = (&asked.first, &asked.end) {
+        return vec![finding(Level::Fail, "settings", failure_text(failure).to_owned())];
+    }
+    if let End::Broken(error) = &asked.end {
+        return vec![finding(Level::Fail, "guest", error.to_string())];
+    }
+    findings.push(finding(Level::Ok, "settings", "usable".to_owned()));
+    if input.credential.is_none() {
+        let text = "None is set; most feeds ask for `api_key`, or `username` and `password`.";
+        findings.push(finding(Level::Warn, "credential", text.to_owned()));
+    }
+    if let Some(first) = &asked.first {
+        findings.push(finding(Level::Ok, "connection", format!("{} answers with status {}", input.url, first.status)));
+        findings.push(clock_skew(input, first, clock.now()));
+        findings.extend(plan(input, feed.rate_limit().limit));
+    }
+    let is_reached = !matches!(asked.end, End::Refused(_) | End::Unanswered(_));
+    findings.extend(answer(input, asked));
+    if let (true, true, Some(state)) = (is_reached, way.is_taxii(), stored) {
+        findings.push(waiting(input, ask(&state, advance, fetch).await));
+    }
+    findings
+}
+
+/// What the guest noted and how its first page came.
+fn answer(input: &Input, asked: Asked) -> Vec<Finding> {
+    let finding = |level, subject: &'static str, text: String| Finding::new(level, &input.id, subject, text);
+    // What comes without records tells about the server; beside records it tells what is odd about them.
+    let mut findings: Vec<_> = asked
+        .notes
+        .into_iter()
+        .map(|(note, informs)| {
+            Finding::new(if informs { Level::Ok } else { Level::Warn }, &input.id, note.code, note.text)
+        })
+        .collect();
+    findings.extend(match asked.end {
+        End::Page(batch, more) => {
+            let more = if more { ", and there are more" } else { "" };
+            let text = format!(
+                "{} records on the first page ({} mapped, {} rejected, {} skipped){more}",
+                batch.read, batch.mapped, batch.rejected, batch.skipped
+            );
+            Some(finding(Level::Ok, "answer", text))
+        }
+        End::Done => asked.first.map(|_| finding(Level::Ok, "answer", "understood; there are no records".to_owned())),
+        End::Long => {
+            Some(finding(Level::Ok, "answer", format!("understood; no page with records in {MAX_REQUESTS} requests")))
+        }
+        End::Wait(wait) => Some(asks_to_wait(input, &wait)),
+        End::Refused(failure) => Some(refusal(input, &failure)),
+        End::Unanswered(error) => Some(finding(Level::Fail, "connection", error.to_string())),
+        End::Broken(error) => Some(finding(Level::Fail, "guest", error.to_string())),
+    });
+    findings
+}
+
+/// What waits after the last poll.
+fn waiting(input: &Input, asked: Asked) -> Finding {
+    let finding = |level, text: &str| Finding::new(level, &input.id, "waiting", text);
+    match asked.end {
+        End::Page(batch, _) if batch.mapped + batch.rejected > 0 => {
+            finding(Level::Ok, "new objects wait for the next poll")
+        }
+        End::Page(_, true) | End::Long => finding(Level::Ok, "objects may wait for the next poll"),
+        End::Page(..) | End::Done => finding(Level::Ok, "nothing new since the last poll"),
+        End::Wait(wait) => asks_to_wait(input, &wait),
+        End::Refused(Failure::State(text)) => Finding::new(Level::Fail, &input.id, "state", text),
+        End::Refused(failure) => refusal(input, &failure),
+        End::Unanswered(error) => Finding::new(Level::Fail, &input.id, "connection", error.to_string()),
+        End::Broken(error) => Finding::new(Level::Fail, &input.id, "guest", error.to_string()),
+    }
+}
+
+fn asks_to_wait(input: &Input, wait: &Wait) -> Finding {
+    let text = format!("The feed asks to wait until {}: {}", text::instant(wait.until), wait.reason);
+    Finding::new(Level::Warn, &input.id, "answer", text)
+}
+
+fn refusal(input: &Input, failure: &Failure) -> Finding {
+    let subject = match failure {
+        Failure::Credential(_) => "credential",
+        Failure::Forbidden(_) => "plan",
+        _ => "answer",
+    };
+    Finding::new(Level::Fail, &input.id, subject, failure_text(failure))
+}
+
+/// The guest's settings with pages of one object: what a page holds is not what is checked.
+fn of_one(settings: &str) -> String {
+    let Ok(Value::Object(mut settings)) = serde_json::from_str(settings) else { return settings.to_owned() };
+    settings.insert("limit".to_owned(), Value::from(1));
+    Value::Object(settings).to_string()
+}
+
+fn clock_skew(input: &Input, response: &Response, now: Millis) -> Finding {
+    let date = response.headers.iter().find(|(name, _)| name == "date").map(|(_, value)| value.as_str());
+    let server = date
+        .and_then(|date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok())
+        .and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    let (level, text) = match server {
+        None => (Level::Warn, "The feed sends no usable `Date`, so its clock is not known.".to_owned()),
+        Some(server) if server.abs_diff(now) <= SKEW_WARNED => (Level::Ok, "agrees with the feed's".to_owned()),
+        Some(server) => {
+            let apart = text::duration(std::time::Duration::from_millis(server.abs_diff(now)));
+            let side = if server > now { "ahead of" } else { "behind" };
+            (Level::Warn, format!("The feed's clock is {apart} {side} this machine's. Set this machine's by NTP."))
+        }
+    };
+    Finding::new(level, &input.id, "clock", text)
+}
+
+fn plan(input: &Input, per_minute: Option<u64>) -> Vec<Finding> {
+    let expected = requests_a_day(input.interval, 1);
+    let Some(per_minute) = per_minute else {
+        let text = format!("At least {expected} requests a day; the feed does not say how many it allows.");
+        return vec![Finding::new(Level::Ok, &input.id, "requests", text)];
+    };
+    let plan = Plan::of(per_minute);
+    let text = format!(
+        "At least {} requests a day at this interval, of {} that a plan with {per_minute} a minute ({}) allows",
+        text::count(expected),
+        text::count(plan.a_day),
+        plan.name
+    );
+    let (level, advice) = if expected > plan.a_day {
+        (Level::Fail, "; make `interval` longer.")
+    } else if expected.saturating_mul(100) > plan.a_day.saturating_mul(PLAN_SHARE_PERCENT) {
+        (Level::Warn, "; little is left for further pages, so make `interval` longer.")
+    } else {
+        (Level::Ok, "")
+    };
+    vec![Finding::new(level, &input.id, "requests", text + advice)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn input() -> Input {
+        Input::new("feed", crate::config::socdefenders())
+    }
+
+    fn note(code: &str) -> Note {
+        Note { code: code.to_owned(), text: format!("{code} text") }
+    }
+
+    fn batch(read: u32, notes: &[&str]) -> Batch {
+        Batch {
+            documents: String::new(),
+            rejects: String::new(),
+            read,
+            mapped: read,
+            rejected: 0,
+            skipped: 0,
+            made: read,
+            merged: 0,
+            skips: Vec::new(),
+            notes: notes.iter().map(|code| note(code)).collect(),
+        }
+    }
+
+    fn request() -> Next {
+        Next::Fetch(Request { target: "/".to_owned(), accept: "a/b".to_owned() })
+    }
+
+    /// Drives a guest that gives these steps, one for each event, the last for ever.
+    async fn driven(steps: Vec<(Option<Batch>, Next)>) -> (Asked, usize) {
+        let requests = std::cell::Cell::new(0);
+        let asked = ask(
+            "7",
+            |state, event| {
+                assert_eq!(state == "7", matches!(event, Event::Start), "the state it gave comes back");
+                let (batch, next) = steps[requests.get().min(steps.len() - 1)].clone();
+                Ok(Ok(Step { batch, next, state: "s".to_owned() }))
+            },
+            async |_| {
+                requests.set(requests.get() + 1);
+                Ok(Response { status: 200, headers: Vec::new(), body: String::new() })
+            },
+        )
+        .await;
+        (asked, requests.get())
+    }
+
+    #[tokio::test]
+    async fn notes_without_records_are_told_until_a_page_comes() {
+        let (title, list) = (batch(0, &["title"]), batch(0, &["collections", "unreadable"]));
+        let page = batch(1, &["gap"]);
+        let steps = vec![(None, request()), (Some(title), request()), (Some(list), request()), (Some(page), request())];
+        let (asked, requests) = driven(steps).await;
+        assert_eq!(requests, 3);
+        let lines: Vec<_> = answer(&input(), asked).into_iter().map(|f| (f.level, f.subject, f.text)).collect();
+        let line = |level, subject: &'static str| (level, subject.into(), format!("{subject} text"));
+        assert_eq!(
+            lines,
+            [
+                line(Level::Ok, "title"),
+                line(Level::Ok, "collections"),
+                line(Level::Ok, "unreadable"),
+                line(Level::Warn, "gap"),
+                (
+                    Level::Ok,
+                    "answer".into(),
+                    "1 records on the first page (1 mapped, 0 rejected, 0 skipped), and there are more".to_owned()
+                ),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_never_comes_to_a_page_is_left() {
+        let (asked, requests) = driven(vec![(None, request())]).await;
+        assert!(matches!(asked.end, End::Long));
+        assert_eq!(requests, MAX_REQUESTS);
+        let mut steps = vec![(None, request()); MAX_REQUESTS];
+        steps.push((Some(batch(1, &[])), Next::Done));
+        assert!(matches!(driven(steps).await.0.end, End::Page(_, false)), "the last allowed one counts");
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_told() {
+        let wait = Next::WaitUntil(Wait { until: 0, reason: "r".to_owned() });
+        for (steps, level, part) in [
+            (vec![(None, request()), (Some(batch(1, &[])), request())], Level::Ok, "new objects wait"),
+            (vec![(None, request()), (Some(batch(0, &[])), Next::Done)], Level::Ok, "nothing new"),
+            (vec![(None, Next::Done)], Level::Ok, "nothing new"),
+            (vec![(None, request())], Level::Ok, "may wait"),
+            (vec![(None, wait)], Level::Warn, "asks to wait"),
+        ] {
+            let finding = waiting(&input(), driven(steps).await.0);
+            assert_eq!(finding.level, level, "{finding:?}");
+            assert!(finding.text.contains(part), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn one_feed_read_in_two_ways_is_warned_of() {
+        let with = |id: &str, settings: &str| Input {
+            guest_config: settings.to_owned(),
+            ..Input::new(id, crate::config::socdefenders())
+        };
+        let (rest, taxii) = (with("rest", "{}"), with("taxii", r#"{"transport":"taxii"}"#));
+        let other = with("other", r#"{"transport":"taxii","feed":{"name":"Other"}}"#);
+        let named = with("named", r#"{"transport":"rest","feed":{"name":"Other"}}"#);
+        for (inputs, expected) in [
+            (vec![rest.clone()], vec![]),
+            (vec![rest.clone(), Input { id: "again".to_owned(), ..rest.clone() }], vec![]),
+            (vec![rest.clone(), other.clone()], vec![]),
+            (vec![rest.clone(), taxii.clone()], vec!["taxii"]),
+            (vec![taxii, rest, other, named], vec!["rest", "named"]),
+        ] {
+            let findings = doubles(&inputs);
+            assert_eq!(findings.iter().map(|f| f.about.as_str()).collect::<Vec<_>>(), expected);
+            assert!(findings.iter().all(|f| f.level == Level::Warn && f.text.contains("two documents")));
+        }
+    }
+
+    #[test]
+    fn a_page_of_one_is_asked_for() {
+        let settings: Value = serde_json::from_str(&of_one(r#"{"url":"u","limit":500}"#)).unwrap();
+        assert_eq!(settings, serde_json::json!({ "url": "u", "limit": 1 }));
+    }
+
+    #[test]
+    fn the_plan_is_held_against_the_interval() {
+        let at = |seconds| Input { interval: Duration::from_secs(seconds), ..input() };
+        for (input, per_minute, expected, part) in [
+            (at(900), Some(10), Level::Ok, "At least 96 requests a day at this interval, of 1,000"),
+            (at(100), Some(10), Level::Warn, "little is left"),
+            (at(60), Some(10), Level::Fail, "make `interval` longer"),
+            (at(60), Some(100), Level::Ok, "of 50,000"),
+            (at(60), None, Level::Ok, "does not say how many"),
+        ] {
+            let [finding] = plan(&input, per_minute).try_into().unwrap();
+            assert_eq!(finding.level, expected, "{finding:?}");
+            assert!(finding.text.contains(part), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared() {
+        const NOW: Millis = 1_733_740_200_000;
+        let answer = |date: &str| Response {
+            status: 200,
+            headers: vec![("date".to_owned(), date.to_owned())],
+            body: String::new(),
+        };
+        for (date, expected, part) in [
+            ("Mon, 09 Dec 2024 10:30:00 GMT", Level::Ok, "agrees"),
+            ("Mon, 09 Dec 2024 10:32:00 GMT", Level::Ok, "agrees"),
+            ("Mon, 09 Dec 2024 10:40:00 GMT", Level::Warn, "10m ahead of"),
+            ("Mon, 09 Dec 2024 09:30:00 GMT", Level::Warn, "1h behind"),
+            ("soon", Level::Warn, "no usable `Date`"),
+        ] {
+            let finding = clock_skew(&input(), &answer(date), NOW);
+            assert_eq!(finding.level, expected, "{finding:?}");
+            assert!(finding.text.contains(part), "{finding:?}");
+        }
+    }
+}

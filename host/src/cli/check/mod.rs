@@ -1,0 +1,171 @@
+//! `tipline check`: what works and what does not, one line each, with what to do. It stores and changes nothing.
+//!
+//! A feed is asked what the guest would ask it first, so that its credential, plan, clock and form of answer are tried
+//! by the code that will use them (`feed`).
+
+mod feed;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::settings::{Settings, built_in_guest};
+use super::{Failed, open, runtime};
+use crate::clock::Clock;
+use crate::config::{Config, Output};
+use crate::state::{Ledger, LedgerError};
+use crate::store::elasticsearch::health::Level as OutputLevel;
+use crate::text::{self, Style};
+
+/// Check configuration, feeds and output: what works, what does not, and what to do
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+One line each: configuration, connection and credential of each feed, its plan and the requests a day the interval will
+cost, the clocks, the output's connection, privileges, template, and whether Kibana's pattern sees the index. Of a TAXII
+server it tells the title, the collections, and whether new objects wait. It costs one request of each feed, some more
+over TAXII, and stores nothing. Exit code 1 means that something fails.
+
+Examples:
+  tipline check
+  tipline check -c tipline.yml --json | jq 'select(.level != \"ok\")'")]
+pub(super) struct Check {
+    #[command(flatten)]
+    settings: Settings,
+    /// Print one JSON object a line: level (ok, warn, fail), about, subject, text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    level: Level,
+    /// The input's id, or `output`.
+    about: String,
+    subject: Cow<'static, str>,
+    text: String,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let mut findings = vec![configuration(&config)];
+        findings.extend(feed::doubles(&config.inputs));
+        let guest = built_in_guest(Some(&config.state_dir))?;
+        runtime()?.block_on(async {
+            for input in &config.inputs {
+                findings.extend(feed::findings(input, checkpoint(&config, &input.id), &guest, &Clock::system()).await);
+            }
+            findings.extend(output_findings(&config).await?);
+            anyhow::Ok(())
+        })?;
+        let style = Style::stdout();
+        let mut out = io::stdout().lock();
+        for finding in &findings {
+            let line = if self.json { finding.to_json() } else { finding.to_line(style) };
+            writeln!(out, "{line}")?;
+        }
+        if findings.iter().any(|finding| finding.level == Level::Fail) { Err(Failed.into()) } else { Ok(()) }
+    }
+}
+
+impl Finding {
+    fn new(level: Level, about: &str, subject: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
+        Self { level, about: about.to_owned(), subject: subject.into(), text: text.into() }
+    }
+
+    fn to_json(&self) -> String {
+        let level = match self.level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        };
+        json!({ "level": level, "about": self.about, "subject": self.subject, "text": self.text }).to_string()
+    }
+
+    fn to_line(&self, style: Style) -> String {
+        let level = match self.level {
+            Level::Ok => style.green("ok  "),
+            Level::Warn => style.yellow("warn"),
+            Level::Fail => style.red("fail"),
+        };
+        // Addresses in these texts are the user's own; they are escaped, not defanged.
+        format!("{level}  {} {}: {}", text::escape(&self.about), text::escape(&self.subject), text::escape(&self.text))
+    }
+}
+
+fn configuration(config: &Config) -> Finding {
+    match config.inputs.len() {
+        0 => Finding::new(
+            Level::Warn,
+            "configuration",
+            "inputs",
+            "No input is configured; write one under `inputs:` or set SOCDEFENDERS_API_KEY.",
+        ),
+        n => Finding::new(Level::Ok, "configuration", "inputs", format!("{n} configured")),
+    }
+}
+
+async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
+    let mut findings = vec![ledger(config)];
+    match &config.output {
+        Output::Sqlite { .. } => {}
+        Output::Ndjson { path } => {
+            let place = path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+            let text = format!("Documents go to {place}; nothing there is renewed or retired.");
+            findings.push(Finding::new(Level::Warn, "output", "ndjson", text));
+        }
+        Output::Elasticsearch(_) => {
+            let Some(elasticsearch) = open::elasticsearch(config)? else { return Ok(findings) };
+            findings.extend(elasticsearch.findings().await.into_iter().map(|found| {
+                let level = match found.level {
+                    OutputLevel::Good => Level::Ok,
+                    OutputLevel::Warning => Level::Warn,
+                    OutputLevel::Fault => Level::Fail,
+                };
+                Finding::new(level, "output", found.subject, found.text)
+            }));
+        }
+    }
+    Ok(findings)
+}
+
+/// Where the last poll of an input ended; none where there was none, or the file can't be read, which `ledger` reports.
+fn checkpoint(config: &Config, input: &str) -> Option<String> {
+    let path = config.ledger_path();
+    path.exists().then(|| Ledger::read(&path).ok()?.checkpoint(input).ok()?)?
+}
+
+/// Whether the file of states (and documents, with SQLite) can be used. It is not made here.
+fn ledger(config: &Config) -> Finding {
+    let path = config.ledger_path();
+    let finding = |level, text: String| Finding::new(level, "output", "state", text);
+    let shown = path.display();
+    if !path.exists() {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let is_fit = std::fs::metadata(folder).map_or(!matches!(config.output, Output::Sqlite { .. }), |m| m.is_dir());
+        return if is_fit {
+            finding(Level::Ok, format!("{shown} will be made by the first run"))
+        } else {
+            finding(Level::Fail, format!("The folder of {shown} does not exist; make it, or change `path`."))
+        };
+    }
+    match Ledger::open(&path) {
+        Ok(_) => finding(Level::Ok, format!("{shown} is usable")),
+        Err(LedgerError::Locked(_)) => {
+            finding(Level::Ok, format!("{shown} is in use, as while `tipline run` is at work"))
+        }
+        Err(error) => finding(Level::Fail, error.to_string()),
+    }
+}
