@@ -279,8 +279,13 @@ fn record(hit: &Hit) -> Option<String> {
     let kind = document.pointer("/socdefenders/ioc/type")?;
     let value = document.pointer("/threat/indicator/name")?;
     let mut record = BTreeMap::from([("type", kind.clone()), ("value", value.clone())]);
-    if let Some(provider) = document.pointer("/threat/indicator/provider") {
-        record.insert("source", serde_json::json!({ "feed_name": provider }));
+    // Of a STIX object its creator's id is part of the identity, whatever name was found for that.
+    let claimant = match document.pointer("/socdefenders/stix") {
+        Some(stix) => stix.get("created_by_ref"),
+        None => document.pointer("/threat/indicator/provider"),
+    };
+    if let Some(claimant) = claimant {
+        record.insert("source", serde_json::json!({ "feed_name": claimant }));
     }
     serde_json::to_string(&record).ok()
 }
@@ -337,7 +342,6 @@ mod tests {
 
         /// Stores what the guest makes of these records, as the input's feed shows them a moment later.
         async fn deliver(&self, input: &Input, records: &[(&str, &str)]) {
-            let now = self.now.fetch_add(1_000, Ordering::Relaxed) + 1_000;
             let records: Vec<String> = records
                 .iter()
                 .map(|(kind, value)| {
@@ -345,7 +349,12 @@ mod tests {
                         .to_string()
                 })
                 .collect();
-            let batch = self.guest.map_records(&input.guest_config, now, &records.join("\n")).unwrap().unwrap();
+            self.deliver_as_written(input, &records.join("\n")).await;
+        }
+
+        async fn deliver_as_written(&self, input: &Input, records: &str) {
+            let now = self.now.fetch_add(1_000, Ordering::Relaxed) + 1_000;
+            let batch = self.guest.map_records(&input.guest_config, now, records).unwrap().unwrap();
             assert_eq!(batch.rejected, 0, "{}", batch.rejects);
             let commit = Commit { input: input.id.clone(), at: now, ..Commit::default() };
             self.store.deliver(Page::new(batch.documents, commit, now)).await.unwrap();
@@ -396,6 +405,48 @@ mod tests {
         // Unchanged, it isn't looked at again.
         fixture.deliver(&plain, &RECORDS[..1]).await;
         assert_eq!(sweeper.sweep().await.unwrap().excluded, 0);
+    }
+
+    /// A STIX object of one creator, or of nobody.
+    fn object(number: u32, pattern: &str, more: Value) -> String {
+        let mut object = serde_json::json!({
+            "type": "indicator", "spec_version": "2.1", "id": format!("indicator--{number}"), "pattern_type": "stix",
+            "pattern": pattern, "modified": "2025-10-01T00:00:00Z",
+        });
+        object.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        object.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_stix_object_is_excluded_whoever_made_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let of_somebody = serde_json::json!({ "created_by_ref": "identity--1" });
+        let objects = [
+            object(1, "[domain-name:value = 'a.evil.example.com']", of_somebody.clone()),
+            object(2, "[domain-name:value = 'a.evil.example.com']", Value::Null),
+            object(3, "[url:value = 'http://b.evil.example.com/x' OR ipv4-addr:value = '203.0.113.9']", of_somebody),
+        ];
+        fixture.deliver_as_written(&input("feed", Value::Null), &objects.join("\n")).await;
+        assert_eq!(fixture.live().await.len(), 4);
+        let narrowed = input("feed", serde_json::json!({ "exclude": ["evil.example.com"] }));
+        assert_eq!(fixture.sweeper(vec![narrowed]).sweep().await.unwrap().excluded, 3);
+        assert_eq!(fixture.live().await, ["203.0.113.9"]);
+    }
+
+    #[tokio::test]
+    async fn an_indicator_ends_when_all_objects_that_say_it_are_revoked() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let feed = input("feed", Value::Null);
+        let pattern = "[ipv4-addr:value = '203.0.113.9']";
+        let revoked = |number| object(number, pattern, serde_json::json!({ "revoked": true }));
+        let said = [object(1, pattern, Value::Null), object(2, pattern, Value::Null)];
+        fixture.deliver_as_written(&feed, &said.join("\n")).await;
+        fixture.deliver_as_written(&feed, &revoked(1)).await;
+        assert_eq!(fixture.live().await, ["203.0.113.9"]);
+        fixture.deliver_as_written(&feed, &[revoked(1), revoked(2)].join("\n")).await;
+        assert_eq!(fixture.live().await, [""; 0]);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use url::Url;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
-    Output, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest,
+    Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest,
 };
 use crate::secret::{Credential, Secret, SecretSource};
 use crate::state::Limits;
@@ -130,10 +130,13 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
         return Err(section.refuse("id", expected));
     }
     section.word("type", &[("socdefenders", ())])?;
-    // Which transports there are is the guest's to say; only where its own one lies is known here.
-    let own = if section.text("transport")? == Some("taxii") { socdefenders_taxii } else { socdefenders };
-    let url = section.url("url")?.unwrap_or_else(own);
+    // Which transports there are is the guest's to say; known here is only where the vendor's lie and what they reach.
+    let is_taxii = section.text("transport")? == Some("taxii");
+    let url = section.url("url")?.unwrap_or_else(if is_taxii { socdefenders_taxii } else { socdefenders });
     let mut input = Input::new(id, url);
+    if is_taxii {
+        input.reach = Reach::Origin;
+    }
     input.guest_config = guest::settings(section, INPUT_KEYS, &input.url, folder)?;
     input.credential = credential(section, folder, Credential::Bearer)?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {

@@ -195,8 +195,10 @@ impl Config {
 pub struct Input {
     /// Unique; the key of its state.
     pub id: String,
-    /// The base URL; no request leaves its origin (and path).
+    /// The base URL.
     pub url: Url,
+    /// What no request leaves.
+    pub reach: Reach,
     /// How requests are authenticated.
     pub credential: Option<Credential>,
     /// What the guest gets: the input's settings as JSON without the host's own keys and secrets.
@@ -215,6 +217,15 @@ pub struct Input {
     pub http: HttpSettings,
 }
 
+/// How much of a feed's server a guest may ask for, with the input's credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// `url` and what lies below it.
+    Path,
+    /// All of its origin: the roots that a TAXII server names may lie beside its discovery.
+    Origin,
+}
+
 impl Input {
     /// An input with every setting at its default and no credential.
     pub fn new(id: impl Into<String>, url: Url) -> Self {
@@ -222,6 +233,7 @@ impl Input {
         Self {
             id: id.into(),
             url,
+            reach: Reach::Path,
             credential: None,
             guest_config,
             interval: Duration::from_secs(15 * 60),

@@ -8,6 +8,7 @@ use reqwest::header::HeaderValue;
 use url::{Host, Url};
 
 use super::FetchError;
+use crate::config::Reach;
 
 /// The longest target, in bytes: common servers refuse a request line over 8 KiB.
 /// Fixed: what is longer would get no answer.
@@ -20,16 +21,16 @@ const SHOWN_CHARACTERS: usize = 200;
 /// Fixed: it guards the origin, and no feed codes its paths even twice.
 const MAX_DECODINGS: usize = 4;
 
-/// A feed's configured URL: scheme, host, port, and a path that everything stays below.
+/// A feed's configured URL: scheme, host, port, and mostly a path that everything stays below.
 #[derive(Debug, Clone)]
 pub(super) struct Base {
     url: Url,
-    /// The path without its final slash.
+    /// What every path begins with, without its final slash: nothing where all of the origin may be asked for.
     prefix: String,
 }
 
 impl Base {
-    pub(super) fn new(url: &Url) -> Result<Self, FetchError> {
+    pub(super) fn new(url: &Url, reach: Reach) -> Result<Self, FetchError> {
         let refused = |what: &str| Err(FetchError::Refused(format!("`url: {}` {what}", shown(url))));
         if !matches!(url.scheme(), "http" | "https") {
             return refused("is neither http nor https. Set the address of the feed, such as https://socdefenders.ai.");
@@ -43,7 +44,11 @@ impl Base {
         if url.query().is_some() || url.fragment().is_some() {
             return refused("holds a query or a fragment. Leave out everything from the first `?` or `#`.");
         }
-        Ok(Self { prefix: url.path().trim_end_matches('/').to_owned(), url: url.clone() })
+        let prefix = match reach {
+            Reach::Path => url.path().trim_end_matches('/').to_owned(),
+            Reach::Origin => String::new(),
+        };
+        Ok(Self { prefix, url: url.clone() })
     }
 
     pub(super) fn url(&self) -> &Url {
@@ -128,8 +133,10 @@ impl Base {
         }
         if !self.holds(to) {
             let asked = target.split('?').next().unwrap_or_default();
-            let base = to.path().strip_suffix(asked).unwrap_or_default().trim_end_matches('/');
-            let base = shown_text(&format!("{}{base}", to.origin().ascii_serialization()));
+            let moved = to.path().strip_suffix(asked).unwrap_or_default().trim_end_matches('/');
+            // Where targets begin at the origin, what stands before them is no `url:` yet.
+            let own = self.url.path().strip_prefix(&self.prefix).filter(|path| *path != "/").unwrap_or_default();
+            let base = shown_text(&format!("{}{moved}{own}", to.origin().ascii_serialization()));
             return refused(format!(
                 "{}, outside of the configured address, so the key is not sent there. If that is the feed's own \
                  address, set url: {base}",
@@ -141,7 +148,7 @@ impl Base {
         Ok(to)
     }
 
-    /// The same scheme, host and port, no user, and a path at or below the configured one.
+    /// The same scheme, host and port, no user, and a path at or below the prefix.
     fn holds(&self, url: &Url) -> bool {
         url.scheme() == self.url.scheme()
             && url.host() == self.url.host()
@@ -218,7 +225,7 @@ mod tests {
     use super::*;
 
     fn base(url: &str) -> Base {
-        Base::new(&Url::parse(url).unwrap()).unwrap()
+        Base::new(&Url::parse(url).unwrap(), Reach::Path).unwrap()
     }
 
     #[test]
@@ -242,18 +249,29 @@ mod tests {
             ("https://h.example", "/a..b/...", "https://h.example/a..b/..."),
             ("https://h.example", "/a?../..", "https://h.example/a?../.."),
             ("https://h.example", "/100%25", "https://h.example/100%25"),
-            (
-                "https://h.example/api/taxii2/api/",
-                "/collections/all/objects/?match[type]=indicator&added_after=2026-03-01T12:00:00.000000Z",
-                "https://h.example/api/taxii2/api/collections/all/objects/?match[type]=indicator&added_after=2026-03-01T12:00:00.000000Z",
-            ),
-            ("https://h.example/api/taxii2/api/", "/", "https://h.example/api/taxii2/api/"),
-            ("https://h.example/api/taxii2/api", "/", "https://h.example/api/taxii2/api/"),
-            ("https://h.example/api/taxii2/", "/api/collections/", "https://h.example/api/taxii2/api/collections/"),
         ];
         for (url, target, expected) in cases {
             assert_eq!(base(url).join(target).unwrap().as_str(), expected);
         }
+    }
+
+    #[test]
+    fn where_all_of_an_origin_may_be_asked_for_targets_and_redirects_begin_there() {
+        let base = Base::new(&Url::parse("https://h.example/taxii2/").unwrap(), Reach::Origin).unwrap();
+        let target = "/api/collections/all/objects/?match%5Btype%5D=indicator";
+        let from = base.join(target).unwrap();
+        assert_eq!(from.as_str(), format!("https://h.example{target}"));
+        assert_eq!(base.follow(&from, &HeaderValue::from_static("/other/"), target).unwrap().path(), "/other/");
+        for (asked, location, expected) in [
+            ("/taxii2/", "https://www.h.example/taxii2/", "set url: https://www.h.example/taxii2/"),
+            ("/taxii2/", "https://www.h.example/v2/taxii2/", "set url: https://www.h.example/v2/taxii2/"),
+            ("/api/collections/", "https://h.example:8443/api/collections/", "set url: https://h.example:8443/taxii2/"),
+        ] {
+            let from = base.join(asked).unwrap();
+            let error = base.follow(&from, &HeaderValue::from_static(location), asked).unwrap_err().to_string();
+            assert!(error.ends_with(expected), "{error}");
+        }
+        assert!(base.join("//evil.example/").is_err());
     }
 
     #[test]
@@ -383,7 +401,7 @@ mod tests {
             "https://h.example/?k=v",
             "https://h.example/#x",
         ] {
-            let error = Base::new(&Url::parse(url).unwrap()).unwrap_err();
+            let error = Base::new(&Url::parse(url).unwrap(), Reach::Path).unwrap_err();
             assert!(matches!(error, FetchError::Refused(_)), "{url}");
         }
     }

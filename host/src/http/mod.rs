@@ -95,7 +95,7 @@ impl Feed {
     /// # Errors
     /// [`FetchError::Refused`] where the settings cannot be used.
     pub fn new(input: &Input) -> Result<Self, FetchError> {
-        let base = Base::new(&input.url)?;
+        let base = Base::new(&input.url, input.reach)?;
         let settings = input.http.clone();
         if input.credential.is_some() && !settings.allow_insecure {
             refuse_plain_text(&base, &settings)?;

@@ -15,6 +15,9 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::store::{Document, time};
 
+/// What `socdefenders.expiry_reason` says where the feed took the indicator back: a word of the contract.
+pub const REVOKED: &str = "revoked";
+
 /// A text that is no document.
 #[derive(Debug, Error)]
 #[error("The stored document cannot be read: {0}. Restore the store from a backup, or poll its feed again.")]

@@ -29,11 +29,15 @@ pub struct Dates {
     pub revoked: bool,
 }
 
+/// What is said of an indicator that the feed took back. Part of the contract: a host looks for it before it ends a
+/// document that several records stand for.
+pub const REVOKED: &str = "revoked";
+
 /// When an indicator ends.
 pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
     if dates.revoked {
         let at = dates.modified.unwrap_or(observed).min(observed);
-        return Some(Expiry { at, reason: Cow::Borrowed("revoked by the feed") });
+        return Some(Expiry { at, reason: Cow::Borrowed(REVOKED) });
     }
     if let Some(at) = dates.expires_at {
         return Some(Expiry { at, reason: Cow::Borrowed("valid until then by the feed") });

@@ -13,6 +13,7 @@ use super::Elasticsearch;
 use super::bulk::request_needs_person;
 use super::client::{Call, encoded};
 use crate::clock::Millis;
+use crate::store::form::REVOKED;
 use crate::store::{Page, SinkError, blocking};
 
 /// A revocation's `expires_at` is the feed's clock; it is looked at even if that is so far ahead of ours.
@@ -93,12 +94,12 @@ fn revocations(page: &Page, now: Millis) -> Vec<(String, HashSet<String>)> {
 
 /// The STIX ids of a document that says it is revoked.
 fn revoked_ids(json: &str) -> Option<HashSet<String>> {
-    if !json.contains("revoked") {
+    if !json.contains(REVOKED) {
         return None;
     }
     let document: Value = serde_json::from_str(json).ok()?;
     let reason = document.pointer("/socdefenders/expiry_reason")?.as_str()?;
-    (reason == "revoked").then(|| stix_ids(&document))
+    (reason == REVOKED).then(|| stix_ids(&document))
 }
 
 fn stix_ids(document: &Value) -> HashSet<String> {

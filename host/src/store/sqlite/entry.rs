@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::clock::Millis;
-use crate::store::{text, time};
+use crate::store::{form, text, time};
 
 /// A document's columns.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl<'a> Entry<'a> {
             expires_at: moment(socdefenders.expires_at),
             retired_at: moment(socdefenders.retired_at),
             search,
-            revoked: socdefenders.expiry_reason.first().is_some_and(|reason| reason == "revoked"),
+            revoked: socdefenders.expiry_reason.first().is_some_and(|reason| reason == form::REVOKED),
             stix_ids,
         })
     }

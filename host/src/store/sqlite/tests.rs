@@ -148,7 +148,7 @@ fn a_revocation_retires_only_what_it_names_whole() {
             deliver(&store, &[Sample::new("a", NOW - DAY).with(|s| s.stix_ids = stored.clone())], NOW).await;
             let revocation = Sample::new("a", NOW).with(|s| {
                 s.stix_ids = revoked.clone();
-                s.expiry_reason = "revoked";
+                s.expiry_reason = form::REVOKED;
                 s.expires_at = Some(NOW);
             });
             let delivery = deliver(&store, &[revocation], NOW).await;
