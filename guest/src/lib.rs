@@ -52,6 +52,7 @@ pub use socdefenders_mapping::{suffix, time};
 pub use socdefenders_stix as stix;
 
 use socdefenders_mapping::map;
+use socdefenders_stix::Context;
 
 use config::{Config, Transport};
 
@@ -63,8 +64,13 @@ use config::{Config, Transport};
 /// # Errors
 /// [`Failure`] says what was expected, what came and what to change. It changes no state: the caller keeps the
 /// one it had.
-pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
+pub fn advance(config: &str, state: &str, now: u64, mut event: Event) -> Result<Step, Failure> {
     let config = Config::parse(config)?;
+    if let Event::Response(Response { body, .. }) = &mut event
+        && let Some(mended) = map::mended(body)
+    {
+        *body = mended;
+    }
     match config.transport {
         Transport::Rest => rest::advance(&config, state, now, event),
         Transport::Taxii => taxii::advance(&config, state, now, event),
@@ -81,7 +87,12 @@ pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step
 /// single bad record is no error but a line in [`Batch::rejects`].
 pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
     let config = Config::parse(config)?;
-    map::records(&config.mapping, observed, records, socdefenders_stix::read)
+    let mut context = Context::new(config.context, Vec::new());
+    let mended = map::mended(records);
+    let records = mended.as_deref().unwrap_or(records);
+    let mut batch = map::records(&config.mapping, observed, records, &mut context)?;
+    batch.notes.extend(context.note());
+    Ok(batch)
 }
 
 /// What this crate is and writes, as a JSON object: name, version, transports, record types, ECS fields with their

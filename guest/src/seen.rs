@@ -1,7 +1,7 @@
 //! Pages by their fingerprints: how a pager notices that a server repeats itself.
 
 use serde_json::value::RawValue;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::members::{Members, number};
 use socdefenders_mapping::ecs::{Json, Key};
@@ -47,13 +47,10 @@ pub(crate) fn fingerprint(records: &[&RawValue]) -> u64 {
 
 /// A list of texts as a number.
 pub(crate) fn print(texts: &mut dyn Iterator<Item = &str>) -> u64 {
-    let mut hash = Xxh3::new();
-    for text in texts {
-        // As 64 bits: states must be the same bytes on 32-bit machines.
-        hash.update((text.len() as u64).to_le_bytes().as_slice());
-        hash.update(text.as_bytes());
-    }
-    hash.digest()
+    texts.fold(0, |before: u64, text| {
+        let both = [before.to_le_bytes(), xxh3_64(text.as_bytes()).to_le_bytes()];
+        xxh3_64(both.as_flattened())
+    })
 }
 
 #[cfg(test)]

@@ -102,6 +102,17 @@ fn every_field_written_is_described_and_the_other_way_round() {
         assert_eq!((batch.mapped, batch.notes.len()), (1, 0), "{pattern}: {} {:?}", batch.rejects, batch.notes);
         leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
     }
+    let config = r#"{"transport":"taxii","context":true}"#;
+    for (kind, field) in [("malware", "software"), ("threat-actor", "group")] {
+        let page = serde_json::json!({"objects": [
+            {"type": "indicator", "id": "indicator--1", "pattern": "[url:value = 'http://example.com/']"},
+            {"type": kind, "id": "thing--1", "name": "n", "aliases": ["a"]},
+            {"type": "relationship", "id": "relationship--1", "source_ref": "indicator--1", "target_ref": "thing--1"},
+        ]});
+        let batch = socdefenders::map_records(config, 1_733_740_200_000, &page.to_string()).unwrap();
+        assert!(batch.documents.contains(&format!(r#""{field}":{{"#)), "{}", batch.documents);
+        leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
+    }
     let description: Value = serde_json::from_str(&socdefenders::describe()).unwrap();
     let described: BTreeSet<String> = description["fields"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(written, described);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use socdefenders_mapping::map::records;
 use socdefenders_mapping::settings::Settings;
+use socdefenders_stix::Context;
 
 const OBSERVED: u64 = 1_733_740_200_000;
 /// Few, so that a round fits between two interruptions by other programs.
@@ -93,7 +94,7 @@ fn report(name: &str, page: &str) {
     let mut made = 0;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let batch = records(&Settings::default(), OBSERVED, std::hint::black_box(page), socdefenders_stix::read)
+        let batch = records(&Settings::default(), OBSERVED, std::hint::black_box(page), &mut Context::default())
             .expect("the page is one");
         best = best.min(start.elapsed().as_secs_f64());
         made = batch.made;

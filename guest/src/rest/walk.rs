@@ -16,6 +16,7 @@ use crate::seen::fingerprint;
 use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
 use socdefenders_mapping::map::Mapper;
 use socdefenders_mapping::time::{MINUTE, Millis, SECOND, rfc3339};
+use socdefenders_stix::Context;
 
 /// Pages in a row that may have been seen before. Cycles are short; a few equal pages are possible where pages are
 /// small and records carry neither id nor time.
@@ -63,7 +64,8 @@ impl Poll<'_> {
             }
         }
 
-        let mut mapper = Mapper::new(&self.config.mapping, observed, socdefenders_stix::read);
+        let mut context = Context::default();
+        let mut mapper = Mapper::new(&self.config.mapping, observed, &mut context);
         mapper.expect(page.records.len(), page.records.iter().map(|record| record.get().len()).sum());
         for record in &page.records {
             mapper.record(record.get());

@@ -22,6 +22,7 @@ use crate::seen::{fingerprint, print};
 use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
 use socdefenders_mapping::map::Mapper;
 use socdefenders_mapping::time::{Millis, rfc3339};
+use socdefenders_stix::Context;
 
 /// The largest page asked for to get past an instant. STIX objects of a kilobyte make 16 MiB of it.
 const WIDEST: u32 = 16_384;
@@ -86,10 +87,14 @@ impl Poll<'_> {
         }
 
         let objects: Vec<&str> = page.objects.iter().map(|object| object.get()).collect();
-        let mut mapper = Mapper::new(&self.config.mapping, observed, socdefenders_stix::read);
+        let mut context = Context::new(self.config.context, std::mem::take(&mut self.state.memory));
+        let mut mapper = Mapper::new(&self.config.mapping, observed, &mut context);
         mapper.expect(objects.len(), objects.iter().map(|object| object.len()).sum());
         mapper.objects(&objects);
-        let batch = Some(mapper.finish());
+        let mut batch = mapper.finish();
+        batch.notes.extend(context.note());
+        let batch = Some(batch);
+        self.state.memory = context.into_memory();
 
         match self.follow(&mut chain, &page, response) {
             After::More => {

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) wait: Option<Pause>,
     /// The collections read, in the order of reading.
     pub(super) places: Vec<Place>,
+    /// Identities and markings that later pages may name, the oldest first.
+    pub(super) memory: Vec<(String, String)>,
     pub(super) run: Option<Run>,
 }
 
@@ -165,6 +167,12 @@ impl State {
             place.parse(value)?;
             self.places.push(place);
         }
+        for value in from.list("memory")? {
+            let mut known = Members::of(value)?;
+            let mut of = |name| members::text(known.needed(name)?).map(str::to_owned);
+            self.memory.push((of("id")?, of("text")?));
+            known.finish()?;
+        }
         if let Some(value) = from.any("run") {
             self.run.insert(Run::default()).parse(value)?;
         }
@@ -195,6 +203,16 @@ impl State {
                 out.text_field(key!("path"), &place.path);
                 write_slots(&mut out, &mut [(key!("cursor"), Slot::Number(&mut place.cursor))]);
                 out.text_field(key!("turn"), place.turn.word());
+                out.close(object);
+            }
+            out.close_list();
+        }
+        if !self.memory.is_empty() {
+            out.open_list(key!("memory"));
+            for (id, text) in &self.memory {
+                let object = out.begin();
+                out.text_field(key!("id"), id);
+                out.text_field(key!("text"), text);
                 out.close(object);
             }
             out.close_list();

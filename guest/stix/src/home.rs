@@ -4,6 +4,7 @@
 
 use crate::pattern::{Literal, LiteralKind, Pattern, Step, Test};
 use socdefenders_mapping::ecs::{Fact, tidy};
+use socdefenders_mapping::observable::lower::lower_case;
 use socdefenders_mapping::observable::{Algorithm, Label, Thing};
 use socdefenders_mapping::time::{parse_rfc3339, rfc3339};
 
@@ -304,7 +305,7 @@ pub(crate) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> 
             }
             let name = if path.is_empty() { data.clone() } else { path.clone() };
             // Names are the same in any case, data are not.
-            let key = format!("{}\n{}\n{data}", path.to_lowercase(), value.to_lowercase());
+            let key = format!("{}\n{}\n{data}", lower_case(&path), lower_case(&value));
             if first("threat.indicator.registry.key").or(first("threat.indicator.registry.hive")).is_some() {
                 facts.push(Fact { field: "threat.indicator.registry.path", text: path });
             }

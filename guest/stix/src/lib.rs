@@ -25,6 +25,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod context;
 mod home;
 mod marks;
 mod part;
@@ -34,12 +35,13 @@ use std::borrow::Cow;
 
 use socdefenders_mapping::ecs::{Indicator, Stix, is_web};
 use socdefenders_mapping::map::life::{self, Dates};
-use socdefenders_mapping::map::{Left, Record, Text, Yield, confidence, is_damaged, rejected, sorted, text};
+use socdefenders_mapping::map::{Left, Objects, Record, Text, Yield, confidence, is_damaged, rejected, sorted, text};
 use socdefenders_mapping::observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 use socdefenders_mapping::settings::Settings;
 use socdefenders_mapping::time::{Millis, parse_rfc3339};
 
-use marks::{tactic, tlp};
+pub use context::{Context, MAX_MEMORY_BYTES};
+use marks::tactic;
 use part::Part;
 use pattern::{Pattern, alternatives};
 
@@ -53,11 +55,18 @@ const LONGEST_ALSO: usize = 1_000;
 /// The longest name a document takes from a pattern, in characters.
 const LONGEST_NAME: usize = 200;
 
+impl Objects for Context {
+    fn learn(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {
+        self.take_up(page);
+    }
+
+    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
+        read(self, settings, observed, object)
+    }
+}
+
 /// What an object says.
-///
-/// # Errors
-/// Why it gave no document.
-pub fn read<'a>(settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
+fn read<'a>(context: &Context, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
     match kind {
@@ -90,7 +99,7 @@ pub fn read<'a>(settings: &Settings, observed: Millis, object: &Record<'a>) -> R
     if parts.is_empty() {
         parts.push(whole(settings, object, written, shown, &given.whole)?);
     }
-    let (base, dates) = base(object, raw_confidence, language);
+    let (base, dates) = base(context, object, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
     given.made.reserve_exact(parts.len());
     for (place, part) in parts.into_iter().enumerate() {
@@ -179,6 +188,7 @@ fn whole(
 
 /// What all documents of an object have in common.
 fn base<'a>(
+    context: &Context,
     object: &Record<'a>,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
@@ -221,9 +231,10 @@ fn base<'a>(
         phases,
         also: Vec::new(),
         partial: Vec::new(),
-        tlp: markings.filter_map(tlp).max(),
+        tlp: markings.filter_map(|marking| context.tlp(marking)).max(),
+        context: Vec::new(),
     };
-    let indicator = Indicator {
+    let mut indicator = Indicator {
         // Replaced by that of each part.
         observable: Observable::Cve(String::new()),
         ports: Vec::new(),
@@ -250,6 +261,7 @@ fn base<'a>(
         facts: Vec::new(),
         stix: Some(Box::new(stix)),
     };
+    context.tell(&mut indicator);
     (indicator, dates)
 }
 

@@ -63,6 +63,8 @@ pub struct Stix<'a> {
     pub also: Vec<String>,
     /// Why the pattern says more than the document, as sorted keywords; empty where it does not.
     pub partial: Vec<&'static str>,
+    /// Software and groups that other objects join to it, sorted.
+    pub context: Vec<Fact>,
     /// The strictest of its markings.
     pub tlp: Option<Tlp>,
 }

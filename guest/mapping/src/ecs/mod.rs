@@ -151,6 +151,7 @@ impl Indicator<'_> {
         if let Some(stix) = &mut self.stix {
             order::set(&mut stix.types);
             order::set(&mut stix.phases);
+            order::set(&mut stix.context);
             order::set(&mut stix.partial);
         }
     }
@@ -352,11 +353,12 @@ impl Writer {
             insert(id, &mut ids);
         }
         self.framework(&ids);
-        self.attack(key!("group"), &ids, AttackKind::Group);
+        let context = indicator.stix.as_ref().map(|stix| stix.context.as_slice()).unwrap_or_default();
+        self.attack(key!("group"), &ids, AttackKind::Group, context, "threat.group.");
         self.indicator(indicator);
-        self.attack(key!("software"), &ids, AttackKind::Software);
-        self.attack(key!("tactic"), &ids, AttackKind::Tactic);
-        self.attack(key!("technique"), &ids, AttackKind::Technique);
+        self.attack(key!("software"), &ids, AttackKind::Software, context, "threat.software.");
+        self.attack(key!("tactic"), &ids, AttackKind::Tactic, &[], "");
+        self.attack(key!("technique"), &ids, AttackKind::Technique, &[], "");
         self.body.close(threat);
     }
 
@@ -366,9 +368,10 @@ impl Writer {
         self.body.one_or_many(key!("framework"), &names);
     }
 
-    /// `threat.technique` and its like: ids and pages, sub-techniques below their parents.
-    fn attack(&mut self, key: Key, ids: &[&AttackId], kind: AttackKind) {
-        if !ids.iter().any(|id| id.kind == kind) {
+    /// `threat.technique` and its like: ids and pages, sub-techniques below their parents, and what else is known below
+    /// `root`.
+    fn attack(&mut self, key: Key, ids: &[&AttackId], kind: AttackKind, context: &[Fact], root: &str) {
+        if context.is_empty() && !ids.iter().any(|id| id.kind == kind) {
             return;
         }
         let of_kind = || ids.iter().filter(|id| id.kind == kind);
@@ -392,7 +395,8 @@ impl Writer {
             body.one_or_many(key!("reference"), &subs.iter().map(|id| reference(id, false)).collect::<Vec<_>>());
             body.close(object);
         }
-        body.close(object);
+        self.facts(context, root);
+        self.body.close(object);
     }
 
     fn indicator(&mut self, indicator: &Indicator<'_>) {

@@ -21,15 +21,6 @@ pub struct Entry<'a> {
 #[derive(Debug, Default)]
 pub struct Entries<'a>(pub Vec<Entry<'a>>);
 
-impl Entries<'_> {
-    #[inline(never)]
-    pub(super) fn owned(self) -> Entries<'static> {
-        let owned =
-            |entry: Entry<'_>| Entry { name: entry.name.owned(), what: entry.what.owned(), id: entry.id.owned() };
-        Entries(self.0.into_iter().map(owned).collect())
-    }
-}
-
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List;

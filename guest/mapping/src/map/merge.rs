@@ -28,17 +28,17 @@ impl<'a> Merged<'a> {
         if (other.rank, other.raw) > (self.rank, self.raw) {
             std::mem::swap(self, &mut other);
         }
-        let (best, other) = (&mut self.best, other.best);
-        best.tags.extend(other.tags);
-        best.cves.extend(other.cves);
-        best.techniques.extend(other.techniques);
-        best.articles.extend(other.articles);
-        best.references.extend(other.references);
-        best.ids.extend(other.ids);
-        best.ports.extend(other.ports);
-        best.facts.extend(other.facts);
-        best.expiry = later(best.expiry.take(), other.expiry);
-        if let (Some(best), Some(other)) = (&mut best.stix, other.stix) {
+        let (best, mut other) = (&mut self.best, other.best);
+        best.tags.append(&mut other.tags);
+        best.cves.append(&mut other.cves);
+        best.techniques.append(&mut other.techniques);
+        best.articles.append(&mut other.articles);
+        best.references.append(&mut other.references);
+        best.ids.append(&mut other.ids);
+        best.ports.append(&mut other.ports);
+        best.facts.append(&mut other.facts);
+        best.expiry = later(best.expiry.take(), other.expiry.take());
+        if let (Some(best), Some(other)) = (&mut best.stix, other.stix.take()) {
             join(best, *other);
         }
         best.tidy();
@@ -50,9 +50,10 @@ impl<'a> Merged<'a> {
 }
 
 /// What objects say about themselves. Who says a value without any condition says it for all.
-fn join<'a>(best: &mut Stix<'a>, other: Stix<'a>) {
-    best.types.extend(other.types);
-    best.phases.extend(other.phases);
+fn join<'a>(best: &mut Stix<'a>, mut other: Stix<'a>) {
+    best.types.append(&mut other.types);
+    best.phases.append(&mut other.phases);
+    best.context.append(&mut other.context);
     best.tlp = best.tlp.max(other.tlp);
     if other.partial.is_empty() {
         best.partial.clear();

@@ -35,7 +35,7 @@ pub use entries::{Entries, Entry};
 pub use harmless::harmless;
 pub use pages::records;
 pub use parts::{Data, Parts};
-pub use record::{Record, Source, Text, Texts};
+pub use record::{Record, Source, Text, Texts, mended};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -44,7 +44,7 @@ pub const RECORD_TYPES: &[&str] =
 /// Maps the records of one page.
 pub struct Mapper<'a> {
     settings: &'a Settings,
-    read: ReadObject,
+    stix: &'a mut dyn Objects,
     frame: Frame,
     writer: Writer,
     scratch: Scratch,
@@ -78,8 +78,17 @@ pub struct Yield<'a> {
     pub whole: Vec<&'static str>,
 }
 
-/// Tells what a STIX object says. `Millis` is when the feed showed it.
-pub type ReadObject = for<'a> fn(&Settings, Millis, &Record<'a>) -> Result<Yield<'a>, Left>;
+/// Tells what STIX objects say.
+pub trait Objects {
+    /// Takes up a page's objects, each with its text, before any of them is read: they name each other.
+    fn learn(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>);
+
+    /// What an object says. `observed` is when the feed showed it.
+    ///
+    /// # Errors
+    /// Why it gives no document.
+    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left>;
+}
 
 /// Why a record gave no document.
 #[derive(Debug)]
@@ -91,12 +100,12 @@ pub enum Left {
 }
 
 impl<'a> Mapper<'a> {
-    /// Begins a page. `observed` is when the feed showed it, `read` tells what STIX objects in it say.
-    pub fn new(settings: &'a Settings, observed: Millis, read: ReadObject) -> Self {
+    /// Begins a page. `observed` is when the feed showed it, `stix` tells what STIX objects in it say.
+    pub fn new(settings: &'a Settings, observed: Millis, stix: &'a mut dyn Objects) -> Self {
         let frame = Frame::new(&settings.feed_name, &settings.feed_reference, observed);
         Self {
             settings,
-            read,
+            stix,
             frame,
             writer: Writer::default(),
             scratch: Scratch::default(),
@@ -128,7 +137,7 @@ impl<'a> Mapper<'a> {
         count(&mut self.batch.read);
         match read(raw) {
             Ok(record) if objects::is_object(&record) => {
-                let given = (self.read)(self.settings, self.frame.observed(), &record);
+                let given = self.stix.read(self.settings, self.frame.observed(), &record);
                 self.take(raw, given);
             }
             Ok(record) => match self.indicator(record) {
@@ -226,7 +235,7 @@ impl<'a> Mapper<'a> {
     fn again(&self, raw: &'a str) -> Vec<Indicator<'a>> {
         match read(raw) {
             Ok(record) if objects::is_object(&record) => {
-                let given = (self.read)(self.settings, self.frame.observed(), &record);
+                let given = self.stix.read(self.settings, self.frame.observed(), &record);
                 given.map(|given| given.made).unwrap_or_default()
             }
             Ok(record) => self.indicator(record).into_iter().collect(),
@@ -346,10 +355,7 @@ fn read(raw: &str) -> Result<Record<'_>, Left> {
         Err(error) if error.is_data() => {
             rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
         }
-        Err(error) => match Record::mended(raw) {
-            Some(record) => Ok(record),
-            None => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
-        },
+        Err(error) => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
     }
 }
 

@@ -12,6 +12,7 @@ impl<'a> Mapper<'a> {
     /// Maps the objects of a bundle or an envelope, given as their JSON texts.
     pub fn objects(&mut self, list: &[&'a str]) {
         let read: Vec<_> = list.iter().map(|raw| read(raw)).collect();
+        self.stix.learn(&mut list.iter().zip(&read).filter_map(|(raw, object)| Some((*raw, object.as_ref().ok()?))));
         let mut versions: Vec<(&str, Option<Millis>, usize)> = Vec::new();
         for (place, object) in read.iter().enumerate() {
             if let Ok(object) = object
@@ -36,7 +37,7 @@ impl<'a> Mapper<'a> {
             count(&mut self.batch.read);
             let given = match object {
                 Ok(_) if is_old => Err(Left::Skipped("older version of the same object")),
-                Ok(object) => (self.read)(self.settings, self.frame.observed(), &object),
+                Ok(object) => self.stix.read(self.settings, self.frame.observed(), &object),
                 Err(left) => Err(left),
             };
             self.take(raw, given);

@@ -8,18 +8,18 @@ use crate::contract::{Batch, Failure};
 use crate::settings::Settings;
 use crate::time::Millis;
 
-use super::{Mapper, ReadObject};
+use super::{Mapper, Objects};
 
 /// How much of a text that is no records is shown in the failure.
 const SHOWN: usize = 80;
 
-/// Maps records in any form they come in. `read` tells what STIX objects say.
+/// Maps records in any form they come in. `stix` tells what STIX objects say.
 ///
 /// # Errors
 /// [`Failure::Protocol`] where the text is none of the forms.
-pub fn records(settings: &Settings, observed: Millis, records: &str, read: ReadObject) -> Result<Batch, Failure> {
+pub fn records(settings: &Settings, observed: Millis, records: &str, stix: &mut dyn Objects) -> Result<Batch, Failure> {
     let text = records.trim_start_matches('\u{feff}').trim();
-    let mut mapper = Mapper::new(settings, observed, read);
+    let mut mapper = Mapper::new(settings, observed, stix);
     if text.is_empty() {
         return Ok(mapper.finish());
     }
@@ -101,12 +101,18 @@ mod tests {
     const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
 
     /// Objects are read elsewhere; here each is left out.
-    fn read<'a>(_: &Settings, _: Millis, _: &Record<'a>) -> Result<Yield<'a>, Left> {
-        Err(Left::Skipped("an object"))
+    struct Elsewhere;
+
+    impl Objects for Elsewhere {
+        fn learn(&mut self, _: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {}
+
+        fn read<'a>(&self, _: &Settings, _: Millis, _: &Record<'a>) -> Result<Yield<'a>, Left> {
+            Err(Left::Skipped("an object"))
+        }
     }
 
     fn counts(text: &str) -> (u32, u32, u32) {
-        let batch = records(&Settings::default(), 0, text, read).unwrap();
+        let batch = records(&Settings::default(), 0, text, &mut Elsewhere).unwrap();
         (batch.read, batch.mapped + batch.skipped, batch.rejected)
     }
 
@@ -149,7 +155,7 @@ mod tests {
             (r#"[{"type":"ip"#, "begins with"),
             ("nothing\u{1b}[31m", "\\u{1b}"),
         ] {
-            match records(&Settings::default(), 0, text, read) {
+            match records(&Settings::default(), 0, text, &mut Elsewhere) {
                 Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
                 other => panic!("{text}: {other:?}"),
             }

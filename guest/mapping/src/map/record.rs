@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::entries::Entries;
+use memchr::memchr;
 
 /// A record or a STIX object as the feed sent it. What both have, stands in one place.
 #[derive(Debug, Default)]
@@ -63,59 +64,16 @@ pub struct Record<'a> {
     pub references: Entries<'a>,
 }
 
-impl Record<'_> {
-    /// Reads a record in which texts were cut in the middle of a character, as JavaScript cuts them: half a surrogate
-    /// pair is left, which no text can hold. It becomes U+FFFD. `None` where that is not what is wrong with it.
-    pub(super) fn mended(raw: &str) -> Option<Record<'static>> {
-        let mended = without_half_pairs(raw)?;
-        let record: Record<'_> = serde_json::from_str(&mended).ok()?;
-        let source = record.source;
-        Some(Record {
-            id: record.id.owned(),
-            kind: record.kind.owned(),
-            value: record.value.owned(),
-            confidence: record.confidence.owned(),
-            first_seen: record.first_seen.owned(),
-            last_seen: record.last_seen.owned(),
-            modified: record.modified.owned(),
-            expires_at: record.expires_at.owned(),
-            revoked: record.revoked,
-            source: Source {
-                article_id: source.article_id.owned(),
-                article_title: source.article_title.owned(),
-                article_url: source.article_url.owned(),
-                reference_url: source.reference_url.owned(),
-                feed_name: source.feed_name.owned(),
-                category: source.category.owned(),
-                origin: source.origin.owned(),
-            },
-            context: record.context.owned(),
-            tags: record.tags.owned(),
-            techniques: record.techniques.owned(),
-            created_by: record.created_by.owned(),
-            created: record.created.owned(),
-            name: record.name.owned(),
-            types: record.types.owned(),
-            pattern: record.pattern.owned(),
-            pattern_type: record.pattern_type.owned(),
-            valid_from: record.valid_from.owned(),
-            markings: record.markings.owned(),
-            granular: record.granular.owned(),
-            phases: record.phases.owned(),
-            references: record.references.owned(),
-        })
-    }
-}
-
-/// JSON in which each escaped half of a surrogate pair is `\ufffd`. `None` where there is none.
-fn without_half_pairs(raw: &str) -> Option<String> {
+/// JSON in which each escaped half of a surrogate pair is `\ufffd`; `None` where there is none. Texts that were cut in
+/// the middle of a character, as JavaScript cuts them, hold such a half, which no text here can.
+pub fn mended(json: &str) -> Option<String> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
-    let mut out = String::with_capacity(raw.len());
-    let mut changed = false;
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at_checked(at)?;
-        out.push_str(before);
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0_usize;
+    while let Some(next) = json.as_bytes().get(at..).and_then(|rest| memchr(b'\\', rest)) {
+        at = at.saturating_add(next);
+        let escape = json.get(at..).unwrap_or_default();
         let length = match unit(escape) {
             Some(0xd800..=0xdbff)
                 if escape.get(6..).and_then(unit).is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) =>
@@ -123,19 +81,19 @@ fn without_half_pairs(raw: &str) -> Option<String> {
                 12
             }
             Some(0xd800..=0xdfff) => {
-                changed = true;
+                out.push_str(json.get(copied..at).unwrap_or_default());
                 out.push_str("\\ufffd");
-                rest = escape.get(6..)?;
-                continue;
+                copied = at.saturating_add(6);
+                6
             }
-            _ => 2,
+            _ => escape.chars().take(2).map(char::len_utf8).sum(),
         };
-        let (escape, after) = escape.split_at_checked(length)?;
-        out.push_str(escape);
-        rest = after;
+        at = at.saturating_add(length);
     }
-    out.push_str(rest);
-    changed.then_some(out)
+    if copied > 0 {
+        out.push_str(json.get(copied..).unwrap_or_default());
+    }
+    (copied > 0).then_some(out)
 }
 
 /// `source` of a record.
@@ -163,10 +121,6 @@ pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
     // Not worth its code in thirty places: it is for records that were cut in the middle of a character.
-    #[inline(never)]
-    pub(super) fn owned(self) -> Text<'static> {
-        Text(self.0.map(|text| Cow::Owned(text.into_owned())))
-    }
 
     /// The text, if there is one.
     pub fn as_deref(&self) -> Option<&str> {
@@ -177,13 +131,6 @@ impl Text<'_> {
 /// A list of texts; one text counts as a list of one.
 #[derive(Debug, Default)]
 pub struct Texts<'a>(pub Vec<Cow<'a, str>>);
-
-impl Texts<'_> {
-    #[inline(never)]
-    fn owned(self) -> Texts<'static> {
-        Texts(self.0.into_iter().map(|text| Cow::Owned(text.into_owned())).collect())
-    }
-}
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
@@ -498,7 +445,7 @@ mod tests {
             ("{\"a\":\"\\", None),
             ("{\"a\":\"\\u", None),
         ] {
-            assert_eq!(without_half_pairs(raw).as_deref(), mended, "{raw}");
+            assert_eq!(super::mended(raw).as_deref(), mended, "{raw}");
         }
     }
 

@@ -7,7 +7,7 @@
 const RUNS: &[(u32, u32, u32, i32)] = include!(concat!(env!("OUT_DIR"), "/lower.rs"));
 
 /// A text in lower case.
-pub(super) fn lower_case(text: &str) -> String {
+pub fn lower_case(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

@@ -13,7 +13,7 @@ mod address;
 mod classify;
 mod codes;
 mod location;
-mod lower;
+pub mod lower;
 mod name;
 mod refang;
 

@@ -35,6 +35,7 @@ struct Driver {
     /// Names of objects in pages that were delivered.
     seen: BTreeSet<String>,
     read: u64,
+    documents: String,
     notes: Vec<(String, String)>,
     waits: Vec<(Millis, String)>,
 }
@@ -48,6 +49,7 @@ impl Driver {
             server,
             seen: BTreeSet::new(),
             read: 0,
+            documents: String::new(),
             notes: Vec::new(),
             waits: Vec::new(),
         }
@@ -91,6 +93,7 @@ impl Driver {
         assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
         self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
         self.read += u64::from(batch.read);
+        self.documents.push_str(&batch.documents);
         if batch.read > 0 {
             assert_eq!(batch.read as usize, names.len(), "a delivered page has all its objects");
             self.seen.extend(names.iter().cloned());

@@ -44,6 +44,29 @@ fn every_object_is_read_whatever_the_style() {
 }
 
 #[test]
+fn an_identity_is_known_on_later_pages_and_in_later_polls() {
+    let mut objects = indicators(250);
+    objects.first_mut().unwrap().kind = "identity";
+    objects.first_mut().unwrap().name = "maker".to_owned();
+    for (context, known) in [(true, true), (false, false)] {
+        let config = CONFIG.replace("100}", &format!(r#"100,"context":{context}}}"#));
+        let mut driver = Driver::new(&config, one(objects.clone(), Traits::default()));
+        driver.poll().unwrap();
+        let (first, last) = (driver.documents.lines().next().unwrap(), driver.documents.lines().last().unwrap());
+        for line in [first, last] {
+            assert_eq!(line.contains(r#""provider":"maker""#), known, "{line}");
+        }
+        driver.documents.clear();
+        driver.now += HOUR;
+        let late = Object { name: "late".to_owned(), added: from_millis(driver.now - SECOND), kind: "indicator" };
+        driver.server.collections[0].objects.push(late);
+        driver.poll().unwrap();
+        let late = driver.documents.lines().find(|line| line.contains("late.example.net")).unwrap();
+        assert_eq!(late.contains(r#""provider":"maker""#), known, "{late}");
+    }
+}
+
+#[test]
 fn requests_come_in_this_order_and_form() {
     let config = CONFIG.replace("100}", r#"2,"initial_interval":"1d"}"#);
     let mut driver = Driver::new(&config, one(indicators(5), Traits::default()));

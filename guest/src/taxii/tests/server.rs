@@ -339,7 +339,7 @@ impl SimServer {
 fn text(object: &Object) -> String {
     let name = &object.name;
     format!(
-        r#"{{"type":"{}","id":"{}--{name}","value":"{name}.example.net","name":"{name}"}}"#,
+        r#"{{"type":"{}","id":"{}--{name}","created_by_ref":"identity--maker","pattern":"[domain-name:value = '{name}.example.net']","name":"{name}"}}"#,
         object.kind, object.kind
     )
 }
