@@ -14,14 +14,13 @@ use socdefenders_mapping::map::Record;
 use socdefenders_mapping::observable::{AttackId, attack_id, cve};
 use socdefenders_mapping::order;
 
+use crate::LONGEST_NAME;
 use crate::marks::{self, tlp_of};
 use crate::part::cut;
 
 /// What is remembered of identities and markings, in bytes of their ids and texts: half of a state, whose other half
 /// belongs to the places of a hundred collections.
 pub const MAX_MEMORY_BYTES: usize = 32 * 1024;
-/// The longest name of an identity that is remembered, in characters.
-const LONGEST_NAME: usize = 200;
 /// The most names that one object gives beside its own.
 const MAX_ALIASES: usize = 20;
 /// The most objects that are joined to one indicator. More would say nothing about it.

@@ -52,8 +52,8 @@ const LONG_PATTERN: usize = 1_024;
 /// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
 const MAX_ALSO: usize = 50;
 const LONGEST_ALSO: usize = 1_000;
-/// The longest name a document takes from a pattern, in characters.
-const LONGEST_NAME: usize = 200;
+/// The longest name that is taken from an object, in characters.
+pub(crate) const LONGEST_NAME: usize = 200;
 
 impl Objects for Context {
     fn learn(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {
@@ -272,4 +272,49 @@ fn codes(reasons: &[&'static str]) -> usize {
 
 fn date(text: &Text<'_>) -> Option<Millis> {
     text.as_deref().and_then(parse_rfc3339)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use socdefenders_mapping::map::records;
+
+    /// The first document of a pattern.
+    fn document(pattern: &str) -> Value {
+        let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern}).to_string();
+        let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+        serde_json::from_str(batch.documents.lines().next().unwrap()).unwrap()
+    }
+
+    fn also(pattern: &str) -> Vec<String> {
+        serde_json::from_value(document(pattern)["socdefenders"]["stix"]["also"].clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn so_many_comparisons_are_kept_beside_a_document() {
+        for (count, kept) in [(MAX_ALSO, MAX_ALSO), (MAX_ALSO + 1, MAX_ALSO)] {
+            let others: String = (0..count).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            assert_eq!(also(&format!("[domain-name:value = 'example.com'{others}]")).len(), kept);
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_kept_up_to_its_longest() {
+        let pattern =
+            |length: usize| format!("[domain-name:value = 'example.com' AND x-a:b = '{}']", "c".repeat(length));
+        let around = "x-a:b = ''".len();
+        assert!(also(&pattern(LONGEST_ALSO - around))[0].ends_with('\''));
+        assert!(also(&pattern(LONGEST_ALSO - around + 1))[0].ends_with('…'));
+    }
+
+    #[test]
+    fn a_text_is_a_field_up_to_its_longest() {
+        let field = |length: usize| {
+            let text = "n".repeat(length);
+            let of_mutex = document(&format!("[mutex:name = '{text}']"));
+            of_mutex["socdefenders"]["ioc"]["mutex"].as_str().map(str::len)
+        };
+        assert_eq!((field(home::MAX_TEXT), field(home::MAX_TEXT + 1)), (Some(home::MAX_TEXT), None));
+    }
 }
