@@ -60,13 +60,18 @@ impl Objects for Context {
         self.take_up(page);
     }
 
-    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
+    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &mut Record<'a>) -> Result<Yield<'a>, Left> {
         read(self, settings, observed, object)
     }
 }
 
 /// What an object says.
-fn read<'a>(context: &Context, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left> {
+fn read<'a>(
+    context: &Context,
+    settings: &Settings,
+    observed: Millis,
+    object: &mut Record<'a>,
+) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
     match kind {
@@ -74,10 +79,10 @@ fn read<'a>(context: &Context, settings: &Settings, observed: Millis, object: &R
         Some(_) => return Err(Left::Skipped("STIX object that is no indicator")),
         None => return rejected("no-type", "The object has no `type`, or one that is not text."),
     }
-    let Some(written) = object.pattern.0.as_ref() else {
+    let Some(written) = std::mem::take(&mut object.pattern).0 else {
         return rejected("no-pattern", "The indicator has no `pattern`, or one that is not text.");
     };
-    if is_damaged(written) {
+    if is_damaged(&written) {
         return rejected(
             "bad-encoding",
             "The pattern holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
@@ -92,18 +97,20 @@ fn read<'a>(context: &Context, settings: &Settings, observed: Millis, object: &R
     let mut given = Yield::default();
     let (mut parts, mut shown) = (Vec::new(), "");
     if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
-        (parts, shown) = values(settings, written, &mut given.whole)?;
+        (parts, shown) = values(settings, &written, &mut given.whole)?;
     } else {
         given.whole.push("pattern-type");
     }
     if parts.is_empty() {
-        parts.push(whole(settings, object, written, shown, &given.whole)?);
+        parts.push(whole(settings, object, &written, shown, &given.whole)?);
     }
     let (base, dates) = base(context, object, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
     given.made.reserve_exact(parts.len());
+    let last = parts.len().saturating_sub(1);
+    let mut base = Some(base);
     for (place, part) in parts.into_iter().enumerate() {
-        let mut indicator = base.clone();
+        let Some(mut indicator) = (if place == last { base.take() } else { base.clone() }) else { break };
         indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
         indicator.observable = part.observable;
         indicator.label = Cow::Borrowed(part.label);
@@ -189,7 +196,7 @@ fn whole(
 /// What all documents of an object have in common.
 fn base<'a>(
     context: &Context,
-    object: &Record<'a>,
+    object: &mut Record<'a>,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
 ) -> (Indicator<'a>, Dates) {
@@ -203,7 +210,7 @@ fn base<'a>(
         revoked: object.revoked,
         ..Dates::default()
     };
-    let tags = sorted(object.tags.0.clone());
+    let tags = sorted(std::mem::take(&mut object.tags.0));
     let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
     let mut techniques: Vec<_> = Vec::new();
     let mut references = Vec::new();
@@ -227,7 +234,7 @@ fn base<'a>(
         created_by: text(object.created_by.0.as_ref()),
         pattern: None,
         pattern_type: language,
-        types: sorted(object.types.0.clone()),
+        types: sorted(std::mem::take(&mut object.types.0)),
         phases,
         also: Vec::new(),
         partial: Vec::new(),

@@ -83,11 +83,11 @@ pub trait Objects {
     /// Takes up a page's objects, each with its text, before any of them is read: they name each other.
     fn learn(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>);
 
-    /// What an object says. `observed` is when the feed showed it.
+    /// What an object says, which takes it apart. `observed` is when the feed showed it.
     ///
     /// # Errors
     /// Why it gives no document.
-    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &Record<'a>) -> Result<Yield<'a>, Left>;
+    fn read<'a>(&self, settings: &Settings, observed: Millis, object: &mut Record<'a>) -> Result<Yield<'a>, Left>;
 }
 
 /// Why a record gave no document.
@@ -136,8 +136,8 @@ impl<'a> Mapper<'a> {
     pub fn record(&mut self, raw: &'a str) {
         count(&mut self.batch.read);
         match read(raw) {
-            Ok(record) if objects::is_object(&record) => {
-                let given = self.stix.read(self.settings, self.frame.observed(), &record);
+            Ok(mut record) if objects::is_object(&record) => {
+                let given = self.stix.read(self.settings, self.frame.observed(), &mut record);
                 self.take(raw, given);
             }
             Ok(record) => match self.indicator(record) {
@@ -234,8 +234,8 @@ impl<'a> Mapper<'a> {
     /// What a record says, when it is read again.
     fn again(&self, raw: &'a str) -> Vec<Indicator<'a>> {
         match read(raw) {
-            Ok(record) if objects::is_object(&record) => {
-                let given = self.stix.read(self.settings, self.frame.observed(), &record);
+            Ok(mut record) if objects::is_object(&record) => {
+                let given = self.stix.read(self.settings, self.frame.observed(), &mut record);
                 given.map(|given| given.made).unwrap_or_default()
             }
             Ok(record) => self.indicator(record).into_iter().collect(),

@@ -37,7 +37,7 @@ impl<'a> Mapper<'a> {
             count(&mut self.batch.read);
             let given = match object {
                 Ok(_) if is_old => Err(Left::Skipped("older version of the same object")),
-                Ok(object) => self.stix.read(self.settings, self.frame.observed(), &object),
+                Ok(mut object) => self.stix.read(self.settings, self.frame.observed(), &mut object),
                 Err(left) => Err(left),
             };
             self.take(raw, given);

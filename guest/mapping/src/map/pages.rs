@@ -106,7 +106,7 @@ mod tests {
     impl Objects for Elsewhere {
         fn learn(&mut self, _: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {}
 
-        fn read<'a>(&self, _: &Settings, _: Millis, _: &Record<'a>) -> Result<Yield<'a>, Left> {
+        fn read<'a>(&self, _: &Settings, _: Millis, _: &mut Record<'a>) -> Result<Yield<'a>, Left> {
             Err(Left::Skipped("an object"))
         }
     }

@@ -60,9 +60,6 @@ const KEYWORDS: [&str; 16] = [
     "TIMES",
 ];
 
-/// Symbols, the longer of two that begin alike first.
-const SYMBOLS: [&str; 16] = ["==", "!=", "<>", "<=", ">=", "=", "<", ">", "[", "]", "(", ")", ".", ",", ":", "*"];
-
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -90,7 +87,15 @@ impl<'a> Lexer<'a> {
     /// Passes over white space and comments.
     fn skip(&mut self) {
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
+            let mut rest = self.text.get(self.at..).unwrap_or_default();
+            if let Some(behind) = rest.strip_prefix(' ') {
+                self.at = self.at.saturating_add(1);
+                rest = behind;
+            }
+            // Most of what follows is ASCII, and no comment.
+            if rest.bytes().next().is_some_and(|b| b.is_ascii_graphic() && b != b'/') {
+                return;
+            }
             let bare = rest.trim_start_matches(is_blank);
             let after = if let Some(comment) = bare.strip_prefix("//") {
                 comment.find(['\r', '\n']).and_then(|end| comment.get(end..)).unwrap_or_default()
@@ -117,10 +122,12 @@ impl<'a> Lexer<'a> {
         if let Some(number) = number(rest) {
             return Ok(number);
         }
-        if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-            return Ok((Kind::Symbol, symbol.len()));
-        }
-        Ok((Kind::Other, rest.chars().next().map_or(0, char::len_utf8)))
+        let length = match (first, rest.as_bytes().get(1)) {
+            (b'=' | b'!' | b'<' | b'>', Some(b'=')) | (b'<', Some(b'>')) => 2,
+            (b'=' | b'<' | b'>' | b'[' | b']' | b'(' | b')' | b'.' | b',' | b':' | b'*', _) => 1,
+            _ => return Ok((Kind::Other, rest.chars().next().map_or(0, char::len_utf8))),
+        };
+        Ok((Kind::Symbol, length))
     }
 
     /// The length of a string with its quotes. Only `\'` and `\\` are escapes.
@@ -173,7 +180,7 @@ fn word(rest: &str) -> (Kind, usize) {
     }
     let kind = match word {
         "true" | "false" => Kind::Boolean,
-        _ if KEYWORDS.contains(&word) => Kind::Keyword,
+        _ if word.starts_with(|c: char| c.is_ascii_uppercase()) && KEYWORDS.contains(&word) => Kind::Keyword,
         _ => Kind::Name,
     };
     (kind, length)
