@@ -9,7 +9,7 @@ use socdefenders_mapping::observable::{Algorithm, Label, Thing};
 use socdefenders_mapping::time::{parse_rfc3339, rfc3339};
 
 /// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
-const MAX_TEXT: usize = 8 * 1024;
+pub(crate) const MAX_TEXT: usize = 8 * 1024;
 
 /// What a property is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -273,3 +273,64 @@ fn codes(reasons: &[&'static str]) -> usize {
 fn date(text: &Text<'_>) -> Option<Millis> {
     text.as_deref().and_then(parse_rfc3339)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use socdefenders_mapping::map::records;
+
+    fn map(name: &str, pattern: &str) -> Vec<Value> {
+        let object = json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern});
+        let page = json!({ "objects": [object] }).to_string();
+        let batch = records(&Settings::default(), 0, &page, &mut Context::default()).unwrap();
+        batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn comparisons_without_a_field_are_kept_up_to_so_many_and_so_long() {
+        let also = |texts: &[String]| {
+            let pattern = format!("[domain-name:value = 'a.example.com' AND {}]", texts.join(" AND "));
+            let also = map("", &pattern).remove(0)["socdefenders"]["stix"]["also"].take();
+            match also {
+                Value::Array(list) => list.iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
+                text => vec![text.as_str().unwrap().to_owned()],
+            }
+        };
+        let many = |count: usize| (0..count).map(|n| format!("domain-name:x{n} = 'y'")).collect::<Vec<_>>();
+        for (count, kept) in [(MAX_ALSO, MAX_ALSO), (MAX_ALSO + 1, MAX_ALSO)] {
+            assert_eq!(also(&many(count)).len(), kept, "{count}");
+        }
+        let long = |characters: usize| format!("domain-name:x = '{}'", "\u{fc}".repeat(characters - 18));
+        let (longest, longer) = (long(LONGEST_ALSO), long(LONGEST_ALSO + 1));
+        assert_eq!(also(std::slice::from_ref(&longest)), [longest]);
+        let cut = also(&[longer]).remove(0);
+        assert!(cut.ends_with('…') && cut.chars().count() == LONGEST_ALSO + 1, "with its ellipsis: {cut}");
+    }
+
+    #[test]
+    fn a_text_becomes_a_field_up_to_its_length() {
+        for (bytes, is_field) in [(home::MAX_TEXT, true), (home::MAX_TEXT + 1, false)] {
+            let text = "x".repeat(bytes);
+            let document = map("", &format!("[mutex:name = '{text}']")).remove(0);
+            assert_eq!(document["socdefenders"]["ioc"]["mutex"] == text, is_field, "{bytes}");
+            assert_eq!(document["socdefenders"]["stix"]["partial"].is_null(), is_field, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_long_pattern_stands_once_and_a_long_name_is_cut() {
+        for (bytes, copies) in [(LONG_PATTERN, 2), (LONG_PATTERN + 1, 1)] {
+            let either = "[domain-name:value IN ('a.example.com', 'b.example.com')]";
+            let pattern = format!("{either}{}", " ".repeat(bytes - either.len()));
+            let documents = map("", &pattern);
+            let with = documents.iter().filter(|one| !one["socdefenders"]["stix"]["pattern"].is_null()).count();
+            assert_eq!((documents.len(), with), (2, copies), "{bytes}");
+        }
+        for (characters, shown) in [(LONGEST_NAME, LONGEST_NAME), (LONGEST_NAME + 1, LONGEST_NAME + 1)] {
+            let document = map(&"\u{fc}".repeat(characters), "[file:size > 1]").remove(0);
+            let name = document["threat"]["indicator"]["name"].as_str().unwrap();
+            assert_eq!((name.chars().count(), name.ends_with('…')), (shown, characters > LONGEST_NAME));
+        }
+    }
+}
