@@ -52,8 +52,8 @@ const LONG_PATTERN: usize = 1_024;
 /// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
 const MAX_ALSO: usize = 50;
 const LONGEST_ALSO: usize = 1_000;
-/// The longest name a document takes from a pattern, in characters.
-const LONGEST_NAME: usize = 200;
+/// The longest name that is taken from an object, in characters.
+pub(crate) const LONGEST_NAME: usize = 200;
 
 impl Objects for Context {
     fn learn(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {
@@ -280,50 +280,55 @@ mod tests {
     use serde_json::{Value, json};
     use socdefenders_mapping::map::records;
 
-    fn map(name: &str, pattern: &str) -> Vec<Value> {
-        let object = json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern});
-        let page = json!({ "objects": [object] }).to_string();
-        let batch = records(&Settings::default(), 0, &page, &mut Context::default()).unwrap();
-        batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    /// The first document of a pattern.
+    fn document(pattern: &str) -> Value {
+        let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern}).to_string();
+        let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+        serde_json::from_str(batch.documents.lines().next().unwrap()).unwrap()
+    }
+
+    fn also(pattern: &str) -> Vec<String> {
+        serde_json::from_value(document(pattern)["socdefenders"]["stix"]["also"].clone()).unwrap_or_default()
     }
 
     #[test]
-    fn comparisons_without_a_field_are_kept_up_to_so_many_and_so_long() {
-        let also = |texts: &[String]| {
-            let pattern = format!("[domain-name:value = 'a.example.com' AND {}]", texts.join(" AND "));
-            let also = map("", &pattern).remove(0)["socdefenders"]["stix"]["also"].take();
-            match also {
-                Value::Array(list) => list.iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
-                text => vec![text.as_str().unwrap().to_owned()],
-            }
-        };
-        let many = |count: usize| (0..count).map(|n| format!("domain-name:x{n} = 'y'")).collect::<Vec<_>>();
+    fn so_many_comparisons_are_kept_beside_a_document() {
         for (count, kept) in [(MAX_ALSO, MAX_ALSO), (MAX_ALSO + 1, MAX_ALSO)] {
-            assert_eq!(also(&many(count)).len(), kept, "{count}");
+            let others: String = (0..count).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            assert_eq!(also(&format!("[domain-name:value = 'example.com'{others}]")).len(), kept);
         }
-        let long = |characters: usize| format!("domain-name:x = '{}'", "\u{fc}".repeat(characters - 18));
-        let (longest, longer) = (long(LONGEST_ALSO), long(LONGEST_ALSO + 1));
-        assert_eq!(also(std::slice::from_ref(&longest)), [longest]);
-        let cut = also(&[longer]).remove(0);
-        assert!(cut.ends_with('…') && cut.chars().count() == LONGEST_ALSO + 1, "with its ellipsis: {cut}");
     }
 
     #[test]
-    fn a_text_becomes_a_field_up_to_its_length() {
-        for (bytes, is_field) in [(home::MAX_TEXT, true), (home::MAX_TEXT + 1, false)] {
-            let text = "x".repeat(bytes);
-            let document = map("", &format!("[mutex:name = '{text}']")).remove(0);
-            assert_eq!(document["socdefenders"]["ioc"]["mutex"] == text, is_field, "{bytes}");
-            assert_eq!(document["socdefenders"]["stix"]["partial"].is_null(), is_field, "{bytes}");
-        }
+    fn a_comparison_is_kept_up_to_its_longest() {
+        let pattern =
+            |length: usize| format!("[domain-name:value = 'example.com' AND x-a:b = '{}']", "c".repeat(length));
+        let around = "x-a:b = ''".len();
+        assert!(also(&pattern(LONGEST_ALSO - around))[0].ends_with('\''));
+        assert!(also(&pattern(LONGEST_ALSO - around + 1))[0].ends_with('…'));
+    }
+
+    #[test]
+    fn a_text_is_a_field_up_to_its_longest() {
+        let field = |length: usize| {
+            let text = "n".repeat(length);
+            let of_mutex = document(&format!("[mutex:name = '{text}']"));
+            of_mutex["socdefenders"]["ioc"]["mutex"].as_str().map(str::len)
+        };
+        assert_eq!((field(home::MAX_TEXT), field(home::MAX_TEXT + 1)), (Some(home::MAX_TEXT), None));
     }
 
     #[test]
     fn a_long_pattern_stands_once_and_a_long_name_is_cut() {
+        let map = |name: &str, pattern: &str| -> Vec<Value> {
+            let object =
+                json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern}).to_string();
+            let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+            batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
         for (bytes, copies) in [(LONG_PATTERN, 2), (LONG_PATTERN + 1, 1)] {
             let either = "[domain-name:value IN ('a.example.com', 'b.example.com')]";
-            let pattern = format!("{either}{}", " ".repeat(bytes - either.len()));
-            let documents = map("", &pattern);
+            let documents = map("", &format!("{either}{}", " ".repeat(bytes - either.len())));
             let with = documents.iter().filter(|one| !one["socdefenders"]["stix"]["pattern"].is_null()).count();
             assert_eq!((documents.len(), with), (2, copies), "{bytes}");
         }

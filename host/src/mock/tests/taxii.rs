@@ -274,7 +274,8 @@ async fn a_configured_input_logs_in_and_sees_what_it_pages_by() {
         let config = crate::config::Config::parse(&yaml, std::path::Path::new("t.yml"), &|_| None).unwrap();
         let http = crate::http::Feed::new(&config.inputs[0]).unwrap();
         let fetch = async |target: &str| {
-            let request = crate::sandbox::Request { target: target.to_owned(), accept: ACCEPT.to_owned() };
+            let target = format!("/api/taxii2/api{target}");
+            let request = crate::sandbox::Request { target, accept: ACCEPT.to_owned() };
             http.fetch(&request).await.unwrap()
         };
         // Without its slash the server redirects, and the key goes along.
