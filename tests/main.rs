@@ -19,6 +19,7 @@ mod program;
 mod signals;
 mod support;
 mod three_ways;
+mod transports;
 mod trial;
 
 use libtest_mimic::Arguments;
@@ -35,6 +36,7 @@ fn main() {
         pipeline::trials(),
         signals::trials(),
         three_ways::trials(),
+        transports::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

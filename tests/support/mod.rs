@@ -179,20 +179,7 @@ impl Stand {
         let mut stored = Documents::new();
         match &self.store {
             Store::Sqlite => {
-                let query = Query {
-                    text: None,
-                    kind: None,
-                    provider: None,
-                    since: None,
-                    expired: true,
-                    now: self.hand.clock().now(),
-                    limit: usize::MAX,
-                };
-                let mut hits = Vec::new();
-                Sqlite::new(self.ledger()?).scan(&query, &mut |hit| hits.push(hit)).await?;
-                for hit in hits {
-                    stored.insert(hit.id, serde_json::from_str(&hit.json)?);
-                }
+                stored = in_sqlite(self.ledger()?, self.hand.clock().now()).await?;
             }
             Store::Ndjson => {
                 for line in fs::read_to_string(self.path("documents.ndjson"))?.lines() {
@@ -222,6 +209,14 @@ impl Stand {
         }
         Ok(expected)
     }
+}
+
+/// What a SQLite file holds.
+pub async fn in_sqlite(ledger: Ledger, now: Millis) -> Result<Documents, Failed> {
+    let query = Query { text: None, kind: None, provider: None, since: None, expired: true, now, limit: usize::MAX };
+    let mut hits = Vec::new();
+    Sqlite::new(ledger).scan(&query, &mut |hit| hits.push(hit)).await?;
+    hits.into_iter().map(|hit| Ok((hit.id, serde_json::from_str(&hit.json)?))).collect()
 }
 
 /// What the mapping, compiled natively, makes of a page.

@@ -58,7 +58,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     }
     if !answered {
         if let Some(wait) = state.wait.as_ref().filter(|wait| wait.lasts(config, now)) {
-            return Ok(Step { batch: None, next: wait.next(), state: state.write()? });
+            return Ok(Step { batch: None, next: wait.next(), state: state.write()?.0 });
         }
         state.wait = None;
     }
@@ -207,9 +207,8 @@ impl Poll<'_> {
             ),
         );
         self.run.attempts = 0;
-        let batch = refusal::with_notes(None, self.notes);
         self.state.run = Some(self.run);
-        Ok(Step { batch, next: Next::Done, state: self.state.write()? })
+        step(self.state, self.notes, None, Next::Done)
     }
 
     /// A page that is not JSON: tried again, then made smaller, as it may have been cut for its size.
@@ -334,9 +333,8 @@ impl Poll<'_> {
             Some(wait) => wait.next(),
             None => Next::Fetch(self.request()),
         };
-        let batch = refusal::with_notes(batch, self.notes);
         self.state.run = Some(self.run);
-        Ok(Step { batch, next, state: self.state.write()? })
+        step(self.state, self.notes, batch, next)
     }
 
     /// Sees to it that a collection is being read. `false` if none is left.
@@ -361,9 +359,19 @@ impl Poll<'_> {
         for place in &mut self.state.places {
             place.turn = Turn::None;
         }
-        let batch = refusal::with_notes(batch, self.notes);
-        Ok(Step { batch, next: Next::Done, state: self.state.write()? })
+        step(self.state, self.notes, batch, Next::Done)
     }
+}
+
+/// What comes of an event.
+fn step(state: State, mut notes: Vec<Note>, batch: Option<Batch>, next: Next) -> Result<Step, Failure> {
+    let (state, forgotten) = state.write()?;
+    if forgotten > 0 {
+        let text =
+            format!("{forgotten} identities or markings had to be forgotten, as the state has no room for them.");
+        notes.push(Note { code: "context".to_owned(), text });
+    }
+    Ok(Step { batch: refusal::with_notes(batch, notes), next, state })
 }
 
 impl Place {

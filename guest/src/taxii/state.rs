@@ -13,8 +13,8 @@ use crate::members::{self, Members, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use crate::seen::Seen;
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::ecs::{Json, Key};
+use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
+use socdefenders_mapping::ecs::{Begun, Json, Key};
 use socdefenders_mapping::key;
 use socdefenders_mapping::time::Millis;
 
@@ -188,8 +188,20 @@ impl State {
         ]
     }
 
-    /// The text to store.
-    pub(super) fn write(mut self) -> Result<String, Failure> {
+    /// The text to store, and how many identities and markings had to be forgotten, the oldest first, for it to fit.
+    pub(super) fn write(mut self) -> Result<(String, usize), Failure> {
+        let before = self.memory.len();
+        loop {
+            let (out, whole) = self.fill();
+            if out.len() < MAX_STATE_BYTES || self.memory.is_empty() {
+                return Ok((checkpoint::close(out, whole)?, before.saturating_sub(self.memory.len())));
+            }
+            // Characters that are escaped take more room than they were counted with.
+            self.memory.drain(..self.memory.len().div_ceil(8));
+        }
+    }
+
+    fn fill(&mut self) -> (Json, Begun) {
         let (mut out, whole) = checkpoint::begin(FORMAT, &self.feed);
         out.number(key!("observed"), self.observed);
         write_slots(&mut out, &mut self.slots());
@@ -220,7 +232,7 @@ impl State {
         if let Some(run) = &mut self.run {
             run.write(&mut out);
         }
-        checkpoint::close(out, whole)
+        (out, whole)
     }
 
     /// The place of a collection.

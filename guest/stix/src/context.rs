@@ -18,9 +18,11 @@ use crate::LONGEST_NAME;
 use crate::marks::{self, tlp_of};
 use crate::part::cut;
 
-/// What is remembered of identities and markings, in bytes of their ids and texts: half of a state, whose other half
-/// belongs to the places of a hundred collections.
+/// What is remembered of identities and markings, in bytes of a state: half of it, whose other half belongs to the places
+/// of a hundred collections.
 pub const MAX_MEMORY_BYTES: usize = 32 * 1024;
+/// What each takes there beside its id and text.
+const AROUND: usize = r#"{"id":"","text":""},"#.len();
 /// The most names that one object gives beside its own.
 const MAX_ALIASES: usize = 20;
 /// The most objects that are joined to one indicator. More would say nothing about it.
@@ -101,18 +103,22 @@ impl Context {
         }
     }
 
+    /// Remembers what an object says. One that says nothing is forgotten.
     fn remember(&mut self, id: &str, text: String) {
         self.memory.retain(|(known, _)| known != id);
+        if id.is_empty() || text.is_empty() {
+            return;
+        }
         self.memory.push((id.to_owned(), text));
-        while self.memory.iter().map(|(id, text)| id.len().saturating_add(text.len())).sum::<usize>() > MAX_MEMORY_BYTES
-        {
+        let bytes = |(id, text): &(String, String)| id.len().saturating_add(text.len()).saturating_add(AROUND);
+        while self.memory.iter().map(bytes).sum::<usize>() > MAX_MEMORY_BYTES {
             self.memory.remove(0);
             self.forgotten = self.forgotten.saturating_add(1);
         }
     }
 
     fn known(&self, id: &str) -> Option<&str> {
-        self.memory.iter().find(|(known, _)| known == id).map(|(_, text)| text.as_str()).filter(|text| !text.is_empty())
+        self.memory.iter().find(|(known, _)| known == id).map(|(_, text)| text.as_str())
     }
 
     /// The place of a page's object: of a repeated one the last.
@@ -311,7 +317,7 @@ mod tests {
     #[test]
     fn so_much_is_remembered_and_then_the_oldest_forgotten() {
         let identity = |number: usize| json!({"type": "identity", "id": format!("identity--{number:010}"), "name": "n".repeat(180)});
-        let bytes = "identity--".len() + 10 + 180;
+        let bytes = AROUND + "identity--".len() + 10 + 180;
         let most = MAX_MEMORY_BYTES / bytes;
         let mut context = Context::new(true, Vec::new());
         map(&mut context, &(0..most).map(identity).collect::<Vec<_>>());

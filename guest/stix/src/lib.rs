@@ -324,4 +324,25 @@ mod tests {
         };
         assert_eq!((field(home::MAX_TEXT), field(home::MAX_TEXT + 1)), (Some(home::MAX_TEXT), None));
     }
+
+    #[test]
+    fn a_long_pattern_stands_once_and_a_long_name_is_cut() {
+        let map = |name: &str, pattern: &str| -> Vec<Value> {
+            let object =
+                json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern}).to_string();
+            let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+            batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        for (bytes, copies) in [(LONG_PATTERN, 2), (LONG_PATTERN + 1, 1)] {
+            let either = "[domain-name:value IN ('a.example.com', 'b.example.com')]";
+            let documents = map("", &format!("{either}{}", " ".repeat(bytes - either.len())));
+            let with = documents.iter().filter(|one| !one["socdefenders"]["stix"]["pattern"].is_null()).count();
+            assert_eq!((documents.len(), with), (2, copies), "{bytes}");
+        }
+        for (characters, shown) in [(LONGEST_NAME, LONGEST_NAME), (LONGEST_NAME + 1, LONGEST_NAME + 1)] {
+            let document = map(&"\u{fc}".repeat(characters), "[file:size > 1]").remove(0);
+            let name = document["threat"]["indicator"]["name"].as_str().unwrap();
+            assert_eq!((name.chars().count(), name.ends_with('…')), (shown, characters > LONGEST_NAME));
+        }
+    }
 }

@@ -61,6 +61,12 @@ impl Json {
         self.text
     }
 
+    /// How long the text is so far, in bytes.
+    #[allow(clippy::len_without_is_empty)] // Nobody asks.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// An object that stands by itself or in a list.
     pub fn begin(&mut self) -> Begun {
         let begun = Begun(self.text.len(), self.marks.len());

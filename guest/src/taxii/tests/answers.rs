@@ -201,12 +201,32 @@ fn states_that_cannot_be_used_say_so() {
 }
 
 #[test]
+fn a_maker_without_a_name_or_an_id_is_not_remembered() {
+    let config = CONFIG.replace("100}", r#"100,"context":true}"#);
+    let mut driver = Driver::new(&config, one(indicators(1), Traits::default()));
+    driver.state = driver.advance(Event::Start).unwrap().state;
+    for body in [
+        r#"{"api_roots":["/api/"]}"#,
+        r#"{"collections":[{"id":"one"}]}"#,
+        r#"{"more":true,"next":"a","objects":[{"type":"identity","id":"identity--1"},{"type":"identity","id":"","name":"a"},
+            {"type":"marking-definition","id":"","definition":{"tlp":"red"}},
+            {"type":"marking-definition","id":"marking-definition--1","definition":{"tlp":"red"}},{"type":"indicator","id":"indicator--1"}]}"#,
+        r#"{"more":true,"next":"b","objects":[{"type":"identity","id":"identity--1","name":" "}]}"#,
+    ] {
+        driver.state = driver.advance(response(200, &[], body)).unwrap().state;
+    }
+    assert!(driver.state.contains("marking-definition--1"), "{}", driver.state);
+    assert!(!driver.state.contains("identity--1"), "{}", driver.state);
+    driver.state = driver.advance(Event::Start).unwrap().state;
+}
+
+#[test]
 fn the_largest_state_fits() {
     // As many collections as there may be, of the longest addresses, with the longest `next`.
     let id = |i: usize| format!("{i:03}{}", "x".repeat(256 - "/api/collections//".len() - 3));
     let ids: Vec<serde_json::Value> =
         (0..100).map(|i| serde_json::json!({"id": id(i), "title": "\u{1b}\"".repeat(500)})).collect();
-    let config = CONFIG.replace(r#""one""#, r#""*""#);
+    let config = CONFIG.replace(r#""one""#, r#""*","context":true"#);
     let server = SimServer::new(vec![collection("one", Vec::new())], Traits::default());
     let mut driver = Driver::new(&config, server);
     driver.state = driver.advance(Event::Start).unwrap().state;
@@ -220,7 +240,11 @@ fn the_largest_state_fits() {
         driver.state = driver.advance(response(200, &[], &body)).unwrap().state;
         sizes.push(driver.state.len());
     }
+    let mut fullest = String::new();
     for page in 0..100 {
+        if driver.state.len() >= fullest.len() {
+            fullest.clone_from(&driver.state);
+        }
         let next = "\"".repeat(2 * 1024 - 3);
         let body = serde_json::json!({"more": true, "next": format!("{next}{page:03}"), "objects": [{"type": "indicator", "n": page}]});
         let date = [("x-taxii-date-added-last", &*format!("2026-02-01T00:00:{:02}.123456Z", page % 60))];
@@ -229,6 +253,19 @@ fn the_largest_state_fits() {
     }
     let largest = sizes.into_iter().max().unwrap();
     assert!((30_000..MAX_STATE_BYTES * 3 / 4).contains(&largest), "{largest}");
+    // What is remembered of makers and markings takes the room that is left, however it is written.
+    for name in ["n", "\u{1}\"\\", "\u{fc}"] {
+        let objects: Vec<serde_json::Value> = (0..3_000)
+            .map(|i| serde_json::json!({"type": "identity", "id": format!("{name}{i}"), "name": name.repeat(i % 200)}))
+            .collect();
+        let body = serde_json::json!({"more": true, "next": "n".repeat(2_000), "objects": objects}).to_string();
+        driver.state.clone_from(&fullest);
+        let step = driver.advance(response(200, &[], &body)).unwrap();
+        let size = step.state.len();
+        assert!((MAX_STATE_BYTES * 3 / 4..=MAX_STATE_BYTES).contains(&size), "{name:?} {} {size}", fullest.len());
+        let notes = step.batch.unwrap().notes;
+        assert!(notes.iter().any(|note| note.code == "context" && note.text.contains("forgotten")), "{notes:?}");
+    }
     // Longer addresses are refused.
     let long = serde_json::json!({"collections": [{"id": format!("{}x", id(0))}]}).to_string();
     driver.state = String::new();

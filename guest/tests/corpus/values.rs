@@ -1,67 +1,48 @@
-//! The shared corpus: real indicators of many sources.
+//! Real indicators of many sources: those that lie in the repository, and the more of the shared corpus.
 //!
 //! The judge is independent of the crate: the standard library's IP parser, the form of RFC 1035, the length of a hash
-//! and `scheme://host` of a URL, after plain replacement of what defangs. Where the corpus is missing the tests say so.
+//! and `scheme://host` of a URL, after plain replacement of what defangs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
+use libtest_mimic::Trial;
 use serde_json::Value;
+
+use crate::data::{at, own, plain, shared};
 
 const OBSERVED: u64 = 1_733_740_200_000;
 const ALLOW_PRIVATE: &str = r#"{"allow_private":true}"#;
 
-/// A row of the corpus.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        plain("values::each_type_is_at_least_995_in_1000_right_of_the_repositorys", || right(&own("iocs.jsonl"))),
+        shared("values::each_type_is_at_least_995_in_1000_right", &["iocs.jsonl"], |folder| {
+            right(&folder.text("iocs.jsonl"));
+        }),
+        plain("values::odd_forms_are_mapped_or_clearly_rejected", odd_forms),
+        plain("values::names_are_cut_as_the_psl_crate_cuts_them_in_the_repository", || cuts(&own("iocs.jsonl"))),
+        shared("values::names_are_cut_as_the_psl_crate_cuts_them", &["iocs.jsonl"], |folder| {
+            cuts(&folder.text("iocs.jsonl"));
+        }),
+    ]
+}
+
+/// A row: a value, what it is called, and how it is written.
 #[derive(serde::Deserialize)]
-pub(crate) struct Row {
+struct Row {
     #[serde(rename = "type")]
-    pub(crate) kind: String,
-    pub(crate) value: String,
-    pub(crate) form: String,
+    kind: String,
+    value: String,
+    form: String,
 }
 
-/// The rows of a file of the corpus, or `None` with a message where it is missing.
-pub(crate) fn rows(file: &str) -> Option<Vec<Row>> {
-    Some(read(file)?.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-/// The lines of a file of the corpus.
-pub(crate) fn lines(file: &str) -> Option<Vec<Value>> {
-    Some(read(file)?.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-/// A file of the corpus as one value.
-pub(crate) fn whole(file: &str) -> Option<Value> {
-    read(file).map(|text| serde_json::from_str(&text).unwrap())
-}
-
-/// Holds what was counted to what is committed; `TIPLINE_UPDATE_CASES=1` writes it anew.
-pub(crate) fn hold(file: &str, counted: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/counted").join(file);
-    if std::env::var_os("TIPLINE_UPDATE_CASES").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, counted).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), counted, "{}", path.display());
-}
-
-/// The text of a file of the corpus, or `None` with a message where it is missing.
-pub(crate) fn read(file: &str) -> Option<String> {
-    let folder = std::env::var_os("TIPLINE_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"), PathBuf::from);
-    let path = folder.join(file);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            println!("skipped: {} cannot be read ({error}); TIPLINE_CORPUS names the folder", path.display());
-            None
-        }
-    }
+fn rows(text: &str) -> Vec<Row> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// A value without what defangs it.
-pub(crate) fn undone(value: &str) -> String {
+pub fn undone(value: &str) -> String {
     let mut text = value.trim().to_owned();
     for (defanged, plain) in [
         ("[.]", "."),
@@ -87,7 +68,7 @@ pub(crate) fn undone(value: &str) -> String {
 }
 
 /// The form of RFC 1035, with underscores.
-pub(crate) fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let last_is_number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     !last_is_number
         && name.len() <= 253
@@ -102,10 +83,6 @@ pub(crate) fn is_name(name: &str) -> bool {
 fn map(kind: &str, value: &str) -> socdefenders::Batch {
     let record = serde_json::json!({"type": kind, "value": value}).to_string();
     socdefenders::map_records(ALLOW_PRIVATE, OBSERVED, &record).unwrap()
-}
-
-pub(crate) fn at<'v>(document: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.').try_fold(document, |value, key| value.get(key))
 }
 
 fn text<'v>(document: &'v Value, path: &str) -> &'v str {
@@ -249,9 +226,9 @@ fn judge(row: &Row, wanted: &[(&'static str, String)]) -> Result<(), String> {
     Ok(())
 }
 
-#[test]
-fn each_type_is_at_least_995_in_1000_right() {
-    let Some(rows) = rows("iocs.jsonl") else { return };
+/// Each type is at least 995 in 1,000 right.
+fn right(text: &str) {
+    let rows = rows(text);
     let mut tally = BTreeMap::<String, (u32, u32, u32)>::new();
     for row in &rows {
         let (right, valid, unjudged) = tally.entry(row.kind.clone()).or_default();
@@ -278,11 +255,9 @@ fn each_type_is_at_least_995_in_1000_right() {
 }
 
 /// Every odd form has its outcome, counted by code.
-#[test]
-fn odd_forms_are_mapped_or_clearly_rejected() {
-    let Some(rows) = rows("ugly.jsonl") else { return };
+fn odd_forms() {
     let mut codes = BTreeMap::<String, u32>::new();
-    for row in &rows {
+    for row in &rows(&own("ugly.jsonl")) {
         let batch = map(&row.kind, &row.value);
         assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
         let outcome = if batch.mapped == 1 {
@@ -306,4 +281,18 @@ fn odd_forms_are_mapped_or_clearly_rejected() {
         ("mapped", 47),
     ];
     assert_eq!(codes, expected);
+}
+
+/// The automaton against a second implementation of the public suffix list.
+fn cuts(text: &str) {
+    let rows = rows(text);
+    let names = rows.iter().filter(|row| row.kind == "domain").map(|row| undone(&row.value).to_ascii_lowercase());
+    let mut compared = 0;
+    for name in names.filter(|name| is_name(name)) {
+        let parts = socdefenders::suffix::split(&name);
+        assert_eq!(Some(parts.top_level), psl::suffix_str(&name), "{name}");
+        assert_eq!(parts.registered, psl::domain_str(&name), "{name}");
+        compared += 1;
+    }
+    assert!(compared > 500, "{compared}");
 }

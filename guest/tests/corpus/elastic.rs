@@ -1,11 +1,20 @@
 //! Elastic's own test cases for its STIX integration: the same types and values come out, but for what
-//! `docs/differences.md` lists. Where the corpus is missing the test says so.
+//! `docs/differences.md` lists.
 
 use std::collections::BTreeSet;
 
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::corpus::{at, lines, whole};
+use crate::data::{Folder, at, shared};
+
+pub fn trials() -> Vec<Trial> {
+    vec![shared(
+        "elastic::types_and_values_are_those_of_elastic_but_for_the_listed_differences",
+        &["elastic_ti_custom/test-indicator-asn-ndjson.log"],
+        types_and_values,
+    )]
+}
 
 const KINDS: [&str; 9] = ["asn", "domain-name", "email", "file", "ip", "unknown", "url", "windows-registry", "x509"];
 
@@ -62,16 +71,11 @@ fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-#[test]
-fn types_and_values_are_those_of_elastic_but_for_the_listed_differences() {
+fn types_and_values(folder: &Folder) {
     let mut used = BTreeSet::new();
     for kind in KINDS {
-        let (Some(objects), Some(expected)) = (
-            lines(&format!("elastic_ti_custom/test-indicator-{kind}-ndjson.log")),
-            whole(&format!("elastic_ti_custom/test-indicator-{kind}-ndjson.log-expected.json")),
-        ) else {
-            return;
-        };
+        let case = format!("elastic_ti_custom/test-indicator-{kind}-ndjson.log");
+        let (objects, expected) = (folder.lines(&case), folder.whole(&format!("{case}-expected.json")));
         let expected = expected["expected"].as_array().unwrap();
         assert_eq!(objects.len(), expected.len());
         for (object, theirs) in objects.iter().zip(expected) {
