@@ -14,10 +14,12 @@ mod fake_elasticsearch;
 mod faults;
 mod health;
 mod kills;
+mod medallion;
 mod pipeline;
 mod program;
 mod signals;
 mod support;
+mod taxii;
 mod three_ways;
 mod trial;
 
@@ -32,8 +34,10 @@ fn main() {
         faults::trials(),
         health::trials(),
         kills::trials(),
+        medallion::trials(),
         pipeline::trials(),
         signals::trials(),
+        taxii::trials(),
         three_ways::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
