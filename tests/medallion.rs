@@ -5,6 +5,7 @@
 //! own, as two of them change what it serves, and a poll that is killed leaves something behind in it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -165,39 +166,33 @@ impl Medallion {
         if expected.len() < 200 { Err(format!("only {} documents", expected.len()).into()) } else { Ok(expected) }
     }
 
-    /// How many indicators taxii2-client reads.
-    fn counted(&self) -> Result<u64, Failed> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/servers/count.py");
-        let arguments = [self.root.as_str(), &self.login, &self.password, "indicators"];
-        let output = Command::new(&self.python).arg(script).args(arguments).stdin(Stdio::null()).output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    /// taxii2-client, with this on its standard input.
+    fn others(&self, action: &str, input: &str) -> Result<Vec<u8>, Failed> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/servers/taxii.py");
+        let mut child = Command::new(&self.python)
+            .arg(script)
+            .args([action, &self.root, &self.login, &self.password, "indicators"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(output.stdout);
         }
-        let counted: Value = serde_json::from_slice(&output.stdout)?;
+        Err(format!("taxii2-client could not {action}: {}", String::from_utf8_lossy(&output.stderr)).into())
+    }
+
+    /// How many indicators others read.
+    fn counted(&self) -> Result<u64, Failed> {
+        let counted: Value = serde_json::from_slice(&self.others("count", "")?)?;
         counted["objects"]["indicator"].as_u64().ok_or_else(|| format!("taxii2-client counted {counted}").into())
     }
 
     /// Adds versions of objects, as a producer does.
     fn add(&self, objects: &[Value]) -> Outcome {
-        const MEDIA: &str = "application/taxii+json;version=2.1";
-        let target =
-            format!("{}collections/{}/objects/", self.root, self.collection()?["id"].as_str().unwrap_or_default());
-        let request = reqwest::Client::new()
-            .post(target)
-            .basic_auth(&self.login, Some(&self.password))
-            .header("accept", MEDIA)
-            .header("content-type", MEDIA)
-            .body(json!({ "objects": objects }).to_string());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (status, text) = runtime.block_on(async {
-            let answer = request.send().await?;
-            Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
-        })?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        if status == 202 && answer["success_count"] == objects.len() {
-            return Ok(());
-        }
-        Err(format!("medallion took the objects with {status}: {text}").into())
+        self.others("add", &json!(objects).to_string()).map(|_| ())
     }
 }
 
