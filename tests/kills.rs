@@ -54,11 +54,11 @@ async fn elasticsearch(duplicates: bool) -> Outcome {
 }
 
 async fn rest(duplicates: bool, output: &str, store: impl AsyncFn() -> Store) -> Outcome {
-    let stand = async |_| {
+    let stand = async |_: usize| {
         let input = format!("limit: {PAGE}\nmax_offset: 1000000");
         Stand::new(MockSettings::default(), records(duplicates), &input, store().await).await
     };
-    survive(output, duplicates, stand, async |stand| stand.expected(PAGE).await).await
+    survive(output, duplicates, stand, async |stand: &Stand| stand.expected(PAGE).await).await
 }
 
 async fn taxii(style: AnswerStyle, duplicates: bool) -> Outcome {
@@ -74,7 +74,7 @@ async fn taxii(style: AnswerStyle, duplicates: bool) -> Outcome {
         let mock = MockSettings { taxii, ..MockSettings::default() };
         Stand::taxii(mock, records(duplicates), &format!("limit: {PAGE}"), Store::Sqlite).await
     };
-    survive(&format!("{style:?}"), duplicates, stand, async |stand| stand.expected_objects(PAGE).await).await
+    survive(&format!("{style:?}"), duplicates, stand, async |stand: &Stand| stand.expected_objects(PAGE).await).await
 }
 
 /// Rounds on stands that are made by their number, until enough runs were killed.

