@@ -24,10 +24,10 @@ const VARIABLE: &str = "TIPLINE_TEST_MEDALLION";
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("everything_is_read_once_and_counted_by_others", read_once),
-        trial("a_poll_that_is_killed_or_cut_short_goes_on", goes_on),
-        trial("an_update_updates_and_a_revocation_retires_at_once", changes),
-        trial("check_tells_what_it_has_and_what_is_wrong", check),
+        trial("medallion::everything_is_read_once_and_counted_by_others", read_once),
+        trial("medallion::a_poll_that_is_killed_or_cut_short_goes_on", goes_on),
+        trial("medallion::an_update_updates_and_a_revocation_retires_at_once", changes),
+        trial("medallion::check_tells_what_it_has_and_what_is_wrong", check),
         Trial::ignorable_test("medallion::indicators_of_others_are_read_once_and_counted", || {
             let corpus = std::env::var_os("TIPLINE_CORPUS")
                 .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"), PathBuf::from);
@@ -50,7 +50,7 @@ fn unset() -> String {
 
 /// A test with a server of its own, of generated indicators.
 fn trial(name: &str, test: fn(Medallion) -> Outcome) -> Trial {
-    Trial::ignorable_test(format!("medallion::{name}"), move || match std::env::var(VARIABLE) {
+    Trial::ignorable_test(name, move || match std::env::var(VARIABLE) {
         Ok(script) => test(Medallion::start(&script, "generated")?).map(|()| Completion::Completed),
         Err(_) => missing(&unset()),
     })
