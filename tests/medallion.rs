@@ -108,7 +108,8 @@ impl Medallion {
         self.folder.path().join(name)
     }
 
-    /// Writes the configuration, with these lines beside the usual ones of the input.
+    /// Writes the configuration, with these lines beside the usual ones of the input. The sweep deletes nothing: what
+    /// others serve expired long ago.
     fn configure(&self, input: &[&str]) -> Result<Config, Failed> {
         let login = [format!("username: {}", self.login), format!("password: {}", self.password)];
         let file = self.path("tipline.yml");
@@ -116,7 +117,7 @@ impl Medallion {
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         let text = format!(
             "inputs:\n  - id: feed\n    transport: taxii\n    url: {}\n    feed: {{name: Medallion}}\n{lines}output:\n  \
-             sqlite: {{path: tipline.db}}\nstate_dir: state\n",
+             sqlite: {{path: tipline.db}}\nstate_dir: state\nsweep: {{keep_expired: 3650d}}\n",
             self.discovery
         );
         fs::write(&file, text)?;

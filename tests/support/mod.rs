@@ -116,9 +116,11 @@ impl Stand {
         Ok(Self { folder, hand, feed, url, store, input: input.to_owned(), more: String::new() })
     }
 
-    /// A stand that polls the feed over TAXII, from its API root.
+    /// A stand that polls the feed over TAXII, from its API root. It is a second old: what is newer than the feed's
+    /// `Date`, which has whole seconds, is taken to be as old as that.
     pub async fn taxii(mock: MockSettings, records: Records, input: &str, store: Store) -> Result<Self, Failed> {
         let stand = Self::new(mock, records, &format!("transport: taxii\n{input}"), store).await?;
+        stand.hand.turn(Duration::from_secs(1));
         Ok(Self { url: stand.feed.taxii_url(), ..stand })
     }
 
