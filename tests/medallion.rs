@@ -108,16 +108,22 @@ impl Medallion {
         self.folder.path().join(name)
     }
 
-    /// Writes the configuration, with these lines beside the usual ones of the input. The sweep deletes nothing: what
-    /// others serve expired long ago.
+    /// Writes the configuration, with these lines beside the usual ones of the input. Nothing expires by its
+    /// age: what others serve is ten years old, and the sweep would delete it.
     fn configure(&self, input: &[&str]) -> Result<Config, Failed> {
-        let login = [format!("username: {}", self.login), format!("password: {}", self.password)];
+        // On loopback a day is the default, as for the vendor.
+        let login = [
+            format!("username: {}", self.login),
+            format!("password: {}", self.password),
+            "initial_interval: all".to_owned(),
+            "ttl: {ip: none, domain: none, url: none, email: none, hash: none, cve: none, other: none}".to_owned(),
+        ];
         let file = self.path("tipline.yml");
         let lines = login.iter().map(String::as_str).chain(input.iter().copied());
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         let text = format!(
             "inputs:\n  - id: feed\n    transport: taxii\n    url: {}\n    feed: {{name: Medallion}}\n{lines}output:\n  \
-             sqlite: {{path: tipline.db}}\nstate_dir: state\nsweep: {{keep_expired: 3650d}}\n",
+             sqlite: {{path: tipline.db}}\nstate_dir: state\n",
             self.discovery
         );
         fs::write(&file, text)?;
