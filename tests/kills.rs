@@ -1,25 +1,29 @@
 //! The program, killed at random moments of a poll and started again: the store ends up equal to the feed.
 //!
-//! A round begins with an empty store and ends with the run that reaches the end of the feed; runs before it are killed
+//! Over REST and over TAXII. A round begins with an empty store and ends with the run that reaches the end of the feed; runs before it are killed
 //! after a seeded random time. Rounds go on until enough runs were killed, `TIPLINE_KILLS` of them. Records are unique,
 //! or a third of them comes again on a later page with other contents; pages are the same in every run, so native
 //! mapping, page by page, says what must be stored.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
-use tipline::mock::{MockSettings, Records};
+use tipline::mock::{AnswerStyle, MockSettings, NextForm, Records, TaxiiSettings};
 
 use crate::fake_elasticsearch::FakeElasticsearch;
-use crate::support::{Outcome, Stand, Store, command, same, trial};
+use crate::support::{Documents, Outcome, Stand, Store, command, same, trial};
 
 /// Records of the feed.
 const RECORDS: usize = 20_000;
 
 /// Records a page: forty pages.
 const PAGE: usize = 500;
+
+/// Over TAXII so many seconds of records have one date of adding: some 250, half a page.
+const HEAP_SECONDS: u32 = 900;
 
 /// Runs killed where `TIPLINE_KILLS` says nothing: enough to notice a fault, few enough for every build.
 const KILLS: u32 = 8;
@@ -34,36 +38,68 @@ pub fn trials() -> Vec<Trial> {
         trial("kills::sqlite_duplicates", || sqlite(true)),
         trial("kills::elasticsearch_unique", || elasticsearch(false)),
         trial("kills::elasticsearch_duplicates", || elasticsearch(true)),
+        trial("kills::taxii_bundle_unique", || taxii(AnswerStyle::Bundle, false)),
+        trial("kills::taxii_bundle_duplicates", || taxii(AnswerStyle::Bundle, true)),
+        trial("kills::taxii_envelope_unique", || taxii(AnswerStyle::Envelope, false)),
+        trial("kills::taxii_envelope_duplicates", || taxii(AnswerStyle::Envelope, true)),
     ]
 }
 
 async fn sqlite(duplicates: bool) -> Outcome {
-    survive(duplicates, "sqlite", async || Store::Sqlite).await
+    rest(duplicates, "sqlite", async || Store::Sqlite).await
 }
 
 async fn elasticsearch(duplicates: bool) -> Outcome {
-    survive(duplicates, "elasticsearch", async || Store::Elasticsearch(FakeElasticsearch::start().await)).await
+    rest(duplicates, "elasticsearch", async || Store::Elasticsearch(FakeElasticsearch::start().await)).await
 }
 
-async fn survive(duplicates: bool, output: &str, store: impl AsyncFn() -> Store) -> Outcome {
+async fn rest(duplicates: bool, output: &str, store: impl AsyncFn() -> Store) -> Outcome {
+    let stand = async |_: usize| {
+        let input = format!("limit: {PAGE}\nmax_offset: 1000000");
+        Stand::new(MockSettings::default(), records(duplicates), &input, store().await).await
+    };
+    survive(output, duplicates, stand, async |stand: &Stand| stand.expected(PAGE).await).await
+}
+
+async fn taxii(style: AnswerStyle, duplicates: bool) -> Outcome {
+    let stand = async |round: usize| {
+        // A `next` that is lost with the process must not be needed again.
+        let forms = [NextForm::Destructive, NextForm::Constant, NextForm::Cursor];
+        let taxii = TaxiiSettings {
+            style,
+            next: forms[round % forms.len()],
+            heap_seconds: Some(HEAP_SECONDS),
+            ..TaxiiSettings::default()
+        };
+        let mock = MockSettings { taxii, ..MockSettings::default() };
+        Stand::taxii(mock, records(duplicates), &format!("limit: {PAGE}"), Store::Sqlite).await
+    };
+    survive(&format!("{style:?}"), duplicates, stand, async |stand: &Stand| stand.expected_objects(PAGE).await).await
+}
+
+/// Rounds on stands that are made by their number, until enough runs were killed.
+async fn survive(
+    way: &str,
+    duplicates: bool,
+    stand: impl AsyncFn(usize) -> Result<Stand, Failed>,
+    expected: impl AsyncFn(&Stand) -> Result<Documents, Failed>,
+) -> Outcome {
     let wanted: u32 = match std::env::var("TIPLINE_KILLS") {
         Ok(text) => text.parse()?,
         Err(_) => KILLS,
     };
-    let what = format!("{output}, {}", if duplicates { "duplicates" } else { "unique" });
+    let what = format!("{way}, {}", if duplicates { "duplicates" } else { "unique" });
     let mut random = fastrand::Rng::with_seed(0x6b69_6c6c + u64::from(duplicates));
     let (mut killed, mut round) = (0, 0);
     // How long a run takes that is not killed: as the last one did.
     let mut span = Duration::from_secs(3);
     while killed < wanted {
         round += 1;
-        let records = if duplicates { repeated() } else { Records::synthetic(RECORDS as u64, 1) };
-        let input = format!("limit: {PAGE}\nmax_offset: 1000000");
-        let stand = Stand::new(MockSettings::default(), records, &input, store().await).await?;
+        let stand = stand(round).await?;
         stand.config()?;
         loop {
             let after = span.mul_f64(random.f64());
-            match run_for(&stand, (killed < wanted).then_some(after)).await? {
+            match run_for(stand.folder.path(), (killed < wanted).then_some(after)).await? {
                 Some(took) => {
                     span = took;
                     break;
@@ -76,7 +112,7 @@ async fn survive(duplicates: bool, output: &str, store: impl AsyncFn() -> Store)
                 }
             }
         }
-        let expected = stand.expected(PAGE).await?;
+        let expected = expected(&stand).await?;
         let unique = if duplicates { RECORDS - APART } else { RECORDS };
         assert_eq!(expected.len(), unique, "{what}");
         same(&expected, &stand.stored().await?).map_err(|e| format!("{what}, round {round}, {killed} kills: {e:?}"))?;
@@ -87,8 +123,8 @@ async fn survive(duplicates: bool, output: &str, store: impl AsyncFn() -> Store)
 }
 
 /// Runs the program to its end, or kills it after a time. How long it took, where it ended by itself.
-async fn run_for(stand: &Stand, kill_after: Option<Duration>) -> Result<Option<Duration>, Failed> {
-    let mut command = command(stand.folder.path(), &["run", "--once"]);
+pub async fn run_for(folder: &Path, kill_after: Option<Duration>) -> Result<Option<Duration>, Failed> {
+    let mut command = command(folder, &["run", "--once"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let began = Instant::now();
     let mut child = command.spawn()?;
@@ -105,6 +141,10 @@ async fn run_for(stand: &Stand, kill_after: Option<Duration>) -> Result<Option<D
         Some(0) => Ok(Some(began.elapsed())),
         Some(code) => Err(format!("it ended with {code}: {}", String::from_utf8_lossy(&output.stderr)).into()),
     }
+}
+
+fn records(duplicates: bool) -> Records {
+    if duplicates { repeated() } else { Records::synthetic(RECORDS as u64, 1) }
 }
 
 /// Records of which the last third has the identities of the first, older and with other contents.

@@ -14,10 +14,12 @@ mod fake_elasticsearch;
 mod faults;
 mod health;
 mod kills;
+mod medallion;
 mod pipeline;
 mod program;
 mod signals;
 mod support;
+mod taxii;
 mod three_ways;
 mod transports;
 mod trial;
@@ -33,8 +35,10 @@ fn main() {
         faults::trials(),
         health::trials(),
         kills::trials(),
+        medallion::trials(),
         pipeline::trials(),
         signals::trials(),
+        taxii::trials(),
         three_ways::trials(),
         transports::trials(),
     ];

@@ -143,7 +143,7 @@ async fn over_taxii(stand: &Stand) -> Result<(PollReport, Documents), Failed> {
     let pipeline = Pipeline::open(&config, clock.clone(), Arc::new(())).await?;
     let report = pipeline.run_once(&CancellationToken::new()).await.inputs.pop().ok_or("no input was polled")?.poll?;
     drop(pipeline);
-    Ok((report, in_sqlite(Ledger::read(&config.ledger_path())?, clock.now()).await?))
+    Ok((report, in_sqlite(Ledger::read(&config.ledger_path())?).await?))
 }
 
 fn name(document: &Value) -> String {

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tipline::clock::{Clock, Millis};
 use tipline::config::{Config, Output, RetrySettings};
-use tipline::mock::{Feed, MockSettings, Records};
+use tipline::mock::{Feed, MockSettings, ROOT_PATH, Records};
 use tipline::pipeline::Pipeline;
 use tipline::poll::{PollError, PollReport};
 use tipline::sandbox::Request;
@@ -27,6 +27,7 @@ use tipline::store::sqlite::Sqlite;
 use tipline::store::{Catalog, Query};
 use tipline::sweep::{SweepError, SweepReport};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::fake_elasticsearch::FakeElasticsearch;
 
@@ -88,6 +89,8 @@ pub struct Stand {
     pub folder: TempDir,
     pub hand: HandClock,
     pub feed: Feed,
+    /// What the input polls: the feed, or its TAXII server.
+    pub url: Url,
     pub store: Store,
     /// Further settings of the input, one a line.
     pub input: String,
@@ -109,7 +112,16 @@ impl Stand {
         let cache = compiled()?;
         fs::create_dir(folder.path().join("state"))?;
         std::os::unix::fs::symlink(&cache, folder.path().join("state/cache"))?;
-        Ok(Self { folder, hand, feed, store, input: input.to_owned(), more: String::new() })
+        let url = feed.url();
+        Ok(Self { folder, hand, feed, url, store, input: input.to_owned(), more: String::new() })
+    }
+
+    /// A stand that polls the feed over TAXII, from its API root. It is a second old: what is newer than the feed's
+    /// `Date`, which has whole seconds, is taken to be as old as that.
+    pub async fn taxii(mock: MockSettings, records: Records, input: &str, store: Store) -> Result<Self, Failed> {
+        let stand = Self::new(mock, records, &format!("transport: taxii\n{input}"), store).await?;
+        stand.hand.turn(Duration::from_secs(1));
+        Ok(Self { url: stand.feed.taxii_url(), ..stand })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -124,7 +136,7 @@ impl Stand {
             Store::Elasticsearch(fake) => format!("elasticsearch:\n    hosts: [\"{}\"]", fake.url),
         };
         let input: String = self.input.lines().map(|line| format!("    {}\n", line.trim())).collect();
-        let url = self.feed.url();
+        let url = &self.url;
         let text = format!(
             "inputs:\n  - id: feed\n    url: {url}\n{input}output:\n  {output}\nstate_dir: state\n{}",
             self.more
@@ -179,7 +191,7 @@ impl Stand {
         let mut stored = Documents::new();
         match &self.store {
             Store::Sqlite => {
-                stored = in_sqlite(self.ledger()?, self.hand.clock().now()).await?;
+                stored = in_sqlite(self.ledger()?).await?;
             }
             Store::Ndjson => {
                 for line in fs::read_to_string(self.path("documents.ndjson"))?.lines() {
@@ -209,11 +221,46 @@ impl Stand {
         }
         Ok(expected)
     }
+
+    /// What the output should hold of a feed that is read over TAXII: all its objects, in pages of `limit`, mapped
+    /// natively, the highest version of each identity.
+    pub async fn expected_objects(&self, limit: usize) -> Result<Documents, Failed> {
+        let input = self.config()?.inputs.remove(0);
+        let observed = self.hand.clock().now();
+        let mut usual = None;
+        self.feed.change(|mock| usual = mock.max_limit.replace(u32::MAX));
+        let target = format!("{ROOT_PATH}collections/all/objects/?limit={}", u32::MAX);
+        let accept = "application/taxii+json;version=2.1".to_owned();
+        let answer = tipline::http::Feed::new(&input)?.fetch(&Request { target, accept }).await?;
+        self.feed.change(|mock| mock.max_limit = usual);
+        let objects: Value = serde_json::from_str(&answer.body)?;
+        let objects = objects["objects"].as_array().ok_or("a page without objects")?;
+        expected_of(&input.guest_config, observed, objects, limit)
+    }
 }
 
-/// What a SQLite file holds.
-pub async fn in_sqlite(ledger: Ledger, now: Millis) -> Result<Documents, Failed> {
-    let query = Query { text: None, kind: None, provider: None, since: None, expired: true, now, limit: usize::MAX };
+/// What a store should hold of these objects: mapped natively in pages of `limit`, the highest version of each identity.
+pub fn expected_of(config: &str, observed: Millis, objects: &[Value], limit: usize) -> Result<Documents, Failed> {
+    let mut expected = Documents::new();
+    for page in objects.chunks(limit) {
+        for document in native(config, observed, &json!({ "objects": page }).to_string())? {
+            keep_newest(&mut expected, document);
+        }
+    }
+    Ok(expected)
+}
+
+/// Every document of a file, expired ones too.
+pub async fn in_sqlite(ledger: Ledger) -> Result<Documents, Failed> {
+    let query = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since: None,
+        expired: true,
+        now: Clock::system().now(),
+        limit: usize::MAX,
+    };
     let mut hits = Vec::new();
     Sqlite::new(ledger).scan(&query, &mut |hit| hits.push(hit)).await?;
     hits.into_iter().map(|hit| Ok((hit.id, serde_json::from_str(&hit.json)?))).collect()
@@ -234,14 +281,20 @@ fn keep_newest(documents: &mut Documents, document: Value) {
     }
 }
 
-/// Whether two sets of documents are equal but for the times at which they were observed and stored.
-pub fn same(expected: &Documents, found: &Documents) -> Outcome {
+/// Whether two sets of documents have the same identities.
+pub fn same_identities(expected: &Documents, found: &Documents) -> Outcome {
     let missing: Vec<_> = expected.keys().filter(|id| !found.contains_key(*id)).take(3).collect();
     let unexpected: Vec<_> = found.keys().filter(|id| !expected.contains_key(*id)).take(3).collect();
-    if !missing.is_empty() || !unexpected.is_empty() {
-        let (wanted, have) = (expected.len(), found.len());
-        return Err(format!("{wanted} expected, {have} found; missing {missing:?}, unexpected {unexpected:?}").into());
+    if missing.is_empty() && unexpected.is_empty() {
+        return Ok(());
     }
+    let (wanted, have) = (expected.len(), found.len());
+    Err(format!("{wanted} expected, {have} found; missing {missing:?}, unexpected {unexpected:?}").into())
+}
+
+/// Whether two sets of documents are equal but for the times at which they were observed and stored.
+pub fn same(expected: &Documents, found: &Documents) -> Outcome {
+    same_identities(expected, found)?;
     for (id, document) in expected {
         let (wanted, have) = (timeless(document), timeless(&found[id]));
         if wanted != have {

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -24,13 +25,39 @@ pub const REVOKED: &str = "revoked";
 pub struct FormError(#[from] serde_json::Error);
 
 /// The form a document is stored in at `now`: unchanged while it lives; where `expires_at` has come, `event.type` is
-/// `info` and `socdefenders.retired_at` says since when.
+/// `info` and `socdefenders.retired_at` says since when. What is revoked ends at `now` at the latest: a server whose
+/// clock is ahead of this machine's takes back in the future.
 pub fn stored<'a>(document: &Document<'a>, now: Millis) -> Cow<'a, str> {
-    match document.expires_at {
-        // A document comes from a page, which has read it as an object with the objects that are edited here.
-        Some(at) if at <= now => edit(document.json, &Change::Expired(at)).map_or(document.json.into(), Cow::Owned),
-        _ => Cow::Borrowed(document.json),
+    let change = match document.expires_at {
+        Some(at) if at <= now => Change::Expired(at),
+        _ if is_revoked(document.json) => Change::Ended(now, REVOKED),
+        _ => return Cow::Borrowed(document.json),
+    };
+    // A document comes from a page, which has read it as an object with the objects that are edited here.
+    edit(document.json, &change).map_or(document.json.into(), Cow::Owned)
+}
+
+/// Whether [`stored`] retires a document.
+pub fn has_ended(document: &Document<'_>, now: Millis) -> bool {
+    document.expires_at.is_some_and(|at| at <= now) || is_revoked(document.json)
+}
+
+/// Whether a document says that its indicator was taken back.
+fn is_revoked(json: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow)]
+        socdefenders: Option<Own<'a>>,
     }
+    #[derive(Deserialize)]
+    struct Own<'a> {
+        #[serde(borrow)]
+        expiry_reason: Option<Cow<'a, str>>,
+    }
+    // Few have the word at all.
+    json.contains(REVOKED)
+        && serde_json::from_str::<Whole<'_>>(json)
+            .is_ok_and(|whole| whole.socdefenders.and_then(|own| own.expiry_reason).as_deref() == Some(REVOKED))
 }
 
 /// A live document, vouched for again at `now`: only `@timestamp` changes.
@@ -139,7 +166,7 @@ impl Object<'_> {
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Object<'de> {
+impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries)
     }

@@ -104,7 +104,7 @@ fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Resul
         out.write_all(json.as_bytes())?;
         out.write_all(b"\n")?;
         delivery.indexed += 1;
-        delivery.expired += u64::from(document.expires_at.is_some_and(|at| at <= page.commit.at));
+        delivery.expired += u64::from(form::has_ended(&document, page.commit.at));
     }
     out.flush()
 }

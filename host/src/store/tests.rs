@@ -134,6 +134,17 @@ fn the_stored_form() {
         // Without an expiry, and before it: untouched, whatever the text looks like.
         (r#"{ "event" : {"id":"a","sequence":1,"type":["indicator"]}}"#, None),
         (r#"{"event":{"id":"a","sequence":1},"socdefenders":{"expires_at":"2025-10-09T08:53:20.001Z"}}"#, None),
+        (
+            r#"{"event":{"id":"a","sequence":1},"tags":["revoked"],"socdefenders":{"expires_at":"2025-10-09T08:53:20.001Z","expiry_reason":"modified + 45d"}}"#,
+            None,
+        ),
+        // Taken back by a clock that is ahead: at once.
+        (
+            r#"{"event":{"id":"a","sequence":1},"socdefenders":{"expiry_reason":"revoked","expires_at":"2025-10-09T08:53:21Z"}}"#,
+            Some(
+                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"socdefenders":{"expiry_reason":"revoked","expires_at":"2025-10-09T08:53:20.000Z","retired_at":"2025-10-09T08:53:20.000Z"}}"#,
+            ),
+        ),
         // At its moment: in the places where the fields stand, the rest as it was written.
         (
             r#"{"@timestamp":"t","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","socdefenders":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,

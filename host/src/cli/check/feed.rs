@@ -2,7 +2,8 @@
 //!
 //! The guest is driven from the beginning until a page has records: over REST that is one request, over TAXII a few, and
 //! its pages are asked for with a limit of one object. What it notes on the way (a server's title, its collections) is
-//! printed. Over TAXII it is then resumed from where the last poll ended, which tells whether anything new waits.
+//! printed. Over TAXII it is then resumed from where the last poll ended, without the overlap, as far as to an indicator:
+//! that tells whether anything new waits.
 
 use serde_json::Value;
 
@@ -88,9 +89,10 @@ enum End {
     Long,
 }
 
-/// Drives a guest from a state to its first page with records.
+/// Drives a guest from a state to its first page that is `enough`.
 async fn ask(
     state: &str,
+    enough: impl Fn(&Batch) -> bool,
     advance: impl Fn(&str, &Event) -> Result<Result<Step, Failure>, SandboxError>,
     fetch: impl AsyncFn(&Request) -> Result<Response, FetchError>,
 ) -> Asked {
@@ -102,13 +104,12 @@ async fn ask(
             Ok(Err(failure)) => return Asked { end: End::Refused(failure), ..asked },
             Err(error) => return Asked { end: End::Broken(error), ..asked },
         };
-        let informs = step.batch.as_ref().is_some_and(|batch| batch.read == 0 && !batch.notes.is_empty());
         if let Some(batch) = &step.batch {
             asked.notes.extend(batch.notes.iter().map(|note| (note.clone(), batch.read == 0)));
         }
         let request = match (step.batch, step.next) {
             (_, Next::WaitUntil(wait)) => return Asked { end: End::Wait(wait), ..asked },
-            (Some(batch), next) if !informs => {
+            (Some(batch), next) if enough(&batch) => {
                 return Asked { end: End::Page(batch, matches!(next, Next::Fetch(_))), ..asked };
             }
             (_, Next::Done) => return Asked { end: End::Done, ..asked },
@@ -135,10 +136,11 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
         Err(error) => return vec![finding(Level::Fail, "settings", error.to_string())],
     };
     let way = Way::of(input);
-    let config = if way.is_taxii() { of_one(&input.guest_config) } else { input.guest_config.clone() };
-    let advance = |state: &str, event: &Event| guest.advance(&config, state, clock.now(), event);
+    let one = [("limit", Value::from(1))];
+    let config = if way.is_taxii() { with(&input.guest_config, one) } else { input.guest_config.clone() };
     let fetch = async |request: &Request| feed.fetch(request).await;
-    let asked = ask("", advance, fetch).await;
+    let advance = |state: &str, event: &Event| guest.advance(&config, state, clock.now(), event);
+    let asked = ask("", is_told, advance, fetch).await;
 
     let mut findings = Vec::new();
     if let (None, End::Refused(failure)) = (&asked.first, &asked.end) {
@@ -160,7 +162,10 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
     let is_reached = !matches!(asked.end, End::Refused(_) | End::Unanswered(_));
     findings.extend(answer(input, asked));
     if let (true, true, Some(state)) = (is_reached, way.is_taxii(), stored) {
-        findings.push(waiting(input, ask(&state, advance, fetch).await));
+        // What the overlap would read again is no news.
+        let config = with(&config, [("overlap", Value::from("0s"))]);
+        let advance = |state: &str, event: &Event| guest.advance(&config, state, clock.now(), event);
+        findings.push(waiting(input, ask(&state, is_news, advance, fetch).await));
     }
     findings
 }
@@ -201,11 +206,9 @@ fn answer(input: &Input, asked: Asked) -> Vec<Finding> {
 fn waiting(input: &Input, asked: Asked) -> Finding {
     let finding = |level, text: &str| Finding::new(level, &input.id, "waiting", text);
     match asked.end {
-        End::Page(batch, _) if batch.mapped + batch.rejected > 0 => {
-            finding(Level::Ok, "new objects wait for the next poll")
-        }
-        End::Page(_, true) | End::Long => finding(Level::Ok, "objects may wait for the next poll"),
-        End::Page(..) | End::Done => finding(Level::Ok, "nothing new since the last poll"),
+        End::Page(..) => finding(Level::Ok, "new objects wait for the next poll"),
+        End::Long => finding(Level::Ok, "objects may wait for the next poll"),
+        End::Done => finding(Level::Ok, "nothing new since the last poll"),
         End::Wait(wait) => asks_to_wait(input, &wait),
         End::Refused(Failure::State(text)) => Finding::new(Level::Fail, &input.id, "state", text),
         End::Refused(failure) => refusal(input, &failure),
@@ -228,10 +231,20 @@ fn refusal(input: &Input, failure: &Failure) -> Finding {
     Finding::new(Level::Fail, &input.id, subject, failure_text(failure))
 }
 
-/// The guest's settings with pages of one object: what a page holds is not what is checked.
-fn of_one(settings: &str) -> String {
+/// Whether it is a page, or an end, and not only what a guest says about the server.
+fn is_told(batch: &Batch) -> bool {
+    batch.read > 0 || batch.notes.is_empty()
+}
+
+/// Whether it has an indicator; a bundle has its feed's identity on pages that have nothing else.
+fn is_news(batch: &Batch) -> bool {
+    batch.mapped + batch.rejected > 0
+}
+
+/// The guest's settings with others in their place: what a page holds is not what is checked.
+fn with<const N: usize>(settings: &str, others: [(&str, Value); N]) -> String {
     let Ok(Value::Object(mut settings)) = serde_json::from_str(settings) else { return settings.to_owned() };
-    settings.insert("limit".to_owned(), Value::from(1));
+    settings.extend(others.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(settings).to_string()
 }
 
@@ -309,10 +322,11 @@ mod tests {
     }
 
     /// Drives a guest that gives these steps, one for each event, the last for ever.
-    async fn driven(steps: Vec<(Option<Batch>, Next)>) -> (Asked, usize) {
+    async fn driven(steps: Vec<(Option<Batch>, Next)>, enough: fn(&Batch) -> bool) -> (Asked, usize) {
         let requests = std::cell::Cell::new(0);
         let asked = ask(
             "7",
+            enough,
             |state, event| {
                 assert_eq!(state == "7", matches!(event, Event::Start), "the state it gave comes back");
                 let (batch, next) = steps[requests.get().min(steps.len() - 1)].clone();
@@ -332,7 +346,7 @@ mod tests {
         let (title, list) = (batch(0, &["title"]), batch(0, &["collections", "unreadable"]));
         let page = batch(1, &["gap"]);
         let steps = vec![(None, request()), (Some(title), request()), (Some(list), request()), (Some(page), request())];
-        let (asked, requests) = driven(steps).await;
+        let (asked, requests) = driven(steps, is_told).await;
         assert_eq!(requests, 3);
         let lines: Vec<_> = answer(&input(), asked).into_iter().map(|f| (f.level, f.subject, f.text)).collect();
         let line = |level, subject: &'static str| (level, subject.into(), format!("{subject} text"));
@@ -354,12 +368,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_guest_that_never_comes_to_a_page_is_left() {
-        let (asked, requests) = driven(vec![(None, request())]).await;
+        let (asked, requests) = driven(vec![(None, request())], is_told).await;
         assert!(matches!(asked.end, End::Long));
         assert_eq!(requests, MAX_REQUESTS);
         let mut steps = vec![(None, request()); MAX_REQUESTS];
         steps.push((Some(batch(1, &[])), Next::Done));
-        assert!(matches!(driven(steps).await.0.end, End::Page(_, false)), "the last allowed one counts");
+        assert!(matches!(driven(steps, is_told).await.0.end, End::Page(_, false)), "the last allowed one counts");
     }
 
     #[tokio::test]
@@ -368,11 +382,17 @@ mod tests {
         for (steps, level, part) in [
             (vec![(None, request()), (Some(batch(1, &[])), request())], Level::Ok, "new objects wait"),
             (vec![(None, request()), (Some(batch(0, &[])), Next::Done)], Level::Ok, "nothing new"),
+            (vec![(Some(batch(0, &[])), request()), (Some(batch(1, &[])), Next::Done)], Level::Ok, "new objects wait"),
+            (
+                vec![(Some(Batch { mapped: 0, ..batch(1, &[]) }), request()), (None, Next::Done)],
+                Level::Ok,
+                "nothing new",
+            ),
             (vec![(None, Next::Done)], Level::Ok, "nothing new"),
             (vec![(None, request())], Level::Ok, "may wait"),
             (vec![(None, wait)], Level::Warn, "asks to wait"),
         ] {
-            let finding = waiting(&input(), driven(steps).await.0);
+            let finding = waiting(&input(), driven(steps, is_news).await.0);
             assert_eq!(finding.level, level, "{finding:?}");
             assert!(finding.text.contains(part), "{finding:?}");
         }
@@ -401,8 +421,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_one_is_asked_for() {
-        let settings: Value = serde_json::from_str(&of_one(r#"{"url":"u","limit":500}"#)).unwrap();
+    fn settings_are_put_in_the_place_of_others() {
+        let one = with(r#"{"url":"u","limit":500}"#, [("limit", Value::from(1))]);
+        let settings: Value = serde_json::from_str(&one).unwrap();
         assert_eq!(settings, serde_json::json!({ "url": "u", "limit": 1 }));
     }
 

@@ -105,7 +105,7 @@ impl Elasticsearch {
             match settled {
                 Settled::Indexed => {
                     delivery.indexed += 1;
-                    delivery.expired += u64::from(document.expires_at.is_some_and(|at| at <= now));
+                    delivery.expired += u64::from(form::has_ended(&document, now));
                 }
                 Settled::Stale => delivery.stale += 1,
                 Settled::Refused { code, detail } => delivery.quarantined.push(Quarantined {
