@@ -23,7 +23,7 @@ use socdefenders_mapping::contract::{Failure, Note, Response, Step};
 const MAX_ROOTS: usize = 16;
 
 /// The longest path of a collection, in bytes: with as many collections as there may be, the state stays in its bounds.
-const LONGEST_PATH: usize = 256;
+pub(super) const LONGEST_PATH: usize = 256;
 
 /// Collections that people are told of.
 const MAX_TOLD: usize = 40;
@@ -59,6 +59,7 @@ impl Poll<'_> {
         if value.is_none() && response.status < 400 && body.starts_with('{') {
             return self.retry("an answer that is no JSON", None);
         }
+        self.run.attempts = 0;
         let mut survey = self.run.survey.take().unwrap_or_default();
         if !survey.asked {
             survey.asked = true;
@@ -94,6 +95,25 @@ impl Poll<'_> {
         self.go_on(None)
     }
 
+    /// Whether the collections can be had without the root that is being asked.
+    pub(super) fn has_other_roots(&self) -> bool {
+        let survey = self.run.survey.as_ref().filter(|survey| survey.asked);
+        survey.is_some_and(|survey| survey.roots.len() > 1 || !survey.met.is_empty())
+    }
+
+    /// A root that is not for this account: servers name those too.
+    pub(super) fn skip_root(mut self, status: u16) -> Result<Step, Failure> {
+        let mut survey = self.run.survey.take().unwrap_or_default();
+        self.run.attempts = 0;
+        let root = survey.roots.pop().unwrap_or_default();
+        survey.offered.push(format!("nothing below {} (status {status})", clean(&root)));
+        if survey.roots.is_empty() {
+            return self.settle(&survey);
+        }
+        self.run.survey = Some(survey);
+        self.go_on(None)
+    }
+
     /// The paths of the API roots, the first one last.
     fn roots(&self, value: &Value) -> Result<Vec<String>, Failure> {
         let named = value.get("api_roots").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -103,7 +123,9 @@ impl Poll<'_> {
         }
         let mut roots: Vec<String> = Vec::new();
         for text in texts {
-            let root = self.base.join(text).ok();
+            let mut base = self.base.clone();
+            base.set_path(&path(&self.base));
+            let root = base.join(text).ok();
             let is_here = |root: &Url| {
                 root.scheme() == self.base.scheme()
                     && root.host_str() == self.base.host_str()
@@ -118,6 +140,13 @@ impl Poll<'_> {
                 )));
             };
             let root = path(&root);
+            if root.len() > LONGEST_PATH {
+                return Err(Failure::Protocol(format!(
+                    "The server's discovery names an API root of {} bytes, more than {LONGEST_PATH}. Set `url` to the one \
+                     you want.",
+                    root.len()
+                )));
+            }
             if !roots.contains(&root) {
                 roots.push(root);
             }
@@ -176,6 +205,12 @@ impl Poll<'_> {
 
     /// A collection is to be read in this run.
     fn want(&mut self, root: &str, offer: &Offer<'_>) -> Result<(), Failure> {
+        if self.state.places.iter().filter(|place| place.turn != Turn::None).count() > MAX_COLLECTIONS {
+            return Err(Failure::Config(format!(
+                "`collection` stands for more than {MAX_COLLECTIONS} collections, the most that can be one input's. Name \
+                 those you want."
+            )));
+        }
         let mut path = format!("{root}collections/");
         escape(offer.id, &mut path);
         path.push('/');

@@ -28,6 +28,9 @@ const MAX_ALIASES: usize = 20;
 /// The most objects that are joined to one indicator. More would say nothing about it.
 const MAX_JOINED: usize = 50;
 
+/// The most relationships of one indicator that are followed; those that lead nowhere cost time, too.
+const MAX_LOOKED_AT: usize = 1_000;
+
 /// Where TLP stands in a marking definition, in its two versions.
 const TLP_1: &str = "/definition/tlp";
 const TLP_2: &str = "/extensions/extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d/tlp_2_0";
@@ -144,7 +147,7 @@ impl Context {
         for id in &indicator.ids {
             let start = self.links.partition_point(|(from, _)| from.as_str() < id.as_ref());
             let links = self.links.iter().skip(start).take_while(|(from, _)| from == id.as_ref());
-            let things = links.filter_map(|(_, to)| self.things.get(self.place(to)??));
+            let things = links.take(MAX_LOOKED_AT).filter_map(|(_, to)| self.things.get(self.place(to)??));
             for thing in things.take(MAX_JOINED) {
                 stix.context.extend_from_slice(&thing.facts);
                 indicator.techniques.extend_from_slice(&thing.ids);
@@ -312,6 +315,17 @@ mod tests {
         assert_eq!(marking(0), json!({"tlp": "AMBER", "tlp_version": "1.0"}));
         assert_eq!(marking(1), json!({"tlp": "AMBER+STRICT", "tlp_version": "2.0"}));
         assert_eq!(marking(2), Value::Null);
+    }
+
+    #[test]
+    fn so_many_relationships_of_an_indicator_are_followed() {
+        for (dangling, joined) in [(MAX_LOOKED_AT - 1, true), (MAX_LOOKED_AT, false)] {
+            let mut objects = vec![indicator(1, &Value::Null), json!({"type": "tool", "id": "tool--1", "name": "t"})];
+            objects.extend((0..dangling).map(|number| relationship("indicator--1", &format!("malware--{number}"))));
+            objects.push(relationship("indicator--1", "tool--1"));
+            let documents = map(&mut Context::new(true, Vec::new()), &objects);
+            assert_eq!(documents[0]["threat"]["software"]["name"] == "t", joined, "{dangling}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ use pattern::{Pattern, alternatives};
 
 /// The most documents of one object. The longest real patterns have a thousand terms.
 pub const MAX_DOCUMENTS: usize = 2_000;
-/// A pattern longer than this stands in the first document of its object only.
+/// A pattern or a description longer than this stands in the first document of its object only.
 const LONG_PATTERN: usize = 1_024;
 /// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
 const MAX_ALSO: usize = 50;
@@ -106,11 +106,8 @@ fn read<'a>(
     }
     let (base, dates) = base(context, object, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
-    given.made.reserve_exact(parts.len());
-    let last = parts.len().saturating_sub(1);
-    let mut base = Some(base);
-    for (place, part) in parts.into_iter().enumerate() {
-        let Some(mut indicator) = (if place == last { base.take() } else { base.clone() }) else { break };
+    given.made = vec![base; parts.len()];
+    for (place, (indicator, part)) in given.made.iter_mut().zip(parts).enumerate() {
         indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
         indicator.observable = part.observable;
         indicator.label = Cow::Borrowed(part.label);
@@ -122,8 +119,8 @@ fn read<'a>(
             stix.also = part.also;
             stix.partial = part.partial;
         }
+        indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
         indicator.tidy();
-        given.made.push(indicator);
     }
     Ok(given)
 }
@@ -343,6 +340,63 @@ mod tests {
             let document = map(&"\u{fc}".repeat(characters), "[file:size > 1]").remove(0);
             let name = document["threat"]["indicator"]["name"].as_str().unwrap();
             assert_eq!((name.chars().count(), name.ends_with('…')), (shown, characters > LONGEST_NAME));
+        }
+    }
+
+    fn map(objects: &[Value]) -> socdefenders_mapping::contract::Batch {
+        records(&Settings::default(), 0, &json!({ "objects": objects }).to_string(), &mut Context::default()).unwrap()
+    }
+
+    #[test]
+    fn an_older_version_counts_for_nothing_however_often_it_comes() {
+        let version = |day: u32, revoked: bool| {
+            json!({"type": "indicator", "id": "indicator--1", "pattern": "[url:value = 'http://example.com/']",
+                "modified": format!("2024-12-0{day}T00:00:00Z"), "revoked": revoked})
+        };
+        let (old, new) = (version(1, false), version(2, true));
+        for objects in [[&old, &old, &new], [&new, &old, &old], [&old, &new, &old]] {
+            let batch = map(&objects.map(Value::clone));
+            assert_eq!((batch.mapped, batch.skipped), (1, 2));
+            assert!(batch.documents.contains(r#""expiry_reason":"revoked""#), "{}", batch.documents);
+        }
+    }
+
+    #[test]
+    fn an_alternative_has_so_many_comparisons() {
+        for (leaves, kind) in [(part::MAX_LEAVES, "domain-name"), (part::MAX_LEAVES + 1, "pattern")] {
+            let others: String = (1..leaves).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            let document = document(&format!("[domain-name:value = 'example.com'{others}]"));
+            assert_eq!(document["socdefenders"]["ioc"]["type"], kind, "{leaves}");
+        }
+    }
+
+    #[test]
+    fn a_page_gives_so_many_bytes_of_documents_and_the_rest_is_rejected() {
+        let values: Vec<String> = (0..MAX_DOCUMENTS).map(|n| format!("'198.51.{}.{}'", n / 250, n % 250)).collect();
+        let pattern = format!("[ipv4-addr:value IN ({})]", values.join(","));
+        let object = |number: usize| {
+            json!({"type": "indicator", "id": format!("indicator--{number}"), "created_by_ref": format!("identity--{number}"),
+                "pattern": pattern, "description": "d".repeat(LONG_PATTERN), "labels": ["l".repeat(4 * LONG_PATTERN)]})
+        };
+        let batch = map(&(0..8).map(object).collect::<Vec<_>>());
+        assert!(batch.documents.len() > socdefenders_mapping::map::MAX_DOCUMENT_BYTES);
+        assert!(batch.mapped > 4 && batch.rejected > 0, "{} {}", batch.mapped, batch.rejected);
+        assert_eq!(batch.rejects.matches("page-too-large").count(), batch.rejected as usize);
+        // A longer description stands once.
+        let mut long = object(1);
+        long["description"] = "d".repeat(LONG_PATTERN + 1).into();
+        assert_eq!(map(&[long]).documents.matches(&"d".repeat(LONG_PATTERN)).count(), 1);
+    }
+
+    #[test]
+    fn what_has_an_address_has_no_other_one() {
+        for (value, addresses) in [("example.com", 1), ("http://example.com/x", 1), ("http://198.51.100.7/x", 1)] {
+            let pattern =
+                format!("[domain-name:value = '{value}' AND domain-name:resolves_to_refs[*].value = '203.0.113.9']");
+            let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern});
+            let documents = map(&[object]).documents;
+            let related = documents.split_once(r#""related":{"#).unwrap().1.split_once('}').unwrap().0;
+            assert_eq!(related.matches(r#""ip":"#).count(), addresses, "{documents}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::pattern::{Conjunction, Leaf, Literal, Operator, Pattern, Test};
 use socdefenders_mapping::ecs::Fact;
 use socdefenders_mapping::map::{Left, harmless};
 use socdefenders_mapping::observable::{
-    Algorithm, AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id,
+    Algorithm, AttackKind, Host, Label, Observable, Thing, classify, cve, listed_attack_id,
 };
 use socdefenders_mapping::settings::Settings;
 
@@ -46,6 +46,9 @@ pub(crate) enum Gone {
     Whole(&'static str),
 }
 
+/// The most comparisons of one alternative. Each is looked at with each other one, and no document says so much.
+pub(crate) const MAX_LEAVES: usize = 256;
+
 /// What is said of one object.
 #[derive(Default)]
 struct Said<'p> {
@@ -66,6 +69,9 @@ pub(crate) fn parts(
     written: &str,
     alternative: &Conjunction,
 ) -> Result<Vec<Part>, Gone> {
+    if alternative.leaves.len() > MAX_LEAVES {
+        return Err(Gone::Whole("too-many"));
+    }
     let mut parts = Vec::new();
     let mut left = None;
     let mut reason = "no-field";
@@ -96,6 +102,7 @@ pub(crate) fn parts(
         }
         if parts.len() == before {
             also.extend(texts);
+            also.truncate(MAX_ALSO);
         }
     }
     if parts.is_empty() {
@@ -238,8 +245,13 @@ impl<'p> Said<'p> {
                     if let Observable::Cve(_) | Observable::Attack(_) = made.observable {
                         made.label = if matches!(made.observable, Observable::Cve(_)) { "cve" } else { "mitre_attack" };
                     }
-                    // Only a name or a URL has no address of its own.
-                    if matches!(made.observable, Observable::Ip(_) | Observable::Cidr(_)) {
+                    // What has an address of its own has no other one.
+                    let is_named = match &made.observable {
+                        Observable::Domain(_) => true,
+                        Observable::Url(location) => matches!(location.host, Host::Name(_)),
+                        _ => false,
+                    };
+                    if !is_named {
                         made.facts.retain(|fact| fact.field != "threat.indicator.ip");
                     }
                     parts.push(made);

@@ -33,6 +33,7 @@ use merge::Merged;
 
 pub use entries::{Entries, Entry};
 pub use harmless::harmless;
+pub use objects::MAX_DOCUMENT_BYTES;
 pub use pages::records;
 pub use parts::{Data, Parts};
 pub use record::{Record, Source, Text, Texts, mended};

@@ -124,6 +124,79 @@ fn url_may_be_a_discovery_or_a_root_with_or_without_its_slash() {
 }
 
 #[test]
+fn a_collection_that_does_not_answer_costs_the_others_nothing() {
+    let config = CONFIG.replace(r#""one""#, r#"["a","b","c"]"#);
+    for silent in ["a", "b", "c"] {
+        let mut collections = named(&[("a", "A"), ("b", "B"), ("c", "C")]);
+        collections.iter_mut().filter(|c| c.id == silent).for_each(|c| c.broken = Some(500));
+        let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+        for _ in 0..2 {
+            driver.poll().unwrap();
+            let mut asked = read(&driver);
+            asked.sort();
+            assert_eq!(asked, ["a", "b", "c"], "{silent}");
+            driver.server.requests.clear();
+            driver.now += HOUR;
+        }
+        assert_eq!(driver.codes(), ["collection-failed"], "{silent}");
+    }
+    // A server that gives none is not asked for each.
+    let mut collections = named(&[("a", "A"), ("b", "B"), ("c", "C")]);
+    collections.iter_mut().for_each(|c| c.broken = Some(500));
+    let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+    driver.poll().unwrap();
+    assert_eq!(driver.codes(), ["collection-failed", "gave-up"]);
+    assert_eq!(read(&driver), ["a", "b"]);
+}
+
+#[test]
+fn a_root_that_is_not_for_this_account_costs_the_others_nothing() {
+    for (status, fails) in [(403, false), (404, false), (401, true)] {
+        let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+        driver.state = driver.advance(Event::Start).unwrap().state;
+        let roots = r#"{"api_roots":["/private/","/api/"]}"#;
+        driver.state = driver.advance(response(200, &[], roots)).unwrap().state;
+        let step = driver.advance(response(status, &[], "{}"));
+        assert_eq!(step.is_err(), fails, "{status}");
+        let Ok(step) = step else { continue };
+        driver.state = step.state;
+        let step = driver.advance(response(200, &[], r#"{"collections":[{"id":"one"}]}"#)).unwrap();
+        assert!(matches!(&step.next, Next::Fetch(request) if request.target.starts_with("/api/collections/one/")));
+        let told = step.batch.unwrap().notes;
+        assert!(told.iter().any(|note| note.text.contains("nothing below /private/")), "{told:?}");
+    }
+}
+
+#[test]
+fn a_discovery_that_is_no_json_is_asked_for_so_often() {
+    let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+    driver.server.script.extend((0..50).map(|_| response(200, &[], r#"{"title":"x","#)));
+    driver.poll().unwrap();
+    assert_eq!((driver.codes(), driver.server.requests.len()), (vec!["gave-up"], 7));
+}
+
+#[test]
+fn a_root_has_a_longest_path_and_begins_behind_url() {
+    let first = |url: &str, root: &str| {
+        let config = CONFIG.replace("https://taxii.example/taxii2/", url);
+        let mut driver = Driver::new(&config, one(indicators(1), Traits::default()));
+        driver.state = driver.advance(Event::Start).unwrap().state;
+        let step = driver.advance(response(200, &[], &format!(r#"{{"api_roots":["{root}"]}}"#)));
+        step.map(|step| match step.next {
+            Next::Fetch(request) => request.target,
+            other => panic!("{other:?}"),
+        })
+    };
+    for url in ["https://taxii.example/taxii2", "https://taxii.example/taxii2/"] {
+        assert_eq!(first(url, "api1/").unwrap(), "/taxii2/api1/collections/");
+    }
+    let path = |bytes: usize| format!("/{}/", "r".repeat(bytes - 2));
+    let longest = crate::taxii::server::LONGEST_PATH;
+    assert!(first("https://taxii.example/taxii2/", &path(longest)).is_ok());
+    assert!(matches!(first("https://taxii.example/taxii2/", &path(longest + 1)), Err(Failure::Protocol(_))));
+}
+
+#[test]
 fn roots_elsewhere_fail_and_name_themselves() {
     let there = "https://other.example/api/";
     for roots in
