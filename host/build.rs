@@ -91,7 +91,7 @@ fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String>
 /// machines build the same bytes.
 fn flags(workspace: &Path) -> OsString {
     let mut flags = OsString::from(
-        "-Ctarget-feature=+simd128\u{1f}-Cllvm-args=-inlinehint-threshold=100\u{1f}-Cllvm-args=-inline-cold-callsite-threshold=0",
+        "-Ctarget-feature=+simd128\u{1f}-Cllvm-args=-inlinehint-threshold=40\u{1f}-Cllvm-args=-phi-node-folding-threshold=1\u{1f}-Cllvm-args=-inline-cold-callsite-threshold=0",
     );
     let mut add = |from: OsString, to: &str| {
         flags.push("\u{1f}--remap-path-prefix=");

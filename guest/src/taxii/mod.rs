@@ -126,7 +126,7 @@ impl Poll<'_> {
             }
             406 => self.retype(response),
             404 | 405 | 410 if self.is_asking_what() => self.surveyed(response),
-            403 | 404 | 405 | 410 if self.has_other_roots() => self.skip_root(response.status),
+            403 | 404 | 405 | 410 if self.has_other_roots() => self.surveyed(response),
             400 | 413 | 416 if widened => {
                 let failure = chain.map_or_else(|| Chain::default().stuck(), Chain::stuck);
                 self.refuse(failure)
@@ -201,14 +201,14 @@ impl Poll<'_> {
 
     /// Ends the poll, not the run: the next poll goes on where this one stopped.
     fn give_up(mut self, what: &str) -> Result<Step, Failure> {
-        let turns = |turn: Turn| self.state.places.iter().filter(|place| place.turn == turn).count();
         // The server is there if it gave another collection. The first one that fails is given up before any was read.
-        let is_alone = turns(Turn::Due).saturating_add(turns(Turn::Read)) < 2;
-        let is_there = turns(Turn::Read) > 0 || turns(Turn::Refused) == 0;
+        let has = |turn: Turn| self.state.places.iter().any(|place| place.turn == turn);
+        let is_alone = !has(Turn::Read) && self.state.places.iter().filter(|place| place.turn == Turn::Due).count() < 2;
+        let is_there = has(Turn::Read) || !has(Turn::Refused);
         let goes_on = is_there && !is_alone && self.run.survey.is_none() && self.state.wait.is_none();
         if let Some(chain) = self.run.chain.take_if(|_| goes_on) {
             self.run.attempts = 0;
-            self.note("collection-failed", format!("A collection was left out of this poll: {what}, again and again."));
+            self.note("collection-failed", format!("A collection was left out of this poll. {what}"));
             self.leave(&chain, Turn::Refused, None);
             return self.go_on(None);
         }

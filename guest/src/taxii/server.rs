@@ -69,6 +69,13 @@ impl Poll<'_> {
             self.run.survey = Some(survey);
             return self.go_on(None);
         }
+        let root = survey.roots.last().cloned().unwrap_or_default();
+        // A root that is not for this account: servers name those too.
+        let is_barred = response.status >= 400;
+        if is_barred {
+            survey.offered.push(format!("nothing below {} (status {})", clean(&root), response.status));
+        }
+        let value = if is_barred { Some(Value::Null) } else { value };
         let Some(value) = value else {
             self.run.survey = Some(survey);
             return Err(Failure::Protocol(format!(
@@ -86,7 +93,7 @@ impl Poll<'_> {
                 ServerError::read(body)
             )));
         }
-        let root = survey.roots.pop().unwrap_or_default();
+        survey.roots.pop();
         self.match_offers(&mut survey, &root, &offers(&value))?;
         if survey.roots.is_empty() {
             return self.settle(&survey);
@@ -99,19 +106,6 @@ impl Poll<'_> {
     pub(super) fn has_other_roots(&self) -> bool {
         let survey = self.run.survey.as_ref().filter(|survey| survey.asked);
         survey.is_some_and(|survey| survey.roots.len() > 1 || !survey.met.is_empty())
-    }
-
-    /// A root that is not for this account: servers name those too.
-    pub(super) fn skip_root(mut self, status: u16) -> Result<Step, Failure> {
-        let mut survey = self.run.survey.take().unwrap_or_default();
-        self.run.attempts = 0;
-        let root = survey.roots.pop().unwrap_or_default();
-        survey.offered.push(format!("nothing below {} (status {status})", clean(&root)));
-        if survey.roots.is_empty() {
-            return self.settle(&survey);
-        }
-        self.run.survey = Some(survey);
-        self.go_on(None)
     }
 
     /// The paths of the API roots, the first one last.
@@ -140,20 +134,14 @@ impl Poll<'_> {
                 )));
             };
             let root = path(&root);
-            if root.len() > LONGEST_PATH {
-                return Err(Failure::Protocol(format!(
-                    "The server's discovery names an API root of {} bytes, more than {LONGEST_PATH}. Set `url` to the one \
-                     you want.",
-                    root.len()
-                )));
-            }
             if !roots.contains(&root) {
                 roots.push(root);
             }
         }
-        if roots.len() > MAX_ROOTS {
+        if roots.len() > MAX_ROOTS || roots.iter().any(|root| root.len() > LONGEST_PATH) {
             return Err(Failure::Protocol(format!(
-                "The server's discovery names {} API roots, more than {MAX_ROOTS}. Set `url` to the one you want.",
+                "The server's discovery names {} API roots, more than {MAX_ROOTS}, or one of more than {LONGEST_PATH} bytes. \
+                 Set `url` to the one you want.",
                 roots.len()
             )));
         }
@@ -205,11 +193,9 @@ impl Poll<'_> {
 
     /// A collection is to be read in this run.
     fn want(&mut self, root: &str, offer: &Offer<'_>) -> Result<(), Failure> {
+        // One too many is enough for `settle` to refuse them all.
         if self.state.places.iter().filter(|place| place.turn != Turn::None).count() > MAX_COLLECTIONS {
-            return Err(Failure::Config(format!(
-                "`collection` stands for more than {MAX_COLLECTIONS} collections, the most that can be one input's. Name \
-                 those you want."
-            )));
+            return Ok(());
         }
         let mut path = format!("{root}collections/");
         escape(offer.id, &mut path);
@@ -263,7 +249,7 @@ impl Poll<'_> {
         }
         if count > MAX_COLLECTIONS {
             return Err(Failure::Config(format!(
-                "`collection` stands for {count} collections, at most {MAX_COLLECTIONS} can be one input's. Name those you \
+                "`collection` stands for {count} or more collections, at most {MAX_COLLECTIONS} can be one input's. Name those you \
                  want: {offered}."
             )));
         }
