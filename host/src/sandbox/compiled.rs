@@ -71,7 +71,8 @@ fn engine(compiler: Compiler, cache: Option<&Path>) -> wasmtime::Result<Engine> 
     if let Some(directory) = cache {
         // A cache that cannot be opened costs half a second, no more.
         let mut settings = CacheConfig::new();
-        settings.with_directory(directory);
+        // A folder of its own: what the cache does not know in its folder, such as our mark, it deletes.
+        settings.with_directory(directory.join("code"));
         config.cache(Cache::new(settings).ok());
     }
     Engine::new(&config)
@@ -99,10 +100,13 @@ impl Code {
         {
             let mut code = Self::of(quick);
             let (now, cache) = (code.now.clone(), cache.to_owned());
-            let make = move || {
-                if let Ok(better) = Compiled::new(component, slow, Some(&cache)) {
+            let make = move || match Compiled::new(component, slow, Some(&cache)) {
+                Ok(better) => {
                     leave(mark);
                     *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better);
+                }
+                Err(error) => {
+                    tracing::warn!(error.message = %error, "The guest could not be compiled anew; slower code stays");
                 }
             };
             // Without a thread the quick code has to do.
@@ -121,7 +125,9 @@ impl Code {
 
 /// Says that the cache has the code. A mark that cannot be left costs the next start a quick compilation.
 fn leave(mark: PathBuf) {
-    let _ = fs::write(mark, "");
+    if let Err(error) = fs::write(&mark, "") {
+        tracing::debug!(error.message = %error, file.path = %mark.display(), "The compile cache could not be marked");
+    }
 }
 
 impl Drop for Code {
