@@ -1,7 +1,7 @@
 //! The program, killed at random moments of a poll and started again: the store ends up equal to the feed.
 //!
-//! Over REST and over TAXII. A round begins with an empty store and ends with the run that reaches the end of the feed; runs before it are killed
-//! after a seeded random time. Rounds go on until enough runs were killed, `TIPLINE_KILLS` of them. Records are unique,
+//! Over REST and over TAXII. A round begins with an empty store and ends with the run that reaches the end of the feed;
+//! runs before it are killed after a seeded random time. Rounds go on until enough runs were killed, `TIPLINE_KILLS` of them. Records are unique,
 //! or a third of them comes again on a later page with other contents; pages are the same in every run, so native
 //! mapping, page by page, says what must be stored.
 

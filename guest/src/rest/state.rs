@@ -224,15 +224,14 @@ impl Marks {
 }
 
 impl Run {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        from.needed("covers")?;
-        let mut run = Self {
-            covers: from.texts("covers")?.into_iter().map(str::to_owned).collect(),
+    /// A run at its beginning.
+    pub(super) fn new(covers: Vec<String>, cap: u32, walk: Walk, windows: Vec<Window>) -> Self {
+        Self {
+            covers,
             clock: None,
             observed: None,
-            cap: needed_count(&mut from, "cap")?,
-            limit: needed_count(&mut from, "limit")?,
+            cap,
+            limit: cap,
             suspect: None,
             attempts: 0,
             garbled: 0,
@@ -242,9 +241,20 @@ impl Run {
             ceiling: None,
             gap: None,
             incomplete: false,
-            walk: Walk::read(from.needed("walk")?)?,
-            windows: from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?,
-        };
+            walk,
+            windows,
+        }
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        from.needed("covers")?;
+        let covers = from.texts("covers")?.into_iter().map(str::to_owned).collect();
+        let cap = needed_count(&mut from, "cap")?;
+        let limit = needed_count(&mut from, "limit")?;
+        let walk = Walk::read(from.needed("walk")?)?;
+        let windows = from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?;
+        let mut run = Self { limit, ..Self::new(covers, cap, walk, windows) };
         read_slots(&mut from, &mut run.slots())?;
         from.finish()?;
         Ok(run)

@@ -57,25 +57,7 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Result<Ru
     }
     windows.reverse();
     let first = windows.pop().unwrap_or(Window { kind: None, since: first, until: None, whole: false });
-    let cap = config.limit.max(1);
-    Ok(Run {
-        covers,
-        clock: None,
-        observed: None,
-        cap,
-        limit: cap,
-        suspect: None,
-        attempts: 0,
-        garbled: 0,
-        unreadable: 0,
-        respelled: false,
-        until_ignored: false,
-        ceiling: None,
-        gap: None,
-        incomplete: false,
-        walk: first.walk(),
-        windows,
-    })
+    Ok(Run::new(covers, config.limit.max(1), first.walk(), windows))
 }
 
 /// The GET for the run's position.

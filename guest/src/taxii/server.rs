@@ -70,21 +70,23 @@ impl Poll<'_> {
             return self.go_on(None);
         }
         let root = survey.roots.last().cloned().unwrap_or_default();
-        // A root that is not for this account: servers name those too.
-        let is_barred = response.status >= 400;
-        if is_barred {
-            survey.offered.push(format!("nothing below {} (status {})", clean(&root), response.status));
-        }
-        let value = if is_barred { Some(Value::Null) } else { value };
-        let Some(value) = value else {
-            self.run.survey = Some(survey);
-            return Err(Failure::Protocol(format!(
-                "The server answered {} for {} with {}, where a list of collections was expected. {}",
-                response.status,
-                self.request().target,
-                quote(body),
-                super::ADVICE.missing
-            )));
+        let value = match value {
+            // A root that is not for this account: servers name those too.
+            _ if response.status >= 400 => {
+                survey.offered.push(format!("nothing below {} (status {})", clean(&root), response.status));
+                Value::Null
+            }
+            Some(value) => value,
+            None => {
+                self.run.survey = Some(survey);
+                return Err(Failure::Protocol(format!(
+                    "The server answered {} for {} with {}, where a list of collections was expected. {}",
+                    response.status,
+                    self.request().target,
+                    quote(body),
+                    super::ADVICE.missing
+                )));
+            }
         };
         if value.get("error").is_some() {
             return Err(Failure::Protocol(format!(
