@@ -15,6 +15,7 @@ mod faults;
 mod health;
 mod kills;
 mod medallion;
+mod mutants;
 mod pipeline;
 mod program;
 mod signals;
@@ -36,6 +37,7 @@ fn main() {
         health::trials(),
         kills::trials(),
         medallion::trials(),
+        mutants::trials(),
         pipeline::trials(),
         signals::trials(),
         taxii::trials(),

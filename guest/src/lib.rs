@@ -42,7 +42,7 @@ mod rest;
 mod seen;
 mod taxii;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
 mod component;
 
 pub use socdefenders_mapping::contract::{

@@ -7,12 +7,18 @@ use crate::clock::Millis;
 use crate::config::Input;
 use crate::http::RateLimit;
 use crate::poll::{PollError, PollReport};
-use crate::sandbox::{Note, Wait};
+use crate::sandbox::{Event, Note, Request, Wait};
 use crate::state::Counts;
 use crate::sweep::{SweepError, SweepReport};
 
 /// Follows a run.
 pub trait Observer: Send + Sync {
+    /// The guest is about to be told what happened; `request` is what it asked for, where the event answers one. The
+    /// event's answer is free of secrets.
+    fn advancing(&self, input: &Input, request: Option<&Request>, state: &str, now: Millis, event: &Event) {
+        let _ = (input, request, state, now, event);
+    }
+
     /// A page was acknowledged and committed; the counts are this page's.
     fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
         let _ = (input, counts, notes);
@@ -49,6 +55,10 @@ impl Observer for () {}
 
 /// Each sees everything, in their order.
 impl Observer for Vec<Arc<dyn Observer>> {
+    fn advancing(&self, input: &Input, request: Option<&Request>, state: &str, now: Millis, event: &Event) {
+        self.iter().for_each(|one| one.advancing(input, request, state, now, event));
+    }
+
     fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
         self.iter().for_each(|one| one.page(input, counts, notes));
     }

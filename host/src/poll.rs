@@ -20,7 +20,7 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
-use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, SandboxError, Step, Wait};
+use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, SandboxError, Step, Wait};
 use crate::state::{
     Commit, Counts, InputStatus, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject,
 };
@@ -190,8 +190,10 @@ impl Poller {
         Ok(PollReport { ended, counts, pages, requests, notes, skips })
     }
 
-    async fn step(&self, state: String, event: Event) -> Result<Step, PollError> {
+    /// Tells the guest what happened; `request` is what the event answers.
+    async fn step(&self, state: String, event: Event, request: Option<Request>) -> Result<Step, PollError> {
         let (guest, input, now) = (self.guest.clone(), self.input.clone(), self.clock.now());
+        self.observer.advancing(&input, request.as_ref(), &state, now, &event);
         let step = blocking(move || guest.advance(&input.guest_config, &state, now, &event)).await??;
         let step = step.map_err(PollError::Guest)?;
         if step.state.len() > MAX_STATE_BYTES {
@@ -247,8 +249,9 @@ impl<'p> Run<'p> {
         let mut handed_over = 0;
         let mut idle = 0;
         let mut fruitless = 0;
+        let mut asked = None;
         loop {
-            let Step { batch, next, state: newer } = poller.step(state, event).await?;
+            let Step { batch, next, state: newer } = poller.step(state, event, asked.take()).await?;
             let gave_up =
                 batch.as_ref().and_then(|b| b.notes.iter().find(|n| n.code == GAVE_UP)).map(|n| n.text.clone());
             if batch.is_some() {
@@ -272,7 +275,7 @@ impl<'p> Run<'p> {
                         return Ok(ended);
                     }
                     self.requests += 1;
-                    tokio::select! {
+                    let answer = tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ok(Ended::Stopped),
                         fetched = poller.feed.fetch(&request) => match fetched {
@@ -286,7 +289,9 @@ impl<'p> Run<'p> {
                             }
                             Err(FetchError::Refused(reason)) => return Err(PollError::Refused(reason)),
                         },
-                    }
+                    };
+                    asked = Some(request);
+                    answer
                 }
                 Next::WaitUntil(wait) => {
                     idle += 1;

@@ -3,9 +3,11 @@
 //! Where a page has a `next`, that is followed. Where it says `more` without one, or is a bundle, which says nothing,
 //! the next request asks for what was added after the latest date the server named, less a microsecond: what shares
 //! that instant comes again, and none of it is lost where a page ends in its midst. Such a chain ends when the latest
-//! date stays the same and the page is not full. A full page of one instant is asked for again with a larger limit, up
-//! to [`WIDEST`]. Where that is not filled, a page of the whole collection shows whether the server gives larger ones,
-//! so that this is all; if not, what lies behind cannot be reached, which is a failure.
+//! date stays the same and the page is not full: as large as was asked for, or as the server has ever given. A full page
+//! of one instant is asked for again with a larger limit, up to [`WIDEST`]. Where that is not filled, a page of the whole
+//! collection shows whether the server gives larger ones, so that this is all; if not, what lies behind cannot be
+//! reached, which is a failure. Only where a server cuts pages below the limit, and all that the collection has is of
+//! one instant, is there no telling.
 //!
 //! A date that is absent or no date moves nothing. One older than before, or a first one later than the last, says that
 //! the server does not sort: then nothing is based on dates before the collection's end. Pages that come again, and
@@ -64,9 +66,12 @@ impl Poll<'_> {
         let observed = self.freeze(response);
         self.run.garbled = 0;
         let Some(mut chain) = self.run.chain.take() else { return self.go_on(None) };
+        self.state.largest = self.state.largest.max(count(&page));
         if chain.gauge {
-            let is_all =
-                chain.grown && count(&page) < chain.limit && chain.seen.last() == Some(fingerprint(&page.objects));
+            // The collection may have nothing but this instant.
+            let is_all = (chain.grown || !chain.widened)
+                && count(&page) < chain.limit
+                && last_date(response).is_some_and(|last| chain.high == Some(last));
             if count(&page) > chain.before || is_all {
                 return self.end(&chain, &page, None);
             }
@@ -118,19 +123,21 @@ impl Poll<'_> {
         let has = page.has(if self.config.context { WITH_CONTEXT } else { INDICATORS });
         if chain.probe && chain.pages == 0 {
             if !has {
-                return Sifted::Nothing;
+                // With and without it there is the same, of which this is the beginning: the filter is ignored.
+                chain.probe = !(count(page) > 1 && count(page) <= chain.before);
+                return if chain.probe { Sifted::Nothing } else { Sifted::Good };
             }
             self.state.bare = true;
             chain.probe = false;
             self.note(
                 "filter",
-                "The server shows no indicators where only indicators are asked for (`match[type]`), but it has some. \
-                 All objects are read from it."
+                "The server has indicators, but shows none where `match[type]` asks for them; all objects are read."
                     .to_owned(),
             );
         } else if has {
             self.state.filters = true;
         } else if chain.pages == 0 && page.next.is_none() && page.more != Some(true) {
+            chain.before = count(page);
             self.ask_bare(chain);
             return Sifted::AskBare;
         }
@@ -140,7 +147,7 @@ impl Poll<'_> {
     /// The next page is asked for without `match[type]`. One object alone would say little.
     pub(super) fn ask_bare(&self, chain: &mut Chain) {
         chain.probe = true;
-        if self.run.cap >= self.config.limit {
+        if chain.before <= 1 && self.run.cap >= self.config.limit {
             chain.limit = chain.limit.max(LEAST_PROBE);
         }
     }
@@ -174,8 +181,9 @@ impl Poll<'_> {
             chain.widened = false;
             return After::More;
         }
-        let like_before = !chain.widened && chain.before > 0 && received >= chain.before && !again;
-        let full = received >= chain.limit || like_before;
+        let most = if again || chain.before == 0 { self.state.largest } else { chain.before };
+        let as_large_as_any = !chain.widened && chain.high.is_some() && received >= most;
+        let full = received >= chain.limit || as_large_as_any;
         let suspect = received > 0 && (full || chain.widened) && !chain.unsorted;
         if page.next.is_some() || (page.more == Some(true) && !suspect) {
             self.note("no-progress", chain.says("more pages, but nothing new in them, so that it is left here"));
@@ -188,7 +196,7 @@ impl Poll<'_> {
         // gives; the whole collection shows that.
         chain.grown |= chain.widened && received > chain.before;
         chain.before = received;
-        chain.gauge = (chain.widened && received < chain.limit) || chain.limit >= WIDEST;
+        chain.gauge = received < chain.limit || chain.limit >= WIDEST;
         if !chain.gauge {
             chain.limit = chain.limit.saturating_mul(2).min(WIDEST);
             chain.widened = true;
@@ -225,6 +233,11 @@ impl Poll<'_> {
     }
 }
 
+/// When the last object of a page was added.
+fn last_date(response: &Response) -> Option<Instant> {
+    response.header("x-taxii-date-added-last").and_then(instant::parse)
+}
+
 fn count(page: &Page<'_>) -> u32 {
     u32::try_from(page.objects.len()).unwrap_or(u32::MAX)
 }
@@ -237,9 +250,8 @@ impl Chain {
             return;
         }
         self.any = true;
-        let date = |name| response.header(name).and_then(instant::parse);
-        let (first, last) = (date("x-taxii-date-added-first"), date("x-taxii-date-added-last"));
-        let Some(last) = last else { return };
+        let Some(last) = last_date(response) else { return };
+        let first = response.header("x-taxii-date-added-first").and_then(instant::parse);
         let latest = last.max(first.unwrap_or(last));
         self.unsorted |= latest > last || self.high.is_some_and(|high| last < high);
         self.high = self.high.max(Some(latest));
@@ -280,9 +292,9 @@ impl Chain {
     pub(super) fn stuck(&self) -> Failure {
         let instant = self.high.map(|high| rfc3339(instant::to_millis(high))).unwrap_or_default();
         Failure::Protocol(format!(
-            "The server has at least {} objects of one instant ({instant}) in {}, gives no more of them in a page of {}, and \
-             has no `next`, so what lies behind them cannot be reached. Raise `limit` if the server allows larger pages, \
-             or ask its operator for paging by `next`.",
+            "The server has {} objects or more of one instant ({instant}) in {}, gives no more in a page of {}, and no \
+             `next`, so what follows cannot be reached. Raise `limit` if it allows larger pages, or ask its operator \
+             for paging by `next`.",
             self.before,
             clean(&self.path),
             self.limit

@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) filters: bool,
     /// `match[type]` means something else here, and is left out.
     pub(super) bare: bool,
+    /// Objects of the largest page the server has given.
+    pub(super) largest: u32,
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     /// The collections read, in the order of reading.
@@ -179,9 +181,10 @@ impl State {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 4] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
         [
             (key!("told"), Slot::Number(&mut self.told)),
+            (key!("largest"), Slot::Count(&mut self.largest)),
             (key!("plain"), Slot::Flag(&mut self.plain)),
             (key!("filters"), Slot::Flag(&mut self.filters)),
             (key!("bare"), Slot::Flag(&mut self.bare)),

@@ -8,11 +8,14 @@ mod backfill;
 mod check;
 mod demo;
 mod document;
+mod eval;
 mod guest;
 mod map;
+mod mapping;
 mod mock_feed;
 mod open;
 mod plan;
+mod record;
 mod rejects;
 mod run;
 mod search;
@@ -94,6 +97,9 @@ enum Command {
     Verify(verify::Verify),
     #[command(subcommand)]
     State(state::State),
+    Record(record::Record),
+    Replay(record::Replay),
+    Eval(Box<eval::Eval>),
     MockFeed(mock_feed::MockFeed),
     #[command(subcommand)]
     Guest(guest::Guest),
@@ -115,6 +121,9 @@ pub fn main() -> ExitCode {
         Command::Backfill(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::State(command) => command.run(),
+        Command::Record(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::MockFeed(command) => command.run(),
         Command::Guest(command) => command.run(),
     };

@@ -1,6 +1,7 @@
 //! `tipline run`: polls, stores, renews and retires.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -13,6 +14,8 @@ use super::settings::{Settings, check_guest_settings};
 use super::{Failed, Misuse, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
+use crate::eval::recording::MAX_RECORDING_BYTES;
+use crate::eval::tape::{self, Tape, Target};
 use crate::observer::Observer;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::poll::Ended;
@@ -36,6 +39,7 @@ A wait longer than `max_wait` ends it with exit code 1 and the time to come back
 Examples:
   tipline run -c tipline.yml
   tipline run -c tipline.yml --once
+  tipline run -c tipline.yml --once --record recordings      each poll as a HAR file, for `tipline eval`
   tipline run -c tipline.yml --log-format json >> tipline.log 2>&1")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -46,6 +50,9 @@ pub(super) struct Run {
     /// With --once: print one JSON object for each input
     #[arg(long, requires = "once")]
     json: bool,
+    /// Record every poll as a HAR file in this folder, of at most 512 MiB each
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// How the log is written to standard error; the configuration's `log.format` if left out
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogForm>,
@@ -74,8 +81,13 @@ impl Run {
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal()?;
             let clock = Clock::system();
+            let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+            if let Some(folder) = &self.record {
+                tape::prepare(folder)?;
+                observers.push(Arc::new(Tape::new(Target::Folder(folder.clone()), MAX_RECORDING_BYTES)));
+            }
             if self.once {
-                let Some(pipeline) = open(&config, clock, Arc::new(()), &stop).await? else { return Ok(()) };
+                let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };
                 let report = pipeline.run_once(&stop).await;
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
@@ -89,7 +101,7 @@ impl Run {
             let health = Health::new(&config.inputs, clock.clone());
             let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
             let serving = monitor(&config, &metrics, &health).await?;
-            let observers: Vec<Arc<dyn Observer>> = vec![Arc::new(metrics.clone()), Arc::new(health.clone())];
+            observers.extend([Arc::new(metrics.clone()) as Arc<dyn Observer>, Arc::new(health.clone())]);
             let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };
             for input in &config.inputs {
                 metrics.recall(input, &pipeline.ledger.status(&input.id)?);

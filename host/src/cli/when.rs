@@ -12,11 +12,6 @@ pub(super) fn parse(text: &str) -> Result<Millis, String> {
     instant(text, Clock::system().now())
 }
 
-/// An RFC 3339 instant, and nothing else.
-pub(super) fn rfc3339(text: &str) -> Option<Millis> {
-    u64::try_from(text.trim().parse::<Timestamp>().ok()?.as_millisecond()).ok()
-}
-
 fn instant(text: &str, now: Millis) -> Result<Millis, String> {
     let text = text.trim();
     if let Some(ago) = parse_duration(text) {

@@ -444,7 +444,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A number of bytes as people write it: `4096`, `512KiB`, `5MiB`, `5MB`.
-fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let bytes = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
@@ -27,6 +28,8 @@ pub(super) enum Compiler {
     Cranelift {
         /// Whether steps are counted.
         fuel: bool,
+        /// Whether the clock is looked at.
+        clock: bool,
     },
     /// In one pass, for code that runs soon and not for long.
     Winch,
@@ -48,8 +51,28 @@ impl Compiled {
             return Err(SandboxError::Imports(imports.join(", ")));
         }
         let pre = Linker::new(&engine).instantiate_pre(&compiled).and_then(InputPre::new).map_err(load)?;
+        if let Compiler::Cranelift { clock: true, .. } = compiler {
+            tick(&engine)?;
+        }
         Ok(Self { engine, pre })
     }
+}
+
+/// How often guests look at the clock: a limit of seconds need not be met more exactly.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Lets the engine's clock run for as long as there is the engine.
+fn tick(engine: &Engine) -> Result<(), SandboxError> {
+    let engine = engine.weak();
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    let started = thread::Builder::new().name("guest-clock".to_owned()).spawn(run);
+    started.map(|_| ()).map_err(|error| SandboxError::Load(format!("the thread of its clock cannot be started: {error}")))
 }
 
 /// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
@@ -59,10 +82,11 @@ fn engine(compiler: Compiler, cache: Option<&Path>) -> wasmtime::Result<Engine> 
     config.wasm_component_model(true);
     config.wasm_relaxed_simd(false);
     match compiler {
-        Compiler::Cranelift { fuel } => {
+        Compiler::Cranelift { fuel, clock } => {
             // Nothing in a guest may depend on the processor it runs on.
             config.cranelift_nan_canonicalization(true);
             config.consume_fuel(fuel);
+            config.epoch_interruption(clock);
         }
         Compiler::Winch => {
             config.strategy(Strategy::Winch);
@@ -93,7 +117,7 @@ impl Code {
 
     /// Cranelift's code where the cache has it, else Winch's until it has.
     pub(super) fn soon(component: &'static [u8], sha256: &str, cache: &Path) -> Result<Self, SandboxError> {
-        let slow = Compiler::Cranelift { fuel: false };
+        let slow = Compiler::Cranelift { fuel: false, clock: false };
         let mark = cache.join(format!("{sha256}.compiled"));
         if !mark.exists()
             && let Ok(quick) = Compiled::new(component, Compiler::Winch, None)

@@ -1,6 +1,7 @@
 //! What one call of a guest may cost, and the meter that enforces it.
 
 use std::fmt;
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
@@ -30,20 +31,27 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// What one call may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimits {
-    /// Units of wasmtime's fuel; `None` does not count.
+    /// Units of wasmtime's fuel; `None` for no limit.
     pub fuel: Option<u64>,
     /// Linear memory in bytes.
     pub memory_bytes: u64,
     /// Bytes of the answer.
     pub output_bytes: usize,
+    /// Time on the clock; `None` does not look at it. A limit makes the guest about a tenth slower.
+    pub time: Option<Duration>,
 }
 
 impl CallLimits {
     /// For the built-in guest: memory and output are bounded, time is not.
-    pub const TRUSTED: Self = Self { fuel: None, memory_bytes: TRUSTED_MEMORY, output_bytes: TRUSTED_OUTPUT };
+    pub const TRUSTED: Self = Self { fuel: None, memory_bytes: TRUSTED_MEMORY, output_bytes: TRUSTED_OUTPUT, time: None };
     /// For any other guest.
-    pub const SANDBOXED: Self =
-        Self { fuel: Some(SANDBOXED_FUEL), memory_bytes: SANDBOXED_MEMORY, output_bytes: SANDBOXED_OUTPUT };
+    pub const SANDBOXED: Self = Self {
+        fuel: Some(SANDBOXED_FUEL),
+        memory_bytes: SANDBOXED_MEMORY,
+        output_bytes: SANDBOXED_OUTPUT,
+        // Fuel bounds it, in the same place on every machine.
+        time: None,
+    };
 }
 
 impl Default for CallLimits {
@@ -72,6 +80,11 @@ pub enum Exceeded {
         /// Bytes allowed.
         limit: u64,
     },
+    /// The clock.
+    Time {
+        /// The time allowed.
+        limit: Duration,
+    },
 }
 
 impl fmt::Display for Exceeded {
@@ -80,6 +93,7 @@ impl fmt::Display for Exceeded {
             Self::Fuel { limit } => write!(f, "it used up its {limit} units of fuel without an answer"),
             Self::Memory { limit, asked } => write!(f, "it asked for {asked} bytes of memory, {limit} are allowed"),
             Self::Output { limit } => write!(f, "its answer is longer than the {limit} bytes allowed"),
+            Self::Time { limit } => write!(f, "it gave no answer within {}", crate::text::duration(*limit)),
         }
     }
 }

@@ -17,6 +17,7 @@ mod limits;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -125,7 +126,11 @@ impl Guest {
     /// # Errors
     /// [`SandboxError::Load`] and [`SandboxError::Imports`].
     pub fn new(component: &[u8], profile: Profile, cache: Option<&Path>) -> Result<Self, SandboxError> {
-        let compiler = Compiler::Cranelift { fuel: matches!(profile, Profile::Sandboxed(_)) };
+        let compiler = match profile {
+            Profile::Trusted => Compiler::Cranelift { fuel: false, clock: false },
+            // Fuel is counted even where nothing is to be limited: it tells the cost.
+            Profile::Sandboxed(limits) => Compiler::Cranelift { fuel: true, clock: limits.time.is_some() },
+        };
         let code = Code::of(Compiled::new(component, compiler, cache)?);
         Ok(Self::of(code, profile, hex::encode(Sha256::digest(component))))
     }
@@ -202,24 +207,33 @@ impl Guest {
             Some(live) if Arc::ptr_eq(&live.compiled, &compiled) => live,
             _ => self.instantiate(compiled)?,
         };
+        let (answer, cost) = self.call_in(&mut live, run)?;
+        // Linear memory never shrinks, so an instance that once met a huge page is not kept.
+        if self.profile == Profile::Trusted && cost.peak_memory <= limits::KEPT_MEMORY {
+            *self.live.lock().unwrap_or_else(|p| p.into_inner()) = Some(live);
+        }
+        Ok((answer, cost))
+    }
+
+    /// A call in this instance, which must not be used again after an error.
+    fn call_in<R>(
+        &self,
+        live: &mut Live,
+        run: impl FnOnce(&Input, &mut Store<Meter>) -> wasmtime::Result<R>,
+    ) -> Result<(R, Cost), SandboxError> {
         let limits = self.limits();
         live.store.set_hostcall_fuel(limits.output_bytes);
-        if let Some(fuel) = limits.fuel {
+        let fuel = self.fuel();
+        if let Some(fuel) = fuel {
             live.store.set_fuel(fuel).map_err(|e| SandboxError::Trapped(e.to_string()))?;
         }
-        let result = run(&live.input, &mut live.store);
-        let spent = limits.fuel.and_then(|given| Some(given - live.store.get_fuel().ok()?)).unwrap_or(0);
-        let cost = Cost { fuel: spent, peak_memory: live.store.data().peak() };
-        match result {
-            Ok(answer) => {
-                // Linear memory never shrinks, so an instance that once met a huge page is not kept.
-                if self.profile == Profile::Trusted && cost.peak_memory <= limits::KEPT_MEMORY {
-                    *self.live.lock().unwrap_or_else(|p| p.into_inner()) = Some(live);
-                }
-                Ok((answer, cost))
-            }
-            Err(error) => Err(explain(&error, live.store.data(), &limits)),
+        if let Some(time) = limits.time {
+            live.store.set_epoch_deadline(ticks(time));
         }
+        let result = run(&live.input, &mut live.store);
+        let spent = fuel.and_then(|given| Some(given - live.store.get_fuel().ok()?)).unwrap_or(0);
+        let cost = Cost { fuel: spent, peak_memory: live.store.data().peak() };
+        result.map(|answer| (answer, cost)).map_err(|error| explain(&error, live.store.data(), &limits))
     }
 
     fn limits(&self) -> CallLimits {
@@ -229,16 +243,80 @@ impl Guest {
         }
     }
 
+    /// What a call is given, where it is counted.
+    fn fuel(&self) -> Option<u64> {
+        match self.profile {
+            Profile::Trusted => None,
+            Profile::Sandboxed(limits) => Some(limits.fuel.unwrap_or(u64::MAX)),
+        }
+    }
+
     fn instantiate(&self, compiled: Arc<Compiled>) -> Result<Live, SandboxError> {
         let limits = self.limits();
         let mut store = Store::new(&compiled.engine, Meter::new(limits.memory_bytes));
         store.limiter(|meter| meter);
-        if let Some(fuel) = limits.fuel {
+        if let Some(fuel) = self.fuel() {
             store.set_fuel(fuel).map_err(|e| SandboxError::Load(e.to_string()))?;
+        }
+        if let Some(time) = limits.time {
+            store.set_epoch_deadline(ticks(time));
         }
         let input = compiled.pre.instantiate(&mut store).map_err(|e| explain(&e, store.data(), &limits))?;
         Ok(Live { compiled, store, input })
     }
+}
+
+/// One instance for many calls, under the limits of its guest: what it keeps from one call shows in the next.
+pub struct Session<'g> {
+    guest: &'g Guest,
+    /// None before the first call and after one that ended it.
+    live: Option<Live>,
+}
+
+impl<'g> Session<'g> {
+    /// A session that has seen nothing.
+    pub fn new(guest: &'g Guest) -> Self {
+        Self { guest, live: None }
+    }
+
+    /// [`Guest::map_records_metered`] in this session's instance; `peak_memory` is that of all its calls.
+    ///
+    /// # Errors
+    /// As [`Guest::map_records`]; the next call begins with a new instance.
+    pub fn map_records_metered(
+        &mut self,
+        config: &str,
+        observed: u64,
+        records: &str,
+    ) -> Result<(Result<Batch, Failure>, Cost), SandboxError> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.guest.instantiate(self.guest.code.now())?,
+        };
+        let answer = self.guest.call_in(&mut live, |input, store| {
+            input.tipline_input_mapper().call_map_records(store, config, observed, records)
+        })?;
+        self.live = Some(live);
+        Ok(answer)
+    }
+}
+
+/// A time as ticks of the engine's clock; one more, as the first may come at once.
+fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_millis() / compiled::TICK.as_millis() + 1;
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2)
+}
+
+/// Makes a component of a core module that was built with `wit-bindgen`, as `cargo build` leaves it.
+///
+/// # Errors
+/// [`SandboxError::Load`] with what is missing in it.
+pub fn componentize(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| SandboxError::Load(format!("it is a core module that no component can be made of: {error:#}")))
 }
 
 impl fmt::Debug for Guest {
@@ -252,6 +330,9 @@ fn explain(error: &wasmtime::Error, meter: &Meter, limits: &CallLimits) -> Sandb
         return SandboxError::Exceeded(exceeded);
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => {
+            SandboxError::Exceeded(Exceeded::Time { limit: limits.time.unwrap_or_default() })
+        }
         Some(Trap::OutOfFuel) => SandboxError::Exceeded(Exceeded::Fuel { limit: limits.fuel.unwrap_or(0) }),
         Some(trap) => SandboxError::Trapped(trap.to_string()),
         None => {

@@ -17,7 +17,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod text;
-mod time;
+pub(crate) mod time;
 mod turn;
 
 use async_trait::async_trait;

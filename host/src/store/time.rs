@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use crate::clock::Millis;
 
 /// Reads `2026-01-31T12:00:00Z`, with or without a fraction or another offset. A time before 1970 is 1970.
-pub(super) fn parse(text: &str) -> Option<Millis> {
+pub(crate) fn parse(text: &str) -> Option<Millis> {
     parse_usual(text.as_bytes())
         .or_else(|| text.parse::<Timestamp>().ok().map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0)))
 }
 
 /// Writes `2026-01-31T12:00:00.000Z`.
-pub(super) fn print(at: Millis) -> String {
+pub(crate) fn print(at: Millis) -> String {
     let time = i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
     format!("{time:.3}")
 }

@@ -142,6 +142,21 @@ fn an_instant_larger_than_any_page_is_a_plain_error() {
             assert!(driver.seen.len() > 250);
         }
     }
+    // Nor does the next poll pass over it, although it begins with that very instant.
+    for clamp in [100, 60] {
+        let mut objects = indicators(600);
+        let instant = objects[250].added;
+        objects[250..500].iter_mut().for_each(|o| o.added = instant);
+        let traits = Traits { style: Style::Bundle, clamp, ..Traits::default() };
+        let mut driver = Driver::new(CONFIG, one(objects, traits));
+        for poll in 0..3 {
+            driver.poll().expect_err(&format!("poll {poll} of pages of {clamp}: {:#?}", driver.pages()));
+        }
+        // When the server gives larger pages, the rest comes.
+        driver.server.traits.clamp = 1_000;
+        driver.poll().unwrap();
+        assert_eq!(driver.missing(), Vec::<&str>::new());
+    }
     // The widest page is tried, and nothing beyond.
     for (same, reads) in [(16_383, true), (16_385, false)] {
         let mut objects = indicators(same);
@@ -151,6 +166,33 @@ fn an_instant_larger_than_any_page_is_a_plain_error() {
         assert_eq!(driver.poll().is_ok(), reads, "{same}");
         assert_eq!(driver.missing().is_empty(), reads, "{same}");
         assert!(driver.pages().iter().all(|target| !target.contains("limit=32768")));
+    }
+}
+
+#[test]
+fn an_instant_with_which_a_poll_begins_is_not_passed_over_where_pages_are_cut_below_the_limit() {
+    for (clamp, reads) in [(60, false), (249, false), (1_000, true)] {
+        let traits = Traits { style: Style::Bundle, clamp, ..Traits::default() };
+        let mut driver = Driver::new(&CONFIG.replace("100}", "500}"), one(indicators(600), traits));
+        driver.poll().unwrap();
+        driver.now += 2 * HOUR;
+        let burst = |i| Object { name: format!("late{i}"), added: from_millis(NOON + HOUR), kind: "indicator" };
+        driver.server.collections[0].objects.extend((0..250).map(burst));
+        assert_eq!(driver.poll().is_ok(), reads, "{clamp}: {:#?}", driver.pages());
+        assert_eq!(driver.missing().is_empty(), reads, "{clamp}");
+    }
+}
+
+#[test]
+fn a_collection_of_one_instant_is_read_even_where_every_answer_differs() {
+    // The vendor's identity says when it was made.
+    for count in [1, 3, 99] {
+        let mut objects = indicators(count);
+        objects.iter_mut().for_each(|o| o.added = from_millis(NOON - HOUR));
+        let traits = Traits { style: Style::Bundle, identity: true, restless: true, ..Traits::default() };
+        let mut driver = reads_all(&format!("{count}"), &CONFIG.replace("100}", "200}"), objects, traits, &[]);
+        driver.poll().unwrap();
+        assert_eq!(driver.codes(), [""; 0]);
     }
 }
 
@@ -279,6 +321,16 @@ fn what_a_server_makes_of_the_filter_is_found_out_once() {
     let mut driver = Driver::new(CONFIG, one(objects.clone(), Traits::default()));
     assert_eq!(driver.poll(), Ok(4));
     assert_eq!((driver.read, driver.cursor()), (0, None));
+    // Where the filter is ignored, they stand before the indicators.
+    for (limit, clamp) in [(100, 100_000), (100, 60), (20, 100_000), (200, 100_000)] {
+        let mut objects = indicators(400);
+        objects[..300].iter_mut().for_each(|o| o.kind = "attack-pattern");
+        for style in [Style::Bundle, Style::MoreOnly, Style::Envelope] {
+            let traits = Traits { matching: Match::Ignored, style, clamp, ..Traits::default() };
+            let config = CONFIG.replace("100}", &format!("{limit}}}"));
+            reads_all(&format!("ignored, {style:?}, {limit}, {clamp}"), &config, objects.clone(), traits, &[]);
+        }
+    }
     // With `context` they are wanted.
     let config = CONFIG.replace("100}", r#"100,"context":true}"#);
     let mut driver = Driver::new(&config, one(objects, Traits::default()));

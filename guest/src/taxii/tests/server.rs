@@ -64,6 +64,8 @@ pub(super) struct Traits {
     pub(super) loops: bool,
     /// A bundle begins with the vendor's identity.
     pub(super) identity: bool,
+    /// That identity is another one in each answer.
+    pub(super) restless: bool,
     /// The media type accepted, where only one is.
     pub(super) accepts: Option<&'static str>,
     /// 206 for a page.
@@ -89,6 +91,7 @@ impl Default for Traits {
             nothing: true,
             loops: false,
             identity: false,
+            restless: false,
             accepts: None,
             partial: false,
             per_minute: None,
@@ -284,7 +287,8 @@ impl SimServer {
         let mut names: Vec<String> = shown.iter().map(|o| o.name.clone()).collect();
         let mut texts: Vec<String> = shown.iter().map(text).collect();
         if traits.identity && traits.style == Style::Bundle {
-            texts.insert(0, r#"{"type":"identity","id":"identity--socdefenders"}"#.to_owned());
+            let made = if traits.restless { self.pages } else { 0 };
+            texts.insert(0, format!(r#"{{"type":"identity","id":"identity--socdefenders","name":"made {made}"}}"#));
             names.insert(0, "identity".to_owned());
         }
         if traits.style == Style::Bundle {

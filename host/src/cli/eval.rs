@@ -1,0 +1,287 @@
+//! `tipline eval`: whether a changed guest may replace the one in use.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::mapping::MappingSettings;
+use super::record::size;
+use super::{Failed, Misuse, when};
+use crate::clock::Millis;
+use crate::config::parse_duration;
+use crate::eval::finding::Kind;
+use crate::eval::source::{self, Defaults};
+use crate::eval::waiver::Waivers;
+use crate::eval::{Candidate, Contest, Evaluation, Settings, golden, paging, report};
+use crate::sandbox::{BUILT_IN, CallLimits};
+use crate::text::{self, Style};
+
+/// The name of the guest this program was built with.
+const BUILT_IN_NAME: &str = "built-in";
+
+/// The longest component read: a hundred times ours.
+const MAX_COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Evaluate a changed mapping: two guests on the same pages, in a sandbox, held against each other
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+INPUT is a recording (HAR, from `tipline record` or a browser), a feed's page, records (an array or one a line), a golden
+case (a folder with page.json), or a folder of these. Each page is mapped by both guests in a fresh sandboxed instance,
+and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
+files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
+
+Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file
+takes out those that are intended). 2: the command is wrong.
+
+--fail-on takes kinds separated by commas, `any` (all, the default), `faults` (all but differences of what documents and
+rejects say), `none`, and `-KIND` to leave one out: --fail-on any,-field-added. The kinds:
+  load imports trap limit failure sums refused nondeterminism identity version document-removed document-added
+  field-removed field-added field-retyped field-changed ecs template reject-added reject-changed skips paging cost
+  golden cluster stale-waiver
+
+Examples:
+  tipline eval today.har --candidate target/my-mapper.wasm
+  tipline eval records.jsonl --base old.wasm --candidate new.wasm --html report.html
+  tipline eval today.har --candidate my.wasm --fail-on faults --waivers intended.yml --junit report.xml
+  tipline eval --golden cases --candidate my.wasm        what comes out against what was written down
+  tipline eval --golden cases --update                   writes it down")]
+pub(super) struct Eval {
+    /// The pages
+    #[arg(value_name = "INPUT", required_unless_present = "golden")]
+    inputs: Vec<PathBuf>,
+    /// The guest in use: a component, or `built-in`
+    #[arg(long, value_name = "GUEST", default_value = BUILT_IN_NAME)]
+    base: PathBuf,
+    /// The guest that may replace it: a component, or `built-in`
+    #[arg(long, value_name = "GUEST", default_value = BUILT_IN_NAME)]
+    candidate: PathBuf,
+    /// Hold the candidate's answers against the files of these golden cases, instead of against a base
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "base"])]
+    golden: Option<PathBuf>,
+    /// Write what the candidate answers into the golden cases
+    #[arg(long, requires = "golden")]
+    update: bool,
+    #[command(flatten)]
+    mapping: MappingSettings,
+    /// When the feed showed the pages, whatever they say themselves
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    observed: Option<Millis>,
+    /// Which findings fail the evaluation
+    #[arg(long, value_name = "KINDS", default_value = "any", allow_hyphen_values = true, value_parser = FailOn::parse)]
+    fail_on: FailOn,
+    /// Findings that are intended, with reasons: a YAML list of `finding`, `about`, `reason` and perhaps `max`
+    #[arg(long, value_name = "FILE")]
+    waivers: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Fuel a call may use; mapping a record costs some 40,000
+    #[arg(long, value_name = "UNITS", default_value_t = CallLimits::SANDBOXED.fuel.unwrap_or(u64::MAX))]
+    fuel: u64,
+    /// Memory a call may use
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    memory: u64,
+    /// How long a call's answer may be
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    output: u64,
+    /// How long a call may take; fuel ends most of them before
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    time: Duration,
+    /// Pages mapped at a time; one for each core if left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// How many per cent more fuel a record may cost
+    #[arg(long, value_name = "PERCENT", default_value_t = 25)]
+    max_growth: u32,
+}
+
+/// Which kinds of finding fail an evaluation.
+#[derive(Debug, Clone)]
+struct FailOn(Vec<Kind>);
+
+impl FailOn {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (leaves_out, word) = word.strip_prefix('-').map_or((false, word), |word| (true, word));
+            let meant: Vec<Kind> = match word {
+                "any" => Kind::ALL.to_vec(),
+                "faults" => Kind::ALL.into_iter().filter(|kind| !kind.is_change()).collect(),
+                "none" => Vec::new(),
+                word => vec![Kind::of(word).ok_or_else(|| {
+                    let known: Vec<_> = Kind::ALL.into_iter().map(Kind::word).collect();
+                    format!("there is no `{word}`; expected any, faults, none, or some of {}", known.join(", "))
+                })?],
+            };
+            if leaves_out {
+                kinds.retain(|kind| !meant.contains(kind));
+            } else {
+                kinds.extend(meant);
+            }
+        }
+        Ok(Self(kinds))
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.0.contains(&kind)
+    }
+}
+
+fn duration(value: &str) -> Result<Duration, String> {
+    parse_duration(value).filter(|time| !time.is_zero()).ok_or_else(|| "expected a time such as 30s".to_owned())
+}
+
+impl Eval {
+    pub(super) fn run(self) -> Result<()> {
+        let waivers = self.waivers.as_deref().map(Waivers::read).transpose().map_err(|e| Misuse(format!("{e:#}")))?;
+        let candidate = component(&self.candidate)?;
+        let candidate = Candidate { name: &self.candidate.to_string_lossy(), component: &candidate };
+        let limits = CallLimits {
+            fuel: Some(self.fuel),
+            memory_bytes: self.memory,
+            output_bytes: usize::try_from(self.output).unwrap_or(usize::MAX),
+            time: Some(self.time),
+        };
+        let threads = match self.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let settings = Settings { limits, threads, max_growth: self.max_growth };
+        let defaults = Defaults {
+            config: self.mapping.guest_config("eval")?.into(),
+            config_wins: self.mapping.is_given(),
+            observed: self.observed,
+        };
+        let fails = |kind| self.fail_on.has(kind);
+        let mut evaluation = match &self.golden {
+            Some(folder) => {
+                let cases = source::cases(folder, &defaults)?;
+                golden::evaluate(&cases, candidate, settings, self.update, fails)?
+            }
+            None => self.compare(candidate, settings, &defaults)?,
+        };
+        if let Some(waivers) = &waivers {
+            waivers.apply(&mut evaluation.findings, fails);
+        }
+        self.report(&evaluation)?;
+        if evaluation.failing().next().is_some() { Err(Failed.into()) } else { Ok(()) }
+    }
+
+    fn compare(&self, candidate: Candidate<'_>, settings: Settings, defaults: &Defaults) -> Result<Evaluation> {
+        let base = component(&self.base)?;
+        let base = Candidate { name: &self.base.to_string_lossy(), component: &base };
+        for input in &self.inputs {
+            fs::metadata(input).with_context(|| {
+                format!("{} cannot be read; name a recording, records, golden cases, or a folder of these", input.display())
+            })?;
+        }
+        let mut contest = Contest::new(base, candidate, settings)?;
+        let mut said = Vec::new();
+        // The pagers first: a recording is read once for this and once for its pages, and kept in memory neither time.
+        let mut tally = std::mem::take(contest.tally());
+        if let Some((base, candidate)) = contest.guests() {
+            for input in self.inputs.iter().filter(|input| input.extension().is_some_and(|kind| kind == "har")) {
+                let recording = crate::eval::recording::Recording::read(input)?;
+                let config = match &recording.config {
+                    Some(config) if !defaults.config_wins => config.clone(),
+                    _ => defaults.config.to_string(),
+                };
+                let name = input.display().to_string();
+                said.push(paging::compare(base, candidate, &name, &recording, &config, &mut tally));
+            }
+        }
+        *contest.tally() = tally;
+        let records = AtomicU64::new(0);
+        let bar = progress();
+        let advance = |count: u64| {
+            bar.set_position(records.fetch_add(count, Ordering::Relaxed) + count);
+        };
+        let feed = |each: &mut dyn FnMut(crate::eval::Page) -> Result<()>| {
+            for input in &self.inputs {
+                source::for_each_page(input, defaults, &mut |_, _| Ok(()), each)?;
+            }
+            Ok(())
+        };
+        let mut evaluation = contest.evaluate(feed, &advance, |kind| self.fail_on.has(kind))?;
+        bar.finish_and_clear();
+        evaluation.paging = (!said.is_empty()).then(|| said.join("; "));
+        Ok(evaluation)
+    }
+
+    fn report(&self, evaluation: &Evaluation) -> Result<()> {
+        let write = |file: &Path, text: String| {
+            fs::write(file, text).with_context(|| {
+                format!("The report {} cannot be written; check the folder's owner and the free space", file.display())
+            })
+        };
+        if let Some(file) = &self.html {
+            write(file, report::html(evaluation))?;
+        }
+        if let Some(file) = &self.junit {
+            write(file, report::junit(evaluation))?;
+        }
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &report::json(evaluation)).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            write!(out, "{}", report::text(evaluation, Style::stdout()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A component's bytes. What they are is found out when they are compiled.
+fn component(path: &Path) -> Result<Vec<u8>> {
+    if path == Path::new(BUILT_IN_NAME) {
+        return Ok(BUILT_IN.to_vec());
+    }
+    let unreadable = || {
+        format!("The guest {} cannot be read; name a component, or `{BUILT_IN_NAME}`", path.display())
+    };
+    let length = fs::metadata(path).with_context(unreadable)?.len();
+    if length > MAX_COMPONENT_BYTES {
+        bail!("The guest {} is longer than {}.", path.display(), text::bytes(MAX_COMPONENT_BYTES));
+    }
+    fs::read(path).with_context(unreadable)
+}
+
+fn progress() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_said_in_words() {
+        let has = |text: &str| FailOn::parse(text).unwrap().0;
+        assert_eq!(has("any"), Kind::ALL);
+        assert_eq!(has("none"), []);
+        assert_eq!(has("trap,ecs"), [Kind::Trap, Kind::Ecs]);
+        assert!(!has("any,-field-added").contains(&Kind::FieldAdded));
+        assert!(has("faults").contains(&Kind::Identity) && !has("faults").contains(&Kind::FieldChanged));
+        assert!(FailOn::parse("nonsense").unwrap_err().contains("there is no `nonsense`; expected any, faults, none"));
+    }
+}

@@ -1,0 +1,92 @@
+//! The mapping's settings, wherever records are mapped outside of a poll.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Map as Object, Value};
+
+use super::Misuse;
+use super::settings::{Settings, one_input};
+use crate::config::Input;
+use crate::text;
+
+#[derive(Debug, Args)]
+pub(super) struct MappingSettings {
+    /// Take the mapping's settings from an input of this configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Which input, if the configuration has several
+    #[arg(long, value_name = "ID", requires = "config")]
+    pub(super) input: Option<String>,
+    /// Map private, loopback and other harmless values too
+    #[arg(long)]
+    allow_private: bool,
+    /// Change one of the mapping's settings; the value is JSON or a text. Dots go into groups: ttl.ip=10d
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl MappingSettings {
+    /// Whether any was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.config.is_some() || self.allow_private || !self.set.is_empty()
+    }
+
+    /// The settings as the guest takes them; `id` names the input that stands in where none is configured.
+    pub(super) fn guest_config(&self, id: &str) -> Result<String> {
+        let text = match &self.config {
+            None => Input::new(id, crate::config::socdefenders()).guest_config,
+            Some(_) => {
+                let config = Settings { config: self.config.clone() }.load()?;
+                one_input(&config, self.input.as_deref())?.guest_config
+            }
+        };
+        let mut settings: Object<String, Value> = serde_json::from_str(&text)?;
+        if self.allow_private {
+            settings.insert("allow_private".to_owned(), Value::Bool(true));
+        }
+        for change in &self.set {
+            let Some((key, value)) = change.split_once('=') else {
+                return Err(Misuse(format!(
+                    "--set {}: expected KEY=VALUE, as in min_confidence=high.",
+                    text::escape(change)
+                ))
+                .into());
+            };
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            set(&mut settings, key, value)?;
+        }
+        Ok(Value::Object(settings).to_string())
+    }
+}
+
+fn set(settings: &mut Object<String, Value>, key: &str, value: Value) -> Result<()> {
+    let Some((group, rest)) = key.split_once('.') else {
+        settings.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    let below = settings.entry(group).or_insert_with(|| Value::Object(Object::new()));
+    match below {
+        Value::Object(below) => set(below, rest, value),
+        _ => {
+            Err(Misuse(format!("--set {}: `{}` is no group of settings.", text::escape(key), text::escape(group)))
+                .into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_changed_one_by_one() {
+        let mut settings = Object::new();
+        set(&mut settings, "ttl.ip", "10d".into()).unwrap();
+        set(&mut settings, "ttl.url", "20d".into()).unwrap();
+        set(&mut settings, "limit", 5.into()).unwrap();
+        assert_eq!(Value::Object(settings.clone()).to_string(), r#"{"ttl":{"ip":"10d","url":"20d"},"limit":5}"#);
+        assert!(set(&mut settings, "limit.x", 1.into()).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! `tipline record` and `tipline replay`: a poll as a file, and a file as a feed.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::backfill::look_back_to;
+use super::run::failure;
+use super::settings::{Settings, built_in_guest, check_guest_settings, one_input};
+use super::{Failed, open, runtime, signals, when};
+use crate::clock::{Clock, Millis};
+use crate::config::parse_size;
+use crate::eval::recording::Recording;
+use crate::eval::tape::{Tape, Target};
+use crate::gate::Gate;
+use crate::http::Feed;
+use crate::poll::{Bounds, Poller};
+use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
+use crate::text;
+
+/// Record what a feed answers to one poll, as a HAR file
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Nothing is stored and no checkpoint moves, so `tipline run` may go on; it costs the requests of one full poll. The file
+holds no key: requests are written without it, and where the feed repeats it, it is replaced by [secret]. Browsers and
+HAR tools open it; `tipline eval` and `tipline replay` use it. `tipline run --record DIR` records the polls of a run.
+
+Examples:
+  tipline record --out today.har
+  tipline record -c tipline.yml --input socdefenders --since 2h --out today.har
+  tipline eval today.har --candidate my-mapper.wasm")]
+pub(super) struct Record {
+    #[command(flatten)]
+    settings: Settings,
+    /// Which input, if the configuration has several
+    #[arg(long, value_name = "ID")]
+    input: Option<String>,
+    /// The file
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// From when; the input's `initial_interval` if left out
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    since: Option<Millis>,
+    /// Cut the recording at a page's end when it would grow longer
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    max_size: u64,
+}
+
+impl Record {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load_with_inputs()?;
+        let mut input = one_input(&config, self.input.as_deref())?;
+        let clock = Clock::system();
+        if let Some(since) = self.since {
+            look_back_to(&mut input, since, clock.now())?;
+        }
+        let guest = built_in_guest(Some(&config.state_dir))?;
+        check_guest_settings(&guest, &input)?;
+        let tape = Arc::new(Tape::new(Target::File(self.out.clone()), self.max_size));
+        let id = input.id.clone();
+        runtime()?.block_on(async {
+            let stop = signals::stop_on_signal()?;
+            let poller = Poller {
+                feed: Arc::new(Feed::new(&input)?),
+                input: Arc::new(input),
+                guest,
+                sink: Arc::new(Nowhere),
+                ledger: open::ledger(&config)?,
+                gate: Gate::default(),
+                clock,
+                observer: tape.clone(),
+            };
+            let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await;
+            // A poll that fails is worth a recording as well: it shows why.
+            let recorded = tape.finish(&id)?;
+            if let Some(recorded) = recorded {
+                let cut = if recorded.is_cut { ", cut there: it grew too long" } else { "" };
+                writeln!(
+                    io::stdout(),
+                    "{}: {} requests, {}{cut}",
+                    self.out.display(),
+                    recorded.entries,
+                    text::bytes(recorded.bytes)
+                )?;
+            }
+            let report = report?;
+            match failure(&report.ended) {
+                None => Ok(()),
+                Some(reason) => {
+                    writeln!(io::stderr(), "The poll ended early: {}", text::show(&reason))?;
+                    Err(Failed.into())
+                }
+            }
+        })
+    }
+}
+
+pub(super) fn size(value: &str) -> Result<u64, String> {
+    parse_size(value).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 64MiB".to_owned())
+}
+
+/// Takes everything and keeps nothing.
+struct Nowhere;
+
+#[async_trait]
+impl Sink for Nowhere {
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        page.turn.come().await?;
+        Ok(Delivery { indexed: page.len() as u64, ..Delivery::default() })
+    }
+
+    async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {
+        Ok(Swept::default())
+    }
+
+    async fn retire(&self, _: &[String], _: &str, _: Millis) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+}
+
+/// Serve a recording as a feed, to see again what happened
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each request is answered as the same path and query was when it was recorded: the first time with the first answer, then
+with the next, and the last one stays. What was not recorded is answered with 404. Keys are neither asked for nor looked
+at. The answers carry the headers of then, so a limit that was reached then is reached again.
+
+Examples:
+  tipline replay today.har
+  tipline replay bug-report.har --port 8080      then, with `url: http://127.0.0.1:8080/` and the recorded settings:
+  tipline run -c tipline.yml --once")]
+pub(super) struct Replay {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+/// Answers by target.
+type Answers = HashMap<String, VecDeque<Result<crate::sandbox::Response, String>>>;
+
+impl Replay {
+    pub(super) fn run(self) -> Result<()> {
+        let recording = Recording::read(&self.file)?;
+        if recording.exchanges.is_empty() {
+            bail!("{} holds no answer to a GET, so there is nothing to serve.", self.file.display());
+        }
+        let count = recording.exchanges.len();
+        let mut answers = Answers::new();
+        for exchange in recording.exchanges {
+            answers.entry(exchange.target().to_owned()).or_default().push_back(exchange.answer);
+        }
+        runtime()?.block_on(async {
+            let stop = signals::stop_on_signal()?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("The recording cannot be served at {address}; choose another port, or 0 for any")
+            })?;
+            let router = Router::new().fallback(answer).with_state(Arc::new(Mutex::new(answers)));
+            writeln!(io::stdout(), "serving {count} recorded answers at http://{}/", listener.local_addr()?)?;
+            let stopped = async move { stop.cancelled().await };
+            axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
+            Ok(())
+        })
+    }
+}
+
+/// What the framing of an answer says is made anew.
+const OF_THE_CONNECTION: [&str; 6] =
+    ["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "date"];
+
+async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) -> Response<Body> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let recorded = {
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get_mut(&target).and_then(|left| if left.len() > 1 { left.pop_front() } else { left.front().cloned() })
+    };
+    let plain = |status: StatusCode, text: String| {
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = status;
+        response
+    };
+    match recorded {
+        None => plain(StatusCode::NOT_FOUND, format!("{{\"error\":{{\"message\":\"not recorded: {}\"}}}}", text::escape(&target))),
+        // What gave no answer then gives none now, as near as a server can come to it.
+        Some(Err(reason)) => plain(StatusCode::BAD_GATEWAY, reason),
+        Some(Ok(recorded)) => {
+            let mut response = Response::builder().status(recorded.status);
+            for (name, value) in recorded.headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
+                response = response.header(name, value);
+            }
+            let broken = |e| plain(StatusCode::BAD_GATEWAY, format!("{e}"));
+            response.body(Body::from(recorded.body)).unwrap_or_else(broken)
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! Recordings of polls: HAR 1.2 files, which browsers and HAR tools open.
+//!
+//! A recording holds what went between feed and guest in one poll. What HAR has no place for (the guest's settings, the
+//! state the poll began from, the host's clock at each step) stands in members that begin with `_tipline`, as the format
+//! allows; a recording made by a browser lacks them and is read all the same. No credential is ever in one: requests are
+//! written without it, and answers pass the feed's scrubber before anybody sees them. A recording is written as the poll
+//! goes on, in bounded memory, under a name ending in `.part` until it is whole.
+//!
+//! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use thiserror::Error;
+use url::Url;
+
+use crate::clock::Millis;
+use crate::sandbox::{Request, Response};
+use crate::store::time;
+use crate::text;
+
+/// The longest recording written: some 250,000 records. Longer ones are cut at a page's end, and say so.
+pub const MAX_RECORDING_BYTES: u64 = 512 * 1024 * 1024;
+
+/// The longest recording read: what is written, with room for what a browser adds.
+pub const MAX_READ_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// A poll as it went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// The settings the guest was given; none in a browser's recording.
+    pub config: Option<String>,
+    /// The state the poll began from; the empty one where it is not known.
+    pub state: String,
+    /// When it began.
+    pub began: Millis,
+    /// Requests and what came of them, in their order.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A request and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// What was asked for.
+    pub url: Url,
+    /// The media type asked for.
+    pub accept: String,
+    /// The host's clock when the guest was told of the answer.
+    pub at: Millis,
+    /// The answer, or the host's reason for none.
+    pub answer: Result<Response, String>,
+}
+
+/// Why a recording cannot be used.
+#[derive(Debug, Error)]
+pub enum RecordingError {
+    /// The file.
+    #[error("The recording {} cannot be {what}: {reason}. Check the name, the folder's owner and the free space.", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// "read" or "written".
+        what: &'static str,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// It is no HAR file.
+    #[error("This is no recording: {0}. Expected a HAR 1.2 file, as `tipline record` and browsers write it.")]
+    NotHar(String),
+    /// It is too long to be read.
+    #[error("The recording is longer than {}. Record fewer pages, with `max_pages` or a smaller `initial_interval`.", text::bytes(*.0))]
+    TooLong(u64),
+}
+
+#[derive(Deserialize)]
+struct Har<'a> {
+    #[serde(borrow)]
+    log: Log<'a>,
+}
+
+#[derive(Deserialize)]
+struct Log<'a> {
+    #[serde(borrow)]
+    entries: Vec<&'a RawValue>,
+    #[serde(rename = "_tipline")]
+    own: Option<Own>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Own {
+    config: Option<serde_json::Value>,
+    #[serde(default)]
+    state: String,
+    began: Option<Millis>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    started_date_time: Option<String>,
+    request: HarRequest,
+    response: HarResponse,
+    #[serde(rename = "_tiplineNow")]
+    now: Option<Millis>,
+}
+
+#[derive(Deserialize)]
+struct HarRequest {
+    #[serde(default)]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+struct HarResponse {
+    #[serde(default)]
+    status: i64,
+    #[serde(default)]
+    headers: Vec<Header>,
+    content: Option<Content>,
+    #[serde(rename = "_error")]
+    error: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    text: Option<String>,
+    encoding: Option<String>,
+}
+
+/// Whether a text looks like a HAR file: an object whose first member is `log`.
+pub fn is_har(start: &str) -> bool {
+    let mut rest = start.trim_start_matches('\u{feff}').trim_start();
+    for part in ["{", "\"log\"", ":"] {
+        let Some(more) = rest.strip_prefix(part) else { return false };
+        rest = more.trim_start();
+    }
+    true
+}
+
+impl Recording {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`RecordingError`].
+    pub fn read(file: &Path) -> Result<Self, RecordingError> {
+        let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
+        let mut bytes = Vec::new();
+        File::open(file).map_err(broken)?.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(broken)?;
+        if bytes.len() as u64 > MAX_READ_BYTES {
+            return Err(RecordingError::TooLong(MAX_READ_BYTES));
+        }
+        Self::parse(&String::from_utf8_lossy(&bytes))
+    }
+
+    /// Reads a text. Entries that are no GET, or whose answer's text is not in the file, are left out: a browser records
+    /// much besides.
+    ///
+    /// # Errors
+    /// [`RecordingError::NotHar`].
+    pub fn parse(text: &str) -> Result<Self, RecordingError> {
+        let not_har = |error: serde_json::Error| RecordingError::NotHar(error.to_string());
+        let har: Har<'_> = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(not_har)?;
+        let mut exchanges = Vec::with_capacity(har.log.entries.len());
+        for (number, entry) in har.log.entries.iter().enumerate() {
+            let entry: Entry = serde_json::from_str(entry.get())
+                .map_err(|e| RecordingError::NotHar(format!("entry {} of `log.entries`: {e}", number + 1)))?;
+            exchanges.extend(entry.exchange());
+        }
+        let began = exchanges.first().map_or(0, |first| first.at);
+        let own = har.log.own.unwrap_or(Own { config: None, state: String::new(), began: None });
+        Ok(Self {
+            config: own.config.map(|config| config.to_string()),
+            state: own.state,
+            began: own.began.unwrap_or(began),
+            exchanges,
+        })
+    }
+}
+
+impl Entry {
+    fn exchange(self) -> Option<Exchange> {
+        if !self.request.method.is_empty() && !self.request.method.eq_ignore_ascii_case("GET") {
+            return None;
+        }
+        let started = self.started_date_time.as_deref().and_then(time::parse);
+        let accept = self.request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("accept"));
+        let answer = match (u16::try_from(self.response.status), self.response.error) {
+            (Ok(status @ 100..), _) => {
+                let Content { text, encoding } = self.response.content.unwrap_or(Content { text: None, encoding: None });
+                let text = match encoding.as_deref() {
+                    Some("base64") => {
+                        let bytes = base64::engine::general_purpose::STANDARD.decode(text.unwrap_or_default()).ok()?;
+                        Some(String::from_utf8_lossy(&bytes).into_owned())
+                    }
+                    _ => text,
+                };
+                // Without a text there was either nothing to say, or the browser did not keep it.
+                let body = text.or_else(|| (status != 200).then(String::new))?;
+                let headers = self.response.headers.into_iter();
+                let headers = headers.map(|header| (header.name.to_ascii_lowercase(), header.value));
+                let headers = headers.filter(|(name, _)| name != "set-cookie").collect();
+                Ok(Response { status, headers, body })
+            }
+            (_, error) => Err(error?),
+        };
+        Some(Exchange {
+            url: Url::parse(&self.request.url).ok()?,
+            accept: accept.map(|header| header.value.clone()).unwrap_or_default(),
+            at: self.now.or(started).unwrap_or(0),
+            answer,
+        })
+    }
+}
+
+impl Exchange {
+    /// Path and query, as a guest asks for them.
+    pub fn target(&self) -> &str {
+        &self.url[url::Position::BeforePath..url::Position::AfterQuery]
+    }
+}
+
+/// Writes a recording while it happens.
+#[derive(Debug)]
+pub struct Recorder {
+    out: BufWriter<File>,
+    part: PathBuf,
+    file: PathBuf,
+    written: u64,
+    most: u64,
+    entries: u64,
+    is_cut: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Requests.
+    pub entries: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// It grew too long, and what came later is not in it.
+    pub is_cut: bool,
+}
+
+impl Recorder {
+    /// Begins a recording of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`RecordingError::File`].
+    pub fn create(
+        file: &Path,
+        most: u64,
+        config: &str,
+        state: &str,
+        began: Millis,
+    ) -> Result<Self, RecordingError> {
+        let mut part = file.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let broken = |reason| RecordingError::File { file: part.clone(), what: "written", reason };
+        let out = BufWriter::new(File::create(&part).map_err(broken)?);
+        let mut recorder =
+            Self { out, part: part.clone(), file: file.to_owned(), written: 0, most, entries: 0, is_cut: false };
+        let own = Own {
+            config: serde_json::from_str(config).ok(),
+            state: state.to_owned(),
+            began: Some(began),
+        };
+        let own = serde_json::to_string(&own).map_err(|e| broken(e.into()))?;
+        recorder.write(&format!(
+            "{{\"log\":{{\"version\":\"1.2\",\"creator\":{{\"name\":\"tipline\",\"version\":\"{}\"}},\"_tipline\":{own},\"entries\":[",
+            env!("CARGO_PKG_VERSION")
+        ))?;
+        Ok(recorder)
+    }
+
+    /// Adds an exchange, unless the recording is full.
+    ///
+    /// # Errors
+    /// [`RecordingError::File`].
+    pub fn add(
+        &mut self,
+        base: &Url,
+        request: &Request,
+        at: Millis,
+        answer: Result<&Response, &str>,
+    ) -> Result<(), RecordingError> {
+        if self.is_cut {
+            return Ok(());
+        }
+        let entry = entry(base, request, at, answer).map_err(|reason| self.broken(reason.into()))?;
+        if self.written + entry.len() as u64 > self.most {
+            self.is_cut = true;
+            return Ok(());
+        }
+        self.write(if self.entries == 0 { "\n" } else { ",\n" })?;
+        self.write(&entry)?;
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// Ends the recording and gives it its name.
+    ///
+    /// # Errors
+    /// [`RecordingError::File`].
+    pub fn finish(mut self) -> Result<Recorded, RecordingError> {
+        let comment = if self.is_cut { "\n],\"comment\":\"cut: it grew too long\"}}\n" } else { "\n]}}\n" };
+        self.write(comment)?;
+        self.out.flush().map_err(|reason| self.broken(reason))?;
+        fs::rename(&self.part, &self.file).map_err(|reason| self.broken(reason))?;
+        Ok(Recorded { entries: self.entries, bytes: self.written, is_cut: self.is_cut })
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), RecordingError> {
+        self.written += text.len() as u64;
+        self.out.write_all(text.as_bytes()).map_err(|reason| self.broken(reason))
+    }
+
+    fn broken(&self, reason: io::Error) -> RecordingError {
+        RecordingError::File { file: self.part.clone(), what: "written", reason }
+    }
+}
+
+/// One entry, with every member that HAR asks for.
+fn entry(base: &Url, request: &Request, at: Millis, answer: Result<&Response, &str>) -> serde_json::Result<String> {
+    use serde_json::json;
+    let mut url = base.clone();
+    // The target begins at the origin or at the base's path; either way no more than that is known of the feed.
+    let _ = (url.set_username(""), url.set_password(None));
+    let url = url.join(&request.target).unwrap_or(url);
+    let query: Vec<Header> =
+        url.query_pairs().map(|(name, value)| Header { name: name.into(), value: value.into() }).collect();
+    let response = match answer {
+        Ok(response) => {
+            let headers: Vec<Header> = response
+                .headers
+                .iter()
+                .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
+                .collect();
+            let kind = response.headers.iter().find(|(name, _)| name == "content-type");
+            json!({
+                "status": response.status, "statusText": "", "httpVersion": "HTTP/1.1", "headers": headers, "cookies": [],
+                "content": {
+                    "size": response.body.len(),
+                    "mimeType": kind.map_or("application/json", |(_, value)| value),
+                    "text": response.body,
+                },
+                "redirectURL": "", "headersSize": -1, "bodySize": -1,
+            })
+        }
+        Err(reason) => json!({
+            "status": 0, "statusText": "", "httpVersion": "", "headers": [], "cookies": [],
+            "content": { "size": 0, "mimeType": "x-unknown" },
+            "redirectURL": "", "headersSize": -1, "bodySize": -1, "_error": reason,
+        }),
+    };
+    serde_json::to_string(&json!({
+        "startedDateTime": time::print(at),
+        "time": 0,
+        "_tiplineNow": at,
+        "request": {
+            "method": "GET", "url": url.as_str(), "httpVersion": "HTTP/1.1",
+            "headers": [{ "name": "Accept", "value": request.accept }],
+            "queryString": query, "cookies": [], "headersSize": -1, "bodySize": 0,
+        },
+        "response": response,
+        "cache": {},
+        "timings": { "send": 0, "wait": 0, "receive": 0 },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Millis = 1_733_740_200_123;
+
+    fn request(target: &str) -> Request {
+        Request { target: target.to_owned(), accept: "application/json".to_owned() }
+    }
+
+    fn response(body: &str) -> Response {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Response { status: 200, headers, body: body.to_owned() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.har");
+        let base = Url::parse("https://user:word@feed.example/").unwrap();
+        let mut recorder = Recorder::create(&file, u64::MAX, r#"{"limit":5}"#, "{\"v\":1}", AT).unwrap();
+        let page = response("{\"data\":[\"\u{2028}é\"]}");
+        recorder.add(&base, &request("/api/v1/iocs?limit=5"), AT + 1, Ok(&page)).unwrap();
+        recorder.add(&base, &request("/api/v1/iocs?limit=5&offset=5"), AT + 2, Err("no route")).unwrap();
+        assert!(!file.exists(), "it has its name only when it is whole");
+        assert_eq!(recorder.finish().unwrap().entries, 2);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(is_har(&text) && !text.contains("word"), "{text}");
+        let read = Recording::read(&file).unwrap();
+        assert_eq!((read.config.as_deref(), read.state.as_str(), read.began), (Some(r#"{"limit":5}"#), "{\"v\":1}", AT));
+        let targets: Vec<_> = read.exchanges.iter().map(|e| (e.target(), e.at, e.answer.clone())).collect();
+        assert_eq!(
+            targets,
+            [
+                ("/api/v1/iocs?limit=5", AT + 1, Ok(page)),
+                ("/api/v1/iocs?limit=5&offset=5", AT + 2, Err("no route".to_owned()))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_recording_grows_to_its_limit_and_no_further() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Url::parse("https://feed.example/").unwrap();
+        let file = folder.path().join("a.har");
+        let write = |most| {
+            let mut recorder = Recorder::create(&file, most, "{}", "", AT).unwrap();
+            for _ in 0..3 {
+                recorder.add(&base, &request("/a"), AT, Ok(&response(&"x".repeat(1_000)))).unwrap();
+            }
+            recorder.finish().unwrap()
+        };
+        let whole = write(u64::MAX);
+        assert_eq!((whole.entries, whole.is_cut), (3, false));
+        assert_eq!(write(whole.bytes).entries, 3);
+        let cut = write(whole.bytes - 1_000);
+        assert_eq!((cut.entries, cut.is_cut), (2, true));
+        assert_eq!(Recording::read(&file).unwrap().exchanges.len(), 2, "what was cut is still a HAR file");
+    }
+
+    #[test]
+    fn a_browsers_recording_is_read() {
+        let text = r#"{
+          "log": {"version": "1.2", "creator": {"name": "WebInspector", "version": "537.36"}, "pages": [], "entries": [
+            {"startedDateTime": "2024-12-09T10:30:00.000Z", "time": 12, "request": {"method": "GET", "url": "https://feed.example/api/v1/iocs?limit=1",
+              "headers": [{"name": "accept", "value": "*/*"}]},
+             "response": {"status": 200, "headers": [{"name": "Date", "value": "Mon"}, {"name": "Set-Cookie", "value": "a=b"}], "content": {"size": 2, "mimeType": "application/json", "text": "e30=", "encoding": "base64"}}},
+            {"startedDateTime": "2024-12-09T10:30:01.000Z", "request": {"method": "POST", "url": "https://feed.example/log"}, "response": {"status": 204}},
+            {"request": {"method": "GET", "url": "https://feed.example/evicted"}, "response": {"status": 200, "content": {"size": 5}}},
+            {"request": {"method": "GET", "url": "https://feed.example/blocked"}, "response": {"status": 0, "_error": "net::ERR_BLOCKED"}}
+          ]}}"#;
+        assert!(is_har(text));
+        let read = Recording::parse(text).unwrap();
+        assert_eq!((read.config, read.began, read.exchanges.len()), (None, 1_733_740_200_000, 2));
+        let first = read.exchanges[0].answer.clone().unwrap();
+        assert_eq!((first.body.as_str(), first.headers), ("{}", vec![("date".to_owned(), "Mon".to_owned())]));
+        assert_eq!(read.exchanges[1].answer, Err("net::ERR_BLOCKED".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused() {
+        for (text, expected) in
+            [("{}", "missing field `log`"), ("[]", "invalid type"), (r#"{"log":{"entries":[{}]}}"#, "entry 1 of")]
+        {
+            let error = Recording::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(!is_har(r#"{"data":[]}"#));
+    }
+}

@@ -1,0 +1,189 @@
+//! One thread of an evaluation: maps its pages with both guests and counts what differs.
+
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+
+use super::compare::Comparison;
+use super::conform::Rules;
+use super::cost::{Calls, Costs};
+use super::detection::Detection;
+use super::finding::{At, Kind, Tally};
+use super::{Page, Sums, count_error};
+use crate::sandbox::{Batch, Failure, Guest, SandboxError, Session};
+
+pub(super) struct Worker<'g> {
+    base: &'g Guest,
+    candidate: &'g Guest,
+    /// The candidate's instance that has mapped other pages.
+    session: Session<'g>,
+    base_rules: &'g Rules,
+    candidate_rules: &'g Rules,
+    pub(super) base_sums: Sums,
+    pub(super) candidate_sums: Sums,
+    pub(super) costs: Costs,
+    pub(super) detection: Detection,
+    pub(super) tally: Tally,
+}
+
+type Answer = Result<Result<Batch, Failure>, SandboxError>;
+
+impl<'g> Worker<'g> {
+    pub(super) fn new(base: &'g Guest, candidate: &'g Guest, base_rules: &'g Rules, candidate_rules: &'g Rules) -> Self {
+        Self {
+            base,
+            candidate,
+            session: Session::new(candidate),
+            base_rules,
+            candidate_rules,
+            base_sums: Sums::default(),
+            candidate_sums: Sums::default(),
+            costs: Costs::default(),
+            detection: Detection::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Maps one page; gives the number of its records.
+    pub(super) fn page(&mut self, number: usize, page: &Page) -> u64 {
+        let at = At { number, page: &page.name };
+        let base = map(self.base, page, &mut self.base_sums, &mut self.costs.base);
+        let candidate = map(self.candidate, page, &mut self.candidate_sums, &mut self.costs.candidate);
+        let base = match base {
+            Ok(Ok(batch)) => batch,
+            // What the base does not take for a page the candidate need not either; if it does, all of it is new.
+            Ok(Err(_)) | Err(_) => match &candidate {
+                Ok(Ok(_)) => empty(),
+                Err(error) => {
+                    count_error(error, at, &mut self.tally);
+                    return 0;
+                }
+                Ok(Err(_)) => return 0,
+            },
+        };
+        let read = u64::from(base.read);
+        match candidate {
+            Ok(Ok(candidate)) => {
+                self.again(page, &candidate, at);
+                Comparison {
+                    base_rules: self.base_rules,
+                    candidate_rules: self.candidate_rules,
+                    tally: &mut self.tally,
+                    detection: &mut self.detection,
+                    at,
+                    observed: page.observed,
+                }
+                .compare(&base, &candidate);
+            }
+            Ok(Err(failure)) => {
+                let text = crate::poll::failure_text(&failure).to_owned();
+                self.tally.add(Kind::Failure, kind_of(&failure), at, || text, None, None);
+            }
+            Err(error) => count_error(&error, at, &mut self.tally),
+        }
+        read
+    }
+
+    /// Maps the page once more, in an instance that has mapped others: the answer must be the same, byte for byte.
+    fn again(&mut self, page: &Page, first: &Batch, at: At<'_>) {
+        let second = self.session.map_records_metered(&page.config, page.observed, &page.records);
+        let (about, before, after) = match second {
+            Ok((Ok(second), _)) if second == *first => return,
+            Ok((Ok(second), _)) => difference(first, &second),
+            Ok((Err(failure), _)) => {
+                ("a failure", String::new(), crate::poll::failure_text(&failure).to_owned())
+            }
+            Err(error) => ("a trap or a limit", String::new(), error.to_string()),
+        };
+        let subject = || "an instance that has mapped other pages".to_owned();
+        self.tally.add(Kind::Nondeterminism, about, at, subject, Some(&before), Some(&after));
+    }
+}
+
+/// The first thing two answers to one page differ in.
+fn difference(first: &Batch, second: &Batch) -> (&'static str, String, String) {
+    let lines = |first: &str, second: &str| {
+        let (mut a, mut b) = (first.lines(), second.lines());
+        loop {
+            match (a.next(), b.next()) {
+                (a, b) if a == b && a.is_some() => {}
+                (a, b) => return around(a.unwrap_or_default(), b.unwrap_or_default()),
+            }
+        }
+    };
+    let sorted = |text: &str| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    if first.documents != second.documents {
+        let (before, after) = lines(&first.documents, &second.documents);
+        let same = sorted(&first.documents) == sorted(&second.documents);
+        return (if same { "the order of the documents" } else { "the documents" }, before, after);
+    }
+    if first.rejects != second.rejects {
+        let (before, after) = lines(&first.rejects, &second.rejects);
+        return ("the rejects", before, after);
+    }
+    let rest = |batch: &Batch| format!("{:?}", (batch.read, batch.mapped, &batch.skips, &batch.notes));
+    ("the counters or notes", rest(first), rest(second))
+}
+
+/// Two texts from a little before where they begin to differ.
+fn around(a: &str, b: &str) -> (String, String) {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count().saturating_sub(24);
+    let from = |text: &str| text.chars().skip(same).take(120).collect();
+    (from(a), from(b))
+}
+
+fn map(guest: &Guest, page: &Page, sums: &mut Sums, calls: &mut Calls) -> Answer {
+    let began = Instant::now();
+    let answer = guest.map_records_metered(&page.config, page.observed, &page.records);
+    let time = began.elapsed();
+    match answer {
+        Ok((Ok(batch), cost)) => {
+            calls.add(cost, time, batch.read, batch.documents.len());
+            sums.pages += 1;
+            sums.read += u64::from(batch.read);
+            sums.mapped += u64::from(batch.mapped);
+            sums.rejected += u64::from(batch.rejected);
+            sums.skipped += u64::from(batch.skipped);
+            sums.documents += batch.documents.lines().count() as u64;
+            Ok(Ok(batch))
+        }
+        Ok((Err(failure), _)) => Ok(Err(failure)),
+        Err(error) => {
+            sums.stopped += 1;
+            Err(error)
+        }
+    }
+}
+
+fn empty() -> Batch {
+    Batch {
+        documents: String::new(),
+        rejects: String::new(),
+        read: 0,
+        mapped: 0,
+        rejected: 0,
+        skipped: 0,
+        made: 0,
+        merged: 0,
+        skips: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn kind_of(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Config(_) => "config",
+        Failure::Credential(_) => "credential",
+        Failure::Forbidden(_) => "forbidden",
+        Failure::Protocol(_) => "protocol",
+        Failure::State(_) => "state",
+    }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
