@@ -6,12 +6,15 @@
 #![allow(unreachable_pub)] // Nothing outside a test binary could reach anything.
 
 mod bounds;
+mod builds;
 mod canary;
 mod cli;
+mod contract;
 mod core_module;
 mod elasticsearch;
 mod fake_elasticsearch;
 mod faults;
+mod guests;
 mod health;
 mod kills;
 mod medallion;
@@ -31,8 +34,10 @@ fn main() {
         bounds::trials(),
         canary::trials(),
         cli::trials(),
+        contract::trials(),
         elasticsearch::trials(),
         faults::trials(),
+        guests::trials(),
         health::trials(),
         kills::trials(),
         medallion::trials(),

@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map as Object, Value};
 
-use super::settings::{Settings, built_in_guest, one_input};
+use super::settings::{Settings, guest_of, one_input};
 use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
+use crate::guests::Guests;
 use crate::sandbox::{Batch, Failure, Guest};
 use crate::text;
 
@@ -70,8 +71,9 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn run(self) -> Result<()> {
-        let settings = self.guest_settings()?;
-        let guest = built_in_guest(None)?;
+        let (input, mut guests) = self.input()?;
+        let settings = self.guest_settings(&input)?;
+        let guest = guest_of(&mut guests, &input)?;
         let mut rejects = self.rejects.as_deref().map(create).transpose()?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();
@@ -106,15 +108,20 @@ impl Map {
         }
     }
 
-    fn guest_settings(&self) -> Result<String> {
-        let text = match &self.config {
-            None => Input::new("map", crate::config::socdefenders()).guest_config,
-            Some(_) => {
-                let config = Settings { config: self.config.clone() }.load()?;
-                one_input(&config, self.input.as_deref())?.guest_config
-            }
-        };
-        let mut settings: Object<String, Value> = serde_json::from_str(&text)?;
+    /// Whose settings and guest are taken.
+    fn input(&self) -> Result<(Input, Guests)> {
+        if self.config.is_none() {
+            return Ok((Input::new("map", crate::config::socdefenders()), Guests::new(None)));
+        }
+        let config = Settings { config: self.config.clone() }.load()?;
+        let input = one_input(&config, self.input.as_deref())?;
+        // The built-in guest is there soon without a cache, and `map` leaves no files behind where it can.
+        let state_dir = input.guest_file.is_some().then_some(config.state_dir.as_path());
+        Ok((input, Guests::new(state_dir)))
+    }
+
+    fn guest_settings(&self, input: &Input) -> Result<String> {
+        let mut settings: Object<String, Value> = serde_json::from_str(&input.guest_config)?;
         if self.allow_private {
             settings.insert("allow_private".to_owned(), Value::Bool(true));
         }
