@@ -6,12 +6,19 @@
 #![allow(unreachable_pub)] // Nothing outside a test binary could reach anything.
 
 mod bounds;
+mod builds;
 mod canary;
+#[path = "../guest/tests/cases.rs"]
+mod cases;
 mod cli;
+mod contract;
 mod core_module;
 mod elasticsearch;
+mod evaluation;
+mod examples;
 mod fake_elasticsearch;
 mod faults;
+mod guests;
 mod health;
 mod kills;
 mod medallion;
@@ -32,8 +39,12 @@ fn main() {
         bounds::trials(),
         canary::trials(),
         cli::trials(),
+        contract::trials(),
         elasticsearch::trials(),
+        evaluation::trials(),
+        examples::trials(),
         faults::trials(),
+        guests::trials(),
         health::trials(),
         kills::trials(),
         medallion::trials(),

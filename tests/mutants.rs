@@ -1,11 +1,9 @@
 //! Wrong guests, and what `tipline eval` says of each.
 //!
-//! They are one component (`tests/guests/mutants`) with the name of its fault written over; it is built once, beside the
-//! built-in guest, so that what both are made of is compiled once.
+//! They are one guest (`tests/guests/mutants`) with the name of its fault written over, so that it is built once.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use libtest_mimic::{Failed, Trial};
@@ -76,24 +74,8 @@ fn mutant(fault: &str) -> Result<Vec<u8>, Failed> {
 }
 
 fn build() -> Result<Vec<u8>, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/mutants");
-    let target = Path::new(env!("OUT_DIR")).join("guest-target");
-    let mut cargo = Command::new(env!("CARGO"));
-    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
-        cargo.env_remove(name);
-    }
-    let output = cargo
-        .current_dir(&folder)
-        .args(["build", "--locked", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--target-dir"])
-        .arg(&target)
-        .output()
-        .map_err(|e| format!("cargo: {e}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let module = target.join("wasm32-unknown-unknown/guest/mutants.wasm");
-    let module = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
-    tipline::sandbox::componentize(&module).map_err(|e| e.to_string())
+    let project = crate::builds::repository("tests/guests/mutants");
+    crate::builds::built(&project, "").map_err(|failed| failed.message().unwrap_or("it does not build").to_owned())
 }
 
 /// A folder with the records as three pages and a component.

@@ -1,13 +1,11 @@
 //! One behaviour: the native crate, the component under wasmtime in both profiles and compiled in one pass, and the core
 //! module driven by hand give the same bytes for the same input, also in an instance that has mapped other pages before.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use libtest_mimic::{Failed, Trial};
 
 use tipline::sandbox::{self, CallLimits, Event, Guest, Profile, Response};
 
+use crate::cases::Case;
 use crate::core_module::CoreModule;
 
 pub fn trials() -> Vec<Trial> {
@@ -107,31 +105,9 @@ fn is_small() -> Result<(), Failed> {
     if size <= 600_000 { Ok(()) } else { Err(format!("the component has {size} bytes").into()) }
 }
 
-struct Case {
-    name: String,
-    config: String,
-    observed: u64,
-    page: String,
-}
-
-fn cases() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/tests/cases");
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(root).expect("the cases").map(|e| e.expect("an entry").path()).collect();
-    folders.sort();
-    folders
-        .into_iter()
-        .filter(|folder| folder.is_dir())
-        .map(|folder| Case {
-            name: folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-            config: fs::read_to_string(folder.join("config.json")).unwrap_or_default(),
-            observed: fs::read_to_string(folder.join("observed"))
-                .ok()
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(1_733_740_200_000),
-            page: fs::read_to_string(folder.join("page.json")).expect("a page"),
-        })
-        .collect()
+/// The golden cases of the guest.
+pub fn cases() -> Vec<Case> {
+    Case::all(&crate::builds::repository("guest/tests/cases"))
 }
 
 fn answer(status: u16, body: &str) -> Event {

@@ -1,6 +1,5 @@
 //! Puts a configuration's parts together: ledger, output, guests, feeds.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -9,15 +8,15 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
 use crate::gate::Gates;
+use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
 use crate::poll::{Observer, Poller};
-use crate::sandbox::{Guest, Profile, SandboxError};
 use crate::state::{Ledger, LedgerError};
-use crate::store::elasticsearch::Elasticsearch;
 use crate::store::ndjson::Ndjson;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Catalog, Sink, SinkError};
 use crate::sweep::Sweeper;
+use crate::trapped::Traps;
 
 /// Why the parts don't fit together.
 #[derive(Debug, Error)]
@@ -28,9 +27,9 @@ pub enum PipelineError {
     /// The output.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The guest.
+    /// A guest.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Guest(#[from] GuestError),
     /// A feed's connection settings.
     #[error("Input {input}: {reason}")]
     Feed {
@@ -39,6 +38,15 @@ pub enum PipelineError {
         /// What is wrong.
         reason: FetchError,
     },
+}
+
+impl From<ConnectError> for PipelineError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Guest(error) => error.into(),
+            ConnectError::Sink(error) => error.into(),
+        }
+    }
 }
 
 /// Everything that runs.
@@ -61,7 +69,7 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] with what to do.
     pub async fn open(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
-        let guest = Arc::new(guest(&config.state_dir)?);
+        let mut guests = Guests::new(Some(&config.state_dir));
         let ledger = Ledger::open_with(&config.ledger_path(), config.rejects)?;
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
             Output::Sqlite { .. } => {
@@ -69,8 +77,7 @@ impl Pipeline {
                 (store.clone(), Some(store))
             }
             Output::Elasticsearch(settings) => {
-                let store =
-                    Elasticsearch::new(settings, &guest.describe()?, clock.clone())?.with_ledger(ledger.clone());
+                let store = guests.elasticsearch(config, settings, clock.clone())?.with_ledger(ledger.clone());
                 let report = store.prepare().await?;
                 for done in report.done {
                     info!("{done}");
@@ -96,12 +103,13 @@ impl Pipeline {
             pollers.push(Poller {
                 gate: gates.of(input),
                 input: Arc::new(input.clone()),
-                guest: guest.clone(),
+                guest: guests.of(input)?,
                 feed: Arc::new(feed),
                 sink: sink.clone(),
                 ledger: ledger.clone(),
                 clock: clock.clone(),
                 observer: observer.clone(),
+                traps: Traps::of(input, &config.state_dir),
             });
         }
         let sweeper = Sweeper {
@@ -115,14 +123,4 @@ impl Pipeline {
         };
         Ok(Self { pollers, sweeper, sink, catalog, ledger })
     }
-}
-
-/// The built-in guest, with its compiled form kept under `state_dir`: compiling takes a fifth of a second.
-///
-/// # Errors
-/// [`SandboxError`], which would be a fault of the build.
-pub fn guest(state_dir: &Path) -> Result<Guest, SandboxError> {
-    // The cache takes absolute paths only, and is left out silently otherwise.
-    let cache = std::path::absolute(state_dir.join("cache")).ok();
-    Guest::built_in(Profile::Trusted, cache.as_deref())
 }

@@ -20,11 +20,12 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
-use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, SandboxError, Step, Wait};
+use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Step, Wait};
 use crate::state::{
     Commit, Counts, InputStatus, Ledger, LedgerError, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject,
 };
 use crate::store::{Delivery, Page, Sink, SinkError, Turn};
+use crate::trapped::{Call, MAX_TRAPS, Trapped, Traps};
 
 pub use crate::observer::Observer;
 
@@ -64,6 +65,8 @@ pub struct Poller {
     pub clock: Clock,
     /// Told about each page and wait.
     pub observer: Arc<dyn Observer>,
+    /// How often its guest gave no answer, and where the pages are that it met.
+    pub traps: Traps,
 }
 
 /// How a poll is bounded.
@@ -118,9 +121,14 @@ pub enum PollError {
     /// The guest's answer; its kind says when to try again.
     #[error("{}", failure_text(.0))]
     Guest(Failure),
-    /// The guest was stopped by its sandbox.
+    /// The guest trapped or was stopped by its sandbox. Nothing of its page is committed.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Trapped(#[from] Trapped),
+    /// It did so too often in a row.
+    #[error(
+        "The guest gave no answer in {MAX_TRAPS} polls in a row: {0} The input stands where it was before that page, and loses nothing. Mend or replace the guest, or give it more in `sandbox:`, and start Tipline again."
+    )]
+    Paused(Trapped),
     /// The feed cannot be asked safely.
     #[error("{0}")]
     Refused(String),
@@ -138,7 +146,7 @@ pub enum PollError {
 impl PollError {
     /// Whether trying again at the next interval cannot help, because a person has to change something and restart.
     pub fn stops_input(&self) -> bool {
-        matches!(self, Self::Guest(Failure::Config(_) | Failure::State(_)))
+        matches!(self, Self::Guest(Failure::Config(_) | Failure::State(_)) | Self::Paused(_))
     }
 
     /// Whether the key file should be read again before the next try.
@@ -190,11 +198,16 @@ impl Poller {
         Ok(PollReport { ended, counts, pages, requests, notes, skips })
     }
 
-    /// Tells the guest what happened; `request` is what the event answers.
+    /// One call of the guest; `request` is what the event answers.
     async fn step(&self, state: String, event: Event, request: Option<Request>) -> Result<Step, PollError> {
-        let (guest, input, now) = (self.guest.clone(), self.input.clone(), self.clock.now());
+        let (guest, input, traps, now) = (self.guest.clone(), self.input.clone(), self.traps.clone(), self.clock.now());
         self.observer.advancing(&input, request.as_ref(), &state, now, &event);
-        let step = blocking(move || guest.advance(&input.guest_config, &state, now, &event)).await??;
+        let step = blocking(move || {
+            guest.advance(&input.guest_config, &state, now, &event).map_err(|reason| {
+                traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_ref() }, reason)
+            })
+        })
+        .await??;
         let step = step.map_err(PollError::Guest)?;
         if step.state.len() > MAX_STATE_BYTES {
             return Err(PollError::Guest(Failure::State(format!(
@@ -245,7 +258,7 @@ impl<'p> Run<'p> {
 
     async fn drive(&mut self, mut state: String, bounds: Bounds, stop: &CancellationToken) -> Result<Ended, PollError> {
         let poller = self.poller;
-        let mut event = Event::Start;
+        let (mut event, mut asked) = (Event::Start, None);
         let mut handed_over = 0;
         let mut idle = 0;
         let mut fruitless = 0;
@@ -281,6 +294,7 @@ impl<'p> Run<'p> {
                         fetched = poller.feed.fetch(&request) => match fetched {
                             Ok(response) => {
                                 poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
+                                asked = Some(request);
                                 Event::Response(response)
                             }
                             Err(FetchError::Failed(reason)) => {

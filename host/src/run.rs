@@ -2,8 +2,8 @@
 //!
 //! Each poll is a task of its own, and so is each sweep: a feed that is down, a step that takes long or a panic costs the
 //! others nothing, and the next interval begins anew. What a failed poll means for the next one is decided by its kind:
-//! wrong settings and an unreadable state stop the input, as only a person can mend
-//! them; everything else is tried again at the next interval, a refused key after its file was read again.
+//! wrong settings, an unreadable state and a guest that gives no answer again and again stop the input, as only a person
+//! can mend them; everything else is tried again at the next interval, a refused key after its file was read again.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl Poller {
         let (began, asked) = (self.clock.now(), self.feed.requests());
         let (poller, until) = (self.clone(), stop.clone());
         let result = match task(async move { poller.poll(bounds, &until).await }).await {
-            Ok(result) => result,
+            Ok(result) => self.count_traps(result),
             Err(broken) => Err(broken.into()),
         };
         let facts = Facts {
@@ -100,6 +100,19 @@ impl Poller {
         match noted.await? {
             (Ok(_), Err(error)) => Err(error.into()),
             (result, _) => result,
+        }
+    }
+
+    /// Stops the input where its guest gave no answer too often in a row; what lies between two traps, and is no poll
+    /// that went well, changes nothing.
+    fn count_traps(&self, result: Result<PollReport, PollError>) -> Result<PollReport, PollError> {
+        match result {
+            Err(PollError::Trapped(trapped)) if self.traps.add() => Err(PollError::Paused(trapped)),
+            Ok(report) if report.went_well() => {
+                self.traps.forget();
+                Ok(report)
+            }
+            result => result,
         }
     }
 

@@ -141,10 +141,18 @@ impl Sweeper {
             if known == Some(settings.digest) {
                 continue;
             }
+            let is_own = input.guest_file.is_some();
             let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
             let digest = settings.digest;
             let asked = Asked { settings, guest: guest.clone(), others, now };
-            let ids = asked.of_all(catalog.clone()).await?;
+            let ids = match asked.of_all(catalog.clone()).await {
+                // Such a guest may mean something else by `exclude:`, or know its own feed's records only.
+                Err(SweepError::Guest(reason)) if is_own => {
+                    tracing::warn!(input.id = input.id, "What is stored stays, whatever `exclude:` says: {reason}");
+                    Vec::new()
+                }
+                ids => ids?,
+            };
             retired += self.sink.retire(&ids, EXCLUDED, now).await?;
             self.in_ledger(move |ledger| ledger.set_mark(&seen, digest)).await?;
         }
@@ -242,7 +250,12 @@ impl Asked {
             if unwanted.is_empty() {
                 break;
             }
-            for id in identities(guest, &other.guest_config, *now, &records)? {
+            let wanted = match identities(guest, &other.guest_config, *now, &records) {
+                // A guest that cannot read these records has none of them.
+                Err(_) if other.guest_file.is_some() => continue,
+                wanted => wanted?,
+            };
+            for id in wanted {
                 unwanted.remove(&id);
             }
         }

@@ -4,6 +4,8 @@
 //! A stand's clock is the machine's with an offset that tests turn by hand, so that hours pass at once and short waits
 //! still end.
 
+pub mod pages;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;

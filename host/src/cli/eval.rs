@@ -25,7 +25,7 @@ use crate::text::{self, Style};
 /// The name of the guest this program was built with.
 const BUILT_IN_NAME: &str = "built-in";
 
-/// The longest component read: a hundred times ours.
+/// The longest component read: a hundred times ours. Fixed: it guards the memory against a wrong file.
 const MAX_COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Evaluate a changed mapping: two guests on the same pages, in a sandbox, held against each other
@@ -160,7 +160,7 @@ impl Eval {
         };
         let settings = Settings { limits, threads, max_growth: self.max_growth };
         let defaults = Defaults {
-            config: self.mapping.guest_config("eval")?.into(),
+            config: self.mapping.guest_config(&self.mapping.input("eval")?.0)?.into(),
             config_wins: self.mapping.is_given(),
             observed: self.observed,
         };
@@ -273,6 +273,17 @@ fn progress() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_component_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        let file = fs::File::create(&path).unwrap();
+        for (length, is_read) in [(MAX_COMPONENT_BYTES, true), (MAX_COMPONENT_BYTES + 1, false)] {
+            file.set_len(length).unwrap();
+            assert_eq!(component(&path).is_ok(), is_read, "{length}");
+        }
+    }
 
     #[test]
     fn what_fails_is_said_in_words() {

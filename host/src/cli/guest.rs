@@ -1,4 +1,4 @@
-//! `tipline guest`: the built-in component, for people who embed it elsewhere.
+//! `tipline guest`: the built-in component, for people who embed it elsewhere, and a beginning for those who write their own.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use sha2::{Digest, Sha256};
 
-use super::settings::built_in_guest;
+use super::Misuse;
+use crate::guests::Guests;
 use crate::sandbox::{BUILT_IN, BUILT_IN_CORE, WIT};
 
 /// Show or export the built-in guest, the WASM component that holds all logic of the feed
@@ -34,6 +35,19 @@ components; input.wit describes both.")]
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Begin a guest of your own: a small Rust project that builds, with a test
+    #[command(after_long_help = "\
+The project needs cargo and the compilation target wasm32-unknown-unknown, and nothing else; its README.md says the four
+commands. docs/write-a-guest.md walks through a whole one.
+
+Examples:
+  tipline guest new my-mapper
+  cd my-mapper && cargo test")]
+    New {
+        /// The folder, whose name becomes the crate's; it must be empty or missing
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 impl Guest {
@@ -41,12 +55,13 @@ impl Guest {
         match self {
             Self::Describe => describe(),
             Self::Export { dir } => export(&dir),
+            Self::New { dir } => new(&dir),
         }
     }
 }
 
 fn describe() -> Result<()> {
-    let text = built_in_guest(None)?.describe()?;
+    let text = Guests::new(None).built_in()?.describe()?;
     let value: serde_json::Value = serde_json::from_str(&text).context("The guest's description is not JSON")?;
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &value).map_err(io::Error::from)?;
@@ -71,6 +86,62 @@ fn export(dir: &Path) -> Result<()> {
     write(&dir.join("SHA256SUMS"), sums.as_bytes())?;
     write!(out, "{sums}")?;
     Ok(())
+}
+
+/// The project that `new` writes. Its name is put in the place of `my-mapper` and `my_mapper`.
+const TEMPLATE: [(&str, &str); 10] = [
+    ("Cargo.toml", include_str!("../../template/Cargo.toml")),
+    ("Cargo.lock", include_str!("../../template/Cargo.lock")),
+    ("README.md", include_str!("../../template/README.md")),
+    ("tipline.yml", include_str!("../../template/tipline.yml")),
+    (".gitignore", include_str!("../../template/gitignore")),
+    ("src/lib.rs", include_str!("../../template/src/lib.rs")),
+    ("src/mapper.rs", include_str!("../../template/src/mapper.rs")),
+    ("src/time.rs", include_str!("../../template/src/time.rs")),
+    ("tests/page.json", include_str!("../../template/tests/page.json")),
+    ("tests/expected.ndjson", include_str!("../../template/tests/expected.ndjson")),
+];
+
+/// The longest name of a crate that becomes an input's id as well.
+const MAX_NAME_BYTES: usize = 64;
+
+fn new(dir: &Path) -> Result<()> {
+    let name = crate_name(dir)?;
+    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Misuse(format!("{} is not empty; name a folder that is, or a new one.", dir.display())).into());
+    }
+    let make = |folder: &Path| {
+        let advice = "name one where you may write";
+        fs::create_dir_all(folder).with_context(|| format!("The folder {} cannot be made; {advice}", folder.display()))
+    };
+    for folder in ["src", "tests", "wit"] {
+        make(&dir.join(folder))?;
+    }
+    for (file, text) in TEMPLATE {
+        let text = text.replace("my-mapper", &name).replace("my_mapper", &name.replace('-', "_"));
+        write(&dir.join(file), text.as_bytes())?;
+    }
+    write(&dir.join("wit/input.wit"), WIT.as_bytes())?;
+    writeln!(io::stdout(), "{} is begun; its README.md says how to go on: cd {0} && cargo test", dir.display())?;
+    Ok(())
+}
+
+/// A name that is fit for a crate and for an input.
+fn crate_name(dir: &Path) -> Result<String> {
+    let whole = std::path::absolute(dir).context("The folder has no name")?;
+    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_fit = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= MAX_NAME_BYTES
+        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-'));
+    if is_fit {
+        return Ok(name);
+    }
+    let found = crate::text::escape(&name).into_owned();
+    Err(Misuse(format!(
+        "The folder's name becomes the crate's: found `{found}`, expected up to {MAX_NAME_BYTES} of the characters a-z, 0-9, `_` and \
+         `-`, a letter first, such as my-mapper."
+    ))
+    .into())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::mapping::MappingSettings;
-use super::settings::built_in_guest;
+use super::settings::guest_of;
 use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::records::for_each_part;
@@ -45,8 +45,9 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn run(self) -> Result<()> {
-        let settings = self.mapping.guest_config("map")?;
-        let guest = built_in_guest(None)?;
+        let (input, mut guests) = self.mapping.input("map")?;
+        let settings = self.mapping.guest_config(&input)?;
+        let guest = guest_of(&mut guests, &input)?;
         let mut rejects = self.rejects.as_deref().map(create).transpose()?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();

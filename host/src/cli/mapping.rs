@@ -9,6 +9,7 @@ use serde_json::{Map as Object, Value};
 use super::Misuse;
 use super::settings::{Settings, one_input};
 use crate::config::Input;
+use crate::guests::Guests;
 use crate::text;
 
 #[derive(Debug, Args)]
@@ -33,16 +34,21 @@ impl MappingSettings {
         self.config.is_some() || self.allow_private || !self.set.is_empty()
     }
 
-    /// The settings as the guest takes them; `id` names the input that stands in where none is configured.
-    pub(super) fn guest_config(&self, id: &str) -> Result<String> {
-        let text = match &self.config {
-            None => Input::new(id, crate::config::socdefenders()).guest_config,
-            Some(_) => {
-                let config = Settings { config: self.config.clone() }.load()?;
-                one_input(&config, self.input.as_deref())?.guest_config
-            }
-        };
-        let mut settings: Object<String, Value> = serde_json::from_str(&text)?;
+    /// Whose settings and guest are taken; `id` names the input that stands in where none is configured.
+    pub(super) fn input(&self, id: &str) -> Result<(Input, Guests)> {
+        if self.config.is_none() {
+            return Ok((Input::new(id, crate::config::socdefenders()), Guests::new(None)));
+        }
+        let config = Settings { config: self.config.clone() }.load()?;
+        let input = one_input(&config, self.input.as_deref())?;
+        // The built-in guest is there soon without a cache, and no files are left behind where that can be.
+        let state_dir = input.guest_file.is_some().then_some(config.state_dir.as_path());
+        Ok((input, Guests::new(state_dir)))
+    }
+
+    /// An input's settings with the changes asked for, as the guest takes them.
+    pub(super) fn guest_config(&self, input: &Input) -> Result<String> {
+        let mut settings: Object<String, Value> = serde_json::from_str(&input.guest_config)?;
         if self.allow_private {
             settings.insert("allow_private".to_owned(), Value::Bool(true));
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::Misuse;
-use super::settings::built_in_guest;
+use super::settings::unusable;
 use crate::clock::Clock;
 use crate::config::{Config, ElasticsearchSettings, Output};
+use crate::guests::{ConnectError, Guests};
 use crate::state::Ledger;
 use crate::store::Catalog;
 use crate::store::elasticsearch::Elasticsearch;
@@ -35,8 +36,10 @@ pub(super) fn elasticsearch(config: &Config) -> Result<Option<Elasticsearch>> {
 }
 
 fn connect(config: &Config, settings: &ElasticsearchSettings) -> Result<Elasticsearch> {
-    let describe = built_in_guest(Some(&config.state_dir))?.describe()?;
-    Ok(Elasticsearch::new(settings, &describe, Clock::system())?)
+    Guests::new(Some(&config.state_dir)).elasticsearch(config, settings, Clock::system()).map_err(|error| match error {
+        ConnectError::Guest(error) => unusable(error),
+        ConnectError::Sink(error) => error.into(),
+    })
 }
 
 /// The checkpoints and rejects, to be read.

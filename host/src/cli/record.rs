@@ -14,20 +14,23 @@ use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use clap::Args;
 use tokio::net::TcpListener;
+use url::Position;
 
 use super::backfill::look_back_to;
 use super::run::failure;
-use super::settings::{Settings, built_in_guest, check_guest_settings, one_input};
+use super::settings::{Settings, check_guest_settings, guest_of, one_input};
 use super::{Failed, open, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
 use crate::eval::recording::Recording;
 use crate::eval::tape::{Tape, Target};
 use crate::gate::Gate;
+use crate::guests::Guests;
 use crate::http::Feed;
 use crate::poll::{Bounds, Poller};
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
+use crate::trapped::Traps;
 
 /// Record what a feed answers to one poll, as a HAR file
 #[derive(Debug, Args)]
@@ -65,7 +68,7 @@ impl Record {
         if let Some(since) = self.since {
             look_back_to(&mut input, since, clock.now())?;
         }
-        let guest = built_in_guest(Some(&config.state_dir))?;
+        let guest = guest_of(&mut Guests::new(Some(&config.state_dir)), &input)?;
         check_guest_settings(&guest, &input)?;
         let tape = Arc::new(Tape::new(Target::File(self.out.clone()), self.max_size));
         let id = input.id.clone();
@@ -80,6 +83,7 @@ impl Record {
                 gate: Gate::default(),
                 clock,
                 observer: tape.clone(),
+                traps: Traps::default(),
             };
             let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await;
             // A poll that fails is worth a recording as well: it shows why.
@@ -161,7 +165,12 @@ impl Replay {
         let count = recording.exchanges.len();
         let mut answers = Answers::new();
         for exchange in recording.exchanges {
-            answers.entry(exchange.target().to_owned()).or_default().push_back(exchange.answer);
+            let from_origin = exchange.url[Position::BeforePath..Position::AfterQuery].to_owned();
+            // With the base URL's path as recorded, and without, as `url:` may be either here.
+            if from_origin != exchange.target {
+                answers.entry(from_origin).or_default().push_back(exchange.answer.clone());
+            }
+            answers.entry(exchange.target).or_default().push_back(exchange.answer);
         }
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal()?;

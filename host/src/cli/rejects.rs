@@ -10,12 +10,12 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::de::IgnoredAny;
 
-use super::settings::{Settings, built_in_guest};
+use super::settings::{Settings, guest_of};
 use super::{Failed, Misuse, open, runtime};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
+use crate::guests::Guests;
 use crate::pipeline::Pipeline;
-use crate::sandbox::Guest;
 use crate::state::{Commit, KeptReject, Ledger, RejectFilter, RejectKind};
 use crate::store::{Page, Sink};
 use crate::text::{self, Align, Style, Table};
@@ -193,9 +193,9 @@ fn drop_for_good(config: &Config, chosen: &Chosen) -> Result<()> {
 async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
     let pipeline = Pipeline::open(config, clock.clone(), Arc::new(())).await?;
-    let retry = Retry {
+    let mut retry = Retry {
         config,
-        guest: built_in_guest(Some(&config.state_dir))?,
+        guests: Guests::new(Some(&config.state_dir)),
         sink: pipeline.sink.clone(),
         now: clock.now(),
     };
@@ -221,14 +221,14 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
 
 struct Retry<'c> {
     config: &'c Config,
-    guest: Arc<Guest>,
+    guests: Guests,
     sink: Arc<dyn Sink>,
     now: Millis,
 }
 
 impl Retry<'_> {
     /// Whether it was taken this time.
-    async fn deliver(&self, reject: &KeptReject) -> Result<bool> {
+    async fn deliver(&mut self, reject: &KeptReject) -> Result<bool> {
         let commit = Commit {
             input: reject.input.clone(),
             at: self.now,
@@ -245,7 +245,7 @@ impl Retry<'_> {
         Ok(refused + delivery.quarantined.len() == 0)
     }
 
-    fn mapped(&self, reject: &KeptReject, mut commit: Commit) -> Result<Page> {
+    fn mapped(&mut self, reject: &KeptReject, mut commit: Commit) -> Result<Page> {
         let Some(input) = self.config.inputs.iter().find(|input| input.id == reject.input) else {
             let input = text::show(&reject.input);
             return Err(
@@ -257,7 +257,7 @@ impl Retry<'_> {
             Ok(_) => format!("[{}]", reject.raw),
             Err(_) => reject.raw.replace(['\r', '\n'], " "),
         };
-        let batch = match self.guest.map_records(&input.guest_config, reject.observed, &records)? {
+        let batch = match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
             Ok(batch) => batch,
             Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, crate::poll::failure_text(&failure)),
         };

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::settings::{Settings, check_guest_settings};
+use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
@@ -144,6 +144,7 @@ pub(super) async fn open(
     let pipeline = match opened {
         Ok(pipeline) => pipeline,
         Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
+        Err(PipelineError::Guest(error)) => return Err(unusable(error)),
         Err(error) => return Err(error.into()),
     };
     for poller in &pipeline.pollers {

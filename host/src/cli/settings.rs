@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::Misuse;
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
-use crate::pipeline;
-use crate::sandbox::{Failure, Guest, Profile};
+use crate::guests::{GuestError, Guests};
+use crate::sandbox::{Failure, Guest};
 use crate::secret::Secret;
 
 #[derive(Debug, Args)]
@@ -66,20 +66,27 @@ pub(super) fn one_input(config: &Config, id: Option<&str>) -> Result<Input> {
     }
 }
 
-/// The built-in guest, compiled once and kept in the cache of `state_dir`; without one it is compiled anew.
-pub(super) fn built_in_guest(state_dir: Option<&Path>) -> Result<Arc<Guest>> {
-    let guest = match state_dir {
-        Some(dir) => pipeline::guest(dir),
-        None => Guest::built_in(Profile::Trusted, None),
-    };
-    guest.map(Arc::new).context("The built-in guest does not start")
+/// The guest of an input; a file that is none is a fault of the configuration.
+pub(super) fn guest_of(guests: &mut Guests, input: &Input) -> Result<Arc<Guest>> {
+    guests.of(input).map_err(unusable)
+}
+
+/// An error for a guest that cannot be used.
+pub(super) fn unusable(error: GuestError) -> anyhow::Error {
+    match error {
+        GuestError::File { .. } => Misuse(error.to_string()).into(),
+        GuestError::BuiltIn(_) => error.into(),
+    }
 }
 
 /// Asks the guest whether it can use an input's settings; what it refuses is a fault of the configuration.
 pub(super) fn check_guest_settings(guest: &Guest, input: &Input) -> Result<()> {
-    match guest.map_records(&input.guest_config, 0, "")? {
-        Err(Failure::Config(message)) => Err(Misuse(format!("Input {}: {message}", input.id)).into()),
+    match guest.map_records(&input.guest_config, 0, "") {
+        Ok(Err(Failure::Config(message))) => Err(Misuse(format!("Input {}: {message}", input.id)).into()),
         // Nothing to map is no fault.
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        // One input's faulty guest must not keep the others from their work; its polls will tell.
+        Err(_) if input.guest_file.is_some() => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

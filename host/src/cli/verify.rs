@@ -14,15 +14,17 @@ use serde_json::{Value, json};
 
 use super::backfill::look_back_to;
 use super::document;
-use super::settings::{Settings, built_in_guest, one_input};
+use super::settings::{Settings, guest_of, one_input};
 use super::{Failed, open, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, Input};
 use crate::gate::Gate;
+use crate::guests::Guests;
 use crate::http::Feed;
 use crate::poll::{Bounds, Ended, Poller};
 use crate::store::{Catalog, Delivery, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
+use crate::trapped::Traps;
 
 /// Look-ups of one page under way at once.
 const LOOK_UPS: usize = 8;
@@ -78,7 +80,7 @@ impl Verify {
 
     async fn compare(&self, config: &Config) -> Result<()> {
         let stop = signals::stop_on_signal()?;
-        let guest = built_in_guest(Some(&config.state_dir))?;
+        let mut guests = Guests::new(Some(&config.state_dir));
         let catalog = open::catalog(config)?;
         let (clock, mut well) = (Clock::system(), true);
         for input in &config.inputs {
@@ -90,13 +92,14 @@ impl Verify {
             let findings = Arc::new(Comparison { catalog: catalog.clone(), found: Mutex::default() });
             let poller = Poller {
                 feed: Arc::new(Feed::new(&input)?),
+                guest: guest_of(&mut guests, &input)?,
                 input: Arc::new(input),
-                guest: guest.clone(),
                 sink: findings.clone(),
                 ledger: open::ledger(config)?,
                 gate: Gate::default(),
                 clock: clock.clone(),
                 observer: Arc::new(()),
+                traps: Traps::default(),
             };
             let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await?;
             let complete = report.ended == Ended::Complete;

@@ -11,7 +11,7 @@ use url::Url;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
-    Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest,
+    Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest, guest_file,
 };
 use crate::secret::{Credential, Secret, SecretSource};
 use crate::state::Limits;
@@ -61,6 +61,8 @@ const MAX_ID_BYTES: usize = 64;
 pub(super) const INPUT_KEYS: &[&str] = &[
     "id",
     "type",
+    "sha256",
+    "sandbox",
     "url",
     "api_key",
     "api_key_file",
@@ -129,15 +131,25 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
         let expected = format!("at most {MAX_ID_BYTES} of the characters a-z, 0-9, `_` and `-`");
         return Err(section.refuse("id", expected));
     }
-    section.word("type", &[("socdefenders", ())])?;
+    let guest_file = guest_file::read(section, folder)?;
     // Which transports there are is the guest's to say; known here is only where the vendor's lie and what they reach.
-    let is_taxii = section.text("transport")? == Some("taxii");
-    let url = section.url("url")?.unwrap_or_else(if is_taxii { socdefenders_taxii } else { socdefenders });
+    let is_taxii = section.get("transport").is_some_and(|node| node.is_text("taxii"));
+    let url = match section.url("url")? {
+        Some(url) => url,
+        // A key must not go to a feed that nobody named.
+        None if guest_file.is_some() => return Err(section.refuse("url", "the address of this guest's feed")),
+        None if is_taxii => socdefenders_taxii(),
+        None => socdefenders(),
+    };
     let mut input = Input::new(id, url);
     if is_taxii {
         input.reach = Reach::Origin;
     }
-    input.guest_config = guest::settings(section, INPUT_KEYS, &input.url, folder)?;
+    input.guest_config = match &guest_file {
+        None => guest::settings(section, INPUT_KEYS, &input.url, folder)?,
+        Some(_) => guest::settings_unchecked(section, INPUT_KEYS, &input.url, folder)?,
+    };
+    input.guest_file = guest_file;
     input.credential = credential(section, folder, Credential::Bearer)?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {
         input.interval = interval;

@@ -21,22 +21,51 @@ pub const MAX_EXCLUDE_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Shorter keys have too many neighbours: `types` is the guest's, and no misspelt `type`.
 const SHORTEST_MISSPELT: usize = 6;
 
-/// The guest's settings of an input, all keys but the host's own.
+/// The built-in guest's settings of an input, all keys but the host's own.
 pub(super) fn settings(section: &Section<'_>, host_keys: &[&str], url: &Url, folder: &Path) -> Result<String, Fault> {
-    let mut settings = Map::new();
-    settings.insert("type".to_owned(), Json::from("socdefenders"));
-    settings.insert("url".to_owned(), Json::from(url.as_str()));
-    for (key, node) in section.entries().filter(|(key, _)| !host_keys.contains(key)) {
+    for (key, _) in section.entries().filter(|(key, _)| !host_keys.contains(key)) {
         // The guest would name its own keys only.
         if let Some(near) = nearest(key, host_keys).filter(|near| near.len() >= SHORTEST_MISSPELT) {
             return Err(section.fault(key, format!("is no setting; did you mean `{near}`?")));
         }
-        settings.insert(key.to_owned(), node.to_json());
     }
-    if let Some(exclude) = section.texts("exclude")? {
+    let exclude = section.texts("exclude")?;
+    let mut settings = Map::from_iter([("type".to_owned(), Json::from("socdefenders"))]);
+    settings.extend(own(section, host_keys, url));
+    put_excludes(&mut settings, section, exclude, folder)?;
+    Ok(Json::Object(settings).to_string())
+}
+
+/// The settings of a guest of the user's own, which may have any keys but the host's. Where it has an `exclude` of the
+/// built-in one's form, its files are read, as no guest can.
+pub(super) fn settings_unchecked(
+    section: &Section<'_>,
+    host_keys: &[&str],
+    url: &Url,
+    folder: &Path,
+) -> Result<String, Fault> {
+    let mut settings = own(section, host_keys, url);
+    put_excludes(&mut settings, section, section.texts("exclude").ok().flatten(), folder)?;
+    Ok(Json::Object(settings).to_string())
+}
+
+/// `url` and all keys that are not the host's.
+fn own(section: &Section<'_>, host_keys: &[&str], url: &Url) -> Map<String, Json> {
+    let own = section.entries().filter(|(key, _)| !host_keys.contains(key));
+    let url = ("url".to_owned(), Json::from(url.as_str()));
+    std::iter::once(url).chain(own.map(|(key, node)| (key.to_owned(), node.to_json()))).collect()
+}
+
+fn put_excludes(
+    settings: &mut Map<String, Json>,
+    section: &Section<'_>,
+    exclude: Option<Vec<&str>>,
+    folder: &Path,
+) -> Result<(), Fault> {
+    if let Some(exclude) = exclude {
         settings.insert("exclude".to_owned(), excludes(section, &exclude, folder)?.into());
     }
-    Ok(Json::Object(settings).to_string())
+    Ok(())
 }
 
 fn excludes(section: &Section<'_>, entries: &[&str], folder: &Path) -> Result<Vec<String>, Fault> {

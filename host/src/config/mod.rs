@@ -4,11 +4,13 @@
 //! these types (`file`). Every complaint names the place in the file, the key with its parents, what was found and what
 //! is expected; a value of a secret's key is never shown. Unknown keys are refused with the nearest known one. Relative
 //! paths start at the configuration's folder. What belongs to the feed's logic goes to the guest as JSON (`guest`),
-//! without the host's own keys and without any secret, and the guest refuses keys it does not know.
+//! without the host's own keys and without any secret, and the guest refuses keys it does not know. A guest of the
+//! user's own (`guest_file`) is read here, too, and held to the sum that the configuration pins.
 
 mod cloud;
 mod file;
 mod guest;
+mod guest_file;
 mod interpolate;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::telemetry::LogFormat;
 
 pub use file::{socdefenders, socdefenders_taxii};
 pub use guest::{MAX_EXCLUDE_FILE_BYTES, MAX_EXCLUDES};
+pub use guest_file::{GuestFile, MAX_GUEST_BYTES};
 
 /// Where the configuration is looked for.
 pub const DEFAULT_FILE: &str = "tipline.yml";
@@ -201,6 +204,8 @@ pub struct Input {
     pub reach: Reach,
     /// How requests are authenticated.
     pub credential: Option<Credential>,
+    /// Whose logic it runs: a guest of the user's own; none for the built-in one.
+    pub guest_file: Option<GuestFile>,
     /// What the guest gets: the input's settings as JSON without the host's own keys and secrets.
     pub guest_config: String,
     /// Between the starts of two polls.
@@ -235,6 +240,7 @@ impl Input {
             url,
             reach: Reach::Path,
             credential: None,
+            guest_file: None,
             guest_config,
             interval: Duration::from_secs(15 * 60),
             jitter: Duration::from_secs(30),

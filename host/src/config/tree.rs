@@ -156,6 +156,11 @@ impl Node {
         }
     }
 
+    /// Whether this text stands here.
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        matches!(&self.value, Value::Text(found) if found.text == text)
+    }
+
     /// As JSON, for the guest.
     pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.value {

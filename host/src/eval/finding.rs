@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::text;
 
 /// Examples kept of each finding.
-const MAX_EXAMPLES: usize = 3;
+const EXAMPLES: usize = 3;
 
-/// Different changes of one field that are counted one by one; the rest is counted together.
+/// Different changes of one field that are counted one by one; the rest is counted together. Fixed: a person reads three.
 const MAX_WAYS: usize = 200;
 
-/// Findings told apart. A guest that answers with new nonsense for each record must not fill the memory.
+/// Findings told apart. A guest that answers with new nonsense for each record must not fill the memory. Fixed for that
+/// reason.
 const MAX_FINDINGS: usize = 2_000;
 
 /// Characters of a value that are kept.
@@ -269,7 +270,7 @@ impl Tally {
             let is_known = slot.ways.len() < MAX_WAYS || slot.ways.contains_key(&way);
             *slot.ways.entry(if is_known { way } else { "(other values)".to_owned() }).or_default() += 1;
         }
-        if slot.examples.len() < MAX_EXAMPLES {
+        if slot.examples.len() < EXAMPLES {
             let cut = |value: &str| text::cut(value, VALUE_CHARS);
             slot.examples.push(Example {
                 page_number: at.number,
@@ -291,7 +292,7 @@ impl Tally {
             }
             own.examples.extend(slot.examples);
             own.examples.sort();
-            own.examples.truncate(MAX_EXAMPLES);
+            own.examples.truncate(EXAMPLES);
         }
     }
 
@@ -308,7 +309,7 @@ impl Tally {
             .map(|((kind, about), slot)| {
                 let mut ways: Vec<_> = slot.ways.into_iter().collect();
                 ways.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-                ways.truncate(MAX_EXAMPLES);
+                ways.truncate(EXAMPLES);
                 let (count, examples) = (slot.count, slot.examples);
                 Finding { kind, about, count, ways, examples, fails: fails(kind), waived: None }
             })

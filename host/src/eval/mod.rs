@@ -39,7 +39,7 @@ use finding::{At, Finding, Kind, Tally};
 use worker::Worker;
 
 /// Pages that wait for a worker.
-const MAX_WAITING: usize = 4;
+const PAGES_AHEAD: usize = 4;
 
 /// One page to be mapped.
 #[derive(Debug, Clone)]
@@ -256,7 +256,7 @@ fn spread<'w>(
         let mut doors: Vec<SyncSender<(usize, Page)>> = Vec::new();
         let mut running = Vec::new();
         for mut worker in workers {
-            let (door, pages): (_, Receiver<(usize, Page)>) = sync_channel(MAX_WAITING);
+            let (door, pages): (_, Receiver<(usize, Page)>) = sync_channel(PAGES_AHEAD);
             doors.push(door);
             running.push(scope.spawn(move || {
                 for (number, page) in pages {

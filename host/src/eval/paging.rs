@@ -90,7 +90,7 @@ fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
             Ok(response) => Event::Response(response.clone()),
             Err(reason) => Event::Failed(reason.clone()),
         };
-        answers.entry(exchange.target()).or_default().push_back((exchange.at, event));
+        answers.entry(&exchange.target).or_default().push_back((exchange.at, event));
     }
     let mut drive = Drive::default();
     let (mut state, mut now, mut event) = (recording.state.clone(), recording.began, Event::Start);

@@ -19,6 +19,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::clock::Millis;
+use crate::config::{Input, Reach};
 use crate::sandbox::{Request, Response};
 use crate::store::time;
 use crate::text;
@@ -26,7 +27,7 @@ use crate::text;
 /// The longest recording written: some 250,000 records. Longer ones are cut at a page's end, and say so.
 pub const MAX_RECORDING_BYTES: u64 = 512 * 1024 * 1024;
 
-/// The longest recording read: what is written, with room for what a browser adds.
+/// The longest recording read: what is written, with room for what a browser adds. Fixed: it guards the memory against a wrong file.
 pub const MAX_READ_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// A poll as it went.
@@ -45,8 +46,11 @@ pub struct Recording {
 /// A request and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// What was asked for.
+    /// What was asked for, as an address.
     pub url: Url,
+    /// What the guest asked for: path and query, from where the feed's base URL ends. In a browser's recording from the
+    /// origin.
+    pub target: String,
     /// The media type asked for.
     pub accept: String,
     /// The host's clock when the guest was told of the answer.
@@ -106,6 +110,8 @@ struct Entry {
     response: HarResponse,
     #[serde(rename = "_tiplineNow")]
     now: Option<Millis>,
+    #[serde(rename = "_tiplineTarget")]
+    target: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -156,11 +162,15 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`].
     pub fn read(file: &Path) -> Result<Self, RecordingError> {
+        Self::read_up_to(MAX_READ_BYTES, file)
+    }
+
+    fn read_up_to(most: u64, file: &Path) -> Result<Self, RecordingError> {
         let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
         let mut bytes = Vec::new();
-        File::open(file).map_err(broken)?.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(broken)?;
-        if bytes.len() as u64 > MAX_READ_BYTES {
-            return Err(RecordingError::TooLong(MAX_READ_BYTES));
+        File::open(file).map_err(broken)?.take(most + 1).read_to_end(&mut bytes).map_err(broken)?;
+        if bytes.len() as u64 > most {
+            return Err(RecordingError::TooLong(most));
         }
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
@@ -216,19 +226,15 @@ impl Entry {
             }
             (_, error) => Err(error?),
         };
+        let url = Url::parse(&self.request.url).ok()?;
+        let from_origin = || url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
         Some(Exchange {
-            url: Url::parse(&self.request.url).ok()?,
+            target: self.target.unwrap_or_else(from_origin),
+            url,
             accept: accept.map(|header| header.value.clone()).unwrap_or_default(),
             at: self.now.or(started).unwrap_or(0),
             answer,
         })
-    }
-}
-
-impl Exchange {
-    /// Path and query, as a guest asks for them.
-    pub fn target(&self) -> &str {
-        &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
 }
 
@@ -242,6 +248,7 @@ pub struct Recorder {
     most: u64,
     entries: u64,
     is_cut: bool,
+    comment: String,
 }
 
 /// What was written.
@@ -273,7 +280,7 @@ impl Recorder {
         let broken = |reason| RecordingError::File { file: part.clone(), what: "written", reason };
         let out = BufWriter::new(File::create(&part).map_err(broken)?);
         let mut recorder =
-            Self { out, part: part.clone(), file: file.to_owned(), written: 0, most, entries: 0, is_cut: false };
+            Self { out, part: part.clone(), file: file.to_owned(), written: 0, most, entries: 0, is_cut: false, comment: String::new() };
         let own = Own {
             config: serde_json::from_str(config).ok(),
             state: state.to_owned(),
@@ -293,7 +300,7 @@ impl Recorder {
     /// [`RecordingError::File`].
     pub fn add(
         &mut self,
-        base: &Url,
+        input: &Input,
         request: &Request,
         at: Millis,
         answer: Result<&Response, &str>,
@@ -301,7 +308,7 @@ impl Recorder {
         if self.is_cut {
             return Ok(());
         }
-        let entry = entry(base, request, at, answer).map_err(|reason| self.broken(reason.into()))?;
+        let entry = entry(input, request, at, answer).map_err(|reason| self.broken(reason.into()))?;
         if self.written + entry.len() as u64 > self.most {
             self.is_cut = true;
             return Ok(());
@@ -312,13 +319,21 @@ impl Recorder {
         Ok(())
     }
 
+    /// Says something of the recording as a whole.
+    pub fn comment(&mut self, text: &str) {
+        text.clone_into(&mut self.comment);
+    }
+
     /// Ends the recording and gives it its name.
     ///
     /// # Errors
     /// [`RecordingError::File`].
     pub fn finish(mut self) -> Result<Recorded, RecordingError> {
-        let comment = if self.is_cut { "\n],\"comment\":\"cut: it grew too long\"}}\n" } else { "\n]}}\n" };
-        self.write(comment)?;
+        if self.is_cut {
+            self.comment.push_str("Cut here: it grew too long.");
+        }
+        let end = serde_json::json!(self.comment);
+        self.write(&format!("\n],\"comment\":{end}}}}}\n"))?;
         self.out.flush().map_err(|reason| self.broken(reason))?;
         fs::rename(&self.part, &self.file).map_err(|reason| self.broken(reason))?;
         Ok(Recorded { entries: self.entries, bytes: self.written, is_cut: self.is_cut })
@@ -335,12 +350,9 @@ impl Recorder {
 }
 
 /// One entry, with every member that HAR asks for.
-fn entry(base: &Url, request: &Request, at: Millis, answer: Result<&Response, &str>) -> serde_json::Result<String> {
+fn entry(input: &Input, request: &Request, at: Millis, answer: Result<&Response, &str>) -> serde_json::Result<String> {
     use serde_json::json;
-    let mut url = base.clone();
-    // The target begins at the origin or at the base's path; either way no more than that is known of the feed.
-    let _ = (url.set_username(""), url.set_password(None));
-    let url = url.join(&request.target).unwrap_or(url);
+    let url = address(input, &request.target);
     let query: Vec<Header> =
         url.query_pairs().map(|(name, value)| Header { name: name.into(), value: value.into() }).collect();
     let response = match answer {
@@ -371,6 +383,7 @@ fn entry(base: &Url, request: &Request, at: Millis, answer: Result<&Response, &s
         "startedDateTime": time::print(at),
         "time": 0,
         "_tiplineNow": at,
+        "_tiplineTarget": request.target,
         "request": {
             "method": "GET", "url": url.as_str(), "httpVersion": "HTTP/1.1",
             "headers": [{ "name": "Accept", "value": request.accept }],
@@ -380,6 +393,18 @@ fn entry(base: &Url, request: &Request, at: Millis, answer: Result<&Response, &s
         "cache": {},
         "timings": { "send": 0, "wait": 0, "receive": 0 },
     }))
+}
+
+/// Where a target leads to, without what the URL may say of a user.
+fn address(input: &Input, target: &str) -> Url {
+    let mut url = input.url.clone();
+    // Only addresses that have no host refuse it, and those are no feeds.
+    let _ = (url.set_username(""), url.set_password(None));
+    let joined = match input.reach {
+        Reach::Origin => url.join(target),
+        Reach::Path => Url::parse(&format!("{}{target}", url.as_str().trim_end_matches('/'))),
+    };
+    joined.unwrap_or(url)
 }
 
 #[cfg(test)]
@@ -401,7 +426,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.har");
-        let base = Url::parse("https://user:word@feed.example/").unwrap();
+        let base = Input::new("feed", Url::parse("https://user:word@feed.example/base/").unwrap());
         let mut recorder = Recorder::create(&file, u64::MAX, r#"{"limit":5}"#, "{\"v\":1}", AT).unwrap();
         let page = response("{\"data\":[\"\u{2028}é\"]}");
         recorder.add(&base, &request("/api/v1/iocs?limit=5"), AT + 1, Ok(&page)).unwrap();
@@ -412,7 +437,8 @@ mod tests {
         assert!(is_har(&text) && !text.contains("word"), "{text}");
         let read = Recording::read(&file).unwrap();
         assert_eq!((read.config.as_deref(), read.state.as_str(), read.began), (Some(r#"{"limit":5}"#), "{\"v\":1}", AT));
-        let targets: Vec<_> = read.exchanges.iter().map(|e| (e.target(), e.at, e.answer.clone())).collect();
+        assert_eq!(read.exchanges[0].url.as_str(), "https://feed.example/base/api/v1/iocs?limit=5");
+        let targets: Vec<_> = read.exchanges.iter().map(|e| (e.target.as_str(), e.at, e.answer.clone())).collect();
         assert_eq!(
             targets,
             [
@@ -425,7 +451,7 @@ mod tests {
     #[test]
     fn a_recording_grows_to_its_limit_and_no_further() {
         let folder = tempfile::tempdir().unwrap();
-        let base = Url::parse("https://feed.example/").unwrap();
+        let base = Input::new("feed", Url::parse("https://feed.example/").unwrap());
         let file = folder.path().join("a.har");
         let write = |most| {
             let mut recorder = Recorder::create(&file, most, "{}", "", AT).unwrap();
@@ -443,6 +469,16 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.har");
+        fs::write(&file, r#"{"log":{"entries":[]}}"#).unwrap();
+        assert_eq!(Recording::read_up_to(22, &file).unwrap(), Recording::default());
+        let error = Recording::read_up_to(21, &file).unwrap_err();
+        assert!(error.to_string().starts_with("The recording is longer than 21 B"), "{error}");
+    }
+
+    #[test]
     fn a_browsers_recording_is_read() {
         let text = r#"{
           "log": {"version": "1.2", "creator": {"name": "WebInspector", "version": "537.36"}, "pages": [], "entries": [
@@ -456,6 +492,7 @@ mod tests {
         assert!(is_har(text));
         let read = Recording::parse(text).unwrap();
         assert_eq!((read.config, read.began, read.exchanges.len()), (None, 1_733_740_200_000, 2));
+        assert_eq!(read.exchanges[0].target, "/api/v1/iocs?limit=1");
         let first = read.exchanges[0].answer.clone().unwrap();
         assert_eq!((first.body.as_str(), first.headers), ("{}", vec![("date".to_owned(), "Mon".to_owned())]));
         assert_eq!(read.exchanges[1].answer, Err("net::ERR_BLOCKED".to_owned()));

@@ -21,7 +21,7 @@ use crate::store::time;
 /// When a page was shown that does not say so: the time the cases of this repository are written for.
 const OBSERVED: Millis = 1_733_740_200_000;
 
-/// Folders within folders that are looked into.
+/// Folders within folders that are looked into. Fixed: a link that leads in a circle ends there.
 const MAX_DEPTH: usize = 8;
 
 /// What holds for pages that do not say it themselves.

@@ -68,8 +68,8 @@ impl Tape {
         }
         let (Some(recorder), Some(request)) = (running.get_mut(&input.id), request) else { return Ok(()) };
         match event {
-            Event::Response(response) => recorder.add(&input.url, request, now, Ok(response)),
-            Event::Failed(reason) => recorder.add(&input.url, request, now, Err(reason)),
+            Event::Response(response) => recorder.add(input, request, now, Ok(response)),
+            Event::Failed(reason) => recorder.add(input, request, now, Err(reason)),
             Event::Start | Event::Wake => Ok(()),
         }
     }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use super::finding::{Finding, Kind};
 
-/// The longest file: some thousand waivers.
+/// The longest file: some thousand waivers. Fixed: it guards the memory against a wrong file.
 pub const MAX_WAIVER_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Deserialize)]

@@ -13,6 +13,7 @@
 mod bindings;
 mod compiled;
 mod limits;
+mod module;
 
 use std::fmt;
 use std::path::Path;
@@ -53,7 +54,7 @@ pub enum Profile {
 pub enum SandboxError {
     /// The bytes are no component, or of another contract.
     #[error(
-        "The guest cannot be loaded: {0}. It must be a component that exports tipline:input/mapper@0.1.0 and tipline:input/pager@0.1.0."
+        "The guest cannot be loaded: {0}. It must be a component that exports tipline:input/mapper@0.1.0 and tipline:input/pager@0.1.0, or the core module that wit-bindgen leaves of one."
     )]
     Load(String),
     /// The component asks for something from its host.
@@ -121,25 +122,25 @@ impl Guest {
         Ok(Self::of(code, Profile::Trusted, hex::encode(Sha256::digest(BUILT_IN))))
     }
 
-    /// Compiles a component.
+    /// Compiles a component, or the core module that wit-bindgen and a compiler for wasm32-unknown-unknown leave.
     ///
     /// # Errors
     /// [`SandboxError::Load`] and [`SandboxError::Imports`].
-    pub fn new(component: &[u8], profile: Profile, cache: Option<&Path>) -> Result<Self, SandboxError> {
+    pub fn new(file: &[u8], profile: Profile, cache: Option<&Path>) -> Result<Self, SandboxError> {
         let compiler = match profile {
             Profile::Trusted => Compiler::Cranelift { fuel: false, clock: false },
             // Fuel is counted even where nothing is to be limited: it tells the cost.
             Profile::Sandboxed(limits) => Compiler::Cranelift { fuel: true, clock: limits.time.is_some() },
         };
-        let code = Code::of(Compiled::new(component, compiler, cache)?);
-        Ok(Self::of(code, profile, hex::encode(Sha256::digest(component))))
+        let code = Code::of(Compiled::new(&module::component(file)?, compiler, cache)?);
+        Ok(Self::of(code, profile, hex::encode(Sha256::digest(file))))
     }
 
     fn of(code: Code, profile: Profile, sha256: String) -> Self {
         Self { code, profile, sha256, live: Mutex::new(None) }
     }
 
-    /// The SHA-256 of the component, in hex.
+    /// The SHA-256 of what it was made of, component or core module, in hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -305,18 +306,6 @@ impl<'g> Session<'g> {
 fn ticks(time: Duration) -> u64 {
     let ticks = time.as_millis() / compiled::TICK.as_millis() + 1;
     u64::try_from(ticks).unwrap_or(u64::MAX / 2)
-}
-
-/// Makes a component of a core module that was built with `wit-bindgen`, as `cargo build` leaves it.
-///
-/// # Errors
-/// [`SandboxError::Load`] with what is missing in it.
-pub fn componentize(module: &[u8]) -> Result<Vec<u8>, SandboxError> {
-    wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|encoder| encoder.encode())
-        .map_err(|error| SandboxError::Load(format!("it is a core module that no component can be made of: {error:#}")))
 }
 
 impl fmt::Debug for Guest {

@@ -50,7 +50,9 @@ impl Way {
 
 /// Inputs that read one feed in more than one way: their indicators do not become one document.
 pub(super) fn doubles(inputs: &[Input]) -> Vec<Finding> {
-    let ways: Vec<_> = inputs.iter().map(|input| (input, Way::of(input))).collect();
+    // What a guest of the user's own makes of its settings is not known.
+    let built_in = inputs.iter().filter(|input| input.guest_file.is_none());
+    let ways: Vec<_> = built_in.map(|input| (input, Way::of(input))).collect();
     let mut findings = Vec::new();
     for (at, (second, way)) in ways.iter().enumerate() {
         let before = ways.iter().take(at);

@@ -13,10 +13,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::settings::{Settings, built_in_guest};
+use super::settings::Settings;
 use super::{Failed, open, runtime};
 use crate::clock::Clock;
-use crate::config::{Config, Output};
+use crate::config::{Config, Input, Output};
+use crate::guests::Guests;
+use crate::sandbox::CallLimits;
 use crate::state::{Ledger, LedgerError};
 use crate::store::elasticsearch::health::Level as OutputLevel;
 use crate::text::{self, Style};
@@ -62,10 +64,17 @@ impl Check {
         let config = self.settings.load()?;
         let mut findings = vec![configuration(&config)];
         findings.extend(feed::doubles(&config.inputs));
-        let guest = built_in_guest(Some(&config.state_dir))?;
+        let mut guests = Guests::new(Some(&config.state_dir));
         runtime()?.block_on(async {
             for input in &config.inputs {
-                findings.extend(feed::findings(input, checkpoint(&config, &input.id), &guest, &Clock::system()).await);
+                match guests.of(input) {
+                    Ok(guest) => {
+                        findings.extend(own_guest(input));
+                        let stored = checkpoint(&config, &input.id);
+                        findings.extend(feed::findings(input, stored, &guest, &Clock::system()).await);
+                    }
+                    Err(error) => findings.push(Finding::new(Level::Fail, &input.id, "guest", error.to_string())),
+                }
             }
             findings.extend(output_findings(&config).await?);
             anyhow::Ok(())
@@ -115,6 +124,21 @@ fn configuration(config: &Config) -> Finding {
         ),
         n => Finding::new(Level::Ok, "configuration", "inputs", format!("{n} configured")),
     }
+}
+
+/// Which guest an input runs, where that is not the built-in one.
+fn own_guest(input: &Input) -> Option<Finding> {
+    let file = input.guest_file.as_ref()?;
+    let CallLimits { fuel, memory_bytes, output_bytes } = file.limits;
+    let text = format!(
+        "{} (sha256 {}) in the sandbox: a call may use {} units of fuel, {} of memory, and answer with {}",
+        file.path.display(),
+        file.sha256,
+        fuel.map_or_else(|| "any".to_owned(), text::count),
+        text::bytes(memory_bytes),
+        text::bytes(output_bytes as u64)
+    );
+    Some(Finding::new(Level::Ok, &input.id, "guest", text))
 }
 
 async fn output_findings(config: &Config) -> Result<Vec<Finding>> {

@@ -78,27 +78,48 @@ struct DescribedField {
     kind: String,
 }
 
+fn described(describe: &str) -> Result<BTreeMap<String, String>, DescribeError> {
+    let description: Description = serde_json::from_str(describe).map_err(|error| DescribeError(error.to_string()))?;
+    let mut fields: BTreeMap<String, String> = match description.fields {
+        DescribedFields::List(list) => list.into_iter().map(|field| (field.name, field.kind)).collect(),
+        DescribedFields::Table(table) => table,
+    };
+    if let Some(name) = fields.keys().find(|name| name.split('.').any(str::is_empty)) {
+        return Err(DescribeError(format!("`{name}` is no field name")));
+    }
+    fields.extend(description.host_fields);
+    Ok(fields)
+}
+
 impl Fields {
     /// Reads `describe`'s `fields` (a list of `{name, type}`, or a table of name and type) and adds the host's own.
     ///
     /// # Errors
     /// [`DescribeError`].
     pub fn read(describe: &str, is_events: bool) -> Result<Self, DescribeError> {
-        let description: Description =
-            serde_json::from_str(describe).map_err(|error| DescribeError(error.to_string()))?;
-        let mut fields: BTreeMap<String, String> = match description.fields {
-            DescribedFields::List(list) => list.into_iter().map(|field| (field.name, field.kind)).collect(),
-            DescribedFields::Table(table) => table,
-        };
-        if let Some(name) = fields.keys().find(|name| name.split('.').any(str::is_empty)) {
-            return Err(DescribeError(format!("`{name}` is no field name")));
-        }
-        fields.extend(description.host_fields);
+        let mut fields = described(describe)?;
         let of_events = if is_events { &OF_EVENTS[..] } else { &[] };
         for (name, kind) in OF_THE_HOST.iter().chain(of_events) {
             fields.entry((*name).to_owned()).or_insert_with(|| (*kind).to_owned());
         }
         Ok(Self(fields))
+    }
+
+    /// Adds the fields of a further guest, which may leave out what is there already.
+    ///
+    /// # Errors
+    /// [`DescribeError`], also where it has another type for a field.
+    pub fn add(&mut self, describe: &str) -> Result<(), DescribeError> {
+        for (name, kind) in described(describe)? {
+            if let Some(known) = self.0.get(&name)
+                && *known != kind
+            {
+                let reason = format!("`{name}` is {kind} there, but {known} in the mapping all inputs share");
+                return Err(DescribeError(reason));
+            }
+            self.0.insert(name, kind);
+        }
+        Ok(())
     }
 
     /// The type of a field.

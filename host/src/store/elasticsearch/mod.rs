@@ -71,6 +71,17 @@ impl Elasticsearch {
         Ok(Self { client, settings: Arc::new(settings.clone()), fields, bulk, ledger: None, clock })
     }
 
+    /// With the fields that a further guest describes, the one of this input.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where the description can't be used or has another type for a field.
+    pub fn with_fields_of(mut self, input: &str, describe: &str) -> Result<Self, SinkError> {
+        self.fields
+            .add(describe)
+            .map_err(|error| SinkError::Setup(format!("The guest of input {input} cannot be used: {error}")))?;
+        Ok(self)
+    }
+
     /// With the ledger that pages are committed to. Without one the store can be set up, checked and searched.
     pub fn with_ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = Some(ledger);

@@ -1,0 +1,208 @@
+//! What is left when a guest gives no answer: the page that it met, kept for a bug report, and how often that was.
+//!
+//! Nothing of such a page is committed, so it is asked for again at the next interval and met by a fresh instance; a
+//! guest that was mended meanwhile goes on where the last page ended. After [`MAX_TRAPS`] polls in a row that ended so,
+//! the input stops until a person has seen to it: asking on would only cost requests.
+//!
+//! A page is kept as a recording, which `tipline eval` and `tipline replay` take and browsers open, with the state and the
+//! clock that the call was given. Credentials never come so far: requests are kept as the guest asked for them, and answers have
+//! passed [`crate::http`], which takes keys out. Where the page cannot be kept, the poll fails all the same and says why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use thiserror::Error;
+
+use crate::clock::Millis;
+use crate::config::Input;
+use crate::eval::recording::Recorder;
+use crate::sandbox::{Event, Request, SandboxError};
+
+/// Polls in a row that a guest may end without an answer. One may be bad luck of a page that changes; the third shows
+/// that only a person can mend it. Fixed: a restart begins anew.
+pub const MAX_TRAPS: u32 = 3;
+
+/// Pages kept of an input, the newest: a fault shows in the first of them. Fixed: each is at most `http.max_body` long.
+pub const MAX_KEPT_PAGES: usize = 10;
+
+/// A guest gave no answer.
+#[derive(Debug, Error)]
+#[error("{reason}{kept}")]
+pub struct Trapped {
+    /// Why.
+    pub reason: SandboxError,
+    /// Where its page is: nothing, or a sentence after a space.
+    pub kept: String,
+}
+
+/// What a guest was called with.
+#[derive(Debug)]
+pub struct Call<'c> {
+    /// The state.
+    pub state: &'c str,
+    /// The clock.
+    pub now: Millis,
+    /// What had happened.
+    pub event: &'c Event,
+    /// What was asked for, where that was answered.
+    pub request: Option<&'c Request>,
+}
+
+/// The traps of one input. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Traps {
+    /// None where nothing is to be written.
+    folder: Option<PathBuf>,
+    in_a_row: Arc<AtomicU32>,
+}
+
+impl Traps {
+    /// Those of an input whose pages are kept below `state_dir`.
+    pub fn of(input: &Input, state_dir: &Path) -> Self {
+        Self { folder: Some(state_dir.join("trapped").join(&input.id)), in_a_row: Arc::default() }
+    }
+
+    /// Notes that a poll was ended by a trap; true where the input has to stop.
+    pub fn add(&self) -> bool {
+        self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TRAPS
+    }
+
+    /// A poll went well.
+    pub fn forget(&self) {
+        self.in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// Keeps what the guest was called with.
+    pub(crate) fn keep(&self, input: &Input, call: &Call<'_>, reason: SandboxError) -> Trapped {
+        let kept = match &self.folder {
+            None => String::new(),
+            Some(folder) => match keep(folder, input, call, &reason) {
+                Ok(file) => format!(
+                    " What it was called with is kept in {}; the page is asked for again at the next interval.",
+                    file.display()
+                ),
+                Err(error) => format!(" Its page could not be kept in {}: {error}.", folder.display()),
+            },
+        };
+        Trapped { reason, kept }
+    }
+}
+
+/// Writes the call into a file of its own and drops the oldest beyond [`MAX_KEPT_PAGES`].
+fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    // Names in the order of time.
+    let file = folder.join(format!("{:015}.har", call.now));
+    let mut recorder = Recorder::create(&file, u64::MAX, &input.guest_config, call.state, call.now)?;
+    let event = match (call.event, call.request) {
+        (Event::Response(response), Some(request)) => {
+            recorder.add(input, request, call.now, Ok(response))?;
+            "an answer"
+        }
+        (Event::Failed(reason), Some(request)) => {
+            recorder.add(input, request, call.now, Err(reason))?;
+            "no answer"
+        }
+        (Event::Wake, _) => "the end of a wait",
+        _ => "the beginning of a poll",
+    };
+    let guest = input.guest_file.as_ref().map_or("built-in", |file| &file.sha256);
+    recorder.comment(&format!("The guest {guest} was told of {event}: {reason}"));
+    recorder.finish()?;
+    let mut kept: Vec<PathBuf> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    kept.sort_unstable();
+    let surplus = kept.len().saturating_sub(MAX_KEPT_PAGES);
+    for old in kept.iter().take(surplus) {
+        fs::remove_file(old)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sandbox::Response;
+
+    const NOW: Millis = 1_733_740_200_000;
+
+    fn trapped() -> SandboxError {
+        SandboxError::Trapped("wasm `unreachable` instruction executed".to_owned())
+    }
+
+    fn input() -> Input {
+        Input::new("feed", "https://feed.example/base".parse().unwrap())
+    }
+
+    #[test]
+    fn what_a_guest_was_called_with_is_kept_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let traps = Traps::of(&input(), folder.path());
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let body = "{\"data\": [\"\u{fc}\"]}".to_owned();
+        let event = Event::Response(Response { status: 200, headers, body: body.clone() });
+        let request = Request { target: "/page?n=1&m=a%20b".to_owned(), accept: "application/json".to_owned() };
+        let call = Call { state: "{\"at\":1}", now: NOW, event: &event, request: Some(&request) };
+        let told = traps.keep(&input(), &call, trapped()).to_string();
+        let file = folder.path().join("trapped/feed/001733740200000.har");
+        assert!(told.contains("unreachable") && told.contains(&file.display().to_string()), "{told}");
+        let har: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let entry = &har["log"]["entries"][0];
+        assert_eq!(entry["startedDateTime"], "2024-12-09T10:30:00.000Z");
+        assert_eq!(entry["request"]["url"], "https://feed.example/base/page?n=1&m=a%20b");
+        assert_eq!(entry["request"]["queryString"][1], json!({ "name": "m", "value": "a b" }));
+        assert_eq!((&entry["response"]["content"]["text"], &entry["response"]["status"]), (&json!(body), &json!(200)));
+        let own = &har["log"]["_tipline"];
+        assert_eq!((&own["state"], &own["began"]), (&json!(call.state), &json!(NOW)));
+        let comment = har["log"]["comment"].as_str().unwrap();
+        assert!(comment.starts_with("The guest built-in was told of an answer: ") && comment.contains("unreachable"));
+    }
+
+    #[test]
+    fn a_call_without_a_page_is_kept_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let call = Call { state: "", now: NOW, event: &Event::Start, request: None };
+        Traps::of(&input(), folder.path()).keep(&input(), &call, trapped());
+        let har = fs::read(folder.path().join("trapped/feed/001733740200000.har")).unwrap();
+        let har: Value = serde_json::from_slice(&har).unwrap();
+        assert_eq!(har["log"]["entries"], json!([]));
+        assert!(har["log"]["comment"].as_str().unwrap().contains("the beginning of a poll"), "{har}");
+    }
+
+    #[test]
+    fn the_newest_pages_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let traps = Traps::of(&input(), folder.path());
+        let kept = || fs::read_dir(folder.path().join("trapped/feed")).unwrap().count();
+        for at in 1..=MAX_KEPT_PAGES as u64 {
+            traps.keep(&input(), &Call { state: "", now: NOW + at, event: &Event::Start, request: None }, trapped());
+        }
+        assert_eq!(kept(), MAX_KEPT_PAGES);
+        traps.keep(&input(), &Call { state: "", now: NOW + 100, event: &Event::Start, request: None }, trapped());
+        assert_eq!(kept(), MAX_KEPT_PAGES);
+        assert!(!folder.path().join(format!("trapped/feed/{:015}.har", NOW + 1)).exists(), "the oldest is gone");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_kept_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("trapped"), "in the way").unwrap();
+        let call = Call { state: "", now: NOW, event: &Event::Start, request: None };
+        let told = Traps::of(&input(), folder.path()).keep(&input(), &call, trapped()).to_string();
+        assert!(told.contains("could not be kept in"), "{told}");
+    }
+
+    #[test]
+    fn so_many_traps_in_a_row_stop_an_input() {
+        let traps = Traps::default();
+        for _ in 0..2 {
+            for n in 1..=MAX_TRAPS {
+                assert_eq!(traps.clone().add(), n == MAX_TRAPS, "{n}");
+            }
+            traps.forget();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `tipline eval`, `record` and `replay` as people use them: output, files and exit codes. What the evaluation finds in
+//! wrong guests is in `mutants.rs`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use tipline::mock::MockSettings;
+
+use crate::builds::repository;
+use crate::program::{Served, command, finished, printed};
+
+type Outcome = Result<(), Failed>;
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [(&str, fn() -> Outcome); 7] = [
+        ("the_guests_own_cases_are_golden_cases", own_cases),
+        ("golden_cases_are_compared_and_updated", golden),
+        ("reports_in_four_forms", reports),
+        ("wrong_commands_are_2_and_wrong_files_1", wrong),
+        ("a_recording_holds_the_poll_and_no_key", recording),
+        ("a_recording_is_served_again", replay),
+        ("a_run_records_its_polls", run_records),
+    ];
+    tests.into_iter().map(|(name, test)| Trial::test(format!("evaluation::{name}"), test)).collect()
+}
+
+fn own_cases() -> Outcome {
+    let cases = repository("guest/tests/cases");
+    let folder = tempfile::tempdir()?;
+    let cases = cases.to_string_lossy();
+    let said = printed(folder.path(), &["eval", "--golden", &cases])?;
+    assert!(said.contains("verdict: ship"), "{said}");
+    // The same cases as pages: the guest against itself.
+    let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", &cases, "--json"])?)?;
+    assert!(report["pages"].as_u64() >= Some(20), "{report:#}");
+    assert_eq!(report["findings"], serde_json::json!([]));
+    Ok(())
+}
+
+fn golden() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let case = folder.path().join("cases/one");
+    fs::create_dir_all(&case)?;
+    fs::write(case.join("page.json"), r#"{"data":[{"type":"domain","value":"evil.example"},{"type":"md5","value":"no"}]}"#)?;
+    let golden = &["eval", "--golden", "cases"];
+    let output = finished(folder.path(), golden)?;
+    assert_eq!(output.status.code(), Some(1), "nothing is written down yet");
+    let said = printed(folder.path(), &[&golden[..], &["--update"]].concat())?;
+    assert!(said.contains("verdict: ship"), "{said}");
+    assert!(fs::read_to_string(case.join("expected.ndjson"))?.contains("evil.example"));
+    assert!(fs::read_to_string(case.join("expected-counts.txt"))?.starts_with("read 2\nmapped 1\nrejected 1\n"));
+    assert!(printed(folder.path(), golden)?.contains("verdict: ship"));
+    fs::write(case.join("expected-rejects.ndjson"), "")?;
+    let output = finished(folder.path(), golden)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("one expected-rejects.ndjson"), "{said}");
+    Ok(())
+}
+
+/// A folder with one page, and a candidate that differs from the built-in guest in its settings' effect: none does, so
+/// the findings come from a case that is wrong.
+fn reports() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let case = folder.path().join("cases/<one>");
+    fs::create_dir_all(&case)?;
+    fs::write(case.join("page.json"), r#"{"data":[{"type":"domain","value":"evil.example"}]}"#)?;
+    let output =
+        finished(folder.path(), &["eval", "--golden", "cases", "--html", "r.html", "--junit", "r.xml", "--json"])?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((json["verdict"].as_str(), json["findings"][0]["kind"].as_str()), (Some("do not ship"), Some("golden")));
+    let html = fs::read_to_string(folder.path().join("r.html"))?;
+    assert!(html.starts_with("<!doctype html>") && html.contains("do not ship"));
+    assert!(html.contains("default-src 'none'") && !html.contains("src=") && !html.contains("href="));
+    assert!(html.contains("&lt;one&gt;") && !html.contains("<one>"), "names are text, not markup");
+    assert!(html.contains("evil[.]example") && !html.contains("evil.example"), "nobody clicks an indicator");
+    let xml = fs::read_to_string(folder.path().join("r.xml"))?;
+    assert!(xml.contains("failures=\"1\"") && xml.contains("<failure message=") && xml.contains("&lt;one&gt;"), "{xml}");
+    Ok(())
+}
+
+fn wrong() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
+    write("a.jsonl", "{\"type\":\"domain\",\"value\":\"a.example\"}\n")?;
+    write("w.yml", "- {finding: nonsense, about: a, reason: b}")?;
+    write("bad.har", "{\"log\":{}}")?;
+    for (arguments, code, expected) in [
+        (&["eval"][..], 2, "INPUT"),
+        (&["eval", "a.jsonl", "--fail-on", "nonsense"], 2, "there is no `nonsense`"),
+        (&["eval", "a.jsonl", "--waivers", "w.yml"], 2, "there is no finding `nonsense`"),
+        (&["eval", "a.jsonl", "--memory", "lots"], 2, "expected a size such as 64MiB"),
+        (&["eval", "a.jsonl", "--update"], 2, "--golden"),
+        (&["eval", "gone.har"], 1, "gone.har cannot be read"),
+        (&["eval", "bad.har"], 1, "missing field `entries`"),
+        (&["eval", "a.jsonl", "--candidate", "gone.wasm"], 1, "The guest gone.wasm cannot be read"),
+        (&["eval", "a.jsonl", "--base", "a.jsonl"], 1, "The base, a.jsonl"),
+        (&["eval", "--golden", "."], 1, "holds no golden case"),
+        (&["record", "--out", "x.har"], 2, "No input is configured"),
+        (&["replay", "a.jsonl"], 1, "This is no recording"),
+    ] {
+        let output = finished(folder.path(), arguments)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
+const KEY: &str = "canary-key-of-a-recording-7f3a";
+
+/// A feed that asks for a key, and its configuration.
+fn keyed(folder: &Path, records: u64) -> Result<Served, Failed> {
+    let served = Served::start(MockSettings { key: Some(KEY.to_owned()), ..MockSettings::default() }, records)?;
+    let url = served.feed.url();
+    fs::write(
+        folder.join("tipline.yml"),
+        format!("inputs:\n  - {{id: feed, url: {url}, api_key: {KEY}, limit: 100, allow_private: true}}\n"),
+    )?;
+    Ok(served)
+}
+
+fn recording() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let _served = keyed(folder.path(), 250)?;
+    let said = printed(folder.path(), &["record", "--out", "today.har"])?;
+    assert!(said.starts_with("today.har: 3 requests, "), "{said}");
+    let text = fs::read_to_string(folder.path().join("today.har"))?;
+    assert!(!text.contains(KEY) && !text.to_ascii_lowercase().contains("authorization"), "no key is written");
+    let har: Value = serde_json::from_str(&text)?;
+    assert_eq!(har["log"]["version"], "1.2");
+    let entry = &har["log"]["entries"][0];
+    for member in ["startedDateTime", "time", "request", "response", "cache", "timings"] {
+        assert!(!entry[member].is_null(), "HAR asks for `{member}`");
+    }
+    assert!(!folder.path().join("tipline.db").exists() || printed(folder.path(), &["search", "--count"])?.trim() == "0");
+    let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", "today.har", "--json"])?)?;
+    assert_eq!((&report["base_sums"]["read"], &report["paging"]), (&250.into(), &"3 requests of 3 recorded ones, as with the base".into()));
+    Ok(())
+}
+
+fn replay() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let served = keyed(folder.path(), 250)?;
+    printed(folder.path(), &["record", "--out", "today.har", "--since", "2001-01-01"])?;
+    drop(served);
+    let mut server = command(folder.path(), &["replay", "today.har"]).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let ended = (|| {
+        let url = line.trim().strip_prefix("serving 3 recorded answers at ").ok_or(format!("unexpected: {line}"))?;
+        let answer = |target: &str| -> Result<(u16, String), Failed> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let answer = reqwest::Client::new().get(format!("{}{target}", url.trim_end_matches('/'))).send().await?;
+                Ok((answer.status().as_u16(), answer.text().await?))
+            })
+        };
+        let har: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("today.har"))?)?;
+        for entry in har["log"]["entries"].as_array().ok_or("no entries")? {
+            let target = entry["_tiplineTarget"].as_str().ok_or("no target")?;
+            let recorded = entry["response"]["content"]["text"].as_str().ok_or("no text")?;
+            assert_eq!(answer(target)?, (200, recorded.to_owned()), "{target}");
+        }
+        assert_eq!(answer("/elsewhere")?.0, 404);
+        Ok(())
+    })();
+    server.kill()?;
+    server.wait()?;
+    ended
+}
+
+fn run_records() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let _served = keyed(folder.path(), 30)?;
+    printed(folder.path(), &["run", "--once", "--record", "recordings"])?;
+    printed(folder.path(), &["run", "--once", "--record", "recordings"])?;
+    let mut names: Vec<_> = fs::read_dir(folder.path().join("recordings"))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, Failed>>()?;
+    names.sort();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("feed-2") && name.ends_with("Z.har")), "{names:?}");
+    let said = printed(folder.path(), &["eval", "recordings"])?;
+    assert!(said.contains("verdict: ship"), "{said}");
+    Ok(())
+}

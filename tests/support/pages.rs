@@ -1,0 +1,79 @@
+//! A feed of fixed pages on a loopback socket, for guests that are not the built-in one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use libtest_mimic::Failed;
+use url::Url;
+
+#[derive(Default)]
+struct Inner {
+    pages: BTreeMap<String, String>,
+    requests: Vec<String>,
+    authorization: Option<String>,
+}
+
+/// The feed; it ends when this is dropped.
+pub struct Pages {
+    /// Where it listens.
+    pub url: Url,
+    inner: Arc<Mutex<Inner>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Pages {
+    /// Serves these texts at these targets, and 404 elsewhere.
+    pub async fn start(pages: &[(&str, String)]) -> Result<Self, Failed> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+        let inner = Arc::new(Mutex::new(Inner::default()));
+        let app = Router::new().fallback(answer).with_state(inner.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("the feed serves") });
+        let feed = Self { url, inner, task };
+        for (target, text) in pages {
+            feed.put(target, text.clone());
+        }
+        Ok(feed)
+    }
+
+    /// Serves another text at this target from now on.
+    pub fn put(&self, target: &str, text: String) {
+        self.inner().pages.insert(target.to_owned(), text);
+    }
+
+    /// The targets asked for so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.inner().requests.clone()
+    }
+
+    /// The last request's `Authorization`.
+    pub fn authorization(&self) -> Option<String> {
+        self.inner().authorization.clone()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Response {
+    let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    inner.requests.push(target.clone());
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    inner.authorization = authorization.map(str::to_owned);
+    match inner.pages.get(&target) {
+        Some(text) => ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
