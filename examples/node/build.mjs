@@ -1,6 +1,7 @@
 // Makes the package `socdefenders/` of the exported component: JavaScript, the core module, and types.
 // `instantiation` leaves it to the caller to make instances, as one that trapped must be replaced.
 
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +29,8 @@ const manifest = {
   name: 'socdefenders',
   private: true,
   type: 'module',
+  // Which component this was made of, as in its SHA256SUMS.
+  component: { sha256: createHash('sha256').update(bytes).digest('hex') },
   exports: { '.': { types: './socdefenders.d.ts', default: './socdefenders.js' }, './core.wasm': './socdefenders.core.wasm' },
 };
 await rm(folder, { recursive: true, force: true });
