@@ -11,7 +11,7 @@
  * @import { Event, Step } from './socdefenders/interfaces/tipline-input-pager.js'
  */
 
-/** Bytes. Memory never shrinks: an instance that grew beyond this for a long page is not kept. A thousand records need 8 MiB. */
+/** Bytes. Memory never shrinks: an instance that grew beyond this for a long page is not kept. A thousand records need 4 MiB. */
 export const KEPT_MEMORY = 32 * 1024 * 1024;
 
 /** The guest cannot do what was asked. */

@@ -17,7 +17,7 @@ from wasmtime.component import Component, Linker, Record, Variant
 
 EXPORTED = Path(__file__).parent.parent / "export" / "socdefenders.component.wasm"
 MAX_BODY = 64 << 20  # Bytes of the feed's answer: ten thousand records of 2 KiB fit three times.
-MAX_MEMORY = 5 * MAX_BODY  # Of an instance: the longest page, its documents, and room to work.
+MAX_MEMORY = 12 * MAX_BODY  # Of an instance: the longest page, full of distinct records, takes 665 MiB.
 MAX_STEPS = 10_000  # Of a poll; the next one goes on from the last state.
 MAX_WAIT = 24 * 60 * 60  # Seconds; a longer wait ends the poll, and the next one is given it again.
 TIMEOUT = 30  # Seconds without a byte from the feed.

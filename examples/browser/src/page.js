@@ -163,6 +163,10 @@ function letGo() {
   at.page.hidden = false;
 }
 
+/** A sample as it would come today: in the file, today is 9 December 2024. */
+const fresh = (sample) =>
+  sample.replace(/2024-12-(\d\d)T/g, (_, day) => new Date(Date.now() - (9 - day) * 86_400_000).toISOString().slice(0, 11));
+
 /** Puts a text into the field, or aside where it is too long for one. */
 function take(name, text) {
   letGo();
@@ -205,8 +209,8 @@ function listen() {
   });
   at.open.addEventListener('click', () => at.file.click());
   at.file.addEventListener('change', () => takeFile(at.file.files[0]).then(() => (at.file.value = '')));
-  at['sample-rest'].addEventListener('click', () => take('REST sample', rest));
-  at['sample-stix'].addEventListener('click', () => take('STIX sample', stix));
+  at['sample-rest'].addEventListener('click', () => take('REST sample', fresh(rest)));
+  at['sample-stix'].addEventListener('click', () => take('STIX sample', fresh(stix)));
   at['drop-held'].addEventListener('click', () => take('', ''));
   at['save-documents'].addEventListener('click', () => save('documents.ndjson', batch.documents));
   at['save-rejects'].addEventListener('click', () => save('rejects.ndjson', batch.rejects));
