@@ -1,0 +1,174 @@
+"""The guest under wasmtime-py gives the bytes it gives natively, and a poll against a feed on loopback behaves."""
+
+import json
+import threading
+import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
+
+import tipline_guest
+from cases import all_cases, arguments, expected, outcome
+from tipline_guest import Failure, Guest, Trap, poll
+
+GUEST = Guest()
+NOW = 1_750_000_000  # 2025-06-15T15:06:40Z
+DATE = "Sun, 15 Jun 2025 15:06:40 GMT"
+PAGES = [[f"198.51.100.{i}" for i in range(1, 4)], ["192.0.2.7", "not an address"]]
+
+
+class Mapping(unittest.TestCase):
+    def test_every_case_gives_the_bytes_written_beside_it(self):
+        # Twice with one instance: what it mapped before must not show.
+        for case in 2 * all_cases():
+            with self.subTest(case.name):
+                self.assertEqual(outcome(GUEST.map_records(*arguments(case))), expected(case))
+
+    def test_a_failure_has_its_kind_and_keeps_the_instance(self):
+        guest = Guest()
+        guest.describe()
+        store = guest.store
+        for config, observed, records, kind in [
+            ('{"surprise":1}', 0, "", "config"),
+            ("", 0, "<html>", "protocol"),
+        ]:
+            with self.assertRaises(Failure) as raised:
+                guest.map_records(config, observed, records)
+            self.assertEqual(raised.exception.kind, kind)
+            self.assertIn(raised.exception.text, str(raised.exception))
+        self.assertIs(guest.store, store)
+
+    def test_memory_is_bounded_and_a_trap_costs_the_instance_only(self):
+        large = json.dumps({"data": [{"type": "ipv4", "value": "198.51.100.1"}] * 50_000})
+        small = '{"type":"ipv4","value":"198.51.100.1"}'
+        self.assertEqual(Guest(max_memory=64 << 20).map_records("", 0, large).read, 50_000)
+        guest = Guest(max_memory=2 << 20)
+        with self.assertRaises(Trap):
+            guest.map_records("", 0, large)
+        self.assertEqual(guest.map_records("", 0, small).mapped, 1)
+
+    def test_it_describes_itself(self):
+        self.assertEqual(GUEST.describe()["name"], "socdefenders")
+
+    def test_a_missing_export_names_the_command_that_makes_it(self):
+        with self.assertRaisesRegex(FileNotFoundError, "cargo run --release -- guest export examples/export"):
+            Guest("nowhere.wasm")
+
+
+class Feed(BaseHTTPRequestHandler):
+    """Two pages below /base; what else it answers comes first, one answer a request."""
+
+    before, requests = [], []
+
+    def do_GET(self):
+        self.requests.append((self.path, self.headers.get("Authorization")))
+        offset = int(self.path.rpartition("offset=")[2] or 0)
+        page = [[value for page in PAGES for value in page][offset:][:3]]
+        data = [{"type": "ipv4", "value": value} for value in page[0]]
+        body = {"data": data, "meta": {"total": 5, "limit": 3, "offset": offset}}
+        status, headers, body = self.before.pop(0) if self.before else (200, {}, json.dumps(body).encode())
+        self.send_response_only(status)
+        for name, value in {"Date": DATE, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Polling(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = ThreadingHTTPServer(("127.0.0.1", 0), Feed)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(cls.server.server_close)
+        cls.addClassCleanup(cls.server.shutdown)
+        cls.config = json.dumps({"url": f"http://127.0.0.1:{cls.server.server_port}/base", "limit": 3})
+
+    def setUp(self):
+        Feed.before, Feed.requests, self.now, self.slept = [], [], NOW, []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def poll(self, state="", **settings):
+        config = json.dumps({**json.loads(self.config), **settings})
+        return poll(GUEST, config, state, {"Authorization": "Bearer secret"}, clock=lambda: self.now, sleep=self.sleep)
+
+    def test_the_batches_are_those_of_map_records(self):
+        steps = list(self.poll())
+        batches = [batch for batch, _ in steps if batch]
+        self.assertEqual([batch.read for batch in batches], [3, 2])
+        self.assertEqual([batch.rejected for batch in batches], [0, 1])
+        for page, batch in zip(PAGES, batches):
+            data = [{"type": "ipv4", "value": value} for value in page]
+            alone = GUEST.map_records(self.config, NOW * 1000, json.dumps({"data": data}))
+            self.assertEqual(batch.documents, alone.documents)
+        self.assertTrue(all(state for _, state in steps))
+
+    def test_the_credential_goes_to_the_feed_and_not_to_the_guest(self):
+        steps = list(self.poll())
+        self.assertTrue(Feed.requests)
+        for path, authorization in Feed.requests:
+            self.assertTrue(path.startswith("/base/api/v1/iocs?"), path)
+            self.assertEqual(authorization, "Bearer secret")
+        self.assertNotIn("secret", "".join(state for _, state in steps))
+
+    def test_a_poll_that_was_left_goes_on_behind_its_last_state(self):
+        batch, state = next(self.poll())
+        self.assertEqual(batch.read, 3)
+        batch, _ = next(self.poll(state))
+        self.assertEqual(batch.read, 2)
+
+    def test_a_limit_is_waited_for_and_the_state_is_handed_over_first(self):
+        Feed.before = [(429, {"Retry-After": "90"}, b"{}")]
+        steps = list(self.poll())
+        self.assertIsNone(steps[0][0])
+        self.assertGreaterEqual(sum(self.slept), 90)
+        self.assertEqual(sum(batch.read for batch, _ in steps if batch), 5)
+
+    def test_waits_are_bounded(self):
+        for seconds, waits in [(tipline_guest.MAX_WAIT - 60, True), (tipline_guest.MAX_WAIT + 60, False)]:
+            Feed.before, self.slept = [(429, {"Retry-After": str(seconds)}, b"{}")], []
+            steps = list(self.poll(max_rate_wait="7d"))
+            self.assertEqual((sum(self.slept) >= seconds, len(steps) > 1), (waits, waits), seconds)
+
+    def test_steps_are_bounded(self):
+        for steps, read in [(3, 5), (2, 3)]:
+            with mock.patch.object(tipline_guest, "MAX_STEPS", steps):
+                self.assertEqual(sum(batch.read for batch, _ in self.poll() if batch), read, steps)
+
+    def test_answers_are_bounded(self):
+        length = len(json.dumps({"data": [{"type": "ipv4", "value": v} for v in PAGES[0]]})) + 60
+        for limit, reads in [(length, True), (20, False)]:
+            with mock.patch.object(tipline_guest, "MAX_BODY", limit):
+                batches = [batch for batch, _ in self.poll(max_retries=0) if batch]
+            self.assertEqual(sum(batch.read for batch in batches) == 5, reads)
+            self.assertEqual(any(note.code == "gave-up" for batch in batches for note in batch.notes), not reads)
+
+    def test_a_redirect_is_not_followed(self):
+        Feed.before = [(302, {"Location": f"http://localhost:{self.server.server_port}/base/api/v1/iocs"}, b"")]
+        with self.assertRaises(Failure) as raised:
+            list(self.poll())
+        self.assertEqual((raised.exception.kind, len(Feed.requests)), ("protocol", 1))
+
+    def test_a_refused_key_is_a_failure_of_its_kind(self):
+        Feed.before = [(401, {}, b'{"error":{"code":"invalid_api_key"}}')]
+        with self.assertRaises(Failure) as raised:
+            list(self.poll())
+        self.assertEqual(raised.exception.kind, "credential")
+
+    def test_a_request_that_would_leave_the_feed_is_not_sent(self):
+        for target in ["//evil.example/", "@evil.example/", "/a/../../b", "/a/%2e%2e/b", "http://evil.example/"]:
+            with self.assertRaises(Failure, msg=target):
+                tipline_guest.fetch("http://127.0.0.1:9", mock.Mock(target=target, accept="*/*"), {})
+        self.assertEqual(Feed.requests, [])
+
+    def test_a_feed_that_is_not_there_is_told_to_the_guest(self):
+        event = tipline_guest.fetch("http://127.0.0.1:1", mock.Mock(target="/", accept="*/*"), {})
+        self.assertEqual(event.tag, "failed")
+
+
+if __name__ == "__main__":
+    unittest.main()
