@@ -45,7 +45,10 @@ fn golden() -> Outcome {
     let folder = tempfile::tempdir()?;
     let case = folder.path().join("cases/one");
     fs::create_dir_all(&case)?;
-    fs::write(case.join("page.json"), r#"{"data":[{"type":"domain","value":"evil.example"},{"type":"md5","value":"no"}]}"#)?;
+    fs::write(
+        case.join("page.json"),
+        r#"{"data":[{"type":"domain","value":"evil.example"},{"type":"md5","value":"no"}]}"#,
+    )?;
     let golden = &["eval", "--golden", "cases"];
     let output = finished(folder.path(), golden)?;
     assert_eq!(output.status.code(), Some(1), "nothing is written down yet");
@@ -79,7 +82,10 @@ fn reports() -> Outcome {
     assert!(html.contains("&lt;one&gt;") && !html.contains("<one>"), "names are text, not markup");
     assert!(html.contains("evil[.]example") && !html.contains("evil.example"), "nobody clicks an indicator");
     let xml = fs::read_to_string(folder.path().join("r.xml"))?;
-    assert!(xml.contains("failures=\"1\"") && xml.contains("<failure message=") && xml.contains("&lt;one&gt;"), "{xml}");
+    assert!(
+        xml.contains("failures=\"1\"") && xml.contains("<failure message=") && xml.contains("&lt;one&gt;"),
+        "{xml}"
+    );
     Ok(())
 }
 
@@ -137,9 +143,14 @@ fn recording() -> Outcome {
     for member in ["startedDateTime", "time", "request", "response", "cache", "timings"] {
         assert!(!entry[member].is_null(), "HAR asks for `{member}`");
     }
-    assert!(!folder.path().join("tipline.db").exists() || printed(folder.path(), &["search", "--count"])?.trim() == "0");
+    assert!(
+        !folder.path().join("tipline.db").exists() || printed(folder.path(), &["search", "--count"])?.trim() == "0"
+    );
     let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", "today.har", "--json"])?)?;
-    assert_eq!((&report["base_sums"]["read"], &report["paging"]), (&250.into(), &"3 requests of 3 recorded ones, as with the base".into()));
+    assert_eq!(
+        (&report["base_sums"]["read"], &report["paging"]),
+        (&250.into(), &"3 requests of 3 recorded ones, as with the base".into())
+    );
     Ok(())
 }
 
@@ -156,7 +167,8 @@ fn replay() -> Outcome {
         let answer = |target: &str| -> Result<(u16, String), Failed> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let answer = reqwest::Client::new().get(format!("{}{target}", url.trim_end_matches('/'))).send().await?;
+                let answer =
+                    reqwest::Client::new().get(format!("{}{target}", url.trim_end_matches('/'))).send().await?;
                 Ok((answer.status().as_u16(), answer.text().await?))
             })
         };

@@ -22,7 +22,12 @@ fn crate_and_component() -> Result<(), Failed> {
         let native = native::map(&case.config, case.observed, &case.page)?;
         let ours = guest.map(&case.config, case.observed, &case.page).map_err(|e| format!("{e:#}"))?;
         assert_eq!((&ours.documents, &ours.rejects), (&native.documents, &native.rejects), "{}", case.name);
-        assert_eq!((ours.read, ours.mapped, ours.skipped), (native.read, native.mapped, native.skipped), "{}", case.name);
+        assert_eq!(
+            (ours.read, ours.mapped, ours.skipped),
+            (native.read, native.mapped, native.skipped),
+            "{}",
+            case.name
+        );
         assert_eq!(native.documents, case.expected().documents, "{}", case.name);
     }
     Ok(())
@@ -34,7 +39,8 @@ fn composed_pipeline() -> Result<(), Failed> {
     let mut found = 0;
     for case in cases() {
         let native = native::map(&case.config, case.observed, &case.page)?;
-        let (documents, addresses) = compose::run(&composed, &case.config, case.observed, &case.page).map_err(|e| format!("{e:#}"))?;
+        let (documents, addresses) =
+            compose::run(&composed, &case.config, case.observed, &case.page).map_err(|e| format!("{e:#}"))?;
         assert_eq!(documents, native.documents, "{}", case.name);
         found += addresses.len();
     }

@@ -165,8 +165,9 @@ fn pages_with_an_umlaut() -> [(&'static str, Value); 3] {
 }
 
 async fn from_its_file() -> Outcome {
-    let stand = Stand::new(obedient(false)?, &[("/1", page_before(&["a.example"], "/2")), ("/2", page(&["b.example"]))])
-        .await?;
+    let stand =
+        Stand::new(obedient(false)?, &[("/1", page_before(&["a.example"], "/2")), ("/2", page(&["b.example"]))])
+            .await?;
     stand.configure()?;
     let checked = stand.program(&["check"]).await?;
     assert!(checked.out.contains("guest.wasm (sha256 ") && checked.out.contains("in the sandbox"), "{checked:?}");
@@ -185,9 +186,10 @@ async fn settings() -> Outcome {
     let mut stand = Stand::new(obedient(false)?, &[("/1", page(&["a.example"]))]).await?;
     fs::write(stand.path("list.txt"), "c.example # why\n")?;
     // What is near to one of the host's own keys is a guest's own business here.
-    stand.input = "api_key: sk_canary\nintervals: [1]\ntransport: {kind: pigeon}\nexclude: [b.example, \"file:list.txt\"]\n\
+    stand.input =
+        "api_key: sk_canary\nintervals: [1]\ntransport: {kind: pigeon}\nexclude: [b.example, \"file:list.txt\"]\n\
                    sandbox: {fuel: 1000000000}\nmax_pages: 7\nhttp: {timeout: 9s}"
-        .to_owned();
+            .to_owned();
     let report = stand.poll().await??;
     let [note] = report.notes.as_slice() else { return Err(format!("{:?}", report.notes).into()) };
     let given: Value = serde_json::from_str(&note.text)?;
@@ -205,7 +207,10 @@ async fn sums() -> Outcome {
     let sum = sha256(obedient(false)?);
     let other = "a7".repeat(32);
     for (kind, parts) in [
-        ("type: ./guest.wasm\n".to_owned(), vec!["`inputs[0].sha256` is missing".to_owned(), format!("`sha256: {sum}`")]),
+        (
+            "type: ./guest.wasm\n".to_owned(),
+            vec!["`inputs[0].sha256` is missing".to_owned(), format!("`sha256: {sum}`")],
+        ),
         (
             format!("type: ./guest.wasm\n    sha256: {other}\n"),
             vec![format!("is {other}, but"), format!("has {sum}"), "If you replaced the file".to_owned()],
@@ -285,8 +290,7 @@ async fn limits() -> Outcome {
         }),
     ];
     for (what, kept, exceeded, is_expected) in cases {
-        let mut stand =
-            Stand::new(obedient(false)?, &[("/1", json!({ "values": ["a.example"], "do": what }))]).await?;
+        let mut stand = Stand::new(obedient(false)?, &[("/1", json!({ "values": ["a.example"], "do": what }))]).await?;
         stand.input = format!("sandbox: {{{exceeded}}}");
         match stand.poll().await? {
             Err(PollError::Trapped(trapped)) => {
@@ -486,10 +490,11 @@ async fn exclusion() -> Outcome {
     let stand = Stand::new(obedient(false)?, &[("/1", page(&["a.example"]))]).await?;
     let mut config = stand.config()?;
     let mut built_in = Input::new("built-in", stand.feed.url.clone());
-    built_in.guest_config = json!({ "type": "socdefenders", "url": stand.feed.url, "max_retries": 0, "exclude": ["a.example"] })
-        .to_string();
+    built_in.guest_config =
+        json!({ "type": "socdefenders", "url": stand.feed.url.as_str(), "max_retries": 0, "exclude": ["a.example"] })
+            .to_string();
     let mut own = config.inputs.remove(0);
-    own.guest_config = json!({ "url": stand.feed.url, "exclude": ["a.example"] }).to_string();
+    own.guest_config = json!({ "url": stand.feed.url.as_str(), "exclude": ["a.example"] }).to_string();
     config.inputs = vec![built_in, own];
     let pipeline = Pipeline::open(&config, stand.hand.clock(), Arc::new(())).await?;
     for _ in 0..2 {

@@ -94,8 +94,9 @@ fn report(folder: &Path, more: &[&str]) -> Result<(Value, Option<i32>), Failed> 
     let mut arguments = vec!["eval", "pages", "--candidate", "candidate.wasm", "--json", "--fuel", "300000000"];
     arguments.extend(more);
     let output = finished(folder, &arguments)?;
-    let report = serde_json::from_slice(&output.stdout)
-        .map_err(|e| format!("{e}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))?;
+    let report = serde_json::from_slice(&output.stdout).map_err(|e| {
+        format!("{e}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    })?;
     Ok((report, output.status.code()))
 }
 

@@ -258,7 +258,7 @@ impl<'p> Run<'p> {
 
     async fn drive(&mut self, mut state: String, bounds: Bounds, stop: &CancellationToken) -> Result<Ended, PollError> {
         let poller = self.poller;
-        let (mut event, mut asked) = (Event::Start, None);
+        let mut event = Event::Start;
         let mut handed_over = 0;
         let mut idle = 0;
         let mut fruitless = 0;
@@ -294,7 +294,6 @@ impl<'p> Run<'p> {
                         fetched = poller.feed.fetch(&request) => match fetched {
                             Ok(response) => {
                                 poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
-                                asked = Some(request);
                                 Event::Response(response)
                             }
                             Err(FetchError::Failed(reason)) => {

@@ -38,6 +38,8 @@ impl Guest {
     pub fn map(&mut self, config: &str, observed: u64, records: &str) -> Result<Batch> {
         self.store.set_fuel(FUEL)?;
         let mapper = self.input.tipline_input_mapper();
-        mapper.call_map_records(&mut self.store, config, observed, records)?.map_err(|failure| Error::msg(format!("{failure:?}")))
+        mapper
+            .call_map_records(&mut self.store, config, observed, records)?
+            .map_err(|failure| Error::msg(format!("{failure:?}")))
     }
 }

@@ -186,7 +186,7 @@ impl Poll<'_> {
         let full = received >= chain.limit || as_large_as_any;
         let suspect = received > 0 && (full || chain.widened) && !chain.unsorted;
         if page.next.is_some() || (page.more == Some(true) && !suspect) {
-            self.note("no-progress", chain.says("more pages, but nothing new in them, so that it is left here"));
+            self.note("no-progress", chain.says("more pages with nothing new, so it is left here"));
             return After::Cut;
         }
         if !suspect || (chain.high.is_none() && (chain.widened && !full || chain.limit >= WIDEST)) {

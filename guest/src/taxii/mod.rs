@@ -215,8 +215,8 @@ impl Poll<'_> {
         self.note(
             "gave-up",
             format!(
-                "The server did not answer {} times in a row, the last time with {what}. The poll ends here; the next \
-                 one goes on from here.",
+                "The server did not answer {} times in a row, last with {what}. The poll ends; the next one goes on from \
+                 here.",
                 self.run.attempts
             ),
         );
@@ -231,7 +231,7 @@ impl Poll<'_> {
         self.drop_next();
         if self.run.garbled >= TRIES_AT_A_PAGE && !self.narrow(1) && self.run.garbled > self.config.max_retries {
             return self.refuse(Failure::Protocol(format!(
-                "The server's answers cannot be read as JSON ({why}), however small a page is asked for: {}. Look at what \
+                "The server's answers are no JSON ({why}), however small a page is asked for: {}. Look at what \
                  stands between here and the server, then at the server.",
                 quote(&response.body)
             )));

@@ -184,7 +184,10 @@ impl Eval {
         let base = Candidate { name: &self.base.to_string_lossy(), component: &base };
         for input in &self.inputs {
             fs::metadata(input).with_context(|| {
-                format!("{} cannot be read; name a recording, records, golden cases, or a folder of these", input.display())
+                format!(
+                    "{} cannot be read; name a recording, records, golden cases, or a folder of these",
+                    input.display()
+                )
             })?;
         }
         let mut contest = Contest::new(base, candidate, settings)?;
@@ -248,9 +251,7 @@ fn component(path: &Path) -> Result<Vec<u8>> {
     if path == Path::new(BUILT_IN_NAME) {
         return Ok(BUILT_IN.to_vec());
     }
-    let unreadable = || {
-        format!("The guest {} cannot be read; name a component, or `{BUILT_IN_NAME}`", path.display())
-    };
+    let unreadable = || format!("The guest {} cannot be read; name a component, or `{BUILT_IN_NAME}`", path.display());
     let length = fs::metadata(path).with_context(unreadable)?.len();
     if length > MAX_COMPONENT_BYTES {
         bail!("The guest {} is longer than {}.", path.display(), text::bytes(MAX_COMPONENT_BYTES));

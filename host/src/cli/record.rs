@@ -203,12 +203,16 @@ async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) ->
         response
     };
     match recorded {
-        None => plain(StatusCode::NOT_FOUND, format!("{{\"error\":{{\"message\":\"not recorded: {}\"}}}}", text::escape(&target))),
+        None => plain(
+            StatusCode::NOT_FOUND,
+            format!("{{\"error\":{{\"message\":\"not recorded: {}\"}}}}", text::escape(&target)),
+        ),
         // What gave no answer then gives none now, as near as a server can come to it.
         Some(Err(reason)) => plain(StatusCode::BAD_GATEWAY, reason),
         Some(Ok(recorded)) => {
             let mut response = Response::builder().status(recorded.status);
-            for (name, value) in recorded.headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
+            for (name, value) in recorded.headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()))
+            {
                 response = response.header(name, value);
             }
             let broken = |e| plain(StatusCode::BAD_GATEWAY, format!("{e}"));

@@ -83,7 +83,9 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
             );
             return Err(section.fault("sha256", message));
         }
-        Some(_) => return Err(section.refuse("sha256", format!("64 hexadecimal digits; {} has {sha256}", path.display()))),
+        Some(_) => {
+            return Err(section.refuse("sha256", format!("64 hexadecimal digits; {} has {sha256}", path.display())));
+        }
         None => {
             let message = format!(
                 "is missing. A guest runs only where its sum is pinned: if {} is the file you mean, write `sha256: {sha256}`.",

@@ -55,7 +55,11 @@ impl Comparison<'_> {
         let of = u64::from;
         let skips: u64 = batch.skips.iter().map(|skip| of(skip.count)).sum();
         for (about, left, right) in [
-            ("read = mapped + rejected + skipped", of(batch.read), of(batch.mapped) + of(batch.rejected) + of(batch.skipped)),
+            (
+                "read = mapped + rejected + skipped",
+                of(batch.read),
+                of(batch.mapped) + of(batch.rejected) + of(batch.skipped),
+            ),
             ("made = documents + merged", of(batch.made), lines(&batch.documents) + of(batch.merged)),
             ("rejected = rejects", of(batch.rejected), lines(&batch.rejects)),
             ("skipped = the sum of the reasons", of(batch.skipped), skips),
@@ -68,7 +72,8 @@ impl Comparison<'_> {
     }
 
     fn documents(&mut self, base: &str, candidate: &str) {
-        let same: BTreeSet<&str> = base.lines().collect::<BTreeSet<_>>().intersection(&candidate.lines().collect()).copied().collect();
+        let same: BTreeSet<&str> =
+            base.lines().collect::<BTreeSet<_>>().intersection(&candidate.lines().collect()).copied().collect();
         let (base_refused, base) = self.read(base, &same);
         let (refused, candidate) = self.read(candidate, &same);
         for (code, detail, document) in refused {
@@ -96,8 +101,7 @@ impl Comparison<'_> {
     /// The documents of a page that are not in `same`, and those the host would refuse: code, detail and text.
     fn read(&self, ndjson: &str, same: &BTreeSet<&str>) -> (Vec<(String, String, String)>, Vec<Document>) {
         let lines: Vec<&str> = ndjson.lines().filter(|line| !same.contains(line)).collect();
-        let page =
-            store::Page::with_limit(lines.join("\n"), Commit::default(), self.observed, MAX_DOCUMENT_BYTES);
+        let page = store::Page::with_limit(lines.join("\n"), Commit::default(), self.observed, MAX_DOCUMENT_BYTES);
         let documents = page
             .documents()
             .filter_map(|document| {
@@ -105,7 +109,8 @@ impl Comparison<'_> {
                 Some(Document { id: document.id.to_owned(), version: document.version, flat })
             })
             .collect();
-        let refused = page.commit.refused.iter().map(|q| (q.code.clone(), q.detail.clone(), q.document.clone())).collect();
+        let refused =
+            page.commit.refused.iter().map(|q| (q.code.clone(), q.detail.clone(), q.document.clone())).collect();
         (refused, documents)
     }
 
@@ -202,7 +207,8 @@ impl Comparison<'_> {
 /// What the documents that are gone or new are told apart by.
 fn kind_of(document: &Flat) -> String {
     let word = document.text("threat.indicator.type").map(str::to_owned);
-    let by_field = || ["vulnerability.id", "threat.technique.id"].into_iter().find(|field| document.get(field).is_some());
+    let by_field =
+        || ["vulnerability.id", "threat.technique.id"].into_iter().find(|field| document.get(field).is_some());
     word.or_else(|| by_field().map(str::to_owned)).unwrap_or_else(|| "other".to_owned())
 }
 

@@ -101,7 +101,8 @@ impl EcsField {
         for value in each(value) {
             if !self.kind.is_empty() && !fits(self.kind, value) {
                 add(format!("is a {} and no `{}`", type_of(value), self.kind));
-            } else if let Some(text) = value.as_str().filter(|text| !self.expected.is_empty() && !self.expected.contains(text))
+            } else if let Some(text) =
+                value.as_str().filter(|text| !self.expected.is_empty() && !self.expected.contains(text))
             {
                 add(format!("\"{}\" is not an expected value", crate::text::cut(&crate::text::escape(text), 40)));
             }
@@ -131,7 +132,9 @@ fn fits(kind: &str, value: &Value) -> bool {
         ("unsigned_long", value) => value.is_u64(),
         ("float" | "double" | "half_float" | "scaled_float", value) => value.is_number(),
         ("boolean", value) => value.is_boolean(),
-        ("keyword" | "constant_keyword" | "wildcard" | "text" | "match_only_text" | "version", value) => value.is_string(),
+        ("keyword" | "constant_keyword" | "wildcard" | "text" | "match_only_text" | "version", value) => {
+            value.is_string()
+        }
         // Types that ECS and the guests of today do not use.
         (other, _) => !matches!(other, "ip" | "ip_range" | "date"),
     }
@@ -150,7 +153,10 @@ mod tests {
     #[test]
     fn each_rule_is_seen_broken_and_kept() {
         for (document, expected) in [
-            (r#"{"threat":{"indicator":{"ip":"192.0.2.1","type":"ipv4-addr","confidence":"High"}},"tags":["a"]}"#, vec![]),
+            (
+                r#"{"threat":{"indicator":{"ip":"192.0.2.1","type":"ipv4-addr","confidence":"High"}},"tags":["a"]}"#,
+                vec![],
+            ),
             (
                 r#"{"threat":{"indicator":{"ip":"192.0.2.0/24"}}}"#,
                 vec![
@@ -162,17 +168,20 @@ mod tests {
                 r#"{"threat":{"indicator":{"type":"hostname"}}}"#,
                 vec!["true threat.indicator.type \"hostname\" is not an expected value"],
             ),
-            (r#"{"threat":{"indicator":{"confidence":"80"}}}"#, vec![
-                "true threat.indicator.confidence \"80\" is not an expected value",
-            ]),
+            (
+                r#"{"threat":{"indicator":{"confidence":"80"}}}"#,
+                vec!["true threat.indicator.confidence \"80\" is not an expected value"],
+            ),
             (r#"{"tags":"a"}"#, vec!["true tags must be a list"]),
-            (r#"{"own":{"port":"443","net":"192.0.2.0/24"}}"#, vec![
-                "false own.port is a string that the mapping's `long` does not take",
-            ]),
+            (
+                r#"{"own":{"port":"443","net":"192.0.2.0/24"}}"#,
+                vec!["false own.port is a string that the mapping's `long` does not take"],
+            ),
             (r#"{"own":{"other":1}}"#, vec!["false own.other is not in the index template, so it cannot be searched"]),
-            (r#"{"threat":{"indicator":{"type":["ipv4-addr","file"]}}}"#, vec![
-                "true threat.indicator.type must be one value, not a list",
-            ]),
+            (
+                r#"{"threat":{"indicator":{"type":["ipv4-addr","file"]}}}"#,
+                vec!["true threat.indicator.type must be one value, not a list"],
+            ),
         ] {
             assert_eq!(broken(document), expected, "{document}");
         }

@@ -39,15 +39,14 @@ pub struct Detection(pub BTreeMap<&'static str, Shift>);
 
 impl Detection {
     /// Counts the values that differ between a page's documents with base and candidate.
-    pub(super) fn add<'d>(
-        &mut self,
-        base: impl Iterator<Item = &'d Flat>,
-        candidate: impl Iterator<Item = &'d Flat>,
-    ) {
+    pub(super) fn add<'d>(&mut self, base: impl Iterator<Item = &'d Flat>, candidate: impl Iterator<Item = &'d Flat>) {
         let mut values: BTreeMap<(&'static str, &str), i64> = BTreeMap::new();
-        base.for_each(|document| each_value(document, |family, value| *values.entry((family, value)).or_default() -= 1));
-        candidate
-            .for_each(|document| each_value(document, |family, value| *values.entry((family, value)).or_default() += 1));
+        base.for_each(|document| {
+            each_value(document, |family, value| *values.entry((family, value)).or_default() -= 1)
+        });
+        candidate.for_each(|document| {
+            each_value(document, |family, value| *values.entry((family, value)).or_default() += 1)
+        });
         for ((family, _), balance) in values.into_iter().filter(|(_, balance)| *balance != 0) {
             let shift = self.0.entry(family).or_default();
             match balance {
@@ -72,7 +71,8 @@ fn each_value<'d>(document: &'d Flat, mut each: impl FnMut(&'static str, &'d str
         Some(value) => value == wanted,
         None => false,
     };
-    let is_seen = holds("event.kind", "enrichment") && holds("event.type", "indicator") && holds("event.category", "threat");
+    let is_seen =
+        holds("event.kind", "enrichment") && holds("event.type", "indicator") && holds("event.category", "threat");
     for (family, fields) in FAMILIES {
         // CVEs are no indicators to ECS; rules for them look at the field alone.
         if !is_seen && family != "CVE" {
@@ -93,9 +93,7 @@ mod tests {
     use super::*;
 
     fn document(kind: &str, rest: &str) -> Flat {
-        let text = format!(
-            r#"{{"event":{{"kind":"enrichment","type":["{kind}"],"category":["threat"]}},{rest}}}"#
-        );
+        let text = format!(r#"{{"event":{{"kind":"enrichment","type":["{kind}"],"category":["threat"]}},{rest}}}"#);
         Flat::read(&text).unwrap()
     }
 
@@ -107,7 +105,10 @@ mod tests {
             document("indicator", &ip("192.0.2.1")),
             // No rule sees it.
             document("info", &ip("192.0.2.2")),
-            document("indicator", r#""threat":{"indicator":{"url":{"domain":"example.com","full":"http://example.com/"}}}"#),
+            document(
+                "indicator",
+                r#""threat":{"indicator":{"url":{"domain":"example.com","full":"http://example.com/"}}}"#,
+            ),
             document("info", r#""vulnerability":{"id":["CVE-2021-44228"]}"#),
         ];
         let mut detection = Detection::default();

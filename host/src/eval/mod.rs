@@ -32,9 +32,9 @@ use serde::Serialize;
 use crate::clock::Millis;
 use crate::sandbox::{CallLimits, Guest, Profile, SandboxError};
 
+use conform::Rules;
 pub use cost::Costs;
 pub use detection::{Detection, Shift};
-use conform::Rules;
 use finding::{At, Finding, Kind, Tally};
 use worker::Worker;
 
@@ -158,8 +158,8 @@ impl Contest {
     /// A base that cannot be used.
     pub fn new(base: Candidate<'_>, candidate: Candidate<'_>, settings: Settings) -> Result<Self> {
         let profile = Profile::Sandboxed(settings.limits);
-        let base_guest = Guest::new(base.component, profile, None)
-            .map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
+        let base_guest =
+            Guest::new(base.component, profile, None).map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
         let base_describe = base_guest.describe().map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
         let mut tally = Tally::default();
         let base_rules = Rules::new(&base_describe);
@@ -223,9 +223,8 @@ impl Contest {
         };
         if let Some((candidate, candidate_rules)) = &self.candidate {
             let threads = self.settings.threads.max(1);
-            let workers: Vec<Worker<'_>> = (0..threads)
-                .map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules))
-                .collect();
+            let workers: Vec<Worker<'_>> =
+                (0..threads).map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules)).collect();
             let (pages, finished) = spread(workers, feed, progress)?;
             evaluation.pages = pages;
             for worker in finished {
@@ -236,7 +235,9 @@ impl Contest {
                 self.tally.merge(worker.tally);
             }
             evaluation.costs.settle();
-            if let Some(growth) = evaluation.costs.growth().filter(|growth| *growth > f64::from(self.settings.max_growth)) {
+            if let Some(growth) =
+                evaluation.costs.growth().filter(|growth| *growth > f64::from(self.settings.max_growth))
+            {
                 let about = format!("fuel a record, {growth:+.0} %");
                 self.tally.add(Kind::Cost, &about, WHOLE, || "all pages".to_owned(), None, None);
             }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::count_error;
 use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
-use super::count_error;
 use crate::clock::Millis;
 use crate::sandbox::{Event, Failure, Guest, Next, SandboxError};
 

@@ -209,7 +209,8 @@ impl Entry {
         let accept = self.request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("accept"));
         let answer = match (u16::try_from(self.response.status), self.response.error) {
             (Ok(status @ 100..), _) => {
-                let Content { text, encoding } = self.response.content.unwrap_or(Content { text: None, encoding: None });
+                let Content { text, encoding } =
+                    self.response.content.unwrap_or(Content { text: None, encoding: None });
                 let text = match encoding.as_deref() {
                     Some("base64") => {
                         let bytes = base64::engine::general_purpose::STANDARD.decode(text.unwrap_or_default()).ok()?;
@@ -267,25 +268,23 @@ impl Recorder {
     ///
     /// # Errors
     /// [`RecordingError::File`].
-    pub fn create(
-        file: &Path,
-        most: u64,
-        config: &str,
-        state: &str,
-        began: Millis,
-    ) -> Result<Self, RecordingError> {
+    pub fn create(file: &Path, most: u64, config: &str, state: &str, began: Millis) -> Result<Self, RecordingError> {
         let mut part = file.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
         let broken = |reason| RecordingError::File { file: part.clone(), what: "written", reason };
         let out = BufWriter::new(File::create(&part).map_err(broken)?);
-        let mut recorder =
-            Self { out, part: part.clone(), file: file.to_owned(), written: 0, most, entries: 0, is_cut: false, comment: String::new() };
-        let own = Own {
-            config: serde_json::from_str(config).ok(),
-            state: state.to_owned(),
-            began: Some(began),
+        let mut recorder = Self {
+            out,
+            part: part.clone(),
+            file: file.to_owned(),
+            written: 0,
+            most,
+            entries: 0,
+            is_cut: false,
+            comment: String::new(),
         };
+        let own = Own { config: serde_json::from_str(config).ok(), state: state.to_owned(), began: Some(began) };
         let own = serde_json::to_string(&own).map_err(|e| broken(e.into()))?;
         recorder.write(&format!(
             "{{\"log\":{{\"version\":\"1.2\",\"creator\":{{\"name\":\"tipline\",\"version\":\"{}\"}},\"_tipline\":{own},\"entries\":[",
@@ -436,7 +435,10 @@ mod tests {
         let text = fs::read_to_string(&file).unwrap();
         assert!(is_har(&text) && !text.contains("word"), "{text}");
         let read = Recording::read(&file).unwrap();
-        assert_eq!((read.config.as_deref(), read.state.as_str(), read.began), (Some(r#"{"limit":5}"#), "{\"v\":1}", AT));
+        assert_eq!(
+            (read.config.as_deref(), read.state.as_str(), read.began),
+            (Some(r#"{"limit":5}"#), "{\"v\":1}", AT)
+        );
         assert_eq!(read.exchanges[0].url.as_str(), "https://feed.example/base/api/v1/iocs?limit=5");
         let targets: Vec<_> = read.exchanges.iter().map(|e| (e.target.as_str(), e.at, e.answer.clone())).collect();
         assert_eq!(

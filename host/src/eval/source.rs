@@ -96,7 +96,9 @@ fn walk(
     }
     for entry in entries(path).with_context(unreadable)? {
         let is_page = entry.is_dir()
-            || entry.extension().is_some_and(|kind| ["har", "json", "jsonl", "ndjson"].iter().any(|known| kind == *known));
+            || entry
+                .extension()
+                .is_some_and(|kind| ["har", "json", "jsonl", "ndjson"].iter().any(|known| kind == *known));
         if is_page {
             walk(root, &entry, defaults, depth + 1, recordings, each)?;
         }
@@ -282,7 +284,9 @@ mod tests {
     fn what_holds_no_page_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         assert!(pages(folder.path()).unwrap_err().to_string().contains("holds no page"));
-        assert!(format!("{:#}", pages(&folder.path().join("gone.har")).unwrap_err()).contains("gone.har cannot be read"));
+        assert!(
+            format!("{:#}", pages(&folder.path().join("gone.har")).unwrap_err()).contains("gone.har cannot be read")
+        );
         fs::write(folder.path().join("a.json"), "<html>").unwrap();
         assert!(format!("{:#}", pages(folder.path()).unwrap_err()).contains("a.json"));
     }

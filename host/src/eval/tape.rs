@@ -60,7 +60,14 @@ impl Tape {
         }
     }
 
-    fn note(&self, input: &Input, request: Option<&Request>, state: &str, now: Millis, event: &Event) -> Result<(), RecordingError> {
+    fn note(
+        &self,
+        input: &Input,
+        request: Option<&Request>,
+        state: &str,
+        now: Millis,
+        event: &Event,
+    ) -> Result<(), RecordingError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if *event == Event::Start {
             let recorder = Recorder::create(&self.file(input, now), self.most, &input.guest_config, state, now)?;
@@ -108,8 +115,11 @@ fn name(input: &str, now: Millis) -> String {
 /// # Errors
 /// The system's reason, with the folder.
 pub fn prepare(folder: &Path) -> Result<(), RecordingError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|reason| RecordingError::File { file: folder.to_owned(), what: "written", reason })
+    std::fs::create_dir_all(folder).map_err(|reason| RecordingError::File {
+        file: folder.to_owned(),
+        what: "written",
+        reason,
+    })
 }
 
 #[cfg(test)]

@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn a_wrong_waiver_is_told_by_its_number() {
         for (text, expected) in [
-            ("- {finding: nonsense, about: a, reason: r}", "waiver 1: there is no finding `nonsense`; there are: load, "),
+            (
+                "- {finding: nonsense, about: a, reason: r}",
+                "waiver 1: there is no finding `nonsense`; there are: load, ",
+            ),
             ("- {finding: ecs, about: a, reason: ' '}", "waiver 1: `reason` is empty"),
             ("- {finding: ecs, about: a}", "expected a list of"),
             ("- {finding: ecs, about: a, reason: r, until: x}", "expected a list of"),

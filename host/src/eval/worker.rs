@@ -29,7 +29,12 @@ pub(super) struct Worker<'g> {
 type Answer = Result<Result<Batch, Failure>, SandboxError>;
 
 impl<'g> Worker<'g> {
-    pub(super) fn new(base: &'g Guest, candidate: &'g Guest, base_rules: &'g Rules, candidate_rules: &'g Rules) -> Self {
+    pub(super) fn new(
+        base: &'g Guest,
+        candidate: &'g Guest,
+        base_rules: &'g Rules,
+        candidate_rules: &'g Rules,
+    ) -> Self {
         Self {
             base,
             candidate,
@@ -90,9 +95,7 @@ impl<'g> Worker<'g> {
         let (about, before, after) = match second {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
-            Ok((Err(failure), _)) => {
-                ("a failure", String::new(), crate::poll::failure_text(&failure).to_owned())
-            }
+            Ok((Err(failure), _)) => ("a failure", String::new(), crate::poll::failure_text(&failure).to_owned()),
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),
         };
         let subject = || "an instance that has mapped other pages".to_owned();

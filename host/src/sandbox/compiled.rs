@@ -72,7 +72,9 @@ fn tick(engine: &Engine) -> Result<(), SandboxError> {
         }
     };
     let started = thread::Builder::new().name("guest-clock".to_owned()).spawn(run);
-    started.map(|_| ()).map_err(|error| SandboxError::Load(format!("the thread of its clock cannot be started: {error}")))
+    started
+        .map(|_| ())
+        .map_err(|error| SandboxError::Load(format!("the thread of its clock cannot be started: {error}")))
 }
 
 /// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half

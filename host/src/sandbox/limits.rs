@@ -43,7 +43,8 @@ pub struct CallLimits {
 
 impl CallLimits {
     /// For the built-in guest: memory and output are bounded, time is not.
-    pub const TRUSTED: Self = Self { fuel: None, memory_bytes: TRUSTED_MEMORY, output_bytes: TRUSTED_OUTPUT, time: None };
+    pub const TRUSTED: Self =
+        Self { fuel: None, memory_bytes: TRUSTED_MEMORY, output_bytes: TRUSTED_OUTPUT, time: None };
     /// For any other guest.
     pub const SANDBOXED: Self = Self {
         fuel: Some(SANDBOXED_FUEL),

@@ -319,9 +319,7 @@ fn explain(error: &wasmtime::Error, meter: &Meter, limits: &CallLimits) -> Sandb
         return SandboxError::Exceeded(exceeded);
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => {
-            SandboxError::Exceeded(Exceeded::Time { limit: limits.time.unwrap_or_default() })
-        }
+        Some(Trap::Interrupt) => SandboxError::Exceeded(Exceeded::Time { limit: limits.time.unwrap_or_default() }),
         Some(Trap::OutOfFuel) => SandboxError::Exceeded(Exceeded::Fuel { limit: limits.fuel.unwrap_or(0) }),
         Some(trap) => SandboxError::Trapped(trap.to_string()),
         None => {

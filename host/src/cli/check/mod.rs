@@ -129,7 +129,7 @@ fn configuration(config: &Config) -> Finding {
 /// Which guest an input runs, where that is not the built-in one.
 fn own_guest(input: &Input) -> Option<Finding> {
     let file = input.guest_file.as_ref()?;
-    let CallLimits { fuel, memory_bytes, output_bytes } = file.limits;
+    let CallLimits { fuel, memory_bytes, output_bytes, time: _ } = file.limits;
     let text = format!(
         "{} (sha256 {}) in the sandbox: a call may use {} units of fuel, {} of memory, and answer with {}",
         file.path.display(),

@@ -50,7 +50,11 @@ fn write(evaluation: &Evaluation, out: &mut String) -> std::fmt::Result {
             section(kind, &of_kind, out)?;
         }
     }
-    writeln!(out, "<footer>Tipline {} · values are written so that nobody clicks them</footer></main></body></html>", env!("CARGO_PKG_VERSION"))
+    writeln!(
+        out,
+        "<footer>Tipline {} · values are written so that nobody clicks them</footer></main></body></html>",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 fn figures(evaluation: &Evaluation, out: &mut String) -> std::fmt::Result {

@@ -37,7 +37,12 @@ fn write(evaluation: &Evaluation, style: Style, out: &mut String) -> std::fmt::R
             continue;
         }
         writeln!(out, "\n{}", style.bold(kind.says()))?;
-        let mut table = Table::new(&[("", Align::Left), (kind.word(), Align::Left), ("count", Align::Right), ("example", Align::Left)]);
+        let mut table = Table::new(&[
+            ("", Align::Left),
+            (kind.word(), Align::Left),
+            ("count", Align::Right),
+            ("example", Align::Left),
+        ]);
         for finding in of_kind.iter().take(LINES_A_KIND) {
             table.row([
                 mark(finding).to_owned(),
