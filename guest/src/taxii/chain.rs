@@ -69,9 +69,8 @@ impl Poll<'_> {
         self.state.largest = self.state.largest.max(count(&page));
         if chain.gauge {
             // The collection may have nothing but this instant.
-            let is_all = (chain.grown || !chain.widened)
-                && count(&page) < chain.limit
-                && last_date(response).is_some_and(|last| chain.high == Some(last));
+            let is_all =
+                (chain.grown || !chain.widened) && count(&page) < chain.limit && last_date(response) == chain.high;
             if count(&page) > chain.before || is_all {
                 return self.end(&chain, &page, None);
             }

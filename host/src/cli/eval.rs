@@ -65,7 +65,7 @@ pub(super) struct Eval {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "base"])]
     golden: Option<PathBuf>,
     /// Write what the candidate answers into the golden cases
-    #[arg(long, requires = "golden")]
+    #[arg(long)]
     update: bool,
     #[command(flatten)]
     mapping: MappingSettings,
@@ -145,6 +145,9 @@ fn duration(value: &str) -> Result<Duration, String> {
 
 impl Eval {
     pub(super) fn run(self) -> Result<()> {
+        if self.update && self.golden.is_none() {
+            return Err(Misuse("--update writes golden cases: name their folder with --golden DIR.".to_owned()).into());
+        }
         let waivers = self.waivers.as_deref().map(Waivers::read).transpose().map_err(|e| Misuse(format!("{e:#}")))?;
         let candidate = component(&self.candidate)?;
         let candidate = Candidate { name: &self.candidate.to_string_lossy(), component: &candidate };

@@ -147,6 +147,17 @@ impl Ledger {
         })))
     }
 
+    /// No file, for polls that leave no trace: whoever reads or writes it gets an error.
+    pub fn nowhere() -> Self {
+        Self(Arc::new(Shared {
+            path: PathBuf::new(),
+            limits: Limits::default(),
+            writer: None,
+            idle: Mutex::default(),
+            _lock: None,
+        }))
+    }
+
     /// Opens the file for reading, also while another process writes to it.
     ///
     /// # Errors
