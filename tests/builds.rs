@@ -31,7 +31,8 @@ pub fn built(project: &Path, features: &str) -> Result<Vec<u8>, Failed> {
     let _one = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
     cargo(project, &["build", "--release", "--target", TARGET, "--features", features])?;
     let manifest = fs::read_to_string(project.join("Cargo.toml"))?;
-    let name = manifest.split("name = \"").nth(1).and_then(|rest| rest.split('"').next()).ok_or("a crate without name")?;
+    let name =
+        manifest.split("name = \"").nth(1).and_then(|rest| rest.split('"').next()).ok_or("a crate without name")?;
     let file = target_dir().join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
     Ok(fs::read(file)?)
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::config::{Config, ElasticsearchSettings, GuestFile, Input};
 use crate::clock::Clock;
+use crate::config::{Config, ElasticsearchSettings, GuestFile, Input};
 use crate::sandbox::{CallLimits, Guest, Profile, SandboxError};
 use crate::store::SinkError;
 use crate::store::elasticsearch::Elasticsearch;
@@ -66,9 +66,8 @@ impl Guests {
     /// [`GuestError`].
     pub fn of(&mut self, input: &Input) -> Result<Arc<Guest>, GuestError> {
         let Some(file) = &input.guest_file else { return self.built_in() };
-        let is_same = |(limits, guest): &&(CallLimits, Arc<Guest>)| {
-            *limits == file.limits && guest.sha256() == file.sha256
-        };
+        let is_same =
+            |(limits, guest): &&(CallLimits, Arc<Guest>)| *limits == file.limits && guest.sha256() == file.sha256;
         if let Some((_, guest)) = self.files.iter().find(is_same) {
             return Ok(guest.clone());
         }

@@ -200,10 +200,12 @@ impl Poller {
 
     /// One call of the guest; `request` is what the event answers.
     async fn step(&self, state: String, event: Event, request: Option<Request>) -> Result<Step, PollError> {
-        let (guest, input, traps, now) = (self.guest.clone(), self.input.clone(), self.traps.clone(), self.clock.now());
+        let (guest, input, now) = (self.guest.clone(), self.input.clone(), self.clock.now());
+        let (feed, traps) = (self.feed.clone(), self.traps.clone());
         let step = blocking(move || {
             guest.advance(&input.guest_config, &state, now, &event).map_err(|reason| {
-                traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_ref() }, reason)
+                let request = request.and_then(|request| Some((feed.address(&request).ok()?, request)));
+                traps.keep(&input, &Call { state: &state, now, event: &event, request }, reason)
             })
         })
         .await??;

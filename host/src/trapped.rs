@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use thiserror::Error;
+use url::Url;
 
 use crate::clock::Millis;
 use crate::config::Input;
@@ -48,8 +49,8 @@ pub struct Call<'c> {
     pub now: Millis,
     /// What had happened.
     pub event: &'c Event,
-    /// What was asked for, where that was answered.
-    pub request: Option<&'c Request>,
+    /// What was asked for and where, where that was answered.
+    pub request: Option<(Url, Request)>,
 }
 
 /// The traps of one input. Clones count together.
@@ -110,8 +111,8 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
 }
 
 fn recording(input: &Input, call: &Call<'_>, reason: &SandboxError) -> Value {
-    let entries: Vec<Value> = match (call.event, call.request) {
-        (Event::Response(response), Some(request)) => vec![entry(input, call.now, request, response)],
+    let entries: Vec<Value> = match (call.event, &call.request) {
+        (Event::Response(response), Some((url, request))) => vec![entry(call.now, url, request, response)],
         _ => Vec::new(),
     };
     let event = match call.event {
@@ -138,19 +139,17 @@ fn recording(input: &Input, call: &Call<'_>, reason: &SandboxError) -> Value {
     })
 }
 
-fn entry(input: &Input, now: Millis, request: &Request, response: &Response) -> Value {
+fn entry(now: Millis, url: &Url, request: &Request, response: &Response) -> Value {
     let pairs = |headers: &[(String, String)]| -> Vec<Value> {
         headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
     };
     let header = |name: &str| response.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value);
-    let url = format!("{}{}", input.url.as_str().trim_end_matches('/'), request.target);
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     json!({
         "startedDateTime": i64::try_from(now).ok().and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default(),
         "time": 0,
         "request": {
-            "method": "GET", "url": url, "httpVersion": "HTTP/1.1", "cookies": [],
+            "method": "GET", "url": url.as_str(), "httpVersion": "HTTP/1.1", "cookies": [],
             "headers": [{ "name": "accept", "value": request.accept }],
             "queryString": pairs(&query), "headersSize": -1, "bodySize": 0,
         },
@@ -187,7 +186,8 @@ mod tests {
         let body = "{\"data\": [\"\u{fc}\"]}".to_owned();
         let event = Event::Response(Response { status: 200, headers, body: body.clone() });
         let request = Request { target: "/page?n=1&m=a%20b".to_owned(), accept: "application/json".to_owned() };
-        let call = Call { state: "{\"at\":1}", now: NOW, event: &event, request: Some(&request) };
+        let url = "https://feed.example/base/page?n=1&m=a%20b".parse().unwrap();
+        let call = Call { state: "{\"at\":1}", now: NOW, event: &event, request: Some((url, request)) };
         let told = traps.keep(&input(), &call, trapped()).to_string();
         let file = folder.path().join("trapped/feed/001733740200000.har");
         assert!(told.contains("unreachable") && told.contains(&file.display().to_string()), "{told}");

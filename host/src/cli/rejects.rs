@@ -193,12 +193,8 @@ fn drop_for_good(config: &Config, chosen: &Chosen) -> Result<()> {
 async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
     let pipeline = Pipeline::open(config, clock.clone(), Arc::new(())).await?;
-    let mut retry = Retry {
-        config,
-        guests: Guests::new(Some(&config.state_dir)),
-        sink: pipeline.sink.clone(),
-        now: clock.now(),
-    };
+    let mut retry =
+        Retry { config, guests: Guests::new(Some(&config.state_dir)), sink: pipeline.sink.clone(), now: clock.now() };
     let (mut settled, mut again, mut cut) = (0_u64, 0_u64, 0_u64);
     for number in chosen.numbers(&pipeline.ledger)? {
         let Some(reject) = pipeline.ledger.reject(number)? else {
@@ -257,10 +253,11 @@ impl Retry<'_> {
             Ok(_) => format!("[{}]", reject.raw),
             Err(_) => reject.raw.replace(['\r', '\n'], " "),
         };
-        let batch = match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
-            Ok(batch) => batch,
-            Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, crate::poll::failure_text(&failure)),
-        };
+        let batch =
+            match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
+                Ok(batch) => batch,
+                Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, crate::poll::failure_text(&failure)),
+            };
         commit.read = u64::from(batch.read);
         commit.mapped = u64::from(batch.mapped);
         commit.skipped = u64::from(batch.skipped);

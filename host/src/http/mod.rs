@@ -120,7 +120,7 @@ impl Feed {
     pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
         let key = self.key();
         let result = async {
-            let url = self.base.join(&request.target)?;
+            let url = self.address(request)?;
             match tokio::time::timeout(self.settings.timeout, self.exchange(&url, request, &key)).await {
                 Ok(result) => result,
                 Err(_) => Err(FetchError::Failed(explain::too_slow(&url, &self.settings))),
@@ -137,6 +137,14 @@ impl Feed {
             Err(error) => tracing::debug!(input.id = self.input, error.message = %error, "The feed gave no answer"),
         }
         result
+    }
+
+    /// Where a request goes.
+    ///
+    /// # Errors
+    /// [`FetchError::Refused`] where it would leave the configured address.
+    pub fn address(&self, request: &Request) -> Result<Url, FetchError> {
+        self.base.join(&request.target)
     }
 
     /// Reads the key file again, after the feed refused the key.

@@ -44,7 +44,9 @@ mod tests {
     fn a_module_without_the_contract_is_refused_with_the_reason() {
         // (module (import "env" "now" (func)))
         let imports = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0b\x01\x03env\x03now\0\0";
-        for (file, part) in [(&imports[..], "`env`"), (CORE, "cannot be loaded"), (&b"\0asm\x01\0\0\0\xff"[..], "module")] {
+        for (file, part) in
+            [(&imports[..], "`env`"), (CORE, "cannot be loaded"), (&b"\0asm\x01\0\0\0\xff"[..], "module")]
+        {
             let error = crate::sandbox::Guest::new(file, super::super::Profile::Trusted, None).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("must be a component"), "{error}");
         }
