@@ -480,6 +480,7 @@ async fn commands() -> Outcome {
     fs::write(stand.path("page.json"), page(&["mapped.example"]).to_string())?;
     let mapped = stand.program(&["map", "page.json", "-c", "tipline.yml"]).await?;
     assert!(mapped.code == Some(0) && mapped.out.contains("mapped.example"), "{mapped:?}");
+    assert!(mapped.err.contains("read 1 = mapped 1"), "{mapped:?}");
     let ran = stand.program(&["backfill", "--since", "7d"]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(stand.names().await?, ["a.example", "b.example"]);
@@ -495,10 +496,10 @@ async fn exclusion() -> Outcome {
     let mut config = stand.config()?;
     let mut built_in = Input::new("built-in", stand.feed.url.clone());
     built_in.guest_config =
-        json!({ "type": "socdefenders", "url": stand.feed.url, "max_retries": 0, "exclude": ["a.example"] })
+        json!({ "type": "socdefenders", "url": stand.feed.url.as_str(), "max_retries": 0, "exclude": ["a.example"] })
             .to_string();
     let mut own = config.inputs.remove(0);
-    own.guest_config = json!({ "url": stand.feed.url, "exclude": ["a.example"] }).to_string();
+    own.guest_config = json!({ "url": stand.feed.url.as_str(), "exclude": ["a.example"] }).to_string();
     config.inputs = vec![built_in, own];
     let pipeline = Pipeline::open(&config, stand.hand.clock(), Arc::new(())).await?;
     for _ in 0..2 {
@@ -608,7 +609,7 @@ async fn threatfox() -> Outcome {
     let (batch, cost) = guest.map_records_metered(config, 1_769_860_800_000, &Value::Object(many).to_string())?;
     assert_eq!(batch?.mapped, 10_000);
     let (fuel, memory) = (cost.fuel / 1_000_000, cost.peak_memory >> 20);
-    assert!((600..1_200).contains(&fuel) && (20..80).contains(&memory), "{fuel} million units, {memory} MiB");
+    assert!((1_400..2_400).contains(&fuel) && (20..80).contains(&memory), "{fuel} million units, {memory} MiB");
     Ok(())
 }
 

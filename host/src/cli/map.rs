@@ -78,7 +78,9 @@ impl Map {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();
         let now = Clock::system().now();
-        for_each_part(self.open()?, MAX_WHOLE_BYTES, |part, generated| {
+        // What a page is, only the built-in guest's are known by.
+        let parts = if input.guest_file.is_some() { whole } else { for_each_part };
+        parts(self.open()?, MAX_WHOLE_BYTES, &mut |part, generated| {
             let observed = self.observed.or(generated).unwrap_or(now);
             let batch = map(&guest, &settings, observed, part)?;
             out.write_all(batch.documents.as_bytes())?;
@@ -188,9 +190,22 @@ struct Meta {
     generated_at: Option<String>,
 }
 
+/// Takes what goes to the guest at once, with the time at which its feed showed it, where that is known.
+type Each<'e> = &'e mut dyn FnMut(&str, Option<Millis>) -> Result<()>;
+
+/// Hands over all there is, for a guest that has its own idea of a page.
+fn whole(input: Box<dyn Read>, most: u64, each: Each<'_>) -> Result<()> {
+    let mut page = Vec::new();
+    input.take(most + 1).read_to_end(&mut page).context("The records cannot be read")?;
+    if page.len() as u64 > most {
+        bail!("The input is longer than {}; no feed's page is that long. Split the file.", text::bytes(most));
+    }
+    each(&String::from_utf8_lossy(&page), None)
+}
+
 /// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one. What is longer than
 /// `most` bytes is no page, no array and no line.
-fn for_each_part(input: impl Read, most: u64, mut each: impl FnMut(&str, Option<Millis>) -> Result<()>) -> Result<()> {
+fn for_each_part(input: Box<dyn Read>, most: u64, each: Each<'_>) -> Result<()> {
     let mut input = BufReader::new(input);
     let mut start = Vec::new();
     input.by_ref().take(most).read_to_end(&mut start).context("The records cannot be read")?;
@@ -313,7 +328,7 @@ mod tests {
 
     fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
         let mut parts = Vec::new();
-        for_each_part(input, most, |part, generated| {
+        for_each_part(Box::new(io::Cursor::new(input.to_vec())), most, &mut |part, generated| {
             parts.push((part.to_owned(), generated));
             Ok(())
         })?;
@@ -363,6 +378,9 @@ mod tests {
                 (other, _) => panic!("{input}: {other:?}"),
             }
         }
+        let taken = |input: &'static str| whole(Box::new(input.as_bytes()), most, &mut |_, _| Ok(()));
+        assert!(taken("a page of 20 bytes..").is_ok());
+        assert!(taken("a page of 21 bytes...").unwrap_err().to_string().contains("longer than 20 B"));
     }
 
     #[test]
