@@ -175,7 +175,7 @@ fn breakage() -> Outcome {
         (change("        wake,\n", "        wake,\n        slept,\n"), "pager.event is variant"),
         (change("observed: u64", "seen: u64"), "mapper.map-records is"),
         (change("observed: u64", "observed: s64"), "mapper.map-records is"),
-        (change("map-records:", "map:"), "mapper.map-records is gone"),
+        (change("map-records:", "map-all:"), "mapper.map-records is gone"),
         (change("    describe: func", "    explain: func() -> string;\n    describe: func"), "mapper.explain is new"),
         (change("-> string", "-> option<string>"), "mapper.describe is"),
         (change("    export pager;\n", ""), "input is imports"),

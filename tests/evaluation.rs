@@ -72,7 +72,7 @@ fn reports() -> Outcome {
     let folder = tempfile::tempdir()?;
     let case = folder.path().join("cases/<one>");
     fs::create_dir_all(&case)?;
-    fs::write(case.join("page.json"), r#"{"data":[{"type":"md5","value":"evil.example"}]}"#)?;
+    fs::write(case.join("page.json"), r#"{"data":[{"type":"sha256","value":"evil.example is no hash"}]}"#)?;
     let output =
         finished(folder.path(), &["eval", "--golden", "cases", "--html", "r.html", "--junit", "r.xml", "--json"])?;
     let json: Value = serde_json::from_slice(&output.stdout)?;
@@ -163,7 +163,8 @@ fn replay() -> Outcome {
     let mut server = Serving(command(folder.path(), &["replay", "today.har"]).stdout(Stdio::piped()).spawn()?);
     let mut line = String::new();
     BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-    let address = line.trim().strip_prefix("serving 3 recorded answers at http://").ok_or(format!("unexpected: {line}"))?;
+    let address =
+        line.trim().strip_prefix("serving 3 recorded answers at http://").ok_or(format!("unexpected: {line}"))?;
     let address = address.trim_end_matches('/');
     let har: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("today.har"))?)?;
     for entry in har["log"]["entries"].as_array().ok_or("no entries")? {

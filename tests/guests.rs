@@ -17,7 +17,7 @@ use tipline::config::{Config, Input};
 use tipline::observer::Observer;
 use tipline::pipeline::Pipeline;
 use tipline::poll::{PollError, PollReport};
-use tipline::sandbox::{Exceeded, SandboxError};
+use tipline::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError};
 use tipline::state::Ledger;
 use tipline::trapped::MAX_TRAPS;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ pub fn trials() -> Vec<Trial> {
         trial("guests::an_exclusion_leaves_other_guests_alone", exclusion),
         trial("guests::every_released_contract_is_still_run", every_release),
         trial("guests::a_new_guest_builds_and_runs", new_guest),
+        trial("guests::the_example_of_the_guide_runs", threatfox),
+        Trial::test("guests::the_guide_shows_lines_of_the_example", guide),
         Trial::test("guests::a_new_guest_has_the_name_of_its_folder", new_name),
     ]
 }
@@ -60,6 +62,8 @@ struct Stand {
     input: String,
     /// In the place of SQLite.
     output: Option<String>,
+    /// What stands before each target.
+    base: &'static str,
 }
 
 impl Stand {
@@ -69,7 +73,7 @@ impl Stand {
         std::os::unix::fs::symlink(compiled()?, folder.path().join("state/cache"))?;
         let pages: Vec<_> = pages.iter().map(|(target, page)| (*target, page.to_string())).collect();
         let feed = Pages::start(&pages).await?;
-        let stand = Self { folder, hand: HandClock::default(), feed, input: String::new(), output: None };
+        let stand = Self { folder, hand: HandClock::default(), feed, input: String::new(), output: None, base: "" };
         stand.replace(guest)?;
         Ok(stand)
     }
@@ -91,9 +95,9 @@ impl Stand {
     fn configure_with(&self, kind: &str) -> Outcome {
         let more: String = self.input.lines().map(|line| format!("    {line}\n")).collect();
         let output = self.output.as_deref().unwrap_or("sqlite: {path: tipline.db}");
-        let url = &self.feed.url;
+        let (url, base) = (&self.feed.url, self.base);
         let text = format!(
-            "inputs:\n  - id: feed\n{kind}    url: {url}\n    interval: 10s\n{more}output:\n  {output}\nstate_dir: state\n"
+            "inputs:\n  - id: feed\n{kind}    url: {url}{base}\n    interval: 10s\n{more}output:\n  {output}\nstate_dir: state\n"
         );
         Ok(fs::write(self.path("tipline.yml"), text)?)
     }
@@ -476,6 +480,7 @@ async fn commands() -> Outcome {
     fs::write(stand.path("page.json"), page(&["mapped.example"]).to_string())?;
     let mapped = stand.program(&["map", "page.json", "-c", "tipline.yml"]).await?;
     assert!(mapped.code == Some(0) && mapped.out.contains("mapped.example"), "{mapped:?}");
+    assert!(mapped.err.contains("read 1 = mapped 1"), "{mapped:?}");
     let ran = stand.program(&["backfill", "--since", "7d"]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(stand.names().await?, ["a.example", "b.example"]);
@@ -556,6 +561,71 @@ async fn new_guest() -> Outcome {
     Ok(())
 }
 
+async fn threatfox() -> Outcome {
+    let project = repository("examples/threatfox");
+    let guest = tokio::task::spawn_blocking(move || {
+        tested(&project)?;
+        built(&project, "")
+    })
+    .await??;
+    let export: Value = serde_json::from_str(include_str!("../examples/threatfox/tests/page.json"))?;
+    let mut stand = Stand::new(&guest, &[("/export/json/recent/", export)]).await?;
+    stand.base = "export/json";
+    stand.input = "min_confidence: 25".to_owned();
+    stand.configure()?;
+    let ran = stand.program(&["run", "--once"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("feed: read 8 = mapped 5 + rejected 2 + skipped 1"), "{ran:?}");
+    assert!(ran.out.contains("feed: made 5 = indexed 5 + merged 0 + stale 0 + quarantined 0"), "{ran:?}");
+    let stored = stand.stored().await?;
+    for line in include_str!("../examples/threatfox/tests/expected.ndjson").lines() {
+        let expected: Value = serde_json::from_str(line)?;
+        let id = expected["event"]["id"].as_str().ok_or("no identity")?;
+        assert_eq!(stored[id]["threat"], expected["threat"], "but for its times it is the golden document");
+    }
+    let found = stand.program(&["search", "192.0.2.44"]).await?;
+    assert!(found.out.contains("192[.]0[.]2[.]44"), "{found:?}");
+    // What was rejected is tried again by the same guest, in the form it gave it.
+    let retried = stand.program(&["rejects", "retry", "--all"]).await?;
+    assert!(retried.out.contains("retried 2: settled 0, refused again 2"), "{retried:?}");
+    let ran = stand.program(&["backfill", "--since", "7d"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    // What the guide says of costs.
+    let many: serde_json::Map<String, Value> = (0..10_000)
+        .map(|n| {
+            let value = format!("host{n}.example.com");
+            let record = json!([{
+                "ioc_value": value, "ioc_type": "domain", "threat_type": "botnet_cc", "malware_printable": "Example Bot",
+                "malware_alias": "ExBot,Sample Bot", "first_seen_utc": "2026-01-30 21:04:11", "last_seen_utc": null,
+                "confidence_level": 100, "is_compromised": false, "reference": "https://reports.example.org/1",
+                "tags": "c2,ExampleBot", "anonymous": "0", "reporter": "a_reporter",
+            }]);
+            (n.to_string(), record)
+        })
+        .collect();
+    let guest = Guest::new(&guest, Profile::Sandboxed(CallLimits::SANDBOXED), Some(&compiled()?))?;
+    let config = r#"{"url":"https://feed.example"}"#;
+    let (batch, cost) = guest.map_records_metered(config, 1_769_860_800_000, &Value::Object(many).to_string())?;
+    assert_eq!(batch?.mapped, 10_000);
+    let (fuel, memory) = (cost.fuel / 1_000_000, cost.peak_memory >> 20);
+    assert!((1_400..2_400).contains(&fuel) && (20..80).contains(&memory), "{fuel} million units, {memory} MiB");
+    Ok(())
+}
+
+/// Every block of Rust in the guide stands in the example, line by line.
+fn guide() -> Outcome {
+    let text = fs::read_to_string(repository("docs/write-a-guest.md"))?;
+    let sources = fs::read_to_string(repository("examples/threatfox/src/lib.rs"))?
+        + &fs::read_to_string(repository("examples/threatfox/src/mapper.rs"))?;
+    let blocks: Vec<_> = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 5, "{}", blocks.len());
+    for block in blocks {
+        assert!(sources.contains(block), "the example has no such lines:\n{block}");
+    }
+    Ok(())
+}
+
 fn new_name() -> Outcome {
     let place = tempfile::tempdir()?;
     let ran = tipline(place.path(), &["guest", "new", "deep/zeta-feed2"])?;
@@ -564,7 +634,9 @@ fn new_name() -> Outcome {
     assert!(read("Cargo.toml")?.contains("name = \"zeta-feed2\""));
     assert!(read("tipline.yml")?.contains("/zeta_feed2.wasm") && read("src/lib.rs")?.contains("\"zeta_feed2.id\""));
     assert_eq!(read("wit/input.wit")?, fs::read_to_string(repository("wit/input.wit"))?);
-    for name in [".", "Mapper", "1st", "über"] {
+    let (longest, too_long) = ("a".repeat(64), "a".repeat(65));
+    assert_eq!(tipline(place.path(), &["guest", "new", &longest])?.code, Some(0));
+    for name in [".", "Mapper", "1st", "über", &too_long] {
         let ran = tipline(place.path(), &["guest", "new", name])?;
         assert!(ran.code == Some(2) && ran.err.contains("The folder's name becomes the crate's"), "{ran:?}");
     }

@@ -24,12 +24,32 @@ const CHUNK_LINES: usize = 5_000;
 /// Bytes that go to the guest at once, where lines are long.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
+/// Takes what goes to the guest at once, with the time at which its feed showed it, where that is known.
+pub type Each<'e> = &'e mut dyn FnMut(&str, Option<Millis>) -> Result<()>;
+
 /// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one.
 ///
 /// # Errors
 /// What cannot be read or is no JSON, with what was expected; and what `each` gives.
-pub fn for_each_part(input: impl Read, each: impl FnMut(&str, Option<Millis>) -> Result<()>) -> Result<()> {
+pub fn for_each_part(input: Box<dyn Read>, each: Each<'_>) -> Result<()> {
     up_to(MAX_WHOLE_BYTES, input, each)
+}
+
+/// Hands over all there is, for a guest that has its own idea of a page.
+///
+/// # Errors
+/// What cannot be read or is too long; and what `each` gives.
+pub fn whole(input: Box<dyn Read>, each: Each<'_>) -> Result<()> {
+    whole_up_to(MAX_WHOLE_BYTES, input, each)
+}
+
+fn whole_up_to(most: u64, input: impl Read, each: Each<'_>) -> Result<()> {
+    let mut page = Vec::new();
+    input.take(most + 1).read_to_end(&mut page).context("The records cannot be read")?;
+    if page.len() as u64 > most {
+        bail!("The input is longer than {}; no feed's page is that long. Split the file.", text::bytes(most));
+    }
+    each(&String::from_utf8_lossy(&page), None)
 }
 
 /// What tells a page from a record.
@@ -47,7 +67,7 @@ struct Meta {
 
 /// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one. What is longer than
 /// `most` bytes is no page, no array and no line.
-fn up_to(most: u64, input: impl Read, mut each: impl FnMut(&str, Option<Millis>) -> Result<()>) -> Result<()> {
+fn up_to(most: u64, input: impl Read, each: Each<'_>) -> Result<()> {
     let mut input = BufReader::new(input);
     let mut start = Vec::new();
     input.by_ref().take(most).read_to_end(&mut start).context("The records cannot be read")?;
@@ -118,7 +138,7 @@ mod tests {
 
     fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
         let mut parts = Vec::new();
-        up_to(most, input, |part, generated| {
+        up_to(most, input, &mut |part, generated| {
             parts.push((part.to_owned(), generated));
             Ok(())
         })?;
@@ -168,6 +188,9 @@ mod tests {
                 (other, _) => panic!("{input}: {other:?}"),
             }
         }
+        let taken = |input: &str| whole_up_to(most, input.as_bytes(), &mut |_, _| Ok(()));
+        assert!(taken("a page of 20 bytes..").is_ok());
+        assert!(taken("a page of 21 bytes...").unwrap_err().to_string().contains("longer than 20 B"));
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Poll<'_> {
             self.note(
                 "no-dates",
                 format!(
-                    "{} It is read from the same place each time, and what does not fit into a page is missing.",
+                    "{} It is read from the same place each time; what does not fit in a page is missing.",
                     chain.says("no usable `X-TAXII-Date-Added-Last`")
                 ),
             );

@@ -161,7 +161,7 @@ impl Poll<'_> {
             let target = self.request().target;
             return self.refuse(Failure::Protocol(format!(
                 "The server answered 406 for {target} {error}: it gives neither `{}` nor `{}`. It may speak an older \
-                 TAXII; look for its TAXII 2.1 address and set `url` to that.",
+                 TAXII; set `url` to its TAXII 2.1 address.",
                 request::WITH_VERSION,
                 request::WITHOUT_VERSION
             )));
@@ -286,8 +286,8 @@ impl Poll<'_> {
             self.note(
                 "clock-ahead",
                 format!(
-                    "The server dates objects {}, and it is {}. They are read again until that time has come. Check the \
-                     clock of this machine.",
+                    "The server dates objects {}, and it is {}. They are read again until then. Check the clock of this \
+                     machine.",
                     rfc3339(instant::to_millis(ahead)),
                     rfc3339(self.now)
                 ),

@@ -12,7 +12,7 @@ use super::mapping::MappingSettings;
 use super::settings::guest_of;
 use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
-use crate::records::for_each_part;
+use crate::records::{for_each_part, whole};
 use crate::sandbox::{Batch, Failure, Guest};
 use crate::text;
 
@@ -52,7 +52,9 @@ impl Map {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();
         let now = Clock::system().now();
-        for_each_part(self.open()?, |part, generated| {
+        // Only the built-in guest is known by what its pages are.
+        let parts = if input.guest_file.is_some() { whole } else { for_each_part };
+        parts(self.open()?, &mut |part, generated| {
             let observed = self.observed.or(generated).unwrap_or(now);
             let batch = map(&guest, &settings, observed, part)?;
             out.write_all(batch.documents.as_bytes())?;

@@ -68,6 +68,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
     if !kind.contains(['/', '\\']) && !kind.ends_with(".wasm") {
         return Err(section.refuse("type", "socdefenders, or the path of a guest such as ./my-mapper.wasm"));
     }
+    let limits = limits(section)?;
     let path = folder.join(kind);
     let bytes = contents(&path).map_err(|reason| {
         let advice = "expected a component, or a core module for wasm32-unknown-unknown";
@@ -94,7 +95,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
             return Err(section.fault("sha256", message));
         }
     }
-    Ok(Some(GuestFile { limits: limits(section)?, path, bytes: bytes.into(), sha256 }))
+    Ok(Some(GuestFile { path, bytes: bytes.into(), sha256, limits }))
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {

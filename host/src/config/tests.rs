@@ -432,6 +432,7 @@ fn every_setting_is_in_the_readme() {
         format!("{es}    "),
         format!("{es}    retry:\n      "),
         "inputs:\n  - id: a\n    http:\n      ".to_owned(),
+        "inputs:\n  - id: a\n    type: ./a.wasm\n    sandbox:\n      ".to_owned(),
         "sweep:\n  ".to_owned(),
         "rejects:\n  ".to_owned(),
         "monitoring:\n  ".to_owned(),
@@ -451,6 +452,75 @@ fn every_setting_is_in_the_readme() {
     for setting in settings {
         assert!(words.contains(&setting.as_str()) || setting == "inputs", "{setting} is not in the README's table");
     }
+}
+
+/// A folder with a guest's file of this length, and the configuration of an input that names it, with further lines.
+fn with_guest(length: u64, lines: &str) -> (tempfile::TempDir, Result<Input, ConfigError>) {
+    let folder = tempfile::tempdir().unwrap();
+    let guest = folder.path().join("guest.wasm");
+    std::fs::File::create(&guest).unwrap().set_len(length).unwrap();
+    let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(std::fs::read(guest).unwrap()));
+    let text = format!(
+        "inputs:\n  - id: feed\n    url: https://feed.example\n    type: guest.wasm\n    sha256: {sum}\n{lines}"
+    );
+    let config = Config::parse(&text, &folder.path().join("tipline.yml"), &variables);
+    (folder, config.map(|mut config| config.inputs.remove(0)))
+}
+
+#[test]
+fn a_guests_file_is_read_up_to_its_limit() {
+    assert!(with_guest(MAX_GUEST_BYTES, "").1.is_ok());
+    let error = with_guest(MAX_GUEST_BYTES + 1, "").1.unwrap_err().to_string();
+    assert!(error.contains("guest.wasm, which cannot be read: it is longer than 64 MiB"), "{error}");
+}
+
+#[test]
+fn a_guests_limits_are_settings_within_bounds() {
+    use crate::sandbox::CallLimits;
+    let limits =
+        |lines: &str| with_guest(8, &format!("    sandbox: {{{lines}}}\n")).1.map(|i| i.guest_file.unwrap().limits);
+    assert_eq!(limits("").unwrap(), CallLimits::SANDBOXED);
+    let set = CallLimits { fuel: Some(5_000_000), memory_bytes: 1 << 30, output_bytes: 1 << 20, time: None };
+    assert_eq!(limits("fuel: 5000000, memory: 1GiB, output: 1MiB").unwrap(), set);
+    for edge in
+        ["fuel: 1000000", "fuel: 1000000000000", "memory: 1MiB", "memory: 4GiB", "output: 64KiB", "output: 1GiB"]
+    {
+        assert!(limits(edge).is_ok(), "{edge}");
+    }
+    for (beyond, part) in [
+        ("fuel: 999999", "`inputs[0].sandbox.fuel`: found the number `999999`, expected a whole number from 1000000"),
+        ("fuel: 1000000000001", "to 1000000000000"),
+        ("memory: 1023KiB", "from 1 MiB to 4 GiB"),
+        ("memory: 5GiB", "from 1 MiB to 4 GiB"),
+        ("output: 63KiB", "from 64 KiB to 1 GiB"),
+        ("output: 2GiB", "from 64 KiB to 1 GiB"),
+        ("time: 3s", "`inputs[0].sandbox.time` is no setting; it may hold fuel, memory, output"),
+    ] {
+        let error = limits(beyond).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_guest_is_named() {
+    for (lines, part) in [
+        (
+            "type: other",
+            "`inputs[0].type`: found `other`, expected socdefenders, or the path of a guest such as ./my-mapper.wasm",
+        ),
+        ("sha256: aa", "`inputs[0].sha256` is for a guest of your own"),
+        ("type: socdefenders\nsandbox: {fuel: 1000000}", "`inputs[0].sandbox` is for a guest of your own"),
+        ("type: ./none.wasm", "`inputs[0].type` names etc/./none.wasm, which cannot be read"),
+    ] {
+        let error = input(lines).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("guest.wasm"), "x").unwrap();
+    let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest("x"));
+    let text = format!("inputs:\n  - id: feed\n    type: guest.wasm\n    sha256: {sum}\n");
+    let error = Config::parse(&text, &folder.path().join("tipline.yml"), &variables).unwrap_err().to_string();
+    assert!(error.contains("`inputs[0].url` is missing; expected the address of this guest's feed"), "{error}");
 }
 
 #[test]

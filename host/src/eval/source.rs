@@ -130,7 +130,7 @@ fn file(
         return pages_of(recording, name, defaults, each);
     }
     let mut part = 0;
-    for_each_part(open()?, |records, generated| {
+    for_each_part(Box::new(open()?), &mut |records, generated| {
         part += 1;
         each(Page {
             name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },

@@ -36,7 +36,7 @@ struct What {
 
 /// How many bytes of a value its description shows. Without `mended` an umlaut may stand across the cut.
 fn shortened(value: &str) -> &str {
-    let end = value.len().min(4);
+    let end = value.len().min(3);
     #[cfg(feature = "mended")]
     let end = value.floor_char_boundary(end);
     &value[..end]
