@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-wit_bindgen::generate!({ world: "example:stage/stage", path: ["../../../wit", "wit"] });
+wit_bindgen::generate!({ world: "example:stage/stage", path: ["../../../wit", "wit"], generate_all });
 
 use tipline::input::mapper::{Batch, Failure, map_records};
 
