@@ -212,12 +212,14 @@ fn kind_of(document: &Flat) -> String {
     word.or_else(|| by_field().map(str::to_owned)).unwrap_or_else(|| "other".to_owned())
 }
 
+/// What two documents are paired by.
+type Key = dyn Fn(&Document) -> Option<String>;
+
 /// Pairs by identity, then by what they say; and what is left on either side.
 fn pair(base: Vec<Document>, candidate: Vec<Document>) -> (Vec<(Document, Document)>, Vec<Document>, Vec<Document>) {
     let mut pairs = Vec::new();
     let (mut base, mut candidate) = (base, candidate);
-    let by: [&dyn Fn(&Document) -> Option<String>; 3] =
-        [&|d| Some(d.id.clone()), &|d| d.flat.sameness(false), &|d| d.flat.sameness(true)];
+    let by: [&Key; 3] = [&|d| Some(d.id.clone()), &|d| d.flat.sameness(false), &|d| d.flat.sameness(true)];
     for key in by {
         let mut open: BTreeMap<String, Vec<Document>> = BTreeMap::new();
         let mut rest = Vec::new();

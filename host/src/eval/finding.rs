@@ -17,6 +17,9 @@ const MAX_WAYS: usize = 200;
 /// reason.
 const MAX_FINDINGS: usize = 2_000;
 
+/// What stands for changes beyond [`MAX_WAYS`].
+const OTHERS: &str = "(other values)";
+
 /// Characters of a value that are kept.
 const VALUE_CHARS: usize = 160;
 
@@ -268,7 +271,7 @@ impl Tally {
         if before.is_some() || after.is_some() {
             let way = format!("{} → {}", shown(before), shown(after));
             let is_known = slot.ways.len() < MAX_WAYS || slot.ways.contains_key(&way);
-            *slot.ways.entry(if is_known { way } else { "(other values)".to_owned() }).or_default() += 1;
+            *slot.ways.entry(if is_known { way } else { OTHERS.to_owned() }).or_default() += 1;
         }
         if slot.examples.len() < EXAMPLES {
             let cut = |value: &str| text::cut(value, VALUE_CHARS);
@@ -308,7 +311,8 @@ impl Tally {
             .into_iter()
             .map(|((kind, about), slot)| {
                 let mut ways: Vec<_> = slot.ways.into_iter().collect();
-                ways.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+                // What is counted together comes last: it shows nothing.
+                ways.sort_by_key(|(way, count)| (way == OTHERS, std::cmp::Reverse(*count), way.clone()));
                 ways.truncate(EXAMPLES);
                 let (count, examples) = (slot.count, slot.examples);
                 Finding { kind, about, count, ways, examples, fails: fails(kind), waived: None }
@@ -365,7 +369,7 @@ mod tests {
             add(&mut tally, number, &format!("f{number}"), "b");
         }
         let slot = &tally.0[&(Kind::FieldChanged, "f".to_owned())];
-        assert_eq!((slot.ways.len(), slot.ways["(other values)"]), (MAX_WAYS + 1, 1));
+        assert_eq!((slot.ways.len(), slot.ways[OTHERS]), (MAX_WAYS + 1, 1));
         assert_eq!(tally.0.len(), MAX_FINDINGS + 1);
         assert_eq!(tally.findings(|_| true).iter().map(|f| f.count).sum::<u64>() as usize, MAX_WAYS + MAX_FINDINGS + 2);
     }

@@ -74,7 +74,16 @@ fn fault() -> String {
     text.trim_start_matches("fault=").trim().to_owned()
 }
 
+/// Puts the fault into a document.
 fn spoil(fault: &str, observed: u64, document: &mut Value) {
+    change(fault, observed, document);
+    // Looking at a member of a `Value` makes it, as null.
+    if let Some(root) = document.as_object_mut() {
+        prune(root);
+    }
+}
+
+fn change(fault: &str, observed: u64, document: &mut Value) {
     let indicator = &mut document["threat"]["indicator"];
     match fault {
         "confidence-scale" => {
@@ -114,10 +123,6 @@ fn spoil(fault: &str, observed: u64, document: &mut Value) {
             indicator["name"] = json!(name);
         }
         _ => {}
-    }
-    // Looking at a member of a `Value` makes it, as null.
-    if let Some(root) = document.as_object_mut() {
-        prune(root);
     }
 }
 
