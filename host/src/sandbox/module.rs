@@ -104,6 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_module_says_of_its_contract_does_not_matter() {
+        let mut file = BUILT_IN_CORE.to_vec();
+        let name = file.windows(CONTRACT.len()).rposition(|bytes| bytes == CONTRACT).unwrap();
+        // All of the section behind its name, which is below a hundred bytes long.
+        file[name + 100..].fill(0xff);
+        assert_eq!(component(&file).unwrap(), component(BUILT_IN_CORE).unwrap());
+    }
+
+    #[test]
     fn damaged_modules_are_errors() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut refused = 0;
