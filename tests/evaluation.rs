@@ -15,9 +15,10 @@ use crate::builds::repository;
 use crate::program::{Served, command, finished, printed};
 
 type Outcome = Result<(), Failed>;
+type Test = fn() -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Outcome); 7] = [
+    let tests: [(&str, Test); 7] = [
         ("the_guests_own_cases_are_golden_cases", own_cases),
         ("golden_cases_are_compared_and_updated", golden),
         ("reports_in_four_forms", reports),

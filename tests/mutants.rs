@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::program::finished;
 
 type Outcome = Result<(), Failed>;
+type Test = fn() -> Outcome;
 
 /// Each fault, and the findings that must name it: kind, and a part of what it is about.
 const FAULTS: [(&str, &[(&str, &str)]); 9] = [
@@ -51,7 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         .iter()
         .map(|(fault, expected)| Trial::test(format!("mutants::{fault}"), || is_found(fault, expected)))
         .collect();
-    let others: [(&str, fn() -> Outcome); 5] = [
+    let others: [(&str, Test); 5] = [
         ("network_import", network_import),
         ("no_component", no_component),
         ("none", none),
