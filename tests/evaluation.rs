@@ -101,6 +101,8 @@ fn wrong() -> Outcome {
         (&["eval"][..], 2, "INPUT"),
         (&["eval", "a.jsonl", "--fail-on", "nonsense"], 2, "there is no `nonsense`"),
         (&["eval", "a.jsonl", "--waivers", "w.yml"], 2, "there is no finding `nonsense`"),
+        (&["eval", "a.jsonl", "--set", "limt=5"], 1, "maps none of the pages"),
+        (&["eval", "a.jsonl", "--fail-on", ""], 2, "expected any, faults, none"),
         (&["eval", "a.jsonl", "--memory", "lots"], 2, "expected a size such as 64MiB"),
         (&["eval", "a.jsonl", "--update"], 2, "--golden"),
         (&["eval", "gone.har"], 1, "gone.har cannot be read"),
@@ -151,7 +153,7 @@ fn recording() -> Outcome {
     let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", "today.har", "--json"])?)?;
     assert_eq!(
         (&report["base_sums"]["read"], &report["paging"]),
-        (&250.into(), &"3 requests of 3 recorded ones, as with the base".into())
+        (&250.into(), &"today.har: 3 requests of 3 recorded ones, as with the base".into())
     );
     Ok(())
 }

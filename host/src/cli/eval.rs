@@ -16,6 +16,7 @@ use super::{Failed, Misuse, when};
 use crate::clock::Millis;
 use crate::config::parse_duration;
 use crate::eval::finding::Kind;
+use crate::eval::recording::Recording;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
 use crate::eval::{Candidate, Contest, Evaluation, Settings, golden, paging, report};
@@ -42,8 +43,8 @@ takes out those that are intended). 2: the command is wrong.
 --fail-on takes kinds separated by commas, `any` (all, the default), `faults` (all but differences of what documents and
 rejects say), `none`, and `-KIND` to leave one out: --fail-on any,-field-added. The kinds:
   load imports trap limit failure sums refused nondeterminism identity version document-removed document-added
-  field-removed field-added field-retyped field-changed ecs template reject-added reject-changed skips paging cost
-  golden cluster stale-waiver
+  field-removed field-added field-retyped field-changed ecs template reject-added reject-removed reject-changed skips
+  answer paging cost golden stale-waiver
 
 Examples:
   tipline eval today.har --candidate target/my-mapper.wasm
@@ -113,8 +114,14 @@ struct FailOn(Vec<Kind>);
 
 impl FailOn {
     fn parse(text: &str) -> Result<Self, String> {
-        let mut kinds: Vec<Kind> = Vec::new();
-        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty()).peekable();
+        // What is only left out is left out of all.
+        let mut kinds: Vec<Kind> = match words.peek() {
+            None => return Err("expected any, faults, none, or kinds of findings".to_owned()),
+            Some(word) if word.starts_with('-') => Kind::ALL.to_vec(),
+            Some(_) => Vec::new(),
+        };
+        for word in words {
             let (leaves_out, word) = word.strip_prefix('-').map_or((false, word), |word| (true, word));
             let meant: Vec<Kind> = match word {
                 "any" => Kind::ALL.to_vec(),
@@ -198,14 +205,19 @@ impl Eval {
         // The pagers first: a recording is read once for this and once for its pages, and kept in memory neither time.
         let mut tally = std::mem::take(contest.tally());
         if let Some((base, candidate)) = contest.guests() {
-            for input in self.inputs.iter().filter(|input| input.extension().is_some_and(|kind| kind == "har")) {
-                let recording = crate::eval::recording::Recording::read(input)?;
-                let config = match &recording.config {
-                    Some(config) if !defaults.config_wins => config.clone(),
-                    _ => defaults.config.to_string(),
+            for input in &self.inputs {
+                let mut drive = |name: &str, recording: &Recording| {
+                    let config = match &recording.config {
+                        Some(config) if !defaults.config_wins => config.clone(),
+                        _ => defaults.config.to_string(),
+                    };
+                    said.push(format!(
+                        "{name}: {}",
+                        paging::compare(base, candidate, name, recording, &config, &mut tally)
+                    ));
+                    Ok(())
                 };
-                let name = input.display().to_string();
-                said.push(paging::compare(base, candidate, &name, &recording, &config, &mut tally));
+                source::for_each_page(input, defaults, &mut drive, &mut |_| Ok(()))?;
             }
         }
         *contest.tally() = tally;
@@ -295,7 +307,10 @@ mod tests {
         assert_eq!(has("any"), Kind::ALL);
         assert_eq!(has("none"), []);
         assert_eq!(has("trap,ecs"), [Kind::Trap, Kind::Ecs]);
-        assert!(!has("any,-field-added").contains(&Kind::FieldAdded));
+        for text in ["any,-field-added", "-field-added"] {
+            assert!(!has(text).contains(&Kind::FieldAdded) && has(text).contains(&Kind::Trap), "{text}");
+        }
+        assert!(FailOn::parse(" , ").is_err(), "an empty variable must not let everything pass");
         assert!(has("faults").contains(&Kind::Identity) && !has("faults").contains(&Kind::FieldChanged));
         assert!(FailOn::parse("nonsense").unwrap_err().contains("there is no `nonsense`; expected any, faults, none"));
     }

@@ -22,7 +22,7 @@ use super::settings::{Settings, check_guest_settings, guest_of, one_input};
 use super::{Failed, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
-use crate::eval::recording::Recording;
+use crate::eval::recording::{MAX_READ_BYTES, Recording};
 use crate::eval::tape::{Tape, Target};
 use crate::gate::Gate;
 use crate::guests::Guests;
@@ -57,7 +57,7 @@ pub(super) struct Record {
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Millis>,
     /// Cut the recording at a page's end when it would grow longer
-    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = length)]
     max_size: u64,
 }
 
@@ -113,6 +113,15 @@ impl Record {
 
 pub(super) fn size(value: &str) -> Result<u64, String> {
     parse_size(value).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 64MiB".to_owned())
+}
+
+/// The length of a recording; what could not be read again is not written.
+fn length(value: &str) -> Result<u64, String> {
+    let most = MAX_READ_BYTES;
+    size(value).and_then(|length| match length <= most {
+        true => Ok(length),
+        false => Err(format!("expected at most {}, which is what is read again", text::bytes(most))),
+    })
 }
 
 /// Takes everything and keeps nothing.
@@ -189,8 +198,8 @@ impl Replay {
 }
 
 /// What the framing of an answer says is made anew.
-const OF_THE_CONNECTION: [&str; 6] =
-    ["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "date"];
+const OF_THE_CONNECTION: [&str; 5] =
+    ["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive"];
 
 async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) -> Response<Body> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();

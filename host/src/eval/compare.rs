@@ -19,6 +19,12 @@ use crate::store::page::{MAX_DOCUMENT_BYTES, VERSION_SECONDS_SHIFT};
 /// Bits of a version below its recency: what they hold of the content changes whenever the content does.
 const CONTENT_BITS: u32 = 10;
 
+/// Documents for each one of the base that are looked at: a change may split records, not multiply them.
+const MORE_LINES: usize = 4;
+
+/// Documents that are looked at in any case.
+const LINES_AT_LEAST: usize = 10_000;
+
 /// What a page's comparison needs beside the answers.
 pub(super) struct Comparison<'e> {
     pub(super) base_rules: &'e Rules,
@@ -39,6 +45,10 @@ struct Document {
 impl Comparison<'_> {
     /// Counts what differs.
     pub(super) fn compare(&mut self, base: &Batch, candidate: &Batch) {
+        if base == candidate {
+            return;
+        }
+        let before = self.tally.total();
         self.sums(candidate);
         if base.documents != candidate.documents {
             self.documents(&base.documents, &candidate.documents);
@@ -47,6 +57,30 @@ impl Comparison<'_> {
             self.rejects(&base.rejects, &candidate.rejects);
         }
         self.skips(base, candidate);
+        self.counters(base, candidate);
+        if self.tally.total() == before {
+            // Whatever it is, it is not the same answer.
+            let about = "an answer that says the same in another form";
+            self.tally.add(Kind::Answer, about, self.at, || self.at.page.to_owned(), None, None);
+        }
+    }
+
+    /// What an answer counts, and what it tells people.
+    fn counters(&mut self, base: &Batch, candidate: &Batch) {
+        let counts = |batch: &Batch| {
+            [("read", batch.read), ("mapped", batch.mapped), ("rejected", batch.rejected), ("merged", batch.merged)]
+        };
+        for ((name, old), (_, new)) in counts(base).into_iter().zip(counts(candidate)) {
+            if old != new {
+                let (old, new) = (old.to_string(), new.to_string());
+                self.tally.add(Kind::Answer, name, self.at, || self.at.page.to_owned(), Some(&old), Some(&new));
+            }
+        }
+        let codes = |batch: &Batch| batch.notes.iter().map(|note| note.code.clone()).collect::<Vec<_>>().join(", ");
+        if base.notes != candidate.notes {
+            let (old, new) = (codes(base), codes(candidate));
+            self.tally.add(Kind::Answer, "notes", self.at, || self.at.page.to_owned(), Some(&old), Some(&new));
+        }
     }
 
     /// What the host relies on in a page's counters.
@@ -72,14 +106,26 @@ impl Comparison<'_> {
     }
 
     fn documents(&mut self, base: &str, candidate: &str) {
-        let same: BTreeSet<&str> =
-            base.lines().collect::<BTreeSet<_>>().intersection(&candidate.lines().collect()).copied().collect();
-        let (base_refused, base) = self.read(base, &same);
-        let (refused, candidate) = self.read(candidate, &same);
-        for (code, detail, document) in refused {
-            if !base_refused.iter().any(|(_, _, known)| *known == document) {
-                let detail = detail.trim_end_matches('.').to_owned();
-                self.tally.add(Kind::Refused, &code, self.at, || detail, None, None);
+        // A candidate that floods its answer must not fill the memory of the evaluation.
+        let (many, most) = (candidate.lines().count(), base.lines().count() * MORE_LINES + LINES_AT_LEAST);
+        if many > most {
+            let about = "more documents than the base's explain";
+            self.tally.add(Kind::Limit, about, self.at, || format!("{many} lines, looked at {most}"), None, None);
+            return;
+        }
+        let (mut ours, mut theirs) = (counted(base), counted(candidate));
+        for (line, count) in &mut ours {
+            let shared = theirs.get(line).copied().unwrap_or(0).min(*count);
+            *count -= shared;
+            theirs.entry(line).and_modify(|count| *count -= shared);
+        }
+        let (base_refused, base) = self.read(&ours);
+        let (refused, candidate) = self.read(&theirs);
+        let known: BTreeSet<&str> = base_refused.iter().map(|(_, _, document)| document.as_str()).collect();
+        for (code, detail, document) in &refused {
+            if !known.contains(document.as_str()) {
+                let detail = || detail.trim_end_matches('.').to_owned();
+                self.tally.add(Kind::Refused, code, self.at, detail, None, None);
             }
         }
         self.detection.add(base.iter().map(|d| &d.flat), candidate.iter().map(|d| &d.flat));
@@ -98,19 +144,19 @@ impl Comparison<'_> {
         }
     }
 
-    /// The documents of a page that are not in `same`, and those the host would refuse: code, detail and text.
-    fn read(&self, ndjson: &str, same: &BTreeSet<&str>) -> (Vec<(String, String, String)>, Vec<Document>) {
-        let lines: Vec<&str> = ndjson.lines().filter(|line| !same.contains(line)).collect();
+    /// The documents that are left of a page, and those the host would refuse: code, detail and text.
+    fn read(&self, lines: &BTreeMap<&str, usize>) -> (Vec<(String, String, String)>, Vec<Document>) {
+        let lines: Vec<&str> = lines.iter().flat_map(|(line, count)| std::iter::repeat_n(*line, *count)).collect();
         let page = store::Page::with_limit(lines.join("\n"), Commit::default(), self.observed, MAX_DOCUMENT_BYTES);
-        let documents = page
-            .documents()
-            .filter_map(|document| {
-                let flat = Flat::read(document.json)?;
-                Some(Document { id: document.id.to_owned(), version: document.version, flat })
-            })
-            .collect();
-        let refused =
+        let mut refused: Vec<_> =
             page.commit.refused.iter().map(|q| (q.code.clone(), q.detail.clone(), q.document.clone())).collect();
+        let mut documents = Vec::with_capacity(page.len());
+        for document in page.documents() {
+            match Flat::read(document.json) {
+                Ok(flat) => documents.push(Document { id: document.id.to_owned(), version: document.version, flat }),
+                Err(reason) => refused.push((reason.to_owned(), document.id.to_owned(), document.json.to_owned())),
+            }
+        }
         (refused, documents)
     }
 
@@ -176,7 +222,7 @@ impl Comparison<'_> {
             open.entry(reject.raw).or_default().push(reject.code);
         }
         for reject in crate::poll::rejects(candidate) {
-            let before = open.get_mut(&reject.raw).and_then(Vec::pop);
+            let before = open.get_mut(&reject.raw).filter(|codes| !codes.is_empty()).map(|codes| codes.remove(0));
             let raw = || reject.raw.clone();
             match before {
                 None => self.tally.add(Kind::RejectAdded, &reject.code, self.at, raw, None, None),
@@ -184,6 +230,11 @@ impl Comparison<'_> {
                     self.tally.add(Kind::RejectChanged, &code, self.at, raw, Some(&code), Some(&reject.code));
                 }
                 Some(_) => {}
+            }
+        }
+        for (raw, codes) in open {
+            for code in codes {
+                self.tally.add(Kind::RejectRemoved, &code, self.at, || raw.clone(), None, None);
             }
         }
     }
@@ -202,6 +253,15 @@ impl Comparison<'_> {
             }
         }
     }
+}
+
+/// Lines, and how often each stands there.
+fn counted(text: &str) -> BTreeMap<&str, usize> {
+    let mut lines = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        *lines.entry(line).or_default() += 1;
+    }
+    lines
 }
 
 /// What the documents that are gone or new are told apart by.

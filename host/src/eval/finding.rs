@@ -65,25 +65,27 @@ pub enum Kind {
     Template,
     /// A record that is rejected now.
     RejectAdded,
+    /// A record that is rejected no more.
+    RejectRemoved,
     /// A record rejected for another reason.
     RejectChanged,
     /// Records skipped for a reason, more or fewer than before.
     Skips,
+    /// What else an answer says: its order, repeats, counters, notes.
+    Answer,
     /// A request that the recording cannot answer, or a page that is no longer asked for.
     Paging,
     /// It costs more.
     Cost,
     /// A golden case does not come out as written.
     Golden,
-    /// Elasticsearch would refuse or ignore it.
-    Cluster,
     /// A waiver that waives nothing.
     StaleWaiver,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Load,
         Self::Imports,
         Self::Trap,
@@ -103,12 +105,13 @@ impl Kind {
         Self::Ecs,
         Self::Template,
         Self::RejectAdded,
+        Self::RejectRemoved,
         Self::RejectChanged,
         Self::Skips,
+        Self::Answer,
         Self::Paging,
         Self::Cost,
         Self::Golden,
-        Self::Cluster,
         Self::StaleWaiver,
     ];
 
@@ -134,12 +137,13 @@ impl Kind {
             Self::Ecs => "ecs",
             Self::Template => "template",
             Self::RejectAdded => "reject-added",
+            Self::RejectRemoved => "reject-removed",
             Self::RejectChanged => "reject-changed",
             Self::Skips => "skips",
+            Self::Answer => "answer",
             Self::Paging => "paging",
             Self::Cost => "cost",
             Self::Golden => "golden",
-            Self::Cluster => "cluster",
             Self::StaleWaiver => "stale-waiver",
         }
     }
@@ -160,6 +164,8 @@ impl Kind {
                 | Self::FieldRetyped
                 | Self::FieldChanged
                 | Self::RejectAdded
+                | Self::RejectRemoved
+                | Self::Answer
                 | Self::RejectChanged
                 | Self::Skips
         )
@@ -187,12 +193,13 @@ impl Kind {
             Self::Ecs => "new violations of ECS",
             Self::Template => "the index template does not fit",
             Self::RejectAdded => "records that are rejected now",
+            Self::RejectRemoved => "records that are rejected no more",
             Self::RejectChanged => "records rejected for another reason",
             Self::Skips => "records skipped, more or fewer than before",
+            Self::Answer => "answers that differ in their order, counters or notes",
             Self::Paging => "the recording cannot answer the pager",
             Self::Cost => "it costs more",
             Self::Golden => "golden cases that do not come out as written",
-            Self::Cluster => "Elasticsearch would refuse or ignore it",
             Self::StaleWaiver => "a waiver that waives nothing",
         }
     }
@@ -264,6 +271,8 @@ impl Tally {
         before: Option<&str>,
         after: Option<&str>,
     ) {
+        // A field's name or a code is the guest's own word.
+        let about = &*text::cut(about, VALUE_CHARS);
         let is_known = self.0.len() < MAX_FINDINGS || self.0.contains_key(&(kind, about.to_owned()));
         let about = if is_known { about } else { "(others)" };
         let slot = self.0.entry((kind, about.to_owned())).or_default();
@@ -302,6 +311,11 @@ impl Tally {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How often anything was found.
+    pub fn total(&self) -> u64 {
+        self.0.values().map(|slot| slot.count).sum()
     }
 
     /// The findings, the worst kind first, the most frequent first within a kind.

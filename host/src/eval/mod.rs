@@ -26,11 +26,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::clock::Millis;
-use crate::sandbox::{CallLimits, Guest, Profile, SandboxError};
+use crate::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError};
 
 use conform::Rules;
 pub use cost::Costs;
@@ -225,6 +225,7 @@ impl Contest {
             let threads = self.settings.threads.max(1);
             let workers: Vec<Worker<'_>> =
                 (0..threads).map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules)).collect();
+            let mut refused = None;
             let (pages, finished) = spread(workers, feed, progress)?;
             evaluation.pages = pages;
             for worker in finished {
@@ -233,6 +234,14 @@ impl Contest {
                 evaluation.costs.merge(worker.costs);
                 evaluation.detection.merge(&worker.detection);
                 self.tally.merge(worker.tally);
+                refused = refused.or(worker.refused);
+            }
+            if evaluation.base_sums.pages == 0 && evaluation.base_sums.stopped == 0 {
+                let reason = refused.unwrap_or_else(|| "there are no records in them".to_owned());
+                bail!(
+                    "The base, {}, maps none of the pages, so nothing can be compared: {reason}",
+                    self.base_subject.name
+                );
             }
             evaluation.costs.settle();
             if let Some(growth) =
@@ -304,6 +313,10 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
     let (kind, about) = match error {
         SandboxError::Load(_) => (Kind::Load, "the component".to_owned()),
         SandboxError::Imports(names) => (Kind::Imports, names.clone()),
+        // How much was asked for differs from page to page.
+        SandboxError::Exceeded(Exceeded::Memory { limit, .. }) => {
+            (Kind::Limit, format!("it asked for more than the {limit} bytes of memory allowed"))
+        }
         SandboxError::Exceeded(exceeded) => (Kind::Limit, exceeded.to_string()),
         SandboxError::Trapped(text) => (Kind::Trap, first_line(text)),
     };

@@ -503,7 +503,7 @@ mod tests {
     #[test]
     fn what_is_no_recording_is_refused() {
         for (text, expected) in
-            [("{}", "missing field `log`"), ("[]", "invalid type"), (r#"{"log":{"entries":[{}]}}"#, "entry 1 of")]
+            [("{}", "missing field `log`"), ("[]", "invalid length 0"), (r#"{"log":{"entries":[{}]}}"#, "entry 1 of")]
         {
             let error = Recording::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

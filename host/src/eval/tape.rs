@@ -32,7 +32,8 @@ pub struct Tape {
     most: u64,
     /// By input.
     running: Mutex<HashMap<String, Recorder>>,
-    failed: Mutex<Option<RecordingError>>,
+    /// By input, until it is told.
+    failed: Mutex<HashMap<String, RecordingError>>,
 }
 
 impl Tape {
@@ -46,7 +47,7 @@ impl Tape {
     /// # Errors
     /// The first error of writing, which ended the recording.
     pub fn finish(&self, input: &str) -> Result<Option<Recorded>, RecordingError> {
-        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(input) {
             return Err(error);
         }
         let recorder = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(input);
@@ -87,7 +88,7 @@ impl Observer for Tape {
         if let Err(error) = self.note(input, request, state, now, event) {
             warn!(input.id = input.id, error.message = %error, "The poll goes on unrecorded");
             self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&input.id);
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(input.id.clone(), error);
         }
     }
 

@@ -9,8 +9,8 @@ use super::conform::Rules;
 use super::cost::{Calls, Costs};
 use super::detection::Detection;
 use super::finding::{At, Kind, Tally};
-use super::{Page, Sums, count_error};
-use crate::sandbox::{Batch, Failure, Guest, SandboxError, Session};
+use super::{Page, Sums, count_error, first_line};
+use crate::sandbox::{Batch, Exceeded, Failure, Guest, SandboxError, Session};
 
 pub(super) struct Worker<'g> {
     base: &'g Guest,
@@ -24,7 +24,14 @@ pub(super) struct Worker<'g> {
     pub(super) costs: Costs,
     pub(super) detection: Detection,
     pub(super) tally: Tally,
+    /// Why the base mapped no page, the first time it did not.
+    pub(super) refused: Option<String>,
+    /// Pages on which a limit stopped the candidate.
+    exceeded: u32,
 }
+
+/// Pages on which a limit may stop the candidate before it is tried no more: an endless loop takes seconds on each.
+const TRIES: u32 = 3;
 
 type Answer = Result<Result<Batch, Failure>, SandboxError>;
 
@@ -46,6 +53,8 @@ impl<'g> Worker<'g> {
             costs: Costs::default(),
             detection: Detection::default(),
             tally: Tally::default(),
+            refused: None,
+            exceeded: 0,
         }
     }
 
@@ -53,18 +62,29 @@ impl<'g> Worker<'g> {
     pub(super) fn page(&mut self, number: usize, page: &Page) -> u64 {
         let at = At { number, page: &page.name };
         let base = map(self.base, page, &mut self.base_sums, &mut self.costs.base);
+        if self.exceeded >= TRIES {
+            let about = "not tried on further pages, as limits stopped it on those before";
+            self.tally.add(Kind::Limit, about, at, || page.name.clone(), None, None);
+            return 0;
+        }
         let candidate = map(self.candidate, page, &mut self.candidate_sums, &mut self.costs.candidate);
-        let base = match base {
-            Ok(Ok(batch)) => batch,
-            // What the base does not take for a page the candidate need not either; if it does, all of it is new.
-            Ok(Err(_)) | Err(_) => match &candidate {
-                Ok(Ok(_)) => empty(),
-                Err(error) => {
-                    count_error(error, at, &mut self.tally);
-                    return 0;
-                }
-                Ok(Err(_)) => return 0,
-            },
+        self.exceeded += u32::from(matches!(candidate, Err(SandboxError::Exceeded(_))));
+        let base = match (base, &candidate) {
+            (Ok(Ok(batch)), _) => batch,
+            // What neither takes for a page is none: a discovery, a list of collections.
+            (Ok(Err(Failure::Protocol(_))), Ok(Err(Failure::Protocol(_)))) => return 0,
+            (Ok(Err(failure)), _) if self.refused.is_none() => {
+                self.refused = Some(crate::poll::failure_text(&failure).to_owned());
+                empty()
+            }
+            (Ok(Err(_)), _) => empty(),
+            (Err(error), Err(_)) => {
+                // Both may have met a page that is too large for the limits.
+                let about = format!("the base, too: {}", first_line(&error.to_string()));
+                self.tally.add(Kind::Limit, &about, at, || error.to_string(), None, None);
+                return 0;
+            }
+            (Err(_), _) => empty(),
         };
         let read = u64::from(base.read);
         match candidate {
@@ -91,11 +111,17 @@ impl<'g> Worker<'g> {
 
     /// Maps the page once more, in an instance that has mapped others: the answer must be the same, byte for byte.
     fn again(&mut self, page: &Page, first: &Batch, at: At<'_>) {
+        if self.session.is_fresh() {
+            // Whatever comes of it: the instance has seen a page then.
+            let _ = self.session.map_records_metered(&page.config, page.observed, &page.records);
+        }
         let second = self.session.map_records_metered(&page.config, page.observed, &page.records);
         let (about, before, after) = match second {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
             Ok((Err(failure), _)) => ("a failure", String::new(), crate::poll::failure_text(&failure).to_owned()),
+            // Memory never shrinks: what other pages left is no fault of this one.
+            Err(SandboxError::Exceeded(Exceeded::Memory { .. })) => return,
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),
         };
         let subject = || "an instance that has mapped other pages".to_owned();

@@ -28,6 +28,10 @@ const TRUSTED_OUTPUT: usize = 256 * 1024 * 1024;
 /// Tables hold a guest's function pointers; ours has about 200. Fixed: a table is no work space.
 const TABLE_ELEMENTS: usize = 20_000;
 
+/// Core instances, memories and tables of a component, each: one made by a compiler has one of each, a composed one some
+/// more. Fixed: what is limited for each must not be had a thousand times.
+const MAX_PARTS: usize = 32;
+
 /// What one call may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimits {
@@ -103,13 +107,15 @@ impl fmt::Display for Exceeded {
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: u64,
+    /// Of all memories together.
+    held: u64,
     peak: u64,
     refused: Option<Exceeded>,
 }
 
 impl Meter {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, peak: 0, refused: None }
+        Self { limit, held: 0, peak: 0, refused: None }
     }
 
     pub(super) fn peak(&self) -> u64 {
@@ -122,20 +128,34 @@ impl Meter {
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let asked = desired as u64;
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // A component may have several memories; the limit is for all of them.
+        let asked = self.held.saturating_add(desired.saturating_sub(current) as u64);
         if asked > self.limit {
             let exceeded = Exceeded::Memory { limit: self.limit, asked };
             self.refused = Some(exceeded);
             // An error traps at once with this reason; a plain refusal would surface as an abort without one.
             return Err(wasmtime::Error::msg(exceeded.to_string()));
         }
+        self.held = asked;
         self.peak = self.peak.max(asked);
         Ok(true)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
     }
 }
 
@@ -152,11 +172,27 @@ mod tests {
     }
 
     #[test]
+    fn a_component_has_so_many_parts() {
+        let engine = wasmtime::Engine::default();
+        // The smallest module there is.
+        let module = wasmtime::Module::new(&engine, b"\0asm\x01\0\0\0").unwrap();
+        let mut store = wasmtime::Store::new(&engine, Meter::new(0));
+        store.limiter(|meter| meter);
+        for number in 1..=MAX_PARTS + 1 {
+            let instance = wasmtime::Instance::new(&mut store, &module, &[]);
+            assert_eq!(instance.is_ok(), number <= MAX_PARTS, "{number}");
+        }
+    }
+
+    #[test]
     fn memory_grows_to_its_limit_and_no_further() {
         let mut meter = Meter::new(65_536);
         assert!(meter.memory_growing(0, 65_536, None).unwrap());
         assert_eq!((meter.peak(), meter.refused()), (65_536, None));
         assert!(meter.memory_growing(65_536, 131_072, None).is_err());
         assert_eq!(meter.refused(), Some(Exceeded::Memory { limit: 65_536, asked: 131_072 }));
+        let mut two = Meter::new(65_536);
+        assert!(two.memory_growing(0, 40_000, None).unwrap());
+        assert!(two.memory_growing(0, 40_000, None).is_err(), "a second memory counts, too");
     }
 }

@@ -280,6 +280,11 @@ impl<'g> Session<'g> {
         Self { guest, live: None }
     }
 
+    /// Whether the next call begins with a new instance.
+    pub fn is_fresh(&self) -> bool {
+        self.live.is_none()
+    }
+
     /// [`Guest::map_records_metered`] in this session's instance; `peak_memory` is that of all its calls.
     ///
     /// # Errors

@@ -66,9 +66,15 @@ fn write(evaluation: &Evaluation, style: Style, out: &mut String) -> std::fmt::R
         true => text::count(before),
         false => format!("{} → {}", text::count(before), text::count(after)),
     };
+    let of_kind = |kind: Kind| evaluation.findings.iter().find(|finding| finding.kind == kind);
+    let imports = match (of_kind(Kind::Imports), of_kind(Kind::Load)) {
+        (Some(finding), _) => text::escape(&finding.about).into_owned(),
+        (None, Some(_)) => "unknown".to_owned(),
+        (None, None) => "none".to_owned(),
+    };
     writeln!(
         out,
-        "documents: {}   rejects: {}   skipped: {}   stopped: {}   imports: none",
+        "documents: {}   rejects: {}   skipped: {}   stopped: {}   imports: {imports}",
         change(base_sums.documents, candidate_sums.documents),
         change(base_sums.rejected, candidate_sums.rejected),
         change(base_sums.skipped, candidate_sums.skipped),
