@@ -37,6 +37,8 @@ case (a folder with page.json), or a folder of these. Each page is mapped by bot
 and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
+A recording is mapped with the settings it was made with, unless -c, --set or --allow-private is given: then with those.
+
 Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file
 takes out those that are intended). 2: the command is wrong.
 
