@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use sha2::{Digest, Sha256};
 
 use super::Misuse;
 use crate::guests::Guests;
-use crate::sandbox::{BUILT_IN, BUILT_IN_CORE, WIT};
+use crate::sandbox::{BUILT_IN, BUILT_IN_CORE, WIT, sha256};
 
 /// Show or export the built-in guest, the WASM component that holds all logic of the feed
 #[derive(Debug, Subcommand)]
@@ -80,7 +79,7 @@ fn export(dir: &Path) -> Result<()> {
     let mut sums = String::new();
     let mut out = io::stdout().lock();
     for (name, bytes) in files {
-        sums.push_str(&format!("{}  {name}\n", hex::encode(Sha256::digest(bytes))));
+        sums.push_str(&format!("{}  {name}\n", sha256(bytes)));
         write(&dir.join(name), bytes)?;
     }
     write(&dir.join("SHA256SUMS"), sums.as_bytes())?;

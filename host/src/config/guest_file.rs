@@ -12,8 +12,6 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::tree::{Fault, Section};
 use crate::sandbox::CallLimits;
 
@@ -74,7 +72,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
         let advice = "expected a component, or a core module for wasm32-unknown-unknown";
         section.fault("type", format!("names {}, which cannot be read: {reason}; {advice}.", path.display()))
     })?;
-    let sha256 = hex::encode(Sha256::digest(&bytes));
+    let sha256 = crate::sandbox::sha256(&bytes);
     match section.text("sha256")? {
         Some(pinned) if pinned.eq_ignore_ascii_case(&sha256) => {}
         Some(pinned) if pinned.len() == sha256.len() && pinned.bytes().all(|b| b.is_ascii_hexdigit()) => {

@@ -50,12 +50,12 @@ pub fn evaluate(
     fails: impl Fn(Kind) -> bool,
 ) -> Result<Evaluation> {
     let mut tally = Tally::default();
-    let mut subject = super::subject(candidate, &super::worker::sha256(candidate.component), "");
+    let mut subject = super::subject(candidate, "");
     match Guest::new(candidate.component, Profile::Sandboxed(settings.limits), None) {
         Err(error) => count_error(&error, super::WHOLE, &mut tally),
         Ok(guest) => {
             if let Ok(describe) = guest.describe() {
-                subject = super::subject(candidate, guest.sha256(), &describe);
+                subject = super::subject(candidate, &describe);
             }
             for (number, case) in cases.iter().enumerate() {
                 let at = At { number, page: &case.page.name };

@@ -30,7 +30,7 @@ use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use crate::clock::Millis;
-use crate::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError};
+use crate::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError, sha256};
 
 use conform::Rules;
 pub use cost::Costs;
@@ -180,10 +180,10 @@ impl Contest {
             }
         };
         Ok(Self {
-            base_subject: subject(base, base_guest.sha256(), &base_describe),
+            base_subject: subject(base, &base_describe),
             base: base_guest,
             base_rules,
-            candidate_subject: subject(candidate, &worker::sha256(candidate.component), &candidate_describe),
+            candidate_subject: subject(candidate, &candidate_describe),
             candidate: usable,
             settings,
             tally,
@@ -330,13 +330,13 @@ fn first_line(text: &str) -> String {
     crate::text::cut(line.rsplit("wasm trap:").next().unwrap_or(line).trim(), 120)
 }
 
-fn subject(candidate: Candidate<'_>, sha256: &str, describe: &str) -> Subject {
+fn subject(candidate: Candidate<'_>, describe: &str) -> Subject {
     let described: serde_json::Value = serde_json::from_str(describe).unwrap_or_default();
     let version = described.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
     Subject {
         name: candidate.name.to_owned(),
         version: crate::text::cut(version, 40),
-        sha256: sha256.to_owned(),
+        sha256: sha256(candidate.component),
         bytes: candidate.component.len(),
     }
 }

@@ -12,9 +12,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::count_error;
 use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
-use super::worker::sha256;
 use crate::clock::Millis;
-use crate::sandbox::{Event, Failure, Guest, Next, SandboxError};
+use crate::sandbox::{Event, Failure, Guest, Next, SandboxError, sha256};
 use crate::state::MAX_STATE_BYTES;
 
 /// Steps after which a pager counts as endless: retries and waits included, three for each recorded request, and some.

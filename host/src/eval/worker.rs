@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
-
 use super::compare::Comparison;
 use super::conform::Rules;
 use super::cost::{Calls, Costs};
@@ -211,8 +209,4 @@ fn kind_of(failure: &Failure) -> &'static str {
         Failure::Protocol(_) => "protocol",
         Failure::State(_) => "state",
     }
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }

@@ -86,6 +86,11 @@ struct Live {
     input: Input,
 }
 
+/// A guest's sum: SHA-256 of the file it was made of, in hex.
+pub fn sha256(file: &[u8]) -> String {
+    hex::encode(Sha256::digest(file))
+}
+
 /// What a call cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -104,9 +109,9 @@ impl Guest {
     pub fn built_in(profile: Profile, cache: Option<&Path>) -> Result<Self, SandboxError> {
         match (profile, cache) {
             (Profile::Trusted, Some(cache)) => {
-                let sha256 = hex::encode(Sha256::digest(BUILT_IN));
-                let code = Code::soon(BUILT_IN, &sha256, cache)?;
-                Ok(Self::of(code, profile, sha256))
+                let sum = sha256(BUILT_IN);
+                let code = Code::soon(BUILT_IN, &sum, cache)?;
+                Ok(Self::of(code, profile, sum))
             }
             _ => Self::new(BUILT_IN, profile, cache),
         }
@@ -119,7 +124,7 @@ impl Guest {
     /// [`SandboxError::Load`] where that is not possible on this processor.
     pub fn built_in_one_pass() -> Result<Self, SandboxError> {
         let code = Code::of(Compiled::new(BUILT_IN, Compiler::Winch, None)?);
-        Ok(Self::of(code, Profile::Trusted, hex::encode(Sha256::digest(BUILT_IN))))
+        Ok(Self::of(code, Profile::Trusted, sha256(BUILT_IN)))
     }
 
     /// Compiles a component, or the core module that wit-bindgen and a compiler for wasm32-unknown-unknown leave.
@@ -133,7 +138,7 @@ impl Guest {
             Profile::Sandboxed(limits) => Compiler::Cranelift { fuel: true, clock: limits.time.is_some() },
         };
         let code = Code::of(Compiled::new(&module::component(file)?, compiler, cache)?);
-        Ok(Self::of(code, profile, hex::encode(Sha256::digest(file))))
+        Ok(Self::of(code, profile, sha256(file)))
     }
 
     fn of(code: Code, profile: Profile, sha256: String) -> Self {
