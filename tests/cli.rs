@@ -3,7 +3,7 @@
 //! Each test has a folder of its own. The feed is the mock one, run by the program itself on a port the system picks.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -87,7 +87,11 @@ impl Place {
     fn run_with(&self, arguments: &[&str], input: &str) -> Result<Ran, Failed> {
         let mut child =
             self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
+        match child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes()) {
+            // A wrong command has ended before it read anything.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         Ran::of(arguments, child.wait_with_output()?)
     }
 
