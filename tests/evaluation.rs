@@ -97,6 +97,9 @@ fn wrong() -> Outcome {
     write("a.jsonl", "{\"type\":\"domain\",\"value\":\"a.example\"}\n")?;
     write("w.yml", "- {finding: nonsense, about: a, reason: b}")?;
     write("bad.har", "{\"log\":{}}")?;
+    write("sqlite.yml", "output: {sqlite: {path: a.db}}")?;
+    // Nobody listens on a port below 1024 that is given to nothing.
+    write("gone.yml", "output: {elasticsearch: {hosts: ['http://127.0.0.1:1']}}")?;
     for (arguments, code, expected) in [
         (&["eval"][..], 2, "INPUT"),
         (&["eval", "a.jsonl", "--fail-on", "nonsense"], 2, "there is no `nonsense`"),
@@ -110,6 +113,8 @@ fn wrong() -> Outcome {
         (&["eval", "a.jsonl", "--candidate", "gone.wasm"], 1, "The guest gone.wasm cannot be read"),
         (&["eval", "a.jsonl", "--base", "a.jsonl"], 1, "The base, a.jsonl"),
         (&["eval", "--golden", "."], 1, "holds no golden case"),
+        (&["eval", "a.jsonl", "--cluster", "sqlite.yml"], 2, "no cluster to ask"),
+        (&["eval", "a.jsonl", "--cluster", "gone.yml"], 1, "127.0.0.1:1"),
         (&["record", "--out", "x.har"], 2, "No input is configured"),
         (&["replay", "a.jsonl"], 1, "This is no recording"),
     ] {
@@ -155,6 +160,11 @@ fn recording() -> Outcome {
         (&report["base_sums"]["read"], &report["paging"]),
         (&250.into(), &"today.har: 3 requests of 3 recorded ones, as with the base".into())
     );
+    // A change leaves the other settings as they were recorded: pages of 100, private values mapped.
+    let arguments = ["eval", "today.har", "--json", "--set", "min_confidence=high"];
+    let changed: Value = serde_json::from_str(&printed(folder.path(), &arguments)?)?;
+    assert_eq!((&changed["base_sums"]["read"], &changed["paging"]), (&250.into(), &report["paging"]));
+    assert_ne!(changed["base_sums"]["mapped"], report["base_sums"]["mapped"]);
     Ok(())
 }
 
@@ -212,5 +222,7 @@ fn run_records() -> Outcome {
     assert!(names.iter().all(|name| name.starts_with("feed-2") && name.ends_with("Z.har")), "{names:?}");
     let said = printed(folder.path(), &["eval", "recordings"])?;
     assert!(said.contains("verdict: ship"), "{said}");
+    printed(folder.path(), &["run", "--once", "--record", "recordings", "--record-keep", "1"])?;
+    assert_eq!(fs::read_dir(folder.path().join("recordings"))?.count(), 1);
     Ok(())
 }

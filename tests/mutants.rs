@@ -8,8 +8,11 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
+use tipline::config::{ElasticsearchSettings, Mode};
+use tipline::store::elasticsearch::client::{Call, Client};
 
 use crate::program::finished;
+use crate::trial::with_server;
 
 type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
@@ -60,6 +63,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("intended", intended),
     ];
     trials.extend(others.into_iter().map(|(name, test)| Trial::test(format!("mutants::{name}"), test)));
+    for (name, variable) in [("elasticsearch", "TIPLINE_TEST_ELASTICSEARCH"), ("opensearch", "TIPLINE_TEST_OPENSEARCH")]
+    {
+        trials.push(with_server(format!("{name}::documents_are_tried_and_nothing_is_left"), variable, in_cluster));
+    }
     trials
 }
 
@@ -196,4 +203,30 @@ fn intended() -> Outcome {
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(output.status.code(), Some(1));
     has(&report, "stale-waiver", "field-changed threat.indicator.confidence")
+}
+
+/// The cluster refuses a network as an address, takes what the built-in guest writes, and keeps no index of either.
+async fn in_cluster(url: String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("records.jsonl"), RECORDS).unwrap();
+    fs::write(folder.path().join("candidate.wasm"), mutant("cidr-into-ip").unwrap()).unwrap();
+    fs::write(folder.path().join("es.yml"), format!("output: {{elasticsearch: {{hosts: [\"{url}\"]}}}}\n")).unwrap();
+    let evaluated = |candidate: &str| -> Value {
+        let arguments = ["eval", "records.jsonl", "--allow-private", "--cluster", "es.yml", "--json", "--candidate"];
+        let output = finished(folder.path(), &[&arguments[..], &[candidate]].concat()).unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    };
+    let report = evaluated("built-in");
+    assert_eq!(report["findings"], serde_json::json!([]));
+    assert_eq!(report["cluster"], "5 documents tried in a temporary index, 0 refused");
+    let report = evaluated("candidate.wasm");
+    let refused: Vec<&Value> =
+        report["findings"].as_array().unwrap().iter().filter(|found| found["kind"] == "cluster").collect();
+    assert_eq!(refused.len(), 1, "{report:#}");
+    let about = refused[0]["about"].as_str().unwrap();
+    assert!(about.ends_with("failed to parse field [threat.indicator.ip] of type [ip]"), "{about}");
+    assert!(refused[0]["examples"][0]["subject"].as_str().unwrap().contains("198.51.100.0/24"), "{report:#}");
+    let settings = ElasticsearchSettings::new(vec![url.parse().unwrap()], Mode::Latest);
+    let left = Client::new(&settings).unwrap().send(Call::get("/tipline-eval-*/_alias")).await.unwrap();
+    assert_eq!(left.json(), serde_json::json!({}), "an index is left behind");
 }

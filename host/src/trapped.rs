@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::config::Input;
 use crate::eval::recording::Recorder;
+use crate::eval::tape::keep_newest;
 use crate::sandbox::{Event, Request, SandboxError};
 
 /// Polls in a row that a guest may end without an answer. One may be bad luck of a page that changes; the third shows
@@ -111,12 +112,7 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
     let guest = input.guest_file.as_ref().map_or("built-in", |file| &file.sha256);
     recorder.comment(&format!("The guest {guest} was told of {event}: {reason}"));
     recorder.finish()?;
-    let mut kept: Vec<PathBuf> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    kept.sort_unstable();
-    let surplus = kept.len().saturating_sub(MAX_KEPT_PAGES);
-    for old in kept.iter().take(surplus) {
-        fs::remove_file(old)?;
-    }
+    keep_newest(folder, &|_| true, MAX_KEPT_PAGES)?;
     Ok(file)
 }
 

@@ -10,16 +10,16 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::dry_run::Cluster;
 use super::mapping::MappingSettings;
 use super::record::size;
 use super::{Failed, Misuse, when};
 use crate::clock::Millis;
 use crate::config::parse_duration;
 use crate::eval::finding::Kind;
-use crate::eval::recording::Recording;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
-use crate::eval::{Candidate, Contest, Evaluation, Settings, golden, paging, report};
+use crate::eval::{Candidate, Contest, DryRun, Evaluation, Intake, Settings, golden, report};
 use crate::sandbox::{BUILT_IN, CallLimits};
 use crate::text::{self, Style};
 
@@ -37,7 +37,11 @@ case (a folder with page.json), or a folder of these. Each page is mapped by bot
 and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
-A recording is mapped with the settings it was made with, unless -c, --set or --allow-private is given: then with those.
+A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either.
+
+With --cluster the candidate's documents are also written to a temporary index (tipline-eval-…) of that configuration's
+Elasticsearch or OpenSearch, which is deleted at the end. What the cluster refuses is a finding, whether or not the base's
+documents would be refused as well. The credential needs create_index, write and delete_index on tipline-eval-*.
 
 Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file
 takes out those that are intended). 2: the command is wrong.
@@ -45,13 +49,14 @@ takes out those that are intended). 2: the command is wrong.
 --fail-on takes kinds separated by commas, `any` (all, the default), `faults` (all but differences of what documents and
 rejects say), `none`, and `-KIND` to leave one out: --fail-on any,-field-added. The kinds:
   load imports trap limit failure sums refused nondeterminism identity version document-removed document-added
-  field-removed field-added field-retyped field-changed ecs template reject-added reject-removed reject-changed skips
-  answer paging cost golden stale-waiver
+  field-removed field-added field-retyped field-changed ecs template cluster reject-added reject-removed reject-changed
+  skips answer paging cost golden stale-waiver
 
 Examples:
   tipline eval today.har --candidate target/my-mapper.wasm
   tipline eval records.jsonl --base old.wasm --candidate new.wasm --html report.html
   tipline eval today.har --candidate my.wasm --fail-on faults --waivers intended.yml --junit report.xml
+  tipline eval today.har --candidate my.wasm --cluster staging.yml
   tipline eval --golden cases --candidate my.wasm        what comes out against what was written down
   tipline eval --golden cases --update                   writes it down")]
 pub(super) struct Eval {
@@ -75,6 +80,9 @@ pub(super) struct Eval {
     /// When the feed showed the pages, whatever they say themselves
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     observed: Option<Millis>,
+    /// Try the candidate's documents in a temporary index of this configuration's Elasticsearch or OpenSearch
+    #[arg(long, value_name = "FILE", conflicts_with = "golden")]
+    cluster: Option<PathBuf>,
     /// Which findings fail the evaluation
     #[arg(long, value_name = "KINDS", default_value = "any", allow_hyphen_values = true, value_parser = FailOn::parse)]
     fail_on: FailOn,
@@ -171,18 +179,13 @@ impl Eval {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let settings = Settings { limits, threads, max_growth: self.max_growth };
-        let defaults = Defaults {
-            config: self.mapping.guest_config(&self.mapping.input("eval")?.0)?.into(),
-            config_wins: self.mapping.is_given(),
-            observed: self.observed,
-        };
         let fails = |kind| self.fail_on.has(kind);
         let mut evaluation = match &self.golden {
             Some(folder) => {
-                let cases = source::cases(folder, &defaults)?;
+                let cases = source::cases(folder, self.observed)?;
                 golden::evaluate(&cases, candidate, settings, self.update, fails)?
             }
-            None => self.compare(candidate, settings, &defaults)?,
+            None => self.compare(candidate, settings)?,
         };
         if let Some(waivers) = &waivers {
             waivers.apply(&mut evaluation.findings, fails);
@@ -191,7 +194,7 @@ impl Eval {
         if evaluation.failing().next().is_some() { Err(Failed.into()) } else { Ok(()) }
     }
 
-    fn compare(&self, candidate: Candidate<'_>, settings: Settings, defaults: &Defaults) -> Result<Evaluation> {
+    fn compare(&self, candidate: Candidate<'_>, settings: Settings) -> Result<Evaluation> {
         let base = component(&self.base)?;
         let base = Candidate { name: &self.base.to_string_lossy(), component: &base };
         for input in &self.inputs {
@@ -202,42 +205,46 @@ impl Eval {
                 )
             })?;
         }
+        let configured = self.mapping.changed(&self.mapping.input("eval")?.0.guest_config)?;
         let mut contest = Contest::new(base, candidate, settings)?;
-        let mut said = Vec::new();
-        // The pagers first: a recording is read once for this and once for its pages, and kept in memory neither time.
-        let mut tally = std::mem::take(contest.tally());
-        if let Some((base, candidate)) = contest.guests() {
-            for input in &self.inputs {
-                let mut drive = |name: &str, recording: &Recording| {
-                    let config = match &recording.config {
-                        Some(config) if !defaults.config_wins => config.clone(),
-                        _ => defaults.config.to_string(),
-                    };
-                    said.push(format!(
-                        "{name}: {}",
-                        paging::compare(base, candidate, name, recording, &config, &mut tally)
-                    ));
-                    Ok(())
-                };
-                source::for_each_page(input, defaults, &mut drive, &mut |_| Ok(()))?;
-            }
+        let cluster = match (&self.cluster, contest.describe()) {
+            (Some(file), Some(describe)) => match Cluster::open(file, describe)? {
+                Ok(cluster) => Some(cluster),
+                Err(reason) => {
+                    contest.refuse_mapping(&reason);
+                    None
+                }
+            },
+            _ => None,
+        };
+        for note in cluster.iter().flat_map(Cluster::notes) {
+            writeln!(io::stderr(), "note: {}", text::escape(note))?;
         }
-        *contest.tally() = tally;
+        let evaluation = self.evaluate(contest, &configured, cluster.as_ref());
+        if let Some(cluster) = cluster {
+            cluster.close()?;
+        }
+        evaluation
+    }
+
+    fn evaluate(&self, contest: Contest, configured: &str, cluster: Option<&Cluster>) -> Result<Evaluation> {
+        let config = |own: Option<&str>| match own {
+            Some(own) if self.mapping.config.is_none() => self.mapping.changed(own),
+            _ => Ok(configured.to_owned()),
+        };
+        let defaults = Defaults { config: &config, observed: self.observed };
         let records = AtomicU64::new(0);
         let bar = progress();
         let advance = |count: u64| {
             bar.set_position(records.fetch_add(count, Ordering::Relaxed) + count);
         };
-        let feed = |each: &mut dyn FnMut(crate::eval::Page) -> Result<()>| {
-            for input in &self.inputs {
-                source::for_each_page(input, defaults, &mut |_, _| Ok(()), each)?;
-            }
-            Ok(())
-        };
-        let mut evaluation = contest.evaluate(feed, &advance, |kind| self.fail_on.has(kind))?;
+        let feed =
+            |intake: &mut dyn Intake| self.inputs.iter().try_for_each(|input| source::feed(input, defaults, intake));
+        let refused = cluster.map(|cluster| |documents: &str| cluster.refused(documents));
+        let dry_run = refused.as_ref().map(|refused| refused as &DryRun<'_>);
+        let evaluation = contest.evaluate(feed, &advance, dry_run, |kind| self.fail_on.has(kind));
         bar.finish_and_clear();
-        evaluation.paging = (!said.is_empty()).then(|| said.join("; "));
-        Ok(evaluation)
+        evaluation
     }
 
     fn report(&self, evaluation: &Evaluation) -> Result<()> {

@@ -46,7 +46,7 @@ pub(super) struct Map {
 impl Map {
     pub(super) fn run(self) -> Result<()> {
         let (input, mut guests) = self.mapping.input("map")?;
-        let settings = self.mapping.guest_config(&input)?;
+        let settings = self.mapping.changed(&input.guest_config)?;
         let guest = guest_of(&mut guests, &input)?;
         let mut rejects = self.rejects.as_deref().map(create).transpose()?;
         let mut out = BufWriter::new(io::stdout().lock());

@@ -29,11 +29,6 @@ pub(super) struct MappingSettings {
 }
 
 impl MappingSettings {
-    /// Whether any was given.
-    pub(super) fn is_given(&self) -> bool {
-        self.config.is_some() || self.allow_private || !self.set.is_empty()
-    }
-
     /// Whose settings and guest are taken; `id` names the input that stands in where none is configured.
     pub(super) fn input(&self, id: &str) -> Result<(Input, Guests)> {
         if self.config.is_none() {
@@ -46,9 +41,9 @@ impl MappingSettings {
         Ok((input, Guests::new(state_dir)))
     }
 
-    /// An input's settings with the changes asked for, as the guest takes them.
-    pub(super) fn guest_config(&self, input: &Input) -> Result<String> {
-        let mut settings: Object<String, Value> = serde_json::from_str(&input.guest_config)?;
+    /// A guest's settings with the changes asked for.
+    pub(super) fn changed(&self, guest_config: &str) -> Result<String> {
+        let mut settings: Object<String, Value> = serde_json::from_str(guest_config)?;
         if self.allow_private {
             settings.insert("allow_private".to_owned(), Value::Bool(true));
         }

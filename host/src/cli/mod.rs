@@ -8,6 +8,7 @@ mod backfill;
 mod check;
 mod demo;
 mod document;
+mod dry_run;
 mod eval;
 mod guest;
 mod map;

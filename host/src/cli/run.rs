@@ -15,7 +15,7 @@ use super::{Failed, Misuse, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
 use crate::eval::recording::MAX_RECORDING_BYTES;
-use crate::eval::tape::{self, Tape, Target};
+use crate::eval::tape::{self, MAX_RECORDINGS, Tape, Target};
 use crate::observer::Observer;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::poll::Ended;
@@ -53,6 +53,9 @@ pub(super) struct Run {
     /// Record every poll as a HAR file in this folder, of at most 512 MiB each
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// With --record: how many recordings are kept of each input, the newest
+    #[arg(long, value_name = "N", requires = "record", default_value_t = MAX_RECORDINGS, value_parser = clap::value_parser!(u16).range(1..))]
+    record_keep: u16,
     /// How the log is written to standard error; the configuration's `log.format` if left out
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogForm>,
@@ -84,7 +87,8 @@ impl Run {
             let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
             if let Some(folder) = &self.record {
                 tape::prepare(folder)?;
-                observers.push(Arc::new(Tape::new(Target::Folder(folder.clone()), MAX_RECORDING_BYTES)));
+                let target = Target::Folder { folder: folder.clone(), keep: self.record_keep };
+                observers.push(Arc::new(Tape::new(target, MAX_RECORDING_BYTES)));
             }
             if self.once {
                 let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };

@@ -63,6 +63,8 @@ pub enum Kind {
     Ecs,
     /// What the index template would not take, or a template that changes.
     Template,
+    /// What a live cluster does not take.
+    Cluster,
     /// A record that is rejected now.
     RejectAdded,
     /// A record that is rejected no more.
@@ -85,7 +87,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Load,
         Self::Imports,
         Self::Trap,
@@ -104,6 +106,7 @@ impl Kind {
         Self::FieldChanged,
         Self::Ecs,
         Self::Template,
+        Self::Cluster,
         Self::RejectAdded,
         Self::RejectRemoved,
         Self::RejectChanged,
@@ -136,6 +139,7 @@ impl Kind {
             Self::FieldChanged => "field-changed",
             Self::Ecs => "ecs",
             Self::Template => "template",
+            Self::Cluster => "cluster",
             Self::RejectAdded => "reject-added",
             Self::RejectRemoved => "reject-removed",
             Self::RejectChanged => "reject-changed",
@@ -192,6 +196,7 @@ impl Kind {
             Self::FieldChanged => "fields that changed",
             Self::Ecs => "new violations of ECS",
             Self::Template => "the index template does not fit",
+            Self::Cluster => "the cluster refuses the document",
             Self::RejectAdded => "records that are rejected now",
             Self::RejectRemoved => "records that are rejected no more",
             Self::RejectChanged => "records rejected for another reason",
@@ -249,7 +254,10 @@ struct Slot {
 
 /// Findings while they are counted.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(BTreeMap<(Kind, String), Slot>);
+pub struct Tally {
+    slots: BTreeMap<(Kind, String), Slot>,
+    total: u64,
+}
 
 /// The place of what is counted, for the words of an example.
 #[derive(Debug, Clone, Copy)]
@@ -273,9 +281,10 @@ impl Tally {
     ) {
         // A field's name or a code is the guest's own word.
         let about = &*text::cut(about, VALUE_CHARS);
-        let is_known = self.0.len() < MAX_FINDINGS || self.0.contains_key(&(kind, about.to_owned()));
+        let is_known = self.slots.len() < MAX_FINDINGS || self.slots.contains_key(&(kind, about.to_owned()));
         let about = if is_known { about } else { "(others)" };
-        let slot = self.0.entry((kind, about.to_owned())).or_default();
+        let slot = self.slots.entry((kind, about.to_owned())).or_default();
+        self.total += 1;
         slot.count += 1;
         if before.is_some() || after.is_some() {
             let way = format!("{} → {}", shown(before), shown(after));
@@ -296,8 +305,9 @@ impl Tally {
 
     /// Adds what another thread counted. The examples of the earliest pages are kept, whoever met them.
     pub fn merge(&mut self, other: Self) {
-        for (key, slot) in other.0 {
-            let own = self.0.entry(key).or_default();
+        self.total += other.total;
+        for (key, slot) in other.slots {
+            let own = self.slots.entry(key).or_default();
             own.count += slot.count;
             for (way, count) in slot.ways {
                 *own.ways.entry(way).or_default() += count;
@@ -310,18 +320,18 @@ impl Tally {
 
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.slots.is_empty()
     }
 
     /// How often anything was found.
     pub fn total(&self) -> u64 {
-        self.0.values().map(|slot| slot.count).sum()
+        self.total
     }
 
     /// The findings, the worst kind first, the most frequent first within a kind.
     pub fn findings(self, fails: impl Fn(Kind) -> bool) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self
-            .0
+            .slots
             .into_iter()
             .map(|((kind, about), slot)| {
                 let mut ways: Vec<_> = slot.ways.into_iter().collect();
@@ -382,9 +392,9 @@ mod tests {
         for number in 0..=MAX_FINDINGS {
             add(&mut tally, number, &format!("f{number}"), "b");
         }
-        let slot = &tally.0[&(Kind::FieldChanged, "f".to_owned())];
+        let slot = &tally.slots[&(Kind::FieldChanged, "f".to_owned())];
         assert_eq!((slot.ways.len(), slot.ways[OTHERS]), (MAX_WAYS + 1, 1));
-        assert_eq!(tally.0.len(), MAX_FINDINGS + 1);
+        assert_eq!(tally.slots.len(), MAX_FINDINGS + 1);
         assert_eq!(tally.findings(|_| true).iter().map(|f| f.count).sum::<u64>() as usize, MAX_WAYS + MAX_FINDINGS + 2);
     }
 }

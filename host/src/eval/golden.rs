@@ -54,8 +54,9 @@ pub fn evaluate(
     match Guest::new(candidate.component, Profile::Sandboxed(settings.limits), None) {
         Err(error) => count_error(&error, super::WHOLE, &mut tally),
         Ok(guest) => {
-            if let Ok(describe) = guest.describe() {
-                subject = super::subject(candidate, &describe);
+            match guest.describe() {
+                Ok(describe) => subject = super::subject(candidate, &describe),
+                Err(error) => count_error(&error, super::WHOLE, &mut tally),
             }
             for (number, case) in cases.iter().enumerate() {
                 let at = At { number, page: &case.page.name };
@@ -80,6 +81,7 @@ pub fn evaluate(
         costs: super::Costs::default(),
         detection: super::Detection::default(),
         paging: None,
+        cluster: None,
         findings: tally.findings(fails),
     })
 }

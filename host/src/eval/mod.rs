@@ -7,9 +7,11 @@
 //! too, and never ends the evaluation. Pages are spread over the processor's cores in a fixed way, so that two
 //! evaluations of one guest give one report. Nothing here reaches out: a guest has no imports, and a page no address.
 
+mod cluster;
 mod compare;
 mod conform;
 mod cost;
+mod desk;
 mod detection;
 mod document;
 pub mod finding;
@@ -23,8 +25,6 @@ pub mod waiver;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
@@ -32,14 +32,14 @@ use serde::Serialize;
 use crate::clock::Millis;
 use crate::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError, sha256};
 
+use cluster::Cluster;
+pub use cluster::DryRun;
 use conform::Rules;
 pub use cost::Costs;
+pub use desk::Intake;
 pub use detection::{Detection, Shift};
 use finding::{At, Finding, Kind, Tally};
 use worker::Worker;
-
-/// Pages that wait for a worker.
-const PAGES_AHEAD: usize = 4;
 
 /// One page to be mapped.
 #[derive(Debug, Clone)]
@@ -125,6 +125,8 @@ pub struct Evaluation {
     pub detection: Detection,
     /// What was said about paging; none where nothing was recorded.
     pub paging: Option<String>,
+    /// What a live cluster said; none where none was asked.
+    pub cluster: Option<String>,
     /// What differs and what is wrong.
     pub findings: Vec<Finding>,
 }
@@ -142,6 +144,7 @@ pub struct Contest {
     base_subject: Subject,
     base_rules: Rules,
     candidate_subject: Subject,
+    candidate_describe: String,
     /// None where it cannot be used; then `tally` says why.
     candidate: Option<(Guest, Rules)>,
     settings: Settings,
@@ -184,30 +187,33 @@ impl Contest {
             base: base_guest,
             base_rules,
             candidate_subject: subject(candidate, &candidate_describe),
+            candidate_describe,
             candidate: usable,
             settings,
             tally,
         })
     }
 
-    /// Both guests, for what is not done page by page; none where the candidate cannot be used.
-    pub fn guests(&self) -> Option<(&Guest, &Guest)> {
-        Some((&self.base, &self.candidate.as_ref()?.0))
+    /// What the candidate says it writes; none where it cannot be used.
+    pub fn describe(&self) -> Option<&str> {
+        self.candidate.as_ref().map(|_| self.candidate_describe.as_str())
     }
 
-    /// Adds a finding of what is not done page by page.
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    /// A cluster that does not take the candidate's fields.
+    pub fn refuse_mapping(&mut self, reason: &str) {
+        self.tally.add(Kind::Cluster, "the index mapping", WHOLE, || reason.to_owned(), None, None);
     }
 
-    /// Maps the pages that `feed` hands over, and ends the evaluation. `progress` is told of each page mapped.
+    /// Maps the pages that `feed` hands over, and ends the evaluation. `progress` is told of each page mapped, `dry_run`
+    /// gets each page's documents.
     ///
     /// # Errors
-    /// Those of `feed`.
+    /// Those of `feed` and `dry_run`.
     pub fn evaluate(
         mut self,
-        feed: impl FnOnce(&mut dyn FnMut(Page) -> Result<()>) -> Result<()>,
+        feed: impl FnOnce(&mut dyn Intake) -> Result<()>,
         progress: &(dyn Fn(u64) + Sync),
+        dry_run: Option<&DryRun<'_>>,
         fails: impl Fn(Kind) -> bool,
     ) -> Result<Evaluation> {
         let mut evaluation = Evaluation {
@@ -219,15 +225,22 @@ impl Contest {
             costs: Costs::default(),
             detection: Detection::default(),
             paging: None,
+            cluster: None,
             findings: Vec::new(),
         };
         if let Some((candidate, candidate_rules)) = &self.candidate {
-            let threads = self.settings.threads.max(1);
-            let workers: Vec<Worker<'_>> =
-                (0..threads).map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules)).collect();
+            let cluster = dry_run.map(Cluster::new);
+            let workers: Vec<Worker<'_>> = (0..self.settings.threads.max(1))
+                .map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules, cluster.as_ref()))
+                .collect();
+            let worked = desk::work((&self.base, candidate), cluster.as_ref(), workers, feed, progress);
+            // A cluster that failed ended the feed as well, and knows why.
+            evaluation.cluster = cluster.as_ref().map(Cluster::finish).transpose()?;
+            let (taken, finished) = worked?;
+            evaluation.pages = taken.pages;
+            evaluation.paging = (!taken.said.is_empty()).then(|| taken.said.join("; "));
+            self.tally.merge(taken.tally);
             let mut refused = None;
-            let (pages, finished) = spread(workers, feed, progress)?;
-            evaluation.pages = pages;
             for worker in finished {
                 evaluation.base_sums.add(&worker.base_sums);
                 evaluation.candidate_sums.add(&worker.candidate_sums);
@@ -254,39 +267,6 @@ impl Contest {
         evaluation.findings = self.tally.findings(fails);
         Ok(evaluation)
     }
-}
-
-/// Hands each page to its worker: the first to the first, and so on in turn.
-fn spread<'w>(
-    workers: Vec<Worker<'w>>,
-    feed: impl FnOnce(&mut dyn FnMut(Page) -> Result<()>) -> Result<()>,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<(u64, Vec<Worker<'w>>)> {
-    thread::scope(|scope| {
-        let mut doors: Vec<SyncSender<(usize, Page)>> = Vec::new();
-        let mut running = Vec::new();
-        for mut worker in workers {
-            let (door, pages): (_, Receiver<(usize, Page)>) = sync_channel(PAGES_AHEAD);
-            doors.push(door);
-            running.push(scope.spawn(move || {
-                for (number, page) in pages {
-                    progress(worker.page(number, &page));
-                }
-                worker
-            }));
-        }
-        let mut count = 0;
-        let fed = feed(&mut |page| {
-            let door = &doors[count % doors.len()];
-            count += 1;
-            door.send((count, page)).map_err(|_| anyhow!("A worker ended early; this is a fault of Tipline."))
-        });
-        drop(doors);
-        let finished = running.into_iter().map(|worker| worker.join()).collect::<Result<Vec<_>, _>>();
-        fed?;
-        let finished = finished.map_err(|_| anyhow!("A worker panicked; this is a fault of Tipline."))?;
-        Ok((count as u64, finished))
-    })
 }
 
 /// A type that changes needs a new index; a field that is gone from the template cannot be searched any more.

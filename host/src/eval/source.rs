@@ -3,7 +3,7 @@
 //! A folder is read in the order of its names. One that holds `page.json` is a case, with its own settings
 //! (`config.json`) and time (`observed`); other folders are looked into. In a recording every answer of status 2xx with a
 //! text is a page, observed when the recording says; what is none (a discovery, a list of collections) is refused by both
-//! guests and left out.
+//! guests and left out. Each file is read once, and only one recording is in memory at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::Page;
 use super::recording::{Recording, is_har};
+use super::{Intake, Page};
 use crate::clock::Millis;
 use crate::records::for_each_part;
 use crate::store::time;
@@ -25,13 +25,11 @@ const OBSERVED: Millis = 1_733_740_200_000;
 const MAX_DEPTH: usize = 8;
 
 /// What holds for pages that do not say it themselves.
-#[derive(Debug, Clone)]
-pub struct Defaults {
-    /// The guest's settings.
-    pub config: Arc<str>,
-    /// Whether they hold for recordings as well, which have their own.
-    pub config_wins: bool,
-    /// When the feed showed them, whatever they say.
+#[derive(Clone, Copy)]
+pub struct Defaults<'d> {
+    /// The guest's settings; of a recording they are made from those it was recorded with, where it says.
+    pub config: &'d dyn Fn(Option<&str>) -> Result<String>,
+    /// When the feed showed the pages, whatever they say.
     pub observed: Option<Millis>,
 }
 
@@ -44,23 +42,14 @@ pub struct Case {
     pub page: Page,
 }
 
-/// Hands over every page found at `path`, and every recording for its paging.
+/// Brings every recording and every page found at `path`.
 ///
 /// # Errors
-/// What cannot be read, with its name; and what `each` gives.
-pub fn for_each_page(
-    path: &Path,
-    defaults: &Defaults,
-    recordings: &mut dyn FnMut(&str, &Recording) -> Result<()>,
-    each: &mut dyn FnMut(Page) -> Result<()>,
-) -> Result<()> {
-    let mut count = 0_u64;
-    let mut each = |page| {
-        count += 1;
-        each(page)
-    };
-    walk(path, path, defaults, 0, recordings, &mut each)?;
-    if count == 0 {
+/// What cannot be read, with its name; and what `intake` gives.
+pub fn feed(path: &Path, defaults: Defaults<'_>, intake: &mut dyn Intake) -> Result<()> {
+    let mut walk = Walk { root: path, defaults, intake, pages: 0 };
+    walk.visit(path, 0)?;
+    if walk.pages == 0 {
         bail!(
             "{} holds no page. Expected a recording (HAR), a page, an array or lines of records, a golden case (a folder with \
              page.json), or a folder of these.",
@@ -70,40 +59,92 @@ pub fn for_each_page(
     Ok(())
 }
 
-fn walk(
-    root: &Path,
-    path: &Path,
-    defaults: &Defaults,
-    depth: usize,
-    recordings: &mut dyn FnMut(&str, &Recording) -> Result<()>,
-    each: &mut dyn FnMut(Page) -> Result<()>,
-) -> Result<()> {
-    let unreadable = || format!("{} cannot be read; check its name and owner", path.display());
-    let below = path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let name = if below.is_empty() {
-        path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-    } else {
-        below
-    };
-    if !fs::metadata(path).with_context(unreadable)?.is_dir() {
-        return file(path, &name, defaults, recordings, each);
-    }
-    if path.join("page.json").is_file() {
-        return each(case(path, &name, defaults)?.page);
-    }
-    if depth >= MAX_DEPTH {
-        bail!("{} lies more than {MAX_DEPTH} folders deep; name a folder nearer to it.", path.display());
-    }
-    for entry in entries(path).with_context(unreadable)? {
-        let is_page = entry.is_dir()
-            || entry
-                .extension()
-                .is_some_and(|kind| ["har", "json", "jsonl", "ndjson"].iter().any(|known| kind == *known));
-        if is_page {
-            walk(root, &entry, defaults, depth + 1, recordings, each)?;
+struct Walk<'w> {
+    root: &'w Path,
+    defaults: Defaults<'w>,
+    intake: &'w mut dyn Intake,
+    pages: u64,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, path: &Path, depth: usize) -> Result<()> {
+        let unreadable = || format!("{} cannot be read; check its name and owner", path.display());
+        let below = path.strip_prefix(self.root).unwrap_or(path).display().to_string();
+        let name = if below.is_empty() {
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+        } else {
+            below
+        };
+        if !fs::metadata(path).with_context(unreadable)?.is_dir() {
+            return self.file(path, &name);
         }
+        if path.join("page.json").is_file() {
+            return self.page(case(path, &name, self.defaults.observed)?.page);
+        }
+        if depth >= MAX_DEPTH {
+            bail!("{} lies more than {MAX_DEPTH} folders deep; name a folder nearer to it.", path.display());
+        }
+        for entry in entries(path).with_context(unreadable)? {
+            let is_page = entry.is_dir()
+                || entry
+                    .extension()
+                    .is_some_and(|kind| ["har", "json", "jsonl", "ndjson"].iter().any(|known| kind == *known));
+            if is_page {
+                self.visit(&entry, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn page(&mut self, page: Page) -> Result<()> {
+        self.pages += 1;
+        self.intake.page(page)
+    }
+
+    fn file(&mut self, path: &Path, name: &str) -> Result<()> {
+        let open = || fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()));
+        let mut start = [0; 512];
+        let read = std::io::Read::read(&mut open()?, &mut start).with_context(|| format!("{}", path.display()))?;
+        if is_har(&String::from_utf8_lossy(&start[..read])) {
+            return self.recording(Recording::read(path)?, name);
+        }
+        let config: Arc<str> = (self.defaults.config)(None)?.into();
+        let mut part = 0;
+        for_each_part(Box::new(open()?), &mut |records, generated| {
+            part += 1;
+            self.page(Page {
+                name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },
+                config: config.clone(),
+                observed: self.defaults.observed.or(generated).unwrap_or(OBSERVED),
+                records: records.to_owned(),
+            })
+        })
+        .with_context(|| format!("{}", path.display()))
+    }
+
+    fn recording(&mut self, recording: Recording, name: &str) -> Result<()> {
+        let config: Arc<str> = (self.defaults.config)(recording.config.as_deref())?.into();
+        self.intake.recording(name, &recording, &config);
+        for (number, exchange) in recording.exchanges.into_iter().enumerate() {
+            let Ok(response) = exchange.answer else { continue };
+            if !(200..300).contains(&response.status) || response.body.trim().is_empty() {
+                continue;
+            }
+            let generated = || {
+                let page: Generated = serde_json::from_str(&response.body).ok()?;
+                time::parse(page.meta?.generated_at?.trim())
+            };
+            let observed = self.defaults.observed.or_else(generated);
+            let observed = observed.or((exchange.at > 0).then_some(exchange.at)).unwrap_or(OBSERVED);
+            self.page(Page {
+                name: format!("{name}, request {}", number + 1),
+                config: config.clone(),
+                observed,
+                records: response.body,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// What lies in a folder, by name.
@@ -112,34 +153,6 @@ fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     entries.sort();
     Ok(entries)
-}
-
-fn file(
-    path: &Path,
-    name: &str,
-    defaults: &Defaults,
-    recordings: &mut dyn FnMut(&str, &Recording) -> Result<()>,
-    each: &mut dyn FnMut(Page) -> Result<()>,
-) -> Result<()> {
-    let open = || fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()));
-    let mut start = [0; 512];
-    let read = std::io::Read::read(&mut open()?, &mut start).with_context(|| format!("{}", path.display()))?;
-    if is_har(&String::from_utf8_lossy(&start[..read])) {
-        let recording = Recording::read(path)?;
-        recordings(name, &recording)?;
-        return pages_of(recording, name, defaults, each);
-    }
-    let mut part = 0;
-    for_each_part(Box::new(open()?), &mut |records, generated| {
-        part += 1;
-        each(Page {
-            name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },
-            config: defaults.config.clone(),
-            observed: defaults.observed.or(generated).unwrap_or(OBSERVED),
-            records: records.to_owned(),
-        })
-    })
-    .with_context(|| format!("{}", path.display()))
 }
 
 #[derive(Deserialize)]
@@ -152,52 +165,20 @@ struct Meta {
     generated_at: Option<String>,
 }
 
-/// The pages in a recording.
-fn pages_of(
-    recording: Recording,
-    name: &str,
-    defaults: &Defaults,
-    each: &mut dyn FnMut(Page) -> Result<()>,
-) -> Result<()> {
-    let config: Arc<str> = match recording.config {
-        Some(config) if !defaults.config_wins => config.into(),
-        _ => defaults.config.clone(),
-    };
-    for (number, exchange) in recording.exchanges.into_iter().enumerate() {
-        let Ok(response) = exchange.answer else { continue };
-        if !(200..300).contains(&response.status) || response.body.trim().is_empty() {
-            continue;
-        }
-        let generated = || {
-            let page: Generated = serde_json::from_str(&response.body).ok()?;
-            time::parse(page.meta?.generated_at?.trim())
-        };
-        let observed = defaults.observed.or_else(generated);
-        let observed = observed.or((exchange.at > 0).then_some(exchange.at)).unwrap_or(OBSERVED);
-        each(Page {
-            name: format!("{name}, request {}", number + 1),
-            config: config.clone(),
-            observed,
-            records: response.body,
-        })?;
-    }
-    Ok(())
-}
-
-/// Every golden case below a folder, by name.
+/// Every golden case below a folder, by name, shown at `observed` where it does not say.
 ///
 /// # Errors
 /// What cannot be read, and a folder without cases.
-pub fn cases(folder: &Path, defaults: &Defaults) -> Result<Vec<Case>> {
+pub fn cases(folder: &Path, observed: Option<Millis>) -> Result<Vec<Case>> {
     let mut found = Vec::new();
     if folder.join("page.json").is_file() {
         let name = folder.file_name().map_or_else(|| "case".into(), |name| name.to_string_lossy());
-        found.push(case(folder, &name, defaults)?);
+        found.push(case(folder, &name, observed)?);
     } else {
         let entries = entries(folder).with_context(|| format!("The folder {} cannot be read", folder.display()))?;
         for entry in entries.into_iter().filter(|entry| entry.join("page.json").is_file()) {
             let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            found.push(case(&entry, &name, defaults)?);
+            found.push(case(&entry, &name, observed)?);
         }
     }
     if found.is_empty() {
@@ -211,7 +192,7 @@ pub fn cases(folder: &Path, defaults: &Defaults) -> Result<Vec<Case>> {
     Ok(found)
 }
 
-fn case(folder: &Path, name: &str, defaults: &Defaults) -> Result<Case> {
+fn case(folder: &Path, name: &str, default: Option<Millis>) -> Result<Case> {
     let read = |file: &str| {
         let path = folder.join(file);
         fs::read(&path)
@@ -229,7 +210,7 @@ fn case(folder: &Path, name: &str, defaults: &Defaults) -> Result<Case> {
         name: name.to_owned(),
         // A case says all there is to its settings, so that it means the same everywhere.
         config: optional("config.json")?.unwrap_or_default().into(),
-        observed: observed.or(defaults.observed).unwrap_or(OBSERVED),
+        observed: observed.or(default).unwrap_or(OBSERVED),
         records: read("page.json")?,
     };
     Ok(Case { folder: folder.to_owned(), page })
@@ -239,14 +220,33 @@ fn case(folder: &Path, name: &str, defaults: &Defaults) -> Result<Case> {
 mod tests {
     use super::*;
 
-    fn pages(path: &Path) -> Result<Vec<Page>> {
-        let defaults = Defaults { config: "{}".into(), config_wins: false, observed: None };
-        let mut pages = Vec::new();
-        for_each_page(path, &defaults, &mut |_, _| Ok(()), &mut |page| {
-            pages.push(page);
+    /// Takes everything down.
+    #[derive(Default)]
+    struct List {
+        pages: Vec<Page>,
+        recordings: Vec<String>,
+    }
+
+    impl Intake for List {
+        fn page(&mut self, page: Page) -> Result<()> {
+            self.pages.push(page);
             Ok(())
-        })?;
-        Ok(pages)
+        }
+
+        fn recording(&mut self, name: &str, recording: &Recording, config: &str) {
+            self.recordings.push(format!("{name} {} {config}", recording.exchanges.len()));
+        }
+    }
+
+    fn list(path: &Path) -> Result<List> {
+        let config = |own: Option<&str>| Ok(own.unwrap_or("{}").to_owned());
+        let mut list = List::default();
+        feed(path, Defaults { config: &config, observed: None }, &mut list)?;
+        Ok(list)
+    }
+
+    fn pages(path: &Path) -> Result<Vec<Page>> {
+        Ok(list(path)?.pages)
     }
 
     #[test]
@@ -267,8 +267,9 @@ mod tests {
         write("a.har", har);
         write("c.jsonl", "{\"type\":1}\n{\"type\":2}\n");
         write("notes.txt", "not a page");
-        let found: Vec<_> =
-            pages(folder.path()).unwrap().into_iter().map(|p| (p.name, p.config.to_string(), p.observed)).collect();
+        let List { pages: found, recordings } = list(folder.path()).unwrap();
+        assert_eq!(recordings, ["a.har 3 {\"limit\":7}"]);
+        let found: Vec<_> = found.into_iter().map(|p| (p.name, p.config.to_string(), p.observed)).collect();
         let expected = [
             ("a.har, request 1", "{\"limit\":7}", 5_000),
             ("a.har, request 3", "{\"limit\":7}", 9_000),

@@ -1,9 +1,11 @@
 //! Records polls while they run: an observer that writes one HAR file a poll.
 //!
 //! It cannot stop a poll: where a file cannot be written, a line in the log says so and the poll goes on unrecorded. A
-//! page is written when its answer is there, in one piece, as slow as the disk is.
+//! page is written when its answer is there, in one piece, as slow as the disk is. In a folder the newest recordings of
+//! each input are kept.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,13 +18,21 @@ use crate::observer::Observer;
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Request};
 
+/// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
+pub const MAX_RECORDINGS: u16 = 100;
+
 /// Where recordings go.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// One poll into this file.
     File(PathBuf),
-    /// Each poll into a file of its own in this folder, named by input and time.
-    Folder(PathBuf),
+    /// Each poll into a file of its own, named by input and time.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The newest so many of each input are kept.
+        keep: u16,
+    },
 }
 
 /// Writes what goes between feed and guest.
@@ -57,7 +67,7 @@ impl Tape {
     fn file(&self, input: &Input, now: Millis) -> PathBuf {
         match &self.target {
             Target::File(file) => file.clone(),
-            Target::Folder(folder) => folder.join(name(&input.id, now)),
+            Target::Folder { folder, .. } => folder.join(format!("{}{}.har", prefix(&input.id), stamp(now))),
         }
     }
 
@@ -101,14 +111,45 @@ impl Observer for Tape {
             // Said when it happened.
             Ok(None) | Err(_) => {}
         }
+        if let Target::Folder { folder, keep } = &self.target
+            && let Err(error) = keep_newest(folder, &is_recording_of(&input.id), usize::from(*keep))
+        {
+            warn!(input.id = input.id, error.message = %error, "Old recordings in {} cannot be deleted", folder.display());
+        }
     }
 }
 
-/// A name that every file system takes: the input's id, and when the poll began.
-fn name(input: &str, now: Millis) -> String {
+/// How an input's recordings begin: a name that every file system takes.
+fn prefix(input: &str) -> String {
     let id: String = input.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    let time = crate::store::time::print(now).replace([':', '.'], "-");
-    format!("{id}-{time}.har")
+    format!("{id}-")
+}
+
+/// When a poll began, as part of a name; all are of one length, and in the order of time.
+fn stamp(now: Millis) -> String {
+    crate::store::time::print(now).replace([':', '.'], "-")
+}
+
+fn is_recording_of(input: &str) -> impl Fn(&str) -> bool {
+    let (prefix, length) = (prefix(input), stamp(0).len());
+    // An input's name may be the beginning of another's.
+    move |name| {
+        let time = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".har"));
+        time.is_some_and(|time| time.len() == length && time.ends_with('Z') && time.as_bytes()[0].is_ascii_digit())
+    }
+}
+
+/// Deletes the first files of a folder, by name, until so many of those asked about are left.
+pub(crate) fn keep_newest(folder: &Path, is_meant: &dyn Fn(&str) -> bool, most: usize) -> io::Result<()> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .filter(|path| {
+            path.as_ref().map_or(true, |path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_meant))
+        })
+        .collect::<Result<_, _>>()?;
+    files.sort_unstable();
+    let surplus = files.len().saturating_sub(most);
+    files.iter().take(surplus).try_for_each(std::fs::remove_file)
 }
 
 /// Whether a folder can be recorded into; makes it where it is missing.
@@ -129,10 +170,34 @@ mod tests {
     use crate::eval::recording::Recording;
     use crate::sandbox::Response;
 
+    fn in_folder(folder: &tempfile::TempDir, keep: u16) -> Target {
+        Target::Folder { folder: folder.path().to_owned(), keep }
+    }
+
+    #[test]
+    fn the_newest_recordings_of_each_input_are_kept() {
+        let kept = tempfile::tempdir().unwrap();
+        let tape = Tape::new(in_folder(&kept, 2), u64::MAX);
+        std::fs::write(kept.path().join("a-notes.har"), "of a person").unwrap();
+        for now in [1_000, 2_000, 3_000] {
+            for id in ["a", "a-b"] {
+                let input = Input::new(id, "https://feed.example/".parse().unwrap());
+                tape.advancing(&input, None, "", now, &Event::Start);
+                tape.polled(&input, &Err(PollError::Refused(String::new())), now);
+            }
+        }
+        let mut names: Vec<_> =
+            std::fs::read_dir(kept.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let time = |second: u32| format!("1970-01-01T00-00-0{second}-000Z.har");
+        let of = |id: &str, second| format!("{id}-{}", time(second));
+        assert_eq!(names, [of("a", 2), of("a", 3), of("a-b", 2), of("a-b", 3), "a-notes.har".to_owned()]);
+    }
+
     #[test]
     fn each_poll_has_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let tape = Tape::new(Target::Folder(folder.path().to_owned()), u64::MAX);
+        let tape = Tape::new(in_folder(&folder, MAX_RECORDINGS), u64::MAX);
         let input = Input::new("a/../b", "https://feed.example/".parse().unwrap());
         let request = Request { target: "/x?y=1".to_owned(), accept: "application/json".to_owned() };
         let answer = Event::Response(Response { status: 200, headers: Vec::new(), body: "{}".to_owned() });

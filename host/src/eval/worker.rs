@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::cluster::Cluster;
 use super::compare::Comparison;
 use super::conform::Rules;
 use super::cost::{Calls, Costs};
@@ -17,6 +18,7 @@ pub(super) struct Worker<'g> {
     session: Session<'g>,
     base_rules: &'g Rules,
     candidate_rules: &'g Rules,
+    cluster: Option<&'g Cluster<'g>>,
     pub(super) base_sums: Sums,
     pub(super) candidate_sums: Sums,
     pub(super) costs: Costs,
@@ -39,6 +41,7 @@ impl<'g> Worker<'g> {
         candidate: &'g Guest,
         base_rules: &'g Rules,
         candidate_rules: &'g Rules,
+        cluster: Option<&'g Cluster<'g>>,
     ) -> Self {
         Self {
             base,
@@ -46,6 +49,7 @@ impl<'g> Worker<'g> {
             session: Session::new(candidate),
             base_rules,
             candidate_rules,
+            cluster,
             base_sums: Sums::default(),
             candidate_sums: Sums::default(),
             costs: Costs::default(),
@@ -88,6 +92,9 @@ impl<'g> Worker<'g> {
         match candidate {
             Ok(Ok(candidate)) => {
                 self.again(page, &candidate, at);
+                if let Some(cluster) = self.cluster {
+                    cluster.take(&candidate.documents, at, &mut self.tally);
+                }
                 Comparison {
                     base_rules: self.base_rules,
                     candidate_rules: self.candidate_rules,

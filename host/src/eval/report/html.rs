@@ -78,8 +78,9 @@ fn figures(evaluation: &Evaluation, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "</tbody></table><ul class=\"lines\">")?;
     let paging = evaluation.paging.as_ref().map(|said| format!("paging: {}", text::escape(said)));
+    let cluster = evaluation.cluster.as_ref().map(|said| format!("cluster: {}", text::escape(said)));
     let detection = detection(evaluation).map(|said| format!("detection: {said}"));
-    for line in [cost(evaluation), paging, detection].into_iter().flatten() {
+    for line in [cost(evaluation), paging, cluster, detection].into_iter().flatten() {
         writeln!(out, "<li>{}</li>", escape(&line))?;
     }
     writeln!(out, "</ul>")

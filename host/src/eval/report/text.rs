@@ -86,6 +86,9 @@ fn write(evaluation: &Evaluation, style: Style, out: &mut String) -> std::fmt::R
     if let Some(paging) = &evaluation.paging {
         writeln!(out, "paging: {}", text::escape(paging))?;
     }
+    if let Some(cluster) = &evaluation.cluster {
+        writeln!(out, "cluster: {}", text::escape(cluster))?;
+    }
     if let Some(detection) = detection(evaluation) {
         writeln!(out, "detection: {detection}")?;
     }

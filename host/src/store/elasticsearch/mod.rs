@@ -10,6 +10,7 @@
 mod body;
 mod bulk;
 pub mod client;
+pub mod dry_run;
 mod events;
 pub mod fields;
 pub mod health;

@@ -199,9 +199,7 @@ impl Elasticsearch {
             method: "PUT",
             path: format!("/_component_template/{}", encoded(&self.mappings_name())),
             body: json!({
-                "template": {
-                    "mappings": { "dynamic": false, "date_detection": false, "properties": fields.properties() }
-                },
+                "template": { "mappings": mappings(fields) },
                 "_meta": meta(),
             }),
             purpose: format!("component template with {} fields", fields.iter().count()),
@@ -276,6 +274,17 @@ impl Elasticsearch {
         report: &mut SetupReport,
         step: impl Fn(&Self, &Fields) -> Step,
     ) -> Result<(), SinkError> {
+        let (step, answer) = self.put_falling_back(fields, report, step).await?;
+        self.expect(&step, &answer, report)
+    }
+
+    /// As [`Self::put_with_fallbacks`]; gives the last answer, whatever it says.
+    pub(super) async fn put_falling_back(
+        &self,
+        fields: &mut Fields,
+        report: &mut SetupReport,
+        step: impl Fn(&Self, &Fields) -> Step,
+    ) -> Result<(Step, Answer), SinkError> {
         loop {
             let step = step(self, fields);
             let answer = self.ask(call_of(&step)).await?;
@@ -283,7 +292,7 @@ impl Elasticsearch {
             let lacking = Some(&body).filter(|_| answer.status == 400).and_then(|body| lacking_type(body));
             // Each round removes a type, so this ends.
             let Some((kind, substitute)) = lacking.and_then(|kind| Some((kind, fields.fall_back(kind)?))) else {
-                return self.expect(&step, &answer, report);
+                return Ok((step, answer));
             };
             report.warnings.push(format!(
                 "This cluster has no field type `{kind}`; `{substitute}` is used instead. Searches work, some are slower or exact only."
@@ -388,7 +397,7 @@ impl Elasticsearch {
         })
     }
 
-    fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
+    pub(super) fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
         let text = request_needs_person(&self.client, answer);
         match answer.status.as_u16() {
             408 | 429 | 500..=599 => SinkError::Unavailable(format!("{what}: {}", self.client.describe(answer))),
@@ -405,6 +414,11 @@ fn call_of(step: &Step) -> Call {
 /// What has not expired, by the cluster's clock.
 pub(super) fn live_filter() -> Value {
     json!({ "bool": { "must_not": { "range": { "socdefenders.expires_at": { "lte": "now" } } } } })
+}
+
+/// Nothing is mapped but what is described, so that a document cannot change the mapping.
+pub(super) fn mappings(fields: &Fields) -> Value {
+    json!({ "dynamic": false, "date_detection": false, "properties": fields.properties() })
 }
 
 fn meta() -> Value {
