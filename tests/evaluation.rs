@@ -108,6 +108,7 @@ fn wrong() -> Outcome {
         (&["eval", "a.jsonl", "--fail-on", ""], 2, "expected any, faults, none"),
         (&["eval", "a.jsonl", "--memory", "lots"], 2, "expected a size such as 64MiB"),
         (&["eval", "a.jsonl", "--update"], 2, "--golden"),
+        (&["eval", "--golden", ".", "--set", "limit=5"], 2, "config.json"),
         (&["eval", "gone.har"], 1, "gone.har cannot be read"),
         (&["eval", "bad.har"], 1, "missing field `entries`"),
         (&["eval", "a.jsonl", "--candidate", "gone.wasm"], 1, "The guest gone.wasm cannot be read"),

@@ -14,6 +14,7 @@ mod cases;
 mod cli;
 mod contract;
 mod core_module;
+mod dry_run;
 mod elasticsearch;
 mod evaluation;
 mod examples;
@@ -41,6 +42,7 @@ fn main() {
         canary::trials(),
         cli::trials(),
         contract::trials(),
+        dry_run::trials(),
         elasticsearch::trials(),
         evaluation::trials(),
         examples::trials(),

@@ -19,7 +19,7 @@ use crate::config::parse_duration;
 use crate::eval::finding::Kind;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
-use crate::eval::{Candidate, Contest, DryRun, Evaluation, Intake, Settings, golden, report};
+use crate::eval::{Candidate, Contest, Evaluation, Intake, Settings, Trial, golden, report};
 use crate::sandbox::{BUILT_IN, CallLimits};
 use crate::text::{self, Style};
 
@@ -33,15 +33,16 @@ const MAX_COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 INPUT is a recording (HAR, from `tipline record` or a browser), a feed's page, records (an array or one a line), a golden
-case (a folder with page.json), or a folder of these. Each page is mapped by both guests in a fresh sandboxed instance,
+case (a folder with page.json; its settings stand in config.json), or a folder of these. Each page is mapped by both guests in a fresh sandboxed instance,
 and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
 A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either.
 
 With --cluster the candidate's documents are also written to a temporary index (tipline-eval-…) of that configuration's
-Elasticsearch or OpenSearch, which is deleted at the end. What the cluster refuses is a finding, whether or not the base's
-documents would be refused as well. The credential needs create_index, write and delete_index on tipline-eval-*.
+Elasticsearch or OpenSearch, as in latest mode and without its ingest pipeline; the index is deleted at the end. What the
+cluster refuses is a finding, whether or not the base's documents would be refused as well. The credential needs
+create_index, write and delete_index on tipline-eval-*.
 
 Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file
 takes out those that are intended). 2: the command is wrong.
@@ -165,6 +166,10 @@ impl Eval {
         if self.update && self.golden.is_none() {
             return Err(Misuse("--update writes golden cases: name their folder with --golden DIR.".to_owned()).into());
         }
+        if self.golden.is_some() && self.mapping.is_given() {
+            let text = "A golden case has its own settings, in config.json; -c, --set and --allow-private do not go with --golden.";
+            return Err(Misuse(text.to_owned()).into());
+        }
         let waivers = self.waivers.as_deref().map(Waivers::read).transpose().map_err(|e| Misuse(format!("{e:#}")))?;
         let candidate = component(&self.candidate)?;
         let candidate = Candidate { name: &self.candidate.to_string_lossy(), component: &candidate };
@@ -180,12 +185,13 @@ impl Eval {
         };
         let settings = Settings { limits, threads, max_growth: self.max_growth };
         let fails = |kind| self.fail_on.has(kind);
+        let mut cluster = None;
         let mut evaluation = match &self.golden {
             Some(folder) => {
                 let cases = source::cases(folder, self.observed)?;
                 golden::evaluate(&cases, candidate, settings, self.update, fails)?
             }
-            None => self.compare(candidate, settings)?,
+            None => self.compare(candidate, settings, &mut cluster)?,
         };
         if let Some(waivers) = &waivers {
             waivers.apply(&mut evaluation.findings, fails);
@@ -194,7 +200,13 @@ impl Eval {
         if evaluation.failing().next().is_some() { Err(Failed.into()) } else { Ok(()) }
     }
 
-    fn compare(&self, candidate: Candidate<'_>, settings: Settings) -> Result<Evaluation> {
+    /// Leaves the cluster, once it is open, to be dropped at the end of the program.
+    fn compare(
+        &self,
+        candidate: Candidate<'_>,
+        settings: Settings,
+        cluster: &mut Option<Cluster>,
+    ) -> Result<Evaluation> {
         let base = component(&self.base)?;
         let base = Candidate { name: &self.base.to_string_lossy(), component: &base };
         for input in &self.inputs {
@@ -207,27 +219,21 @@ impl Eval {
         }
         let configured = self.mapping.changed(&self.mapping.input("eval")?.0.guest_config)?;
         let mut contest = Contest::new(base, candidate, settings)?;
-        let cluster = match (&self.cluster, contest.describe()) {
-            (Some(file), Some(describe)) => match Cluster::open(file, describe)? {
-                Ok(cluster) => Some(cluster),
-                Err(reason) => {
-                    contest.refuse_mapping(&reason);
-                    None
-                }
-            },
-            _ => None,
-        };
-        for note in cluster.iter().flat_map(Cluster::notes) {
-            writeln!(io::stderr(), "note: {}", text::escape(note))?;
+        if let (Some(file), Some(describe)) = (&self.cluster, contest.describe()) {
+            let opened = cluster.insert(Cluster::open(file, describe)?);
+            if let Some(reason) = &opened.refusal {
+                contest.refuse_mapping(reason);
+            }
         }
-        let evaluation = self.evaluate(contest, &configured, cluster.as_ref());
+        let asked = cluster.as_ref().filter(|cluster| cluster.refusal.is_none());
+        let evaluation = self.evaluate(contest, &configured, asked.map(|cluster| cluster as &dyn Trial));
         if let Some(cluster) = cluster {
-            cluster.close()?;
+            cluster.close();
         }
         evaluation
     }
 
-    fn evaluate(&self, contest: Contest, configured: &str, cluster: Option<&Cluster>) -> Result<Evaluation> {
+    fn evaluate(&self, contest: Contest, configured: &str, cluster: Option<&dyn Trial>) -> Result<Evaluation> {
         let config = |own: Option<&str>| match own {
             Some(own) if self.mapping.config.is_none() => self.mapping.changed(own),
             _ => Ok(configured.to_owned()),
@@ -240,9 +246,7 @@ impl Eval {
         };
         let feed =
             |intake: &mut dyn Intake| self.inputs.iter().try_for_each(|input| source::feed(input, defaults, intake));
-        let refused = cluster.map(|cluster| |documents: &str| cluster.refused(documents));
-        let dry_run = refused.as_ref().map(|refused| refused as &DryRun<'_>);
-        let evaluation = contest.evaluate(feed, &advance, dry_run, |kind| self.fail_on.has(kind));
+        let evaluation = contest.evaluate(feed, &advance, cluster, |kind| self.fail_on.has(kind));
         bar.finish_and_clear();
         evaluation
     }

@@ -29,6 +29,11 @@ pub(super) struct MappingSettings {
 }
 
 impl MappingSettings {
+    /// Whether any was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.config.is_some() || self.allow_private || !self.set.is_empty()
+    }
+
     /// Whose settings and guest are taken; `id` names the input that stands in where none is configured.
     pub(super) fn input(&self, id: &str) -> Result<(Input, Guests)> {
         if self.config.is_none() {

@@ -7,46 +7,59 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, bail};
 
 use super::document::Flat;
 use super::finding::{At, Kind, Tally};
-use crate::store::Quarantined;
+use crate::store::elasticsearch::dry_run::Tried;
 
-/// What a cluster refuses of a page's documents.
-pub type DryRun<'d> = dyn Fn(&str) -> Result<Vec<Quarantined>> + Sync + 'd;
+/// A cluster that may be asked by several threads.
+pub trait Trial: Sync {
+    /// What it says to a page's documents, one a line.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn try_documents(&self, documents: &str) -> Result<Tried>;
+
+    /// Whether a person asks for the end.
+    fn is_stopped(&self) -> bool;
+}
 
 /// The cluster, while pages are mapped.
-pub(super) struct Cluster<'d> {
-    dry_run: &'d DryRun<'d>,
+pub(super) struct Cluster<'t> {
+    trial: &'t dyn Trial,
     tried: AtomicU64,
     refused: AtomicU64,
     failed: Mutex<Option<Error>>,
 }
 
-impl<'d> Cluster<'d> {
-    pub(super) fn new(dry_run: &'d DryRun<'d>) -> Self {
-        Self { dry_run, tried: AtomicU64::default(), refused: AtomicU64::default(), failed: Mutex::default() }
+impl<'t> Cluster<'t> {
+    pub(super) fn new(trial: &'t dyn Trial) -> Self {
+        Self { trial, tried: AtomicU64::default(), refused: AtomicU64::default(), failed: Mutex::default() }
     }
 
     /// Whether there is no sense in going on.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    pub(super) fn has_ended(&self) -> bool {
+        self.trial.is_stopped() || self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Tries a page's documents; counts those that are refused.
     pub(super) fn take(&self, documents: &str, at: At<'_>, tally: &mut Tally) {
-        if documents.is_empty() || self.has_failed() {
+        if documents.is_empty() || self.has_ended() {
             return;
         }
-        match (self.dry_run)(documents) {
-            Ok(refused) => {
-                self.tried.fetch_add(documents.lines().count() as u64, Ordering::Relaxed);
+        match self.trial.try_documents(documents) {
+            Ok(Tried { documents, refused }) => {
+                self.tried.fetch_add(documents, Ordering::Relaxed);
                 self.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
                 for refused in &refused {
-                    let subject =
-                        || Flat::read(&refused.document).map_or_else(|_| refused.id.clone(), |flat| flat.subject());
-                    tally.add(Kind::Cluster, &about(&refused.code, &refused.detail), at, subject, None, None);
+                    let (about, rest) = about(&refused.code, &refused.detail);
+                    let subject = || {
+                        let subject =
+                            Flat::read(&refused.document).map_or_else(|_| refused.id.clone(), |flat| flat.subject());
+                        if rest.is_empty() { subject } else { format!("{subject}: {rest}") }
+                    };
+                    tally.add(Kind::Cluster, &about, at, subject, None, None);
                 }
             }
             // Of several threads the first says why.
@@ -61,30 +74,33 @@ impl<'d> Cluster<'d> {
     /// # Errors
     /// That of the cluster.
     pub(super) fn finish(&self) -> Result<String> {
-        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => {
-                let count = |count: &AtomicU64| crate::text::count(count.load(Ordering::Relaxed));
-                let (tried, refused) = (count(&self.tried), count(&self.refused));
-                Ok(format!("{tried} documents tried in a temporary index, {refused} refused"))
-            }
+        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
         }
+        if self.trial.is_stopped() {
+            bail!("Stopped by a signal; the evaluation is not whole.");
+        }
+        let count = |count: &AtomicU64| crate::text::count(count.load(Ordering::Relaxed));
+        let (tried, refused) = (count(&self.tried), count(&self.refused));
+        Ok(format!("{tried} documents tried in a temporary index, {refused} refused"))
     }
 }
 
-/// Elasticsearch's reason without the place in the document before it, and without the document's id and value after it.
-fn about(code: &str, detail: &str) -> String {
-    let reason = match detail.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
-        Some((place, rest)) if place.bytes().all(|b| b.is_ascii_digit() || b == b':') => rest,
-        _ => detail,
-    };
-    let reason = reason.split(" in document with id ").next().unwrap_or(reason);
-    format!("{code}: {}", reason.trim_end_matches('.'))
+/// What a refusal is about, and what is said of the one document. A value that cannot be parsed is about its field;
+/// other reasons hold values, so they are about their code.
+fn about<'d>(code: &str, detail: &'d str) -> (String, &'d str) {
+    let field =
+        detail.find("failed to parse field [").and_then(|start| detail[start..].split(" in document with id").next());
+    match field {
+        Some(reason) => (format!("{code}: {reason}"), ""),
+        None => (code.to_owned(), detail),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Quarantined;
 
     #[test]
     fn equal_refusals_are_one_finding() {
@@ -97,30 +113,67 @@ mod tests {
             ),
             document: format!(r#"{{"threat":{{"indicator":{{"type":"ipv4-addr","ip":"192.0.2.{id}/24"}}}}}}"#),
         };
-        let dry_run = |_: &str| Ok(vec![refused(1), refused(2)]);
-        let cluster = Cluster::new(&dry_run);
+        let mut too_long = refused(3);
+        (too_long.code, too_long.detail) =
+            ("illegal_argument_exception".to_owned(), "of http://evil.example/".to_owned());
+        let refused = Mutex::new(vec![refused(1), refused(2), too_long]);
+        let trial =
+            Scripted::new(move || Ok(Tried { documents: 4, refused: refused.lock().unwrap().drain(..).collect() }));
+        let cluster = Cluster::new(&trial);
         let mut tally = Tally::default();
-        cluster.take("{}\n{}\n{}\n", At { number: 1, page: "p" }, &mut tally);
+        cluster.take("{}\n", At { number: 1, page: "p" }, &mut tally);
         let findings = tally.findings(|_| true);
         assert_eq!(
-            findings.iter().map(|f| (f.about.as_str(), f.count)).collect::<Vec<_>>(),
-            [("document_parsing_exception: failed to parse field [threat.indicator.ip] of type [ip]", 2)]
+            findings.iter().map(|f| (f.about.as_str(), f.count, f.examples[0].subject.as_str())).collect::<Vec<_>>(),
+            [
+                (
+                    "document_parsing_exception: failed to parse field [threat.indicator.ip] of type [ip]",
+                    2,
+                    "ipv4-addr a document"
+                ),
+                ("illegal_argument_exception", 1, "ipv4-addr a document: of http://evil.example/")
+            ]
         );
-        assert_eq!(cluster.finish().unwrap(), "3 documents tried in a temporary index, 2 refused");
+        assert_eq!(cluster.finish().unwrap(), "4 documents tried in a temporary index, 3 refused");
     }
 
     #[test]
-    fn a_cluster_that_fails_is_asked_no_more() {
-        let asked = AtomicU64::default();
-        let dry_run = |_: &str| {
-            asked.fetch_add(1, Ordering::Relaxed);
-            anyhow::bail!("gone")
-        };
-        let cluster = Cluster::new(&dry_run);
+    fn a_cluster_that_fails_or_is_stopped_is_asked_no_more() {
+        let mut trial = Scripted::new(|| bail!("gone"));
+        let cluster = Cluster::new(&trial);
         for _ in 0..2 {
             cluster.take("{}\n", At { number: 1, page: "p" }, &mut Tally::default());
         }
-        assert!(cluster.has_failed());
-        assert_eq!((asked.load(Ordering::Relaxed), cluster.finish().unwrap_err().to_string()), (1, "gone".to_owned()));
+        assert!(cluster.has_ended());
+        assert_eq!(cluster.finish().unwrap_err().to_string(), "gone");
+        assert_eq!(trial.asked.load(Ordering::Relaxed), 1);
+        trial.stopped = true;
+        let cluster = Cluster::new(&trial);
+        cluster.take("{}\n", At { number: 1, page: "p" }, &mut Tally::default());
+        assert_eq!(trial.asked.load(Ordering::Relaxed), 1);
+        assert!(cluster.finish().unwrap_err().to_string().contains("not whole"));
+    }
+
+    struct Scripted<F> {
+        answer: F,
+        asked: AtomicU64,
+        stopped: bool,
+    }
+
+    impl<F: Fn() -> Result<Tried> + Sync> Scripted<F> {
+        fn new(answer: F) -> Self {
+            Self { answer, asked: AtomicU64::default(), stopped: false }
+        }
+    }
+
+    impl<F: Fn() -> Result<Tried> + Sync> Trial for Scripted<F> {
+        fn try_documents(&self, _: &str) -> Result<Tried> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            (self.answer)()
+        }
+
+        fn is_stopped(&self) -> bool {
+            self.stopped
+        }
     }
 }

@@ -49,10 +49,17 @@ struct Desk<'e> {
     taken: Taken,
 }
 
+impl Desk<'_> {
+    /// Whether the cluster failed, or a person asks for the end; [`Cluster::finish`] says which.
+    fn has_ended(&self) -> bool {
+        self.cluster.is_some_and(Cluster::has_ended)
+    }
+}
+
 impl Intake for Desk<'_> {
     fn page(&mut self, page: Page) -> Result<()> {
-        if self.cluster.is_some_and(Cluster::has_failed) {
-            bail!("The cluster failed; no further page is mapped.");
+        if self.has_ended() {
+            bail!("No further page is mapped.");
         }
         let door = &self.doors[self.count % self.doors.len()];
         self.count += 1;
@@ -60,6 +67,9 @@ impl Intake for Desk<'_> {
     }
 
     fn recording(&mut self, name: &str, recording: &Recording, config: &str) {
+        if self.has_ended() {
+            return;
+        }
         let said = paging::compare(self.base, self.candidate, name, recording, config, &mut self.taken.tally);
         self.taken.said.push(format!("{name}: {said}"));
     }

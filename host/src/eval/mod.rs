@@ -33,7 +33,7 @@ use crate::clock::Millis;
 use crate::sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError, sha256};
 
 use cluster::Cluster;
-pub use cluster::DryRun;
+pub use cluster::Trial;
 use conform::Rules;
 pub use cost::Costs;
 pub use desk::Intake;
@@ -204,16 +204,16 @@ impl Contest {
         self.tally.add(Kind::Cluster, "the index mapping", WHOLE, || reason.to_owned(), None, None);
     }
 
-    /// Maps the pages that `feed` hands over, and ends the evaluation. `progress` is told of each page mapped, `dry_run`
-    /// gets each page's documents.
+    /// Maps the pages that `feed` hands over, and ends the evaluation. `progress` is told of each page mapped; `cluster`
+    /// gets the documents of each.
     ///
     /// # Errors
-    /// Those of `feed` and `dry_run`.
+    /// Those of `feed` and `cluster`.
     pub fn evaluate(
         mut self,
         feed: impl FnOnce(&mut dyn Intake) -> Result<()>,
         progress: &(dyn Fn(u64) + Sync),
-        dry_run: Option<&DryRun<'_>>,
+        cluster: Option<&dyn Trial>,
         fails: impl Fn(Kind) -> bool,
     ) -> Result<Evaluation> {
         let mut evaluation = Evaluation {
@@ -229,7 +229,7 @@ impl Contest {
             findings: Vec::new(),
         };
         if let Some((candidate, candidate_rules)) = &self.candidate {
-            let cluster = dry_run.map(Cluster::new);
+            let cluster = cluster.map(Cluster::new);
             let workers: Vec<Worker<'_>> = (0..self.settings.threads.max(1))
                 .map(|_| Worker::new(&self.base, candidate, &self.base_rules, candidate_rules, cluster.as_ref()))
                 .collect();

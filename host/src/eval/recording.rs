@@ -162,13 +162,22 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`].
     pub fn read(file: &Path) -> Result<Self, RecordingError> {
-        Self::read_up_to(MAX_READ_BYTES, file)
+        let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
+        Self::read_from(file, File::open(file).map_err(broken)?)
     }
 
-    fn read_up_to(most: u64, file: &Path) -> Result<Self, RecordingError> {
+    /// As [`Self::read`], of a file that is open.
+    ///
+    /// # Errors
+    /// See [`RecordingError`].
+    pub fn read_from(file: &Path, open: impl Read) -> Result<Self, RecordingError> {
+        Self::read_up_to(MAX_READ_BYTES, file, open)
+    }
+
+    fn read_up_to(most: u64, file: &Path, open: impl Read) -> Result<Self, RecordingError> {
         let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
         let mut bytes = Vec::new();
-        File::open(file).map_err(broken)?.take(most + 1).read_to_end(&mut bytes).map_err(broken)?;
+        open.take(most + 1).read_to_end(&mut bytes).map_err(broken)?;
         if bytes.len() as u64 > most {
             return Err(RecordingError::TooLong(most));
         }
@@ -475,8 +484,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.har");
         fs::write(&file, r#"{"log":{"entries":[]}}"#).unwrap();
-        assert_eq!(Recording::read_up_to(22, &file).unwrap(), Recording::default());
-        let error = Recording::read_up_to(21, &file).unwrap_err();
+        let read_up_to = |most| Recording::read_up_to(most, &file, File::open(&file).unwrap());
+        assert_eq!(read_up_to(22).unwrap(), Recording::default());
+        let error = read_up_to(21).unwrap_err();
         assert!(error.to_string().starts_with("The recording is longer than 21 B"), "{error}");
     }
 

@@ -6,6 +6,7 @@
 //! guests and left out. Each file is read once, and only one recording is in memory at a time.
 
 use std::fs;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ use crate::store::time;
 
 /// When a page was shown that does not say so: the time the cases of this repository are written for.
 const OBSERVED: Millis = 1_733_740_200_000;
+
+/// What tells a recording from records: a HAR file's first member stands there.
+const START_BYTES: u64 = 512;
 
 /// Folders within folders that are looked into. Fixed: a link that leads in a circle ends there.
 const MAX_DEPTH: usize = 8;
@@ -102,15 +106,19 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, name: &str) -> Result<()> {
-        let open = || fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()));
-        let mut start = [0; 512];
-        let read = std::io::Read::read(&mut open()?, &mut start).with_context(|| format!("{}", path.display()))?;
-        if is_har(&String::from_utf8_lossy(&start[..read])) {
-            return self.recording(Recording::read(path)?, name);
+        let unreadable = || format!("{} cannot be read", path.display());
+        let mut file = fs::File::open(path).with_context(unreadable)?;
+        let mut start = Vec::new();
+        (&mut file).take(START_BYTES).read_to_end(&mut start).with_context(unreadable)?;
+        let is_recording = is_har(&String::from_utf8_lossy(&start));
+        // What was read is read on from there: a pipe gives it once.
+        let whole = Cursor::new(start).chain(file);
+        if is_recording {
+            return self.recording(Recording::read_from(path, whole)?, name);
         }
         let config: Arc<str> = (self.defaults.config)(None)?.into();
         let mut part = 0;
-        for_each_part(Box::new(open()?), &mut |records, generated| {
+        for_each_part(Box::new(whole), &mut |records, generated| {
             part += 1;
             self.page(Page {
                 name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },

@@ -277,9 +277,7 @@ impl Patience {
         if since.elapsed() + wait > self.settings.give_up_after {
             let tried = since.elapsed().as_secs();
             let tries = self.failures;
-            return Err(SinkError::Unavailable(format!(
-                "{why} Given up after {tries} tries in {tried} s; nothing was committed and the next poll sends it again."
-            )));
+            return Err(SinkError::Unavailable(format!("{why} Given up after {tries} tries in {tried} s.")));
         }
         tracing::warn!(wait_ms = wait.as_millis() as u64, "{why}");
         sleep(wait).await;

@@ -110,7 +110,12 @@ impl Elasticsearch {
         let (whole, settings, left_out) = (page.clone(), self.settings.clone(), held_back.clone());
         let operations = blocking(move || operations(sent(&whole, &left_out), &settings, now)).await;
         let stale = (page.len() - operations.len()) as u64;
-        let settled = self.bulk.write(operations).await?;
+        let settled = self.bulk.write(operations).await.map_err(|error| match error {
+            SinkError::Unavailable(text) => {
+                SinkError::Unavailable(format!("{text} Nothing was committed; the next poll sends it again."))
+            }
+            error => error,
+        })?;
 
         let mut delivery = Delivery { stale, ..Delivery::default() };
         for (document, settled) in sent(page, &held_back).zip(settled) {

@@ -397,7 +397,7 @@ impl Elasticsearch {
         })
     }
 
-    pub(super) fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
+    fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
         let text = request_needs_person(&self.client, answer);
         match answer.status.as_u16() {
             408 | 429 | 500..=599 => SinkError::Unavailable(format!("{what}: {}", self.client.describe(answer))),
