@@ -149,7 +149,10 @@ impl DryRun {
     async fn given_up(&self, error: SinkError) -> SinkError {
         match self.delete().await {
             Ok(()) => error,
-            Err(left) => SinkError::Unavailable(format!("{error} {left}")),
+            Err(_) => SinkError::Unavailable(format!(
+                "{error} Should the cluster have made the temporary index all the same, delete it with: DELETE /{}",
+                self.index()
+            )),
         }
     }
 }
