@@ -30,8 +30,8 @@ use axum::{Router, response::Response};
 use futures_util::stream::{self, StreamExt as _};
 
 use tipline::clock::Clock;
+use tipline::config::BULK_WORKERS;
 use tipline::mock::{Feed, MockSettings, Records};
-use tipline::store::elasticsearch::WORKERS;
 
 const ROUNDS: usize = 5;
 
@@ -99,7 +99,7 @@ async fn elasticsearch(work: &Workplace, records: u64, url: &str) {
     work.run(&elasticsearch_output(&capture.url())).report("captured", records);
     let bodies = capture.take();
     let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
-    println!("{} bulk requests, {} MiB; {WORKERS} in flight", bodies.len(), bytes >> 20);
+    println!("{} bulk requests, {} MiB; {BULK_WORKERS} in flight", bodies.len(), bytes >> 20);
     // A client wants a provider, if only for plain HTTP; a second one is refused, which is as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
@@ -124,7 +124,7 @@ async fn elasticsearch(work: &Workplace, records: u64, url: &str) {
 async fn replay(client: &reqwest::Client, url: &str, bodies: &[(String, Bytes)]) -> Duration {
     let began = Instant::now();
     stream::iter(bodies)
-        .for_each_concurrent(WORKERS, |(target, body)| async move {
+        .for_each_concurrent(BULK_WORKERS, |(target, body)| async move {
             let sent = client
                 .post(format!("{url}{target}"))
                 .header("content-type", "application/x-ndjson")

@@ -16,7 +16,7 @@ use crate::text;
 
 /// The longest page or array, and the longest line: a feed's body may not be longer either. Fixed: the guest's
 /// memory is cut for it, and lines have no such end.
-const MAX_WHOLE_BYTES: u64 = crate::http::MAX_BODY_BYTES;
+const MAX_WHOLE_BYTES: u64 = crate::config::MAX_BODY_BYTES;
 
 /// Lines that go to the guest at once: its documents are some 10 MiB.
 const CHUNK_LINES: usize = 5_000;

@@ -19,7 +19,6 @@ use crate::apart::{Broken, blocking};
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
-use crate::poll::failure_text;
 use crate::sandbox::{Failure, Guest, SandboxError};
 use crate::state::{Ledger, LedgerError};
 use crate::store::{Catalog, CatalogError, Hit, Query, Sink, SinkError, SweepOrder, Swept};
@@ -277,7 +276,7 @@ fn identities(guest: &Guest, settings: &str, now: Millis, records: &str) -> Resu
     let batch = guest
         .map_records(settings, now, records)
         .map_err(|e: SandboxError| SweepError::Guest(e.to_string()))?
-        .map_err(|f: Failure| SweepError::Guest(failure_text(&f).to_owned()))?;
+        .map_err(|f: Failure| SweepError::Guest(f.text().to_owned()))?;
     Ok(batch
         .documents
         .lines()

@@ -9,6 +9,7 @@
 //! passed [`crate::http`], which takes keys out. Where the page cannot be kept, the poll fails all the same and says why.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +19,6 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::config::Input;
 use crate::eval::recording::Recorder;
-use crate::eval::tape::keep_newest;
 use crate::sandbox::{Event, Request, SandboxError};
 
 /// Polls in a row that a guest may end without an answer. One may be bad luck of a page that changes; the third shows
@@ -114,6 +114,19 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
     recorder.finish()?;
     keep_newest(folder, &|_| true, MAX_KEPT_PAGES)?;
     Ok(file)
+}
+
+/// Deletes the first files of a folder, by name, until so many of those asked about are left.
+pub(crate) fn keep_newest(folder: &Path, is_meant: &dyn Fn(&str) -> bool, most: usize) -> io::Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .filter(|path| {
+            path.as_ref().map_or(true, |path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_meant))
+        })
+        .collect::<Result<_, _>>()?;
+    files.sort_unstable();
+    let surplus = files.len().saturating_sub(most);
+    files.iter().take(surplus).try_for_each(fs::remove_file)
 }
 
 #[cfg(test)]

@@ -256,7 +256,7 @@ impl Retry<'_> {
         let batch =
             match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
                 Ok(batch) => batch,
-                Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, crate::poll::failure_text(&failure)),
+                Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, failure.text()),
             };
         commit.read = u64::from(batch.read);
         commit.mapped = u64::from(batch.mapped);

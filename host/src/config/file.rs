@@ -195,7 +195,7 @@ fn connection(section: &Section<'_>, folder: &Path) -> Result<HttpSettings, Faul
         }
     }
     // The guest's memory is cut for a page of the default size; a larger one would trap it.
-    if let Some(bytes) = section.size("max_body", 1_024..=crate::http::MAX_BODY_BYTES)? {
+    if let Some(bytes) = section.size("max_body", 1_024..=super::MAX_BODY_BYTES)? {
         http.max_body_bytes = bytes;
     }
     http.proxy = section.text("proxy")?.map(|text| section.parse_url("proxy", text, &["https", "http"])).transpose()?;

@@ -74,6 +74,19 @@ pub const MAX_RETRY_WAIT: Duration = Duration::from_secs(60);
 /// How long nothing may move on a page: a rolling restart of a node; then the next poll brings the page again.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(5 * 60);
 
+/// The longest body, counted after decompression: ten thousand records of 2 KiB fit three times.
+pub const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Until a connection stands, if `connect_timeout` says nothing else. A cluster that needs longer is not reachable in any useful sense.
+pub const ELASTICSEARCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A bulk request's bytes before compression. Elasticsearch advises against tens of megabytes; this is half of the
+/// smallest limit known (10 MB on small hosted clusters) and 3,000 documents of ours.
+pub const BULK_MAX_BYTES: usize = 5 * 1024 * 1024;
+
+/// Bulk requests in flight: Elasticsearch takes nearly twice as much on four connections as on one.
+pub const BULK_WORKERS: usize = 4;
+
 /// The variable that makes an input where there is no configuration at all.
 pub const API_KEY_VARIABLE: &str = "SOCDEFENDERS_API_KEY";
 
@@ -277,7 +290,7 @@ impl Default for HttpSettings {
             connect_timeout: FEED_CONNECT_TIMEOUT,
             read_timeout: FEED_READ_TIMEOUT,
             timeout: FEED_TIMEOUT,
-            max_body_bytes: crate::http::MAX_BODY_BYTES,
+            max_body_bytes: MAX_BODY_BYTES,
             proxy: None,
             tls: TlsSettings::default(),
             allow_insecure: false,
@@ -377,10 +390,10 @@ impl ElasticsearchSettings {
             namespace: namespace.to_owned(),
             mode,
             setup: Setup::default(),
-            bulk_max_bytes: crate::store::elasticsearch::BULK_MAX_BYTES,
-            workers: crate::store::elasticsearch::WORKERS,
+            bulk_max_bytes: BULK_MAX_BYTES,
+            workers: BULK_WORKERS,
             compression_level: 0,
-            connect_timeout: crate::store::elasticsearch::client::CONNECT_TIMEOUT,
+            connect_timeout: ELASTICSEARCH_CONNECT_TIMEOUT,
             timeout: ELASTICSEARCH_TIMEOUT,
             pipeline: None,
             retry: RetrySettings::default(),

@@ -64,7 +64,7 @@ pub fn evaluate(
                     Ok(Ok(batch)) if update => write(&case.folder, &batch)?,
                     Ok(Ok(batch)) => compare(&case.folder, &batch, at, &mut tally)?,
                     Ok(Err(failure)) => {
-                        let text = crate::poll::failure_text(&failure).to_owned();
+                        let text = failure.text().to_owned();
                         tally.add(Kind::Failure, &case.page.name, at, || text, None, None);
                     }
                     Err(error) => count_error(&error, at, &mut tally),

@@ -13,7 +13,7 @@ use super::count_error;
 use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
 use crate::clock::Millis;
-use crate::sandbox::{Event, Failure, Guest, Next, SandboxError, sha256};
+use crate::sandbox::{Event, Guest, Next, SandboxError, sha256};
 use crate::state::MAX_STATE_BYTES;
 
 /// Steps after which a pager counts as endless: retries and waits included, three for each recorded request, and some.
@@ -114,7 +114,7 @@ fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
         let step = match guest.advance(config, &state, now, &event) {
             Ok(Ok(step)) => step,
             Ok(Err(failure)) => {
-                drive.failure = Some(describe(&failure));
+                drive.failure = Some(failure.text().to_owned());
                 return drive;
             }
             Err(error) => {
@@ -150,8 +150,4 @@ fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
         };
     }
     drive
-}
-
-fn describe(failure: &Failure) -> String {
-    crate::poll::failure_text(failure).to_owned()
 }

@@ -5,7 +5,6 @@
 //! each input are kept.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +16,7 @@ use crate::config::Input;
 use crate::observer::Observer;
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Request};
+use crate::trapped::keep_newest;
 
 /// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
 pub const MAX_RECORDINGS: u16 = 100;
@@ -137,19 +137,6 @@ fn is_recording_of(input: &str) -> impl Fn(&str) -> bool {
         let time = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".har"));
         time.is_some_and(|time| time.len() == length && time.ends_with('Z') && time.as_bytes()[0].is_ascii_digit())
     }
-}
-
-/// Deletes the first files of a folder, by name, until so many of those asked about are left.
-pub(crate) fn keep_newest(folder: &Path, is_meant: &dyn Fn(&str) -> bool, most: usize) -> io::Result<()> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .filter(|path| {
-            path.as_ref().map_or(true, |path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_meant))
-        })
-        .collect::<Result<_, _>>()?;
-    files.sort_unstable();
-    let surplus = files.len().saturating_sub(most);
-    files.iter().take(surplus).try_for_each(std::fs::remove_file)
 }
 
 /// Whether a folder can be recorded into; makes it where it is missing.

@@ -76,7 +76,7 @@ impl<'g> Worker<'g> {
             // What neither takes for a page is none: a discovery, a list of collections.
             (Ok(Err(Failure::Protocol(_))), Ok(Err(Failure::Protocol(_)))) => return 0,
             (Ok(Err(failure)), _) if self.refused.is_none() => {
-                self.refused = Some(crate::poll::failure_text(&failure).to_owned());
+                self.refused = Some(failure.text().to_owned());
                 empty()
             }
             (Ok(Err(_)), _) => empty(),
@@ -106,8 +106,8 @@ impl<'g> Worker<'g> {
                 .compare(&base, &candidate);
             }
             Ok(Err(failure)) => {
-                let text = crate::poll::failure_text(&failure).to_owned();
-                self.tally.add(Kind::Failure, kind_of(&failure), at, || text, None, None);
+                let text = failure.text().to_owned();
+                self.tally.add(Kind::Failure, failure.kind(), at, || text, None, None);
             }
             Err(error) => count_error(&error, at, &mut self.tally),
         }
@@ -124,7 +124,7 @@ impl<'g> Worker<'g> {
         let (about, before, after) = match second {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
-            Ok((Err(failure), _)) => ("a failure", String::new(), crate::poll::failure_text(&failure).to_owned()),
+            Ok((Err(failure), _)) => ("a failure", String::new(), failure.text().to_owned()),
             // Memory never shrinks: what other pages left is no fault of this one.
             Err(SandboxError::Exceeded(Exceeded::Memory { .. })) => return,
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),
@@ -205,15 +205,5 @@ fn empty() -> Batch {
         merged: 0,
         skips: Vec::new(),
         notes: Vec::new(),
-    }
-}
-
-fn kind_of(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Config(_) => "config",
-        Failure::Credential(_) => "credential",
-        Failure::Forbidden(_) => "forbidden",
-        Failure::Protocol(_) => "protocol",
-        Failure::State(_) => "state",
     }
 }

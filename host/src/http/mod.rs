@@ -30,9 +30,6 @@ use crate::secret::{Credential, MIN_SCRUBBED, Scrubber, Secret};
 use base::{Base, shown};
 use body::Cut;
 
-/// The longest body, counted after decompression: ten thousand records of 2 KiB fit three times.
-pub const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Redirects followed for one request: an address may move to its slash form and to a region, not on and on. Fixed: who
 /// meets more sets `url:` to where they end.
 pub const MAX_REDIRECTS: usize = 3;

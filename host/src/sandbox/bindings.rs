@@ -6,3 +6,27 @@ wasmtime::component::bindgen!({ world: "input", path: "../wit", additional_deriv
 
 pub use exports::tipline::input::mapper::{Batch, Failure, Note, Skip};
 pub use exports::tipline::input::pager::{Event, Next, Request, Response, Step, Wait};
+
+impl Failure {
+    /// What the guest says to a person.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Config(text)
+            | Self::Credential(text)
+            | Self::Forbidden(text)
+            | Self::Protocol(text)
+            | Self::State(text) => text,
+        }
+    }
+
+    /// The contract's word for what it is of.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Credential(_) => "credential",
+            Self::Forbidden(_) => "forbidden",
+            Self::Protocol(_) => "protocol",
+            Self::State(_) => "state",
+        }
+    }
+}

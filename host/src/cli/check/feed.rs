@@ -12,7 +12,6 @@ use super::{Finding, Level};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::http::{Feed, FetchError};
-use crate::poll::failure_text;
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
 use crate::text;
 
@@ -146,7 +145,7 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
 
     let mut findings = Vec::new();
     if let (None, End::Refused(failure)) = (&asked.first, &asked.end) {
-        return vec![finding(Level::Fail, "settings", failure_text(failure).to_owned())];
+        return vec![finding(Level::Fail, "settings", failure.text().to_owned())];
     }
     if let End::Broken(error) = &asked.end {
         return vec![finding(Level::Fail, "guest", error.to_string())];
@@ -230,7 +229,7 @@ fn refusal(input: &Input, failure: &Failure) -> Finding {
         Failure::Forbidden(_) => "plan",
         _ => "answer",
     };
-    Finding::new(Level::Fail, &input.id, subject, failure_text(failure))
+    Finding::new(Level::Fail, &input.id, subject, failure.text())
 }
 
 /// Whether it is a page, or an end, and not only what a guest says about the server.

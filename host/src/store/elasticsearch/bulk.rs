@@ -21,13 +21,6 @@ use super::reply::{self, FILTER_PATH, Reading, Verdict};
 use crate::config::{ElasticsearchSettings, RetrySettings};
 use crate::store::SinkError;
 
-/// A bulk request's bytes before compression. Elasticsearch advises against tens of megabytes; this is half of the
-/// smallest limit known (10 MB on small hosted clusters) and 3,000 documents of ours.
-pub const BULK_MAX_BYTES: usize = 5 * 1024 * 1024;
-
-/// Bulk requests in flight: Elasticsearch takes nearly twice as much on four connections as on one.
-pub const WORKERS: usize = 4;
-
 /// A page is not spread thinner than this: a request costs about as much as a hundred documents.
 const SPREAD_MIN_BYTES: usize = 256 * 1024;
 

@@ -26,9 +26,6 @@ use crate::secret::{Credential, Scrubber, Secret, SecretSource};
 use crate::store::blocking;
 use crate::tls;
 
-/// Until a connection stands, if `connect_timeout` says nothing else. A cluster that needs longer is not reachable in any useful sense.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
 /// stays below. Fixed: how long an answer is follows from what this program asks for.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;

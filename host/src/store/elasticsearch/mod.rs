@@ -24,8 +24,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use bulk::{BULK_MAX_BYTES, WORKERS};
-
 use self::body::Operations;
 use self::bulk::{Bulk, Settled};
 use self::client::{Client, ClientError};
