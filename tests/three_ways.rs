@@ -3,7 +3,10 @@
 
 use libtest_mimic::{Failed, Trial};
 
+use tipline::clock::Clock;
 use tipline::sandbox::{self, CallLimits, Event, Guest, Profile, Response};
+use tipline::state::Commit;
+use tipline::store::Page;
 
 use crate::cases::Case;
 use crate::core_module::CoreModule;
@@ -12,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("three_ways::mapping_cases", mapping_cases),
         Trial::test("three_ways::pager_scenarios", pager_scenarios),
+        Trial::test("three_ways::the_host_takes_what_the_guest_writes", host_takes_all),
         Trial::test("three_ways::component_imports_nothing", imports_nothing),
         Trial::test("three_ways::component_is_small", is_small),
     ]
@@ -42,6 +46,31 @@ fn mapping_cases() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// A feed's way to say "never".
+const NEVER: &str = r#"{"objects":[{"type":"indicator","spec_version":"2.1","id":"indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+    "created":"2024-01-01T00:00:00Z","modified":"2024-01-01T00:00:00Z","valid_from":"2024-01-01T00:00:00Z",
+    "valid_until":"9999-12-31T23:59:59Z","pattern_type":"stix","pattern":"[domain-name:value = 'evil.example.net']"}]}"#;
+
+/// No document of the guest's is one that the host refuses: it would be quarantined in every run.
+fn host_takes_all() -> Result<(), Failed> {
+    let pages = cases().into_iter().map(|case| (case.name, case.config, case.page));
+    let never = ("never".to_owned(), "{}".to_owned(), NEVER.to_owned());
+    let demo = format!("[{}]", include_str!("corpus/demo.jsonl").lines().collect::<Vec<_>>().join(","));
+    let mut documents = 0;
+    for (name, config, page) in pages.chain([never, ("demo".to_owned(), "{}".to_owned(), demo)]) {
+        let Ok(batch) = socdefenders::map_records(&config, 1_733_740_200_000, &page) else { continue };
+        if name == "never" && !batch.documents.contains(r#""expires_at":"9999-12-31T23:59:59"#) {
+            return Err(format!("the case is none any more: {}", batch.documents).into());
+        }
+        let page = Page::new(batch.documents, Commit::default(), Clock::system().now());
+        documents += page.len();
+        if let Some(refused) = page.commit.refused.first() {
+            return Err(format!("{name}: {}: {}\n{}", refused.code, refused.detail, refused.document).into());
+        }
+    }
+    if documents < 2_000 { Err(format!("only {documents} documents").into()) } else { Ok(()) }
 }
 
 /// Walks the pager through answers good and bad, comparing each step.

@@ -37,6 +37,8 @@ fn documents_that_are_refused() {
         (format!("{{{good}}}"), ""),
         (format!(r#"{{{good},"host_name":1,"agents":2,"threat":{{"host":{{"name":"h"}}}},"a.event.ingested":1}}"#), ""),
         (format!(r#"{{{good},"socdefenders":{{"expires_at":null}}}}"#), ""),
+        // How a feed says "never", and the last moment that the guest writes.
+        (format!(r#"{{{good},"socdefenders":{{"expires_at":"9999-12-31T23:59:59.999Z"}}}}"#), ""),
         (format!(r#"{{{good},"_id":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_index":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_i\u0064":"x"}}"#), "forbidden-field"),

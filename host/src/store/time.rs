@@ -16,7 +16,8 @@ pub(crate) fn print(at: Millis) -> String {
     format!("{time:.3}")
 }
 
-/// The form the guest writes, which every document has several times; the general parser takes ten times as long.
+/// The form the guest writes, which every document has several times; the general parser takes ten times as long, and
+/// ends at 9999-12-30: what never expires is often said to do so a day later.
 fn parse_usual(text: &[u8]) -> Option<Millis> {
     let number = |range: std::ops::Range<usize>| {
         text.get(range)?.iter().try_fold(0_u64, |sum, c| c.is_ascii_digit().then(|| sum * 10 + u64::from(c - b'0')))
@@ -31,10 +32,17 @@ fn parse_usual(text: &[u8]) -> Option<Millis> {
     }
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    // The days every month has; the others, and leap seconds, go the general way.
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=28).contains(&day) {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if year < 1970 || !(1..=days).contains(&day) {
         return None;
     }
+    // Leap seconds go the general way.
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -55,6 +63,11 @@ mod tests {
             "1970-01-01T00:00:00Z",
             "1999-12-28T23:59:59Z",
             "2000-02-28T00:00:00Z",
+            "2000-02-29T00:00:00Z",
+            "2024-12-31T23:59:59.999Z",
+            "2025-04-30T00:00:00Z",
+            "2100-02-28T00:00:00Z",
+            "2100-03-01T00:00:00Z",
             "2000-03-01T00:00:00Z",
             "2024-02-28T12:34:56.789Z",
             "2024-03-01T00:00:00.001Z",
@@ -72,7 +85,13 @@ mod tests {
             ("2026-01-31T13:00:00+01:00", Some(1_769_860_800_000)),
             ("2026-01-31T12:00:00.123456Z", Some(1_769_860_800_123)),
             ("1969-12-31T23:59:59Z", Some(0)),
+            ("9999-12-31T23:59:59.999Z", Some(253_402_300_799_999)),
             ("2026-02-30T12:00:00Z", None),
+            ("2100-02-29T12:00:00Z", None),
+            ("2026-04-31T12:00:00Z", None),
+            ("2026-13-01T12:00:00Z", None),
+            ("2026-00-01T12:00:00Z", None),
+            ("2026-01-00T12:00:00Z", None),
             ("2026-01-31", None),
             ("2026-01-31T25:00:00Z", None),
             ("soon", None),
