@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +83,8 @@ impl Trial for Cluster {
         let Some(index) = &self.index else { return Ok(Tried::default()) };
         self.runtime.handle().block_on(async {
             tokio::select! {
-                () = self.stop.cancelled() => bail!("Stopped by a signal; the evaluation is not whole."),
+                // The evaluation asks `is_stopped` and says so.
+                () = self.stop.cancelled() => Ok(Tried::default()),
                 tried = index.refused(documents.to_owned()) => tried.context("Documents cannot be tried in the cluster"),
             }
         })

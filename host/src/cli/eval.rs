@@ -33,8 +33,8 @@ const MAX_COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 INPUT is a recording (HAR, from `tipline record` or a browser), a feed's page, records (an array or one a line), a golden
-case (a folder with page.json; its settings stand in config.json), or a folder of these. Each page is mapped by both guests in a fresh sandboxed instance,
-and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
+case (a folder with page.json; its settings stand in config.json), or a folder of these. Each page is mapped by both
+guests in a fresh sandboxed instance, and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
 A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either.

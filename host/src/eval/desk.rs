@@ -33,7 +33,7 @@ pub trait Intake {
 /// What the desk takes down beside what the threads find.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    pub(super) pages: u64,
+    pub(super) pages: usize,
     /// Of paging.
     pub(super) tally: Tally,
     /// Of paging, for people.
@@ -45,7 +45,6 @@ struct Desk<'e> {
     candidate: &'e Guest,
     cluster: Option<&'e Cluster<'e>>,
     doors: Vec<SyncSender<(usize, Page)>>,
-    count: usize,
     taken: Taken,
 }
 
@@ -61,9 +60,9 @@ impl Intake for Desk<'_> {
         if self.has_ended() {
             bail!("No further page is mapped.");
         }
-        let door = &self.doors[self.count % self.doors.len()];
-        self.count += 1;
-        door.send((self.count, page)).map_err(|_| anyhow!("A thread ended early; this is a fault of Tipline."))
+        let door = &self.doors[self.taken.pages % self.doors.len()];
+        self.taken.pages += 1;
+        door.send((self.taken.pages, page)).map_err(|_| anyhow!("A thread ended early; this is a fault of Tipline."))
     }
 
     fn recording(&mut self, name: &str, recording: &Recording, config: &str) {
@@ -99,11 +98,10 @@ pub(super) fn work<'e>(
                 worker
             }));
         }
-        let mut desk = Desk { base, candidate, cluster, doors, count: 0, taken: Taken::default() };
+        let mut desk = Desk { base, candidate, cluster, doors, taken: Taken::default() };
         let fed = feed(&mut desk);
-        let Desk { doors, count, mut taken, .. } = desk;
+        let Desk { doors, taken, .. } = desk;
         drop(doors);
-        taken.pages = count as u64;
         let finished = running.into_iter().map(|worker| worker.join()).collect::<Result<Vec<_>, _>>();
         fed?;
         Ok((taken, finished.map_err(|_| anyhow!("A thread panicked; this is a fault of Tipline."))?))

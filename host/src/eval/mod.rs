@@ -237,7 +237,7 @@ impl Contest {
             // A cluster that failed ended the feed as well, and knows why.
             evaluation.cluster = cluster.as_ref().map(Cluster::finish).transpose()?;
             let (taken, finished) = worked?;
-            evaluation.pages = taken.pages;
+            evaluation.pages = taken.pages as u64;
             evaluation.paging = (!taken.said.is_empty()).then(|| taken.said.join("; "));
             self.tally.merge(taken.tally);
             let mut refused = None;
