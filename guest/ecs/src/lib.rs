@@ -223,7 +223,7 @@ impl<'a> Indicator<'a> {
             set(&mut stix.types);
             set(&mut stix.phases);
             set(&mut stix.context);
-            set(&mut stix.partial);
+            set(&mut stix.condition);
         }
     }
 
@@ -382,6 +382,11 @@ impl Writer {
                 "info"
             }
             Observable::Attack(_) => "info",
+            // It says nothing of any one name.
+            Observable::Wildcard(_) => {
+                body.ready(r#""category":["threat"]"#);
+                "info"
+            }
             _ => {
                 body.ready(r#""category":["threat"]"#);
                 "indicator"
@@ -463,6 +468,11 @@ impl Writer {
         }
         body.list(key!("notes"), &indicator.notes);
         body.text_field(key!("origin"), indicator.origin.as_deref().unwrap_or_default());
+        if let Observable::Wildcard(_) = &indicator.observable {
+            self.scratch.clear();
+            indicator.observable.write_key(&mut self.scratch);
+            body.text_field(key!("pattern"), &self.scratch);
+        }
         body.numbers(key!("ports"), &indicator.ports);
         body.text_field(key!("type"), &indicator.label);
         self.facts(&indicator.facts, OWN);
