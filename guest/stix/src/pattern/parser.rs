@@ -374,7 +374,7 @@ impl<'a> Parser<'a> {
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
-    // What moves a cursor is escaped; quotes are the pattern's own and stay, but for the two around the whole.
+    // As `Debug` writes it, but for its quotation marks.
     let quoted = format!("{start:?}");
     format!("`{}{more}`", quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
 }
