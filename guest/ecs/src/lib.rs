@@ -69,7 +69,7 @@ pub enum Standing {
     /// It does, until it expires.
     #[default]
     Live,
-    /// It never does: what it says holds only together with other things.
+    /// It never does: it holds no value, or none that counts without other things.
     Condition,
     /// No longer: its source says something else now.
     Replaced {

@@ -2,8 +2,8 @@
 //!
 //! An indicator gives a document for each value that alternatives of its pattern claim: a branch of an OR, a member of an
 //! `IN`, an AND about one object. Alternatives that are conditions give one document together, which carries the pattern
-//! and no value and never takes part in matching; `part` says what a condition is. Where no alternative claims anything, as
-//! no property has a field or the pattern is in another language, the document carries the pattern alone. All of that is
+//! and no value and never takes part in matching; `part` says what a condition is. So does the document of an object of
+//! which no alternative claims anything, as no property has a field or the pattern is in another language. All of that is
 //! counted by reason in a note.
 //!
 //! What several alternatives of one object say of one value is one claim. Nothing depends on what else stands on a page,
@@ -95,8 +95,8 @@ pub(crate) fn read<'a>(
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
         indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
-        let is_condition = part.label == PATTERN && !found.conditions.is_empty();
-        if is_condition {
+        let is_whole = part.label == PATTERN;
+        if is_whole {
             indicator.standing = Standing::Condition;
         }
         indicator.observable = part.observable;
@@ -106,7 +106,7 @@ pub(crate) fn read<'a>(
         indicator.facts = part.facts;
         if let Some(stix) = &mut indicator.stix {
             stix.pattern = (place == 0 || !long).then(|| written.clone());
-            if is_condition {
+            if is_whole {
                 stix.condition.clone_from(&found.conditions);
             }
         }

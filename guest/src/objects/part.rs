@@ -214,7 +214,8 @@ impl<'p> Said<'p> {
         }
         let is_list = pattern.steps(test).iter().any(|step| !matches!(step, Step::Name(_)))
             || matches!(home, Home::Aside(..) | Home::Field("socdefenders.ioc.protocols"));
-        if !is_list {
+        // Of what is not known here an object may have several.
+        if !is_list && home != Home::None {
             let property = if home == Home::Hash { plain_algorithm(&path) } else { path.clone() };
             let said = self.once.iter().find(|(object, known, _)| *object == test.object && *known == property);
             match said {
