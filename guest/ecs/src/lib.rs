@@ -223,7 +223,7 @@ impl<'a> Indicator<'a> {
             set(&mut stix.types);
             set(&mut stix.phases);
             set(&mut stix.context);
-            set(&mut stix.condition);
+            set(&mut stix.partial);
         }
     }
 
@@ -442,7 +442,6 @@ impl Writer {
             },
             _ => {}
         }
-        body.list(key!("ip"), &indicator.facts_of("threat.indicator.ip"));
         body.close(related);
     }
 

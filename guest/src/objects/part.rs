@@ -1,20 +1,23 @@
 //! What one alternative of a pattern claims: one value, or nothing by itself.
 //!
 //! An alternative is a set of comparisons that hold together, so it is one claim at most. It is one where all of them
-//! describe one object: hashes, name and size of a file; an address or a name with port and protocol, in one or in two
-//! object types, as STIX has no object for that pair; key, value and data; parts of one message, one certificate, one
-//! process with its own binary. Else it is a *condition*: several objects, observations in order, in number or in time,
-//! and whatever is negated or open (`!=`, wildcards, ranges, …) or has no field here while the rest does not name the
-//! object by itself. Of a condition no value counts alone, as none of them was called bad alone.
+//! describe one object: hashes, name, size and whatever else of a file; an address or a name with port and protocol, in one
+//! or in two object types, as STIX has no object for that pair; key, value and data; parts of one message, one certificate,
+//! one process with its own binary. What of that has no field here makes the document *partial*.
+//!
+//! Else it is a *condition*: several objects (two addresses, a name and what it resolves to, a process and its parent), more
+//! of a connection than address, port and protocol, observations in order, in number or in time, and whatever has a negated
+//! or open part (`!=`, wildcards, ranges, …). Of a condition no value counts alone, as none was called bad alone. What holds
+//! nothing that could be a value is no condition either.
 
 use crate::map::{Left, empty_file, harmless};
 use crate::settings::Settings;
 use std::borrow::Cow;
 use tipline_ecs::Fact;
-use tipline_observable::{AttackKind, Host, Label, Observable, classify, cve, listed_attack_id};
+use tipline_observable::{AttackKind, Label, Observable, Thing, classify, cve, listed_attack_id};
 use tipline_stix::pattern::{Conjunction, Leaf, Limit, Literal, Operator, Pattern, Step, Test, plain_algorithm};
 
-use super::home::{self, Home};
+use super::home::{self, Home, TRAFFIC};
 use super::thing;
 
 /// A document to be.
@@ -22,18 +25,28 @@ use super::thing;
 pub(crate) struct Part {
     pub(crate) observable: Observable,
     /// The object's type, as the feed's word.
-    pub(crate) label: &'static str,
+    pub(crate) label: Cow<'static, str>,
     pub(crate) ports: Vec<u16>,
     pub(crate) notes: Vec<&'static str>,
     pub(crate) facts: Vec<Fact>,
+    /// Why the pattern says more.
+    pub(crate) partial: Vec<&'static str>,
 }
 
 impl Part {
+    /// A value that all that is said is about.
+    pub(crate) fn new(observable: Observable, label: impl Into<Cow<'static, str>>) -> Self {
+        let label = label.into();
+        Self { observable, label, ports: Vec::new(), notes: Vec::new(), facts: Vec::new(), partial: Vec::new() }
+    }
+
     /// Adds what another alternative says of the same value.
     pub(crate) fn join(&mut self, other: Self) {
         self.ports.extend(other.ports);
         self.notes.extend(other.notes);
         self.facts.extend(other.facts);
+        // One of them says it all.
+        self.partial.retain(|word| other.partial.contains(word));
     }
 }
 
@@ -57,7 +70,7 @@ pub(crate) enum Why {
     TooMany,
     /// It describes several objects.
     Objects,
-    /// It says more of its object than there are fields for.
+    /// It says more of a connection than there are fields for.
     NoField,
     /// A comparison that no single value satisfies, or any but one: the keyword for it.
     Open(&'static str),
@@ -97,89 +110,160 @@ pub(crate) const MAX_LEAVES: usize = 256;
 
 /// What an alternative claims.
 pub(crate) fn part(settings: &Settings, pattern: &Pattern<'_>, alternative: &Conjunction) -> Result<Part, Gone> {
-    // An order or a number of observations tells more than that there are several.
-    let mut limits = alternative.limits();
-    let first = limits.next();
-    if let Some(limit) = limits.next().filter(|_| first == Some(Limit::Observations)).or(first) {
-        return Err(Gone::Condition(Why::Limit(limit)));
-    }
-    if alternative.leaves.len() > MAX_LEAVES {
-        return Err(Gone::Condition(Why::TooMany));
-    }
-    let tests = || alternative.leaves.iter().filter_map(|leaf| Some((leaf, pattern.tests().get(leaf.test as usize)?)));
-    if let [leaf] = alternative.leaves.as_slice()
-        && let Some((_, test)) = tests().next()
-        && leaf.literal.is_none()
-        && let Some(below) = wildcard(pattern, test)
+    let all: Vec<Comparison<'_, '_>> =
+        alternative.leaves.iter().filter_map(|leaf| Comparison::read(pattern, leaf)).collect();
+    let why = condition(alternative, &all);
+    if let [one] = all.as_slice()
+        && matches!(why, None | Some(Why::Open(_)))
     {
-        return below;
+        return alone(settings, one);
     }
-    let object = subject(tests().map(|(_, test)| test.object)).map_err(Gone::Condition);
-    if let Some((_, test)) = tests().find(|(leaf, _)| leaf.literal.is_none()) {
-        return Err(Gone::Condition(Why::Open(open(test))));
+    if let Some(why) = why {
+        let tells = all.iter().any(|one| home::tells(one.home()));
+        return Err(if tells { Gone::Condition(why) } else { Gone::Whole("no-field") });
     }
-    let mut said = Said::about(object?);
-    for (leaf, test) in tests() {
-        said.hear(pattern, test, leaf).map_err(Gone::Condition)?;
+    let mut said = Said::about(subject(&all).unwrap_or_default());
+    for one in &all {
+        said.hear(one).map_err(Gone::Condition)?;
     }
     said.speak(settings)
 }
 
-/// The object type that all of an alternative is about. Ports and protocols of traffic belong to the address or name
-/// beside them.
-fn subject<'p>(objects: impl Iterator<Item = &'p str>) -> Result<&'p str, Why> {
-    let mut all: Vec<&str> = objects.collect();
-    tipline_ecs::set(&mut all);
-    let is_end =
-        |object: &str| matches!(object, "ipv4-addr" | "ipv6-addr" | "domain-name" | "hostname" | "x-opencti-hostname");
-    match all.as_slice() {
-        [one] => Ok(one),
-        [one, TRAFFIC] | [TRAFFIC, one] if is_end(one) => Ok(one),
-        _ => Err(Why::Objects),
+/// A comparison with what it compares.
+struct Comparison<'p, 't> {
+    test: &'p Test<'t>,
+    object: &'p str,
+    path: String,
+    /// None where it compares in a way that gives no value.
+    literal: Option<&'p Literal<'t>>,
+    /// The first of those that are written.
+    written: Option<&'p Literal<'t>>,
+    is_list: bool,
+}
+
+impl<'p, 't> Comparison<'p, 't> {
+    fn read(pattern: &'p Pattern<'t>, leaf: &Leaf) -> Option<Self> {
+        let test = pattern.tests().get(leaf.test as usize)?;
+        let literal = leaf.literal.and_then(|place| pattern.literals(test).get(place as usize));
+        let is_list = pattern.steps(test).iter().any(|step| !matches!(step, Step::Name(_)));
+        let written = pattern.literals(test).first();
+        Some(Self { test, object: test.object, path: home::path(pattern, test), literal, written, is_list })
+    }
+
+    fn home(&self) -> Home {
+        home::home(self.object, &self.path)
     }
 }
 
-const TRAFFIC: &str = "network-traffic";
+/// Why an alternative is a condition, whatever it is about.
+fn condition(alternative: &Conjunction, all: &[Comparison<'_, '_>]) -> Option<Why> {
+    // An order or a number of observations tells more than that there are several.
+    let mut limits = alternative.limits();
+    let first = limits.next();
+    if let Some(limit) = limits.next().filter(|_| first == Some(Limit::Observations)).or(first) {
+        return Some(Why::Limit(limit));
+    }
+    if all.len() > MAX_LEAVES {
+        return Some(Why::TooMany);
+    }
+    if let Some(open_one) = all.iter().find(|one| one.literal.is_none()) {
+        return Some(Why::Open(open(open_one.test)));
+    }
+    let is_foreign = |one: &Comparison<'_, '_>| home::is_foreign(&one.path);
+    (subject(all).is_none() || all.len() > 1 && all.iter().any(is_foreign)).then_some(Why::Objects)
+}
+
+/// The object type that all of an alternative is about. Ports and protocols of traffic belong to the address or name
+/// beside them.
+fn subject<'p>(all: &[Comparison<'p, '_>]) -> Option<&'p str> {
+    let mut objects: Vec<&str> = all.iter().map(|one| one.object).collect();
+    tipline_ecs::set(&mut objects);
+    let is_end =
+        |object: &str| matches!(object, "ipv4-addr" | "ipv6-addr" | "domain-name" | "hostname" | "x-opencti-hostname");
+    match objects.as_slice() {
+        [one] => Some(one),
+        [one, TRAFFIC] | [TRAFFIC, one] if is_end(one) => Some(one),
+        _ => None,
+    }
+}
+
+/// What a single comparison claims. A reference may lead to the value, and what has no field may be one all the same.
+fn alone(settings: &Settings, one: &Comparison<'_, '_>) -> Result<Part, Gone> {
+    let Some(literal) = one.literal else {
+        return match wildcard(one) {
+            Some(part) => Ok(part),
+            None if home::tells(one.home()) => Err(Gone::Condition(Why::Open(open(one.test)))),
+            None => Err(Gone::Whole("no-field")),
+        };
+    };
+    let (object, path) = home::behind(&one.path).unwrap_or((one.object, one.path.clone()));
+    let is_known = home::home(object, &path) != Home::None;
+    let mut said = Said::about(if is_known { object } else { one.object });
+    if is_known {
+        let behind = Comparison { object, path, ..*one };
+        said.hear(&behind).map_err(Gone::Condition)?;
+        return said.speak(settings);
+    }
+    said.hear(one).map_err(Gone::Condition)?;
+    match said.speak(settings) {
+        Err(Gone::Whole(_)) if home::is_text(literal) && home::is_bare(one.object, &one.path) => {
+            bare(settings, one, literal)
+        }
+        other => other,
+    }
+}
+
+/// A text that is a value although there is no field for what it is: its kind is the property it stands in.
+fn bare(settings: &Settings, one: &Comparison<'_, '_>, literal: &Literal<'_>) -> Result<Part, Gone> {
+    let text = literal.value().trim().to_owned();
+    if text.is_empty() || text.len() > home::MAX_TEXT {
+        return Err(Gone::Whole("no-field"));
+    }
+    let kind = format!("{}:{}", one.object, one.path);
+    let shown = home::ecs_type(one.object).unwrap_or_default();
+    let thing = Thing { kind: kind.clone().into(), shown: shown.into(), key: text.clone(), name: text.clone() };
+    let observable = Observable::Thing(Box::new(thing));
+    let mut part = Part::new(observable, kind);
+    if let Some(reason) = left_out(settings, &part.observable) {
+        return Err(Gone::Left(Left::Skipped(reason)));
+    }
+    part.facts.push(Fact { field: "socdefenders.ioc.value", text });
+    Ok(part)
+}
 
 /// All names below one: `domain-name:value LIKE '%.example.com'`.
-fn wildcard(pattern: &Pattern<'_>, test: &Test<'_>) -> Option<Result<Part, Gone>> {
-    let is_name = home::home(test.object, &home::path(pattern, test)) == Home::Value(Label::Domain);
-    let [literal] = pattern.literals(test) else { return None };
-    if test.negated || test.operator != Operator::Like || !is_name {
+fn wildcard(one: &Comparison<'_, '_>) -> Option<Part> {
+    if one.test.negated || one.test.operator != Operator::Like || one.home() != Home::Value(Label::Domain) {
         return None;
     }
-    let value = literal.value();
+    let value = one.written?.value();
     let below = value.strip_prefix("%.").filter(|below| !below.contains(['%', '_', '*']))?;
     let found = classify(&format!("*.{below}"), Label::Domain).ok()?;
-    matches!(found.observable, Observable::Wildcard(_)).then(|| {
-        let notes = found.notes;
-        Ok(Part { observable: found.observable, label: "domain-name", ports: Vec::new(), notes, facts: Vec::new() })
-    })
+    matches!(found.observable, Observable::Wildcard(_))
+        .then(|| Part { notes: found.notes, ..Part::new(found.observable, "domain-name") })
 }
 
 /// What is said of one object.
 struct Said<'p> {
     object: &'p str,
     values: Vec<Value<'p>>,
-    asides: Vec<(Label, &'static str, &'p Literal<'p>)>,
+    recipients: Vec<Cow<'p, str>>,
     /// Texts without a field, which may be a CVE or a technique.
     texts: Vec<Cow<'p, str>>,
     hint: Option<Label>,
     ports: Vec<u16>,
     facts: Vec<Fact>,
-    /// How many comparisons were taken up.
-    heard: usize,
     /// What is said of properties that an object has once.
     once: Vec<(&'p str, String, Cow<'p, str>)>,
-    /// Something of it names the object by itself.
-    is_named: bool,
     /// Something of it has no field.
-    is_open: bool,
+    is_partial: bool,
+    /// And that is something of a connection.
+    is_narrowed: bool,
 }
 
 struct Value<'p> {
     label: Label,
-    literal: &'p Literal<'p>,
+    text: Cow<'p, str>,
     is_range: bool,
 }
 
@@ -188,50 +272,44 @@ impl<'p> Said<'p> {
         Self {
             object,
             values: Vec::new(),
-            asides: Vec::new(),
+            recipients: Vec::new(),
             texts: Vec::new(),
             hint: None,
             ports: Vec::new(),
             facts: Vec::new(),
-            heard: 0,
             once: Vec::new(),
-            is_named: false,
-            is_open: false,
+            is_partial: false,
+            is_narrowed: false,
         }
     }
 
     /// Takes up one comparison.
-    fn hear(&mut self, pattern: &'p Pattern<'p>, test: &'p Test<'p>, leaf: &Leaf) -> Result<(), Why> {
-        let place = leaf.literal.map(|place| place as usize);
-        let Some(literal) = place.and_then(|place| pattern.literals(test).get(place)) else {
-            return Err(Why::Open(open(test)));
-        };
-        let path = home::path(pattern, test);
-        let home = home::home(test.object, &path);
-        let is_range = test.operator == Operator::IsSubset;
+    fn hear(&mut self, one: &Comparison<'p, '_>) -> Result<(), Why> {
+        let Some(literal) = one.literal else { return Err(Why::Open(open(one.test))) };
+        let home = one.home();
+        let is_range = one.test.operator == Operator::IsSubset;
         if is_range && !matches!(home, Home::Value(_)) {
             return Err(Why::Open("subset"));
         }
-        let is_list = pattern.steps(test).iter().any(|step| !matches!(step, Step::Name(_)))
-            || matches!(home, Home::Aside(..) | Home::Field("socdefenders.ioc.protocols"));
         // Of what is not known here an object may have several.
-        if !is_list && home != Home::None {
-            let property = if home == Home::Hash { plain_algorithm(&path) } else { path.clone() };
-            let said = self.once.iter().find(|(object, known, _)| *object == test.object && *known == property);
+        let is_list =
+            one.is_list || matches!(home, Home::Recipient | Home::None | Home::Field("socdefenders.ioc.protocols"));
+        if !is_list {
+            let property = if home == Home::Hash { plain_algorithm(&one.path) } else { one.path.clone() };
+            let said = self.once.iter().find(|(object, known, _)| *object == one.object && *known == property);
             match said {
                 Some((.., before)) if *before == literal.value() => return Ok(()),
                 Some(_) => return Err(Why::Objects),
-                None => self.once.push((test.object, property, literal.value())),
+                None => self.once.push((one.object, property, literal.value())),
             }
         }
-        self.heard = self.heard.saturating_add(1);
         let kept = match home {
             Home::Value(label) => {
-                self.values.push(Value { label, literal, is_range });
+                self.values.push(Value { label, text: literal.value(), is_range });
                 true
             }
-            Home::Aside(label, field) => {
-                self.asides.push((label, field, literal));
+            Home::Recipient => {
+                self.recipients.push(literal.value());
                 true
             }
             Home::Hint => {
@@ -250,68 +328,54 @@ impl<'p> Said<'p> {
                 }
                 false
             }
-            home => home::add(home, &path, literal, &mut self.facts),
+            home => home::add(home, &one.path, literal, &mut self.facts),
         };
-        self.is_named |= kept && home::names(test.object, home);
-        self.is_open |= !kept;
-        // The rest of a connection is no part of an address.
-        if !kept && test.object == TRAFFIC && self.object != TRAFFIC {
-            return Err(Why::NoField);
-        }
+        self.is_partial |= !kept;
+        self.is_narrowed |= !kept && one.object == TRAFFIC;
         Ok(())
     }
 
     /// Turns what was said of an object into its claim.
     fn speak(mut self, settings: &Settings) -> Result<Part, Gone> {
-        let shown = home::ecs_type(self.object).unwrap_or("other");
-        let label = match self.object {
-            TRAFFIC => TRAFFIC,
-            "email-message" => "email-message",
-            _ => shown,
-        };
-        self.promote();
-        let knows_nothing = self.values.is_empty() && self.asides.is_empty() && self.facts.is_empty();
-        if knows_nothing && self.ports.is_empty() {
+        // Nothing but the recipient is said of the message.
+        if self.values.is_empty() && self.facts.is_empty() && self.recipients.len() == 1 {
+            let recipients = std::mem::take(&mut self.recipients).into_iter();
+            self.values.extend(recipients.map(|text| Value { label: Label::Email, text, is_range: false }));
+        }
+        let is_general = self.facts.iter().all(|fact| home::is_general(fact.field));
+        if self.values.is_empty() && self.recipients.is_empty() && is_general {
             return self.mentioned(settings);
         }
-        if self.is_open && !self.is_named {
+        // What else is said of a connection narrows it to less than all that its address does.
+        if self.is_narrowed {
             return Err(Gone::Condition(Why::NoField));
         }
+        let shown = home::ecs_type(self.object).unwrap_or_default();
         let found = self.value()?;
-        self.set_aside(settings);
+        for text in std::mem::take(&mut self.recipients) {
+            match classify(&text, Label::Email).map(|found| found.observable) {
+                Ok(Observable::Email(text)) => self.facts.push(Fact { field: "socdefenders.ioc.email.to", text }),
+                _ => self.is_partial = true,
+            }
+        }
         let (observable, notes) = match found {
             Some(found) => found,
-            None => (self.thing(shown).ok_or(Gone::Whole("no-field"))?, Vec::new()),
+            None => {
+                let thing = thing::known_by(self.object, shown, &mut self.facts);
+                (thing.ok_or(Gone::Whole("no-field"))?, Vec::new())
+            }
         };
         self.leave_out(settings, &observable)?;
-        // What has an address of its own has no other one.
-        let is_named = match &observable {
-            Observable::Domain(_) => true,
-            Observable::Url(location) => matches!(location.host, Host::Name(_)),
-            _ => false,
-        };
-        if !is_named {
-            self.facts.retain(|fact| fact.field != "threat.indicator.ip");
-        }
-        Ok(Part { observable, label, ports: self.ports, notes, facts: self.facts })
-    }
-
-    /// Where nothing else is said, what otherwise stands beside a value is one.
-    fn promote(&mut self) {
-        if !self.values.is_empty() || !self.facts.is_empty() {
-            return;
-        }
-        if let [(label, _, literal)] = self.asides.as_slice() {
-            self.values.push(Value { label: *label, literal, is_range: false });
-            self.asides.clear();
-        }
+        let label =
+            if matches!(self.object, TRAFFIC | "email-message") { self.object.to_owned().into() } else { shown.into() };
+        let partial = if self.is_partial { vec!["no-field"] } else { Vec::new() };
+        Ok(Part { observable, label, ports: self.ports, notes, facts: self.facts, partial })
     }
 
     /// The one value that the object has. Two of them are two objects.
     fn value(&mut self) -> Result<Option<(Observable, Vec<&'static str>)>, Gone> {
         let mut one: Option<(Observable, Vec<&'static str>)> = None;
-        for Value { label, literal, is_range } in std::mem::take(&mut self.values) {
-            let text = literal.value();
+        for Value { label, text, is_range } in std::mem::take(&mut self.values) {
             let found = match label {
                 // The end of a connection: an address, or a name that may not be said to be one.
                 Label::Other => classify(&text, self.hint.unwrap_or(Label::Other)).or_else(|misfit| {
@@ -331,40 +395,7 @@ impl<'p> Said<'p> {
                 None => one = Some((found.observable, found.notes)),
             }
         }
-        // Several addresses of no name are those of as many objects.
-        if one.is_none() && self.asides.len() > 1 && self.object != "email-message" {
-            return Err(Gone::Condition(Why::Objects));
-        }
         Ok(one)
-    }
-
-    /// What stands beside the value, as facts.
-    fn set_aside(&mut self, settings: &Settings) {
-        for (label, field, literal) in std::mem::take(&mut self.asides) {
-            match classify(&literal.value(), label).map(|found| found.observable) {
-                Ok(what @ Observable::Ip(ip)) if field == "threat.indicator.ip" => {
-                    let kept = left_out(settings, &what).is_none();
-                    self.facts.extend(kept.then(|| Fact { field, text: ip.to_string() }));
-                }
-                Ok(Observable::Email(text)) if field != "threat.indicator.ip" => self.facts.push(Fact { field, text }),
-                // It is no value, and a fact of another kind has no field here. The pattern says it.
-                _ => {}
-            }
-        }
-    }
-
-    /// A port, or what its facts make it.
-    fn thing(&mut self, shown: &'static str) -> Option<Observable> {
-        if self.object != TRAFFIC {
-            return thing::known_by(self.object, shown, &mut self.facts);
-        }
-        tipline_ecs::set(&mut self.ports);
-        tipline_ecs::set(&mut self.facts);
-        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        let name = ports.first()?.clone();
-        let protocols: Vec<&str> = self.facts.iter().map(|fact| fact.text.as_str()).collect();
-        let key = ports.iter().map(String::as_str).chain(protocols).collect::<Vec<_>>().join("\n");
-        Some(thing::thing("port", shown, key, name))
     }
 
     /// A CVE or a technique, where nothing else is said.
@@ -376,15 +407,20 @@ impl<'p> Said<'p> {
             Some(id) => Some(Observable::Cve(id)),
             None => is_technique(text).map(Observable::Attack),
         };
-        let found: Vec<Option<Observable>> = self.texts.iter().map(of).collect();
-        let Some(observable) = found.iter().flatten().next() else { return Err(Gone::Whole("no-field")) };
-        if self.texts.len() < self.heard || found.iter().any(|other| other.as_ref() != Some(observable)) {
-            return Err(Gone::Condition(Why::NoField));
+        let mut found: Vec<Observable> = self.texts.iter().filter_map(of).collect();
+        found.dedup();
+        let is_general = !self.ports.is_empty() || !self.facts.is_empty();
+        match <[Observable; 1]>::try_from(found) {
+            Ok([observable]) if !is_general => {
+                self.leave_out(settings, &observable)?;
+                let label = if matches!(observable, Observable::Cve(_)) { "cve" } else { "mitre_attack" };
+                let partial = if self.texts.len() > 1 { vec!["no-field"] } else { Vec::new() };
+                Ok(Part { partial, ..Part::new(observable, label) })
+            }
+            Ok(_) => Err(Gone::Whole("too-general")),
+            Err(found) if found.is_empty() => Err(Gone::Whole(if is_general { "too-general" } else { "no-field" })),
+            Err(_) => Err(Gone::Condition(Why::Objects)),
         }
-        self.leave_out(settings, observable)?;
-        let label = if matches!(observable, Observable::Cve(_)) { "cve" } else { "mitre_attack" };
-        let observable = observable.clone();
-        Ok(Part { observable, label, ports: Vec::new(), notes: Vec::new(), facts: Vec::new() })
     }
 
     /// An error where the value is left out on purpose.
