@@ -12,10 +12,12 @@
 //! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
 //! skipped.
 
+mod condition;
 mod context;
 mod home;
 mod marks;
 mod part;
+mod said;
 mod thing;
 
 use std::borrow::Cow;
@@ -341,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_alternative_has_so_many_comparisons() {
-        for (leaves, kind) in [(part::MAX_LEAVES, "domain-name"), (part::MAX_LEAVES + 1, "pattern")] {
+        for (leaves, kind) in [(condition::MAX_LEAVES, "domain-name"), (condition::MAX_LEAVES + 1, "pattern")] {
             let others: String = (1..leaves).map(|number| format!(" AND domain-name:b{number} = 1")).collect();
             let document = document(&format!("[domain-name:value = 'example.com'{others}]"));
             assert_eq!(document["socdefenders"]["ioc"]["type"], kind, "{leaves}");
