@@ -32,7 +32,8 @@ const RECORDS: &[(&str, &str)] = &[
 
 /// STIX patterns that fill what records do not.
 const PATTERNS: &[&str] = &[
-    "[domain-name:value = 'example.com' AND domain-name:resolves_to_refs[*].value = '192.0.2.1']",
+    "[x-any:value = 'x']",
+    "[domain-name:value LIKE '%.example.com']",
     "[file:hashes.MD5 = '0123456789abcdef0123456789abcdef' AND file:hashes.'SHA-512' IN ('0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') \
      AND file:hashes.SSDEEP = '3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C' AND file:hashes.TLSH = 't1' AND file:hashes.IMPHASH = 'ab' \
      AND file:hashes.PEHASH = 'ab' AND file:hashes.TELFHASH = 'ab' AND file:hashes.VHASH = 'ab' AND file:name = 'a.exe' \
