@@ -12,12 +12,13 @@
 mod context;
 mod home;
 mod marks;
+mod object;
 mod part;
 
 use std::borrow::Cow;
 
 use crate::map::life::{self, Dates};
-use crate::map::{Left, Record, Yield, confidence, date, is_damaged, rejected, sorted, text};
+use crate::map::{Left, Yield, confidence, date, is_damaged, rejected, sorted, text};
 use crate::settings::Settings;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Indicator, Stix, is_web};
@@ -25,6 +26,7 @@ use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 
 pub use context::{Context, MAX_MEMORY_BYTES};
 use marks::tactic;
+pub use object::Object;
 use part::Part;
 use tipline_stix::pattern::{Pattern, alternatives};
 
@@ -46,7 +48,7 @@ pub(crate) fn read<'a>(
     context: &Context,
     settings: &Settings,
     observed: Millis,
-    object: &mut Record<'a>,
+    object: &mut Object<'a>,
 ) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
@@ -148,7 +150,7 @@ fn values(
 /// The document of a pattern without a value.
 fn whole(
     settings: &Settings,
-    object: &Record<'_>,
+    object: &Object<'_>,
     written: &str,
     shown: &'static str,
     reasons: &[&'static str],
@@ -174,7 +176,7 @@ fn whole(
 /// What all documents of an object have in common.
 fn base<'a>(
     context: &Context,
-    object: &mut Record<'a>,
+    object: &mut Object<'a>,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
 ) -> (Indicator<'a>, Dates) {
