@@ -23,7 +23,7 @@ use crate::sandbox::{Failure, Guest, SandboxError};
 use crate::state::{Ledger, LedgerError};
 use crate::store::{Catalog, CatalogError, Hit, Query, Sink, SinkError, SweepOrder, Swept};
 
-/// The reason that `socdefenders.expiry_reason` gives for what `exclude:` retired.
+/// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
 
 /// The mark of an input without `exclude:`.
@@ -102,7 +102,12 @@ impl Sweeper {
     /// [`SweepError`].
     pub async fn sweep(&self) -> Result<SweepReport, SweepError> {
         let now = self.clock.now();
+        let inputs: Arc<[String]> = self.inputs.iter().map(|(input, _)| input.id.clone()).collect();
+        let mut former = self.in_ledger(Ledger::inputs).await?;
+        former.retain(|input| !inputs.contains(input));
         let order = SweepOrder {
+            inputs,
+            former: former.into(),
             now,
             renew_before: now.saturating_sub(millis(self.settings.renew_after)),
             delete_before: now.saturating_sub(millis(self.settings.keep_expired)),

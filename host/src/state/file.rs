@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::LedgerError;
+use crate::store::sqlite;
 
 /// The version of the tables below. A program refuses a file with a higher one.
 const SCHEMA_VERSION: i64 = 1;
@@ -35,8 +36,7 @@ const WAL_PAGES: i64 = 4096;
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
-/// `documents.key` is a hash of the identity. `documents_by_time` answers counts and facets without the documents; a run
-/// has one time, so the row comes next, and a new document is added at the end and not in the middle.
+/// The tables of the ledger; those of the documents are the store's.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
@@ -74,20 +74,6 @@ CREATE TABLE rejects (
     raw TEXT NOT NULL
 );
 CREATE INDEX rejects_by_input ON rejects (input, kind);
-CREATE TABLE documents (
-    row INTEGER PRIMARY KEY,
-    key INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    kind TEXT NOT NULL, provider TEXT, value TEXT NOT NULL,
-    timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
-    search TEXT NOT NULL,
-    json TEXT NOT NULL
-);
-CREATE INDEX documents_by_key ON documents (key);
-CREATE INDEX documents_by_time ON documents (timestamp, row, kind, provider, expires_at, retired_at);
-CREATE INDEX documents_to_retire ON documents (expires_at) WHERE retired_at IS NULL AND expires_at IS NOT NULL;
-CREATE INDEX documents_to_delete ON documents (retired_at) WHERE retired_at IS NOT NULL;
 ";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
@@ -197,7 +183,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+        connection.execute_batch(&format!("BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;", sqlite::SCHEMA))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;

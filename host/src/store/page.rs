@@ -42,6 +42,7 @@ struct Line {
     id: Box<str>,
     version: u64,
     expires_at: Option<u64>,
+    retired_at: Option<u64>,
     json: Range<usize>,
 }
 
@@ -52,8 +53,10 @@ pub struct Document<'a> {
     pub id: &'a str,
     /// `event.sequence`: its version.
     pub version: u64,
-    /// `socdefenders.expires_at`, in milliseconds.
+    /// `tipline.expires_at`, in milliseconds.
     pub expires_at: Option<u64>,
+    /// `tipline.retired_at`, in milliseconds, where the guest has retired it: a correction of what it said before.
+    pub retired_at: Option<u64>,
     /// The document as the guest wrote it, without a line end.
     pub json: &'a str,
 }
@@ -108,6 +111,7 @@ impl Page {
             id: &line.id,
             version: line.version,
             expires_at: line.expires_at,
+            retired_at: line.retired_at,
             json: &self.text[line.json.clone()],
         })
     }
@@ -155,6 +159,7 @@ impl Line {
             id: id.into_boxed_str(),
             version: identity.version,
             expires_at: identity.expires_at,
+            retired_at: identity.retired_at,
             json: begin..begin + json.len(),
         })
     }

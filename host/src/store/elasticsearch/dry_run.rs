@@ -113,7 +113,7 @@ impl DryRun {
         let settings = self.store.settings.clone();
         let (page, operations) = blocking(move || {
             let page = Page::new(documents, Commit::default(), now);
-            let operations = operations(page.documents(), &settings, now);
+            let operations = operations(&page, &settings, now);
             (page, operations)
         })
         .await;
