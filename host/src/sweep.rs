@@ -274,7 +274,7 @@ fn identities(guest: &Guest, settings: &str, now: Millis, records: &str) -> Resu
         id: &'a str,
     }
     let batch = guest
-        .map_records(settings, now, records)
+        .map_records(settings, now, records.as_bytes())
         .map_err(|e: SandboxError| SweepError::Guest(e.to_string()))?
         .map_err(|f: Failure| SweepError::Guest(f.text().to_owned()))?;
     Ok(batch

@@ -1,7 +1,8 @@
-//! What the host reads of a document: its identity, its version and when it expires; and what it refuses in it.
+//! What a document says of its identity, its version and when it expires, to be held against its head; and what the host
+//! refuses in it.
 //!
 //! One pass with serde's borrowed visitors. Keys are compared after their escapes are resolved, so that `"_\u0069d"`
-//! is `_id`. What belongs to the host must stand in `event` and `socdefenders` as objects: a dotted key at the root
+//! is `_id`. What belongs to the host must stand in `event` and `tipline` as objects: a dotted key at the root
 //! (`event.ingested`) is the same field to Elasticsearch and another one to everybody else, so it is refused, and a
 //! key that stands twice too, as every reader picks another of the two.
 
@@ -35,7 +36,7 @@ pub(super) enum ProbeError {
     Duplicate(&'static str),
     #[error("The document has no `{0}` of the right type: {1}.")]
     Missing(&'static str, &'static str),
-    #[error("`socdefenders.expires_at` is no date in the form 2026-01-31T12:00:00Z.")]
+    #[error("`tipline.expires_at` is no date in the form 2026-01-31T12:00:00Z.")]
     Expiry,
 }
 
@@ -95,7 +96,7 @@ impl Seen<'_> {
 /// The keys the host cares about, at the root.
 enum RootKey {
     Event,
-    Socdefenders,
+    Tipline,
     Timestamp,
     Forbidden(String),
     Dotted(String),
@@ -106,7 +107,7 @@ impl RootKey {
     fn of(key: &str) -> Self {
         match key {
             "event" => return Self::Event,
-            "socdefenders" => return Self::Socdefenders,
+            "tipline" => return Self::Tipline,
             "@timestamp" => return Self::Timestamp,
             _ => {}
         }
@@ -116,13 +117,13 @@ impl RootKey {
             ("event", Some(rest)) if rest == "ingested" || rest.starts_with("ingested.") => {
                 Self::Forbidden(key.to_owned())
             }
-            ("event" | "socdefenders", Some(_)) => Self::Dotted(key.to_owned()),
+            ("event" | "tipline", Some(_)) => Self::Dotted(key.to_owned()),
             _ => Self::Other,
         }
     }
 }
 
-/// The keys the host cares about, in `event` and `socdefenders`.
+/// The keys the host cares about, in `event` and `tipline`.
 enum InnerKey {
     Id,
     Sequence,
@@ -145,7 +146,7 @@ impl InnerKey {
         }
     }
 
-    fn socdefenders(key: &str) -> Self {
+    fn tipline(key: &str) -> Self {
         match key {
             "expires_at" => Self::ExpiresAt,
             "expiry_reason" => Self::ExpiryReason,
@@ -191,10 +192,10 @@ impl<'de> Visitor<'de> for Root<'_, 'de> {
                         .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("event")))?;
                     map.next_value_seed(Event(seen))?;
                 }
-                RootKey::Socdefenders => {
+                RootKey::Tipline => {
                     Seen::once::<A::Error>(&mut seen.root, 1)
-                        .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("socdefenders")))?;
-                    map.next_value_seed(Socdefenders(seen))?;
+                        .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("tipline")))?;
+                    map.next_value_seed(Tipline(seen))?;
                 }
                 RootKey::Timestamp => {
                     Seen::once::<A::Error>(&mut seen.root, 2)
@@ -253,27 +254,27 @@ impl<'de> Visitor<'de> for Event<'_, 'de> {
     }
 }
 
-struct Socdefenders<'s, 'a>(&'s mut Seen<'a>);
+struct Tipline<'s, 'a>(&'s mut Seen<'a>);
 
-impl<'de> DeserializeSeed<'de> for Socdefenders<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for Tipline<'_, 'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Socdefenders<'_, 'de> {
+impl<'de> Visitor<'de> for Tipline<'_, 'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object under `socdefenders`")
+        f.write_str("an object under `tipline`")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let seen = self.0;
-        while let Some(key) = map.next_key_seed(Key(InnerKey::socdefenders))? {
+        while let Some(key) = map.next_key_seed(Key(InnerKey::tipline))? {
             let (bit, name) = match key {
-                InnerKey::ExpiresAt => (3, "socdefenders.expires_at"),
-                InnerKey::ExpiryReason => (4, "socdefenders.expiry_reason"),
-                InnerKey::RetiredAt => (5, "socdefenders.retired_at"),
+                InnerKey::ExpiresAt => (3, "tipline.expires_at"),
+                InnerKey::ExpiryReason => (4, "tipline.expiry_reason"),
+                InnerKey::RetiredAt => (5, "tipline.retired_at"),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
