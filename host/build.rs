@@ -37,15 +37,9 @@ fn build() -> Result<(), String> {
             for part in [
                 "guest/src",
                 "guest/Cargo.toml",
-                "guest/mapping/src",
-                "guest/mapping/data",
-                "guest/mapping/build.rs",
-                "guest/mapping/Cargo.toml",
-                "guest/stix/src",
-                "guest/stix/Cargo.toml",
-                "guest/idna-adapter/src",
-                "guest/idna-adapter/build.rs",
-                "guest/idna-adapter/Cargo.toml",
+                "guest/observable",
+                "guest/ecs",
+                "guest/stix",
                 "wit",
                 "Cargo.toml",
                 "Cargo.lock",
@@ -73,8 +67,6 @@ fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String>
         .args(["rustc", "--locked", "-p", "socdefenders", "--lib", "--crate-type", "cdylib", "--profile", "guest"])
         .args(["--target", TARGET, "--target-dir"])
         .arg(target_dir)
-        // Addresses in their shortest form instead of padded for a later link: 24 KB less. Needs a stripped module.
-        .args(["--", "-Clink-arg=--compress-relocations"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace));
     let status = cargo.status().map_err(|e| format!("cargo could not be started for the guest: {e}."))?;
     if !status.success() {
@@ -85,14 +77,10 @@ fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String>
 
 /// Vectors are part of WebAssembly 2.0, which all engines in use have; they make mapping a thirtieth faster.
 ///
-/// What is marked as rarely used, or only hinted at, is not copied into its callers: 5 KB less and no slower.
-///
 /// A panic message holds the path of its source file. The folders of this machine are replaced, so that two
 /// machines build the same bytes.
 fn flags(workspace: &Path) -> OsString {
-    let mut flags = OsString::from(
-        "-Ctarget-feature=+simd128\u{1f}-Cllvm-args=-inlinehint-threshold=40\u{1f}-Cllvm-args=-phi-node-folding-threshold=1\u{1f}-Cllvm-args=-inline-cold-callsite-threshold=0",
-    );
+    let mut flags = OsString::from("-Ctarget-feature=+simd128");
     let mut add = |from: OsString, to: &str| {
         flags.push("\u{1f}--remap-path-prefix=");
         flags.push(from);

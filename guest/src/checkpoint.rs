@@ -6,14 +6,13 @@
 //! window or fetch months again, so a person has to decide (`tipline state reset`).
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Transport};
+use crate::contract::{Failure, MAX_STATE_BYTES};
 use crate::members::{self, Members, number};
 use crate::refusal::clean;
-use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
-use socdefenders_mapping::ecs::{Begun, Json, Key, write_hex};
-use socdefenders_mapping::key;
+use tipline_ecs::key;
+use tipline_ecs::{Begun, Json, Key, write_hex};
 
 /// What a stored state holds; nothing for the empty string, which is the state before the first poll. `feed` is the
 /// [`digest`] of the settings.
@@ -77,16 +76,17 @@ pub(crate) fn digest(config: &Config) -> String {
         Transport::Rest => "rest",
         Transport::Taxii => "taxii",
     };
-    let mut hash = Sha256::new();
+    let mut hash = blake3::Hasher::new();
     let collections = config.collections.iter().map(String::as_str);
     for part in [url.trim_end_matches('/'), transport].into_iter().chain(collections) {
         // As 64 bits: the digest must be the same on 32-bit machines.
-        hash.update((part.len() as u64).to_be_bytes().as_slice());
+        hash.update(&(part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let digest = hash.finalize();
+    let mut digest = [0_u8; 8];
+    hash.finalize_xof().fill(&mut digest);
     let mut hex = String::with_capacity(16);
-    write_hex(digest.get(..8).unwrap_or(&digest), &mut hex);
+    write_hex(&digest, &mut hex);
     hex
 }
 

@@ -1,6 +1,6 @@
 //! The component's exports: the contract's types translated one to one, no logic.
 
-use socdefenders_mapping::contract as c;
+use crate::contract as c;
 
 wit_bindgen::generate!({ world: "input", path: "../wit" });
 
@@ -10,7 +10,7 @@ struct Component;
 export!(Component);
 
 impl m::Guest for Component {
-    fn map_records(config: String, observed: u64, records: String) -> Result<m::Batch, m::Failure> {
+    fn map_records(config: String, observed: u64, records: Vec<u8>) -> Result<m::Batch, m::Failure> {
         crate::map_records(&config, observed, &records).map(batch).map_err(failure)
     }
 
@@ -23,32 +23,49 @@ impl p::Guest for Component {
     fn advance(config: String, state: String, now: u64, event: p::Event) -> Result<p::Step, p::Failure> {
         let event = match event {
             p::Event::Start => c::Event::Start,
-            p::Event::Response(r) => {
-                c::Event::Response(c::Response { status: r.status, headers: r.headers, body: r.body })
-            }
+            p::Event::Response(r) => c::Event::Response(response(r)),
+            p::Event::Recalled((rows, r)) => c::Event::Recalled(
+                rows.into_iter().map(|r| c::Row { key: r.key, value: r.value, expires: r.expires }).collect(),
+                response(r),
+            ),
             p::Event::Failed(reason) => c::Event::Failed(reason),
             p::Event::Wake => c::Event::Wake,
         };
         let step = crate::advance(&config, &state, now, event).map_err(failure)?;
         let next = match step.next {
-            c::Next::Fetch(r) => p::Next::Fetch(p::Request { target: r.target, accept: r.accept }),
+            c::Next::Fetch(r) => {
+                p::Next::Fetch(p::Request { method: r.method, target: r.target, headers: r.headers, body: r.body })
+            }
+            c::Next::Recall(keys) => p::Next::Recall(keys),
             c::Next::WaitUntil(w) => p::Next::WaitUntil(p::Wait { until: w.until, reason: w.reason }),
             c::Next::Done => p::Next::Done,
         };
-        Ok(p::Step { batch: step.batch.map(batch), next, state: step.state })
+        let row = |r: c::Row| p::Row { key: r.key, value: r.value, expires: r.expires };
+        Ok(p::Step {
+            batch: step.batch.map(batch),
+            remember: step.remember.into_iter().map(row).collect(),
+            next,
+            state: step.state,
+        })
     }
 }
 
+fn response(r: p::Response) -> c::Response {
+    c::Response { status: r.status, headers: r.headers, body: r.body }
+}
+
 fn batch(b: c::Batch) -> m::Batch {
+    let head = |h: c::Head| m::Head { id: h.id, version: h.version, expires: h.expires, length: h.length };
+    let reject = |r: c::Reject| m::Reject { code: r.code, detail: r.detail, raw: r.raw };
     m::Batch {
+        observed: b.observed,
         documents: b.documents,
-        rejects: b.rejects,
+        heads: b.heads.into_iter().map(head).collect(),
+        rejects: b.rejects.into_iter().map(reject).collect(),
         read: b.read,
         mapped: b.mapped,
         rejected: b.rejected,
         skipped: b.skipped,
-        made: b.made,
-        merged: b.merged,
         skips: b.skips.into_iter().map(|s| m::Skip { reason: s.reason, count: s.count }).collect(),
         notes: b.notes.into_iter().map(|n| m::Note { code: n.code, text: n.text }).collect(),
     }

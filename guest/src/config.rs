@@ -4,13 +4,12 @@
 use serde_json::Value;
 use url::Url;
 
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::ecs::Confidence;
-use socdefenders_mapping::map::{RECORD_TYPES, escaped};
-use socdefenders_mapping::observable::Label;
-use socdefenders_mapping::order;
-use socdefenders_mapping::settings::{Settings, TimeToLive};
-use socdefenders_mapping::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
+use crate::contract::Failure;
+use crate::map::{RECORD_TYPES, escaped};
+use crate::settings::{Settings, TimeToLive};
+use tipline_ecs::Confidence;
+use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
+use tipline_observable::Label;
 
 use crate::exclude;
 use crate::members::{self, Members, at};
@@ -264,7 +263,7 @@ fn collections(value: &Value) -> Result<Vec<String>, String> {
         }
         names.push(name.to_owned());
     }
-    order::set(&mut names);
+    tipline_ecs::set(&mut names);
     match names.len() {
         1..=MAX_COLLECTIONS => Ok(names),
         count => Err(at("collection", &format!("{count} collections; one input reads 1 to {MAX_COLLECTIONS}"))),

@@ -1,7 +1,7 @@
 //! What this crate is and writes, as JSON.
 
-use socdefenders_mapping::ecs::{FIELDS, HOST_FIELDS, write_string};
-use socdefenders_mapping::map::RECORD_TYPES;
+use crate::map::RECORD_TYPES;
+use tipline_ecs::{FIELDS, HOST_FIELDS, write_string};
 
 /// The schema of [`crate::config::Config`]; a test holds the two together.
 const CONFIG_SCHEMA: &str = include_str!("config.schema.json");

@@ -1,13 +1,13 @@
 //! The `exclude` setting: ranges, addresses, names and other values that are never to be indexed.
 //!
 //! Entries are read as values are, so that `hxxp://…` and `EXAMPLE.com` work. What they cover is told in
-//! [`socdefenders_mapping::exclude`].
+//! [`crate::map::exclude`].
 
 use std::net::IpAddr;
 
-use socdefenders_mapping::exclude::Exclude;
-use socdefenders_mapping::map::escaped;
-use socdefenders_mapping::observable::{Label, Observable, classify};
+use crate::map::escaped;
+use crate::map::exclude::Exclude;
+use tipline_observable::{Label, Observable, classify};
 
 /// The most entries a configuration may have: enough for a large company's networks and names, and read anew for each
 /// page in a few milliseconds.

@@ -6,8 +6,9 @@
 //! single import. A caller drives it like this:
 //!
 //! 1. Call [`advance`] with [`Event::Start`] and the last state it stored (the empty string for none).
-//! 2. Do what [`Step::next`] asks for, a GET or a pause, and call [`advance`] with what came of it.
-//! 3. Deliver [`Step::batch`]; store [`Step::state`] only when the batch and all before it are acknowledged.
+//! 2. Do what [`Step::next`] asks for, a request, a look-up of rows or a pause, and call [`advance`] with what came of it.
+//! 3. Deliver [`Step::batch`]; store [`Step::state`] and [`Step::remember`] only when the batch and all before it are
+//!    acknowledged.
 //! 4. Go on until [`Next::Done`].
 //!
 //! Throwing a newer state away and starting again from an older one is always safe: pages may be delivered
@@ -32,29 +33,34 @@
 
 mod checkpoint;
 pub mod config;
+pub mod contract;
 mod describe;
 mod exclude;
+pub mod map;
 mod members;
+mod memory;
+pub mod objects;
 mod page;
 mod pause;
 mod refusal;
 mod rest;
 mod seen;
+pub mod settings;
 mod taxii;
 
 #[cfg(all(target_arch = "wasm32", feature = "component"))]
 mod component;
 
-pub use socdefenders_mapping::contract::{
-    Batch, Event, Failure, MAX_STATE_BYTES, Next, Note, Request, Response, Skip, Step, Wait,
+pub use contract::{
+    Batch, Event, Failure, Head, MAX_STATE_BYTES, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait,
 };
-pub use socdefenders_mapping::{suffix, time};
-pub use socdefenders_stix as stix;
-
-use socdefenders_mapping::map;
-use socdefenders_stix::Context;
+pub use tipline_ecs::time;
+pub use tipline_observable::suffix;
+pub use tipline_stix as stix;
 
 use config::{Config, Transport};
+use map::Body;
+use objects::Context;
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///
@@ -64,33 +70,26 @@ use config::{Config, Transport};
 /// # Errors
 /// [`Failure`] says what was expected, what came and what to change. It changes no state: the caller keeps the
 /// one it had.
-pub fn advance(config: &str, state: &str, now: u64, mut event: Event) -> Result<Step, Failure> {
+pub fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
     let config = Config::parse(config)?;
-    if let Event::Response(Response { body, .. }) = &mut event
-        && let Some(mended) = map::mended(body)
-    {
-        *body = mended;
-    }
     match config.transport {
         Transport::Rest => rest::advance(&config, state, now, event),
         Transport::Taxii => taxii::advance(&config, state, now, event),
     }
 }
 
-/// Maps records that came some other way than through [`advance`]: a REST page (an object with `data`), an array of
-/// records, or one record a line.
+/// Maps records that came some other way than through [`advance`]: a REST page (an object with `data`), a bundle or an
+/// envelope (an object with `objects`), an array of records, or one record a line.
 ///
 /// `observed` is when the feed showed them, in milliseconds since 1970; nothing in `records` overrides it.
 ///
 /// # Errors
-/// [`Failure::Config`] for a bad configuration, [`Failure::Protocol`] where `records` is none of the three forms. A
-/// single bad record is no error but a line in [`Batch::rejects`].
-pub fn map_records(config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
+/// [`Failure::Config`] for a bad configuration, [`Failure::Protocol`] where `records` is none of these forms. A
+/// single bad record is no error but stands in [`Batch::rejects`].
+pub fn map_records(config: &str, observed: u64, records: &[u8]) -> Result<Batch, Failure> {
     let config = Config::parse(config)?;
     let mut context = Context::new(config.context, Vec::new());
-    let mended = map::mended(records);
-    let records = mended.as_deref().unwrap_or(records);
-    let mut batch = map::records(&config.mapping, observed, records, &mut context)?;
+    let mut batch = map::records(&config.mapping, observed, &Body::of(records), &mut context)?;
     batch.notes.extend(context.note());
     Ok(batch)
 }

@@ -4,8 +4,8 @@
 //! all that were. This is one reader for all such objects, as one written by `serde` for each of them would be a tenth
 //! of the component. Messages speak as `serde_json`'s do, and a caller puts what it read in front of them.
 
+use crate::map::escaped;
 use serde_json::{Map, Value};
-use socdefenders_mapping::map::escaped;
 
 /// An object being read.
 pub(crate) struct Members<'v> {

@@ -7,9 +7,9 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::contract::Failure;
+use crate::map::{Data, Parts};
 use crate::refusal::{ServerError, clean, quote};
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::map::{Data, Parts};
 
 /// Why there is no page.
 pub(crate) enum Unreadable {

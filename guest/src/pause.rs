@@ -7,11 +7,11 @@
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::contract::{Next, Response, Wait};
 use crate::members::{Members, number};
-use socdefenders_mapping::contract::{Next, Response, Wait};
-use socdefenders_mapping::ecs::Json;
-use socdefenders_mapping::key;
-use socdefenders_mapping::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
+use tipline_ecs::Json;
+use tipline_ecs::key;
+use tipline_ecs::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
 
 /// The shortest pause before a request is repeated: the limits' own unit is the second.
 pub(crate) const SHORTEST: Millis = SECOND;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use socdefenders_mapping::contract::{Batch, Failure, Note, Response};
+use crate::contract::{Batch, Failure, Note, Response};
 
 /// Characters of a server's text that are shown. Enough for a title or a message, too few to flood a log.
 const QUOTED: usize = 160;
@@ -33,7 +33,7 @@ pub(crate) struct Advice {
 
 /// The failure for a status that ends the poll at once.
 pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Failure {
-    let error = ServerError::read(&response.body);
+    let error = ServerError::read(&response.text());
     let status = response.status;
     match status {
         401 => {
@@ -60,8 +60,8 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
 }
 
 /// What is kept of a body that cannot be read.
-pub(crate) fn kept(body: &str) -> &str {
-    body.get(..body.floor_char_boundary(RAW_KEPT)).unwrap_or_default()
+pub(crate) fn kept(body: &[u8]) -> &[u8] {
+    body.get(..RAW_KEPT).unwrap_or(body)
 }
 
 /// A batch with a poll's own notes; without either there is none.

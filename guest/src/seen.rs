@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::members::{Members, number};
-use socdefenders_mapping::ecs::{Json, Key};
+use tipline_ecs::{Json, Key};
 
 /// Fingerprints kept. A server that repeats itself does so in short cycles; 64 cost 1.3 KiB of a state.
 const MAX_SEEN: usize = 64;

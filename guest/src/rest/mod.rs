@@ -26,14 +26,14 @@ use url::Url;
 
 use crate::checkpoint;
 use crate::config::Config;
+use crate::contract::{Batch, Event, Failure, Next, Note, Reject, Response, Step};
+use crate::map::Body;
 use crate::page::Unreadable;
 use crate::pause::{self, Pause, TRIES_AT_A_PAGE};
 use crate::refusal::{self, Advice};
 use page::Page;
-use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Response, Step};
-use socdefenders_mapping::map::write_reject;
-use socdefenders_mapping::time::{Millis, parse_http_date, rfc3339};
 use state::{Run, State};
+use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
 
 /// Runs in a row that may end before everything was read and leave the marks for the next run to try again. More
 /// would read an ever longer window from a server whose `total` is simply wrong.
@@ -59,14 +59,15 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     match event {
         Event::Response(response) => poll.answer(&response),
         Event::Failed(reason) => poll.retry(&format!("no answer, {}", refusal::quote(&reason)), None),
-        Event::Start | Event::Wake => poll.go_on(None),
+        // This pager asks for no rows, so there are none to go by.
+        Event::Start | Event::Wake | Event::Recalled(..) => poll.go_on(None),
     }
 }
 
 /// Begins a run or goes on with the stored one; before the time of a stored wait it waits on.
 fn resume(config: &Config, base: Url, mut state: State, now: Millis, event: &Event) -> Result<Step, Failure> {
     if let Some(wait) = state.wait.as_ref().filter(|wait| wait.lasts(config, now)) {
-        return Ok(Step { batch: None, next: wait.next(), state: state.write()? });
+        return Ok(Step::new(None, wait.next(), state.write()?));
     }
     state.wait = None;
     let mut run = match state.run.take() {
@@ -98,13 +99,16 @@ impl Poll<'_> {
     /// Folds an answer.
     fn answer(mut self, response: &Response) -> Result<Step, Failure> {
         match response.status {
-            200 => match Page::read(&response.body) {
-                Ok(page) => self.page(&page, response),
-                Err(Unreadable::Garbled(why)) => self.garbled(response, &why),
-                Err(Unreadable::Not(failure)) => Err(failure),
-            },
+            200 => {
+                let body = Body::of(&response.body);
+                match Page::read(body.text()) {
+                    Ok(page) => self.page(&page, &body, response),
+                    Err(Unreadable::Garbled(why)) => self.garbled(response, &why),
+                    Err(Unreadable::Not(failure)) => Err(failure),
+                }
+            }
             // Nothing to say is an empty page; what else there should be, the walk knows.
-            204 => self.page(&Page::empty(), response),
+            204 => self.page(&Page::empty(), &Body::of(&[]), response),
             429 => self.limited(response),
             408 | 425 | 500..=599 => {
                 let asked = pause::asked(self.config, self.now, response).filter(|_| response.status == 503);
@@ -155,7 +159,7 @@ impl Poll<'_> {
         self.run.attempts = 0;
         let batch = refusal::with_notes(None, self.notes);
         self.state.run = Some(self.run);
-        Ok(Step { batch, next: Next::Done, state: self.state.write()? })
+        Ok(Step::new(batch, Next::Done, self.state.write()?))
     }
 
     /// A page that is not JSON: tried again, then made smaller until it is one record, which is given up.
@@ -179,18 +183,17 @@ impl Poll<'_> {
                  up for that: {}. Look at what stands between here and the feed, then at the feed.",
                 self.run.walk.offset,
                 self.run.unreadable,
-                refusal::quote(&response.body)
+                refusal::quote(&response.text())
             )));
         }
         let observed = self.freeze(None, response);
-        let raw = refusal::kept(&response.body);
         let detail = format!(
             "The record at offset {} of the feed's list is not JSON: {why}. It was asked for alone, {} times.",
             self.run.walk.offset, self.run.garbled
         );
-        let mut rejects = String::new();
-        write_reject("unreadable-record", &detail, raw, observed, &mut rejects);
-        let batch = Batch { rejects, read: 1, rejected: 1, ..Batch::default() };
+        let reject =
+            Reject { code: "unreadable-record".to_owned(), detail, raw: refusal::kept(&response.body).to_vec() };
+        let batch = Batch { observed, rejects: vec![reject], read: 1, rejected: 1, ..Batch::default() };
         self.run.unreadable = self.run.unreadable.saturating_add(1);
         self.run.walk.offset = self.run.walk.offset.saturating_add(1);
         // Halving the window now would meet the same record again.
@@ -289,7 +292,7 @@ impl Poll<'_> {
         };
         let batch = refusal::with_notes(batch, self.notes);
         self.state.run = Some(self.run);
-        Ok(Step { batch, next, state: self.state.write()? })
+        Ok(Step::new(batch, next, self.state.write()?))
     }
 
     /// All windows are read: the marks move, unless something was missing and the next run may find it.
@@ -304,6 +307,6 @@ impl Poll<'_> {
         }
         self.state.marks.advance(&self.run.covers, reached);
         let batch = refusal::with_notes(batch, self.notes);
-        Ok(Step { batch, next: Next::Done, state: self.state.write()? })
+        Ok(Step::new(batch, Next::Done, self.state.write()?))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::page::{self, Unreadable, text, value};
-use socdefenders_mapping::time::{Millis, parse_rfc3339};
+use tipline_ecs::time::{Millis, parse_rfc3339};
 
 /// Where the records stand.
 const LIST: &str = "data";

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
 use crate::config::Config;
+use crate::contract::Failure;
 use crate::members::{Members, at, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use crate::seen::Seen;
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::ecs::{Json, Key, write_number, write_string};
-use socdefenders_mapping::key;
-use socdefenders_mapping::time::Millis;
+use tipline_ecs::key;
+use tipline_ecs::time::Millis;
+use tipline_ecs::{Json, Key, write_number, write_string};
 
 /// The format written here. A change of meaning raises it.
 const FORMAT: u32 = 1;
@@ -397,7 +397,7 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socdefenders_mapping::contract::MAX_STATE_BYTES;
+    use crate::contract::MAX_STATE_BYTES;
 
     #[test]
     fn a_state_is_read_up_to_its_longest_form() {

@@ -10,13 +10,14 @@
 
 use super::page::{Meta, Page};
 use super::{Poll, window};
+use crate::contract::{Batch, Failure, Response, Step};
+use crate::map::{Body, Mapper};
+use crate::memory::Memory;
+use crate::objects::Context;
 use crate::pause;
 use crate::refusal::quote;
 use crate::seen::fingerprint;
-use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
-use socdefenders_mapping::map::Mapper;
-use socdefenders_mapping::time::{MINUTE, Millis, SECOND, rfc3339};
-use socdefenders_stix::Context;
+use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};
 
 /// Pages in a row that may have been seen before. Cycles are short; a few equal pages are possible where pages are
 /// small and records carry neither id nor time.
@@ -42,7 +43,7 @@ enum After {
 
 impl Poll<'_> {
     /// Folds a page.
-    pub(super) fn page(mut self, page: &Page<'_>, response: &Response) -> Result<Step, Failure> {
+    pub(super) fn page(mut self, page: &Page<'_>, body: &Body<'_>, response: &Response) -> Result<Step, Failure> {
         let forward = self.links_forward(page)?;
         let observed = self.freeze(page.meta.generated_at, response);
         self.run.attempts = 0;
@@ -64,12 +65,11 @@ impl Poll<'_> {
             }
         }
 
-        let mut context = Context::default();
-        let mut mapper = Mapper::new(&self.config.mapping, observed, &mut context);
-        mapper.expect(page.records.len(), page.records.iter().map(|record| record.get().len()).sum());
-        for record in &page.records {
-            mapper.record(record.get());
-        }
+        let (mut context, mut memory) = (Context::default(), Memory::none());
+        let mut mapper = Mapper::new(&self.config.mapping, observed, body, &mut context, &mut memory);
+        let records: Vec<&str> = page.records.iter().map(|record| record.get()).collect();
+        mapper.expect(records.len(), body.text().len());
+        mapper.objects(&records);
         let batch = Some(mapper.finish());
 
         match self.walk_on(page, forward) {

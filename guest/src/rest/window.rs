@@ -10,9 +10,8 @@
 
 use super::state::{Run, State, Window};
 use crate::config::Config;
-use socdefenders_mapping::contract::{Failure, Request};
-use socdefenders_mapping::order;
-use socdefenders_mapping::time::{Millis, SECOND, rfc3339};
+use crate::contract::{Failure, Request};
+use tipline_ecs::time::{Millis, SECOND, rfc3339};
 
 /// The types of the API's documentation.
 const KINDS: [&str; 11] =
@@ -46,7 +45,7 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Result<Ru
 
     let mut by_age: Vec<(Millis, &String)> =
         covers.iter().map(|kind| (state.marks.get(kind).unwrap_or(first), kind)).collect();
-    order::sort(&mut by_age);
+    by_age.sort_unstable();
     let mut windows = Vec::new();
     let mut rest = by_age.as_slice();
     while let Some(((since, kind), younger)) = rest.split_first() {
@@ -78,7 +77,7 @@ pub(super) fn request(run: &Run, dashed: bool) -> Request {
         target.push_str("&type=");
         target.push_str(&encoded(&kind));
     }
-    Request { target, accept: "application/json".to_owned() }
+    Request::get(target, "application/json")
 }
 
 /// The older half of the run's window becomes what is walked, the younger one waits. `false` if it cannot be halved.
@@ -130,7 +129,7 @@ fn wanted(config: &Config) -> Result<Vec<String>, Failure> {
         }
         kinds.push(kind);
     }
-    order::set(&mut kinds);
+    tipline_ecs::set(&mut kinds);
     Ok(kinds)
 }
 

@@ -18,13 +18,13 @@ use super::instant::{self, Instant, from_millis};
 use super::page::Page;
 use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
+use crate::contract::{Batch, Failure, Response, Step};
+use crate::map::{Body, Mapper, object_ids};
+use crate::objects::Context;
 use crate::page::Unreadable;
 use crate::refusal::clean;
 use crate::seen::{fingerprint, print};
-use socdefenders_mapping::contract::{Batch, Failure, Response, Step};
-use socdefenders_mapping::map::Mapper;
-use socdefenders_mapping::time::{Millis, rfc3339};
-use socdefenders_stix::Context;
+use tipline_ecs::time::{Millis, rfc3339};
 
 /// The largest page asked for to get past an instant. STIX objects of a kilobyte make 16 MiB of it.
 const WIDEST: u32 = 16_384;
@@ -56,9 +56,22 @@ enum After {
 }
 
 impl Poll<'_> {
+    /// The rows that a page needs before it can be folded.
+    pub(super) fn recalls(&self, response: &Response) -> Option<Vec<String>> {
+        let chain = self.run.chain.as_ref().filter(|_| self.run.survey.is_none())?;
+        if chain.gauge || !matches!(response.status, 200 | 206) {
+            return None;
+        }
+        let body = Body::of(&response.body);
+        let page = Page::read(body.text(), response.status).ok()?;
+        let keys = object_ids(&page.objects.iter().map(|object| object.get()).collect::<Vec<_>>());
+        (!keys.is_empty()).then_some(keys)
+    }
+
     /// Folds a page.
     pub(super) fn page(mut self, response: &Response) -> Result<Step, Failure> {
-        let page = match Page::read(&response.body, response.status) {
+        let body = Body::of(&response.body);
+        let page = match Page::read(body.text(), response.status) {
             Ok(page) => page,
             Err(Unreadable::Garbled(why)) => return self.garbled(response, &why),
             Err(Unreadable::Not(failure)) => return self.refuse(failure),
@@ -92,8 +105,8 @@ impl Poll<'_> {
 
         let objects: Vec<&str> = page.objects.iter().map(|object| object.get()).collect();
         let mut context = Context::new(self.config.context, std::mem::take(&mut self.state.memory));
-        let mut mapper = Mapper::new(&self.config.mapping, observed, &mut context);
-        mapper.expect(objects.len(), objects.iter().map(|object| object.len()).sum());
+        let mut mapper = Mapper::new(&self.config.mapping, observed, &body, &mut context, &mut self.memory);
+        mapper.expect(objects.len(), body.text().len());
         mapper.objects(&objects);
         let mut batch = mapper.finish();
         batch.notes.extend(context.note());

@@ -3,7 +3,7 @@
 //! Milliseconds, in which the rest of the crate computes, are too coarse here: what is added in one go differs in its
 //! microseconds, and a page may end anywhere in it.
 
-use socdefenders_mapping::time::{Millis, SECOND, parse_rfc3339, write_rfc3339};
+use tipline_ecs::time::{Millis, SECOND, parse_rfc3339, write_rfc3339};
 
 /// Microseconds since 1970.
 pub(super) type Instant = u64;

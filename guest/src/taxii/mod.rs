@@ -31,11 +31,12 @@ use url::Url;
 
 use crate::checkpoint;
 use crate::config::Config;
+use crate::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
+use crate::memory::Memory;
 use crate::pause::{self, CLOCK_AHEAD, Pause, TRIES_AT_A_PAGE};
 use crate::refusal::{self, Advice, quote};
-use socdefenders_mapping::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
-use socdefenders_mapping::time::{Millis, parse_http_date, rfc3339};
 use state::{Chain, Place, Run, State, Survey, Turn};
+use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
 
 /// What to change when the server refuses.
 const ADVICE: Advice = Advice {
@@ -58,14 +59,25 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     }
     if !answered {
         if let Some(wait) = state.wait.as_ref().filter(|wait| wait.lasts(config, now)) {
-            return Ok(Step { batch: None, next: wait.next(), state: state.write()?.0 });
+            return Ok(Step::new(None, wait.next(), state.write()?.0));
         }
         state.wait = None;
     }
     let run = state.run.take().filter(|_| state.wait.is_none()).ok_or_else(checkpoint::unasked)?;
-    let poll = Poll { config, base, now, state, run, notes: Vec::new() };
+    let mut poll = Poll { config, base, now, state, run, notes: Vec::new(), memory: Memory::none() };
     match event {
-        Event::Response(response) => poll.answer(&response),
+        Event::Response(response) => match poll.recalls(&response) {
+            // The state stays what it was until the rows are there.
+            Some(keys) => {
+                poll.state.run = Some(poll.run);
+                Ok(Step::new(None, Next::Recall(keys), poll.state.write()?.0))
+            }
+            None => poll.answer(&response),
+        },
+        Event::Recalled(rows, response) => {
+            poll.memory = Memory::of(rows);
+            poll.answer(&response)
+        }
         Event::Failed(reason) => poll.retry(&format!("no answer, {}", quote(&reason)), None),
         Event::Start | Event::Wake => poll.go_on(None),
     }
@@ -98,6 +110,7 @@ struct Poll<'c> {
     state: State,
     run: Run,
     notes: Vec<Note>,
+    memory: Memory,
 }
 
 impl Poll<'_> {
@@ -157,7 +170,7 @@ impl Poll<'_> {
     /// The server gives none of the media type asked for: the other form is tried once.
     fn retype(mut self, response: &Response) -> Result<Step, Failure> {
         if self.run.retyped {
-            let error = refusal::ServerError::read(&response.body);
+            let error = refusal::ServerError::read(&response.text());
             let target = self.request().target;
             return self.refuse(Failure::Protocol(format!(
                 "The server answered 406 for {target} {error}: it gives neither `{}` nor `{}`. It may speak an older \
@@ -222,7 +235,7 @@ impl Poll<'_> {
         );
         self.run.attempts = 0;
         self.state.run = Some(self.run);
-        step(self.state, self.notes, None, Next::Done)
+        step(self.state, self.notes, self.memory, None, Next::Done)
     }
 
     /// A page that is not JSON: tried again, then made smaller, as it may have been cut for its size.
@@ -233,7 +246,7 @@ impl Poll<'_> {
             return self.refuse(Failure::Protocol(format!(
                 "The server's answers are no JSON ({why}), however small a page is asked for: {}. Look at what \
                  stands between here and the server, then at the server.",
-                quote(&response.body)
+                quote(&response.text())
             )));
         }
         let pause = pause::backoff(self.config, self.run.garbled.min(TRIES_AT_A_PAGE));
@@ -348,7 +361,7 @@ impl Poll<'_> {
             None => Next::Fetch(self.request()),
         };
         self.state.run = Some(self.run);
-        step(self.state, self.notes, batch, next)
+        step(self.state, self.notes, self.memory, batch, next)
     }
 
     /// Sees to it that a collection is being read. `false` if none is left.
@@ -373,19 +386,21 @@ impl Poll<'_> {
         for place in &mut self.state.places {
             place.turn = Turn::None;
         }
-        step(self.state, self.notes, batch, Next::Done)
+        step(self.state, self.notes, self.memory, batch, Next::Done)
     }
 }
 
 /// What comes of an event.
-fn step(state: State, mut notes: Vec<Note>, batch: Option<Batch>, next: Next) -> Result<Step, Failure> {
+fn step(state: State, mut notes: Vec<Note>, memory: Memory, batch: Option<Batch>, next: Next) -> Result<Step, Failure> {
+    let (remember, unfit) = memory.into_rows();
+    notes.extend(unfit);
     let (state, forgotten) = state.write()?;
     if forgotten > 0 {
         let text =
             format!("{forgotten} identities or markings had to be forgotten, as the state has no room for them.");
         notes.push(Note { code: "context".to_owned(), text });
     }
-    Ok(Step { batch: refusal::with_notes(batch, notes), next, state })
+    Ok(Step { batch: refusal::with_notes(batch, notes), remember, next, state })
 }
 
 impl Place {

@@ -9,7 +9,7 @@ use url::Url;
 use super::instant::{Instant, write};
 use super::state::Chain;
 use crate::config::Config;
-use socdefenders_mapping::contract::Request;
+use crate::contract::Request;
 
 /// The media type as the standard has it.
 pub(super) const WITH_VERSION: &str = "application/taxii+json;version=2.1";
@@ -26,7 +26,7 @@ pub(super) const WITH_CONTEXT: &str = "indicator,identity,marking-definition,mal
 
 /// A GET.
 pub(super) fn get(target: String, plain: bool) -> Request {
-    Request { target, accept: if plain { WITHOUT_VERSION } else { WITH_VERSION }.to_owned() }
+    Request::get(target, if plain { WITHOUT_VERSION } else { WITH_VERSION })
 }
 
 /// A URL's path, with the final slash that the standard asks for.

@@ -13,11 +13,11 @@ use super::Poll;
 use super::request::{escape, path};
 use super::state::{Place, Survey, Turn};
 use crate::config::{MAX_COLLECTIONS, is_vendor};
+use crate::contract::{Failure, Note, Response, Step};
 use crate::members;
 use crate::page::text;
 use crate::refusal::{ServerError, clean, quote};
 use crate::seen::print;
-use socdefenders_mapping::contract::{Failure, Note, Response, Step};
 
 /// API roots that one discovery may name. Each costs a request a poll.
 const MAX_ROOTS: usize = 16;
@@ -54,7 +54,8 @@ impl Poll<'_> {
     /// Folds an answer about the server itself.
     pub(super) fn surveyed(mut self, response: &Response) -> Result<Step, Failure> {
         self.freeze(response);
-        let body = response.body.trim_start_matches('\u{feff}').trim();
+        let whole = response.text();
+        let body = whole.trim_start_matches('\u{feff}').trim();
         let value = members::parse(body).ok().filter(Value::is_object);
         if value.is_none() && response.status < 400 && body.starts_with('{') {
             return self.retry("an answer that is no JSON", None);

@@ -9,14 +9,14 @@ use serde_json::Value;
 use super::instant::Instant;
 use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
 use crate::config::Config;
+use crate::contract::{Failure, MAX_STATE_BYTES};
 use crate::members::{self, Members, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use crate::seen::Seen;
-use socdefenders_mapping::contract::{Failure, MAX_STATE_BYTES};
-use socdefenders_mapping::ecs::{Begun, Json, Key};
-use socdefenders_mapping::key;
-use socdefenders_mapping::time::Millis;
+use tipline_ecs::key;
+use tipline_ecs::time::Millis;
+use tipline_ecs::{Begun, Json, Key};
 
 /// The format written here. A change of meaning raises it.
 const FORMAT: u32 = 1;

@@ -40,7 +40,8 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     state TEXT,
     committed_at INTEGER,
     status TEXT,
@@ -50,11 +51,12 @@ CREATE TABLE inputs (
     skipped INTEGER NOT NULL DEFAULT 0,
     made INTEGER NOT NULL DEFAULT 0,
     indexed INTEGER NOT NULL DEFAULT 0,
-    merged INTEGER NOT NULL DEFAULT 0,
     stale INTEGER NOT NULL DEFAULT 0,
     quarantined INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
-    rejects_overflow INTEGER NOT NULL DEFAULT 0
+    rejects_overflow INTEGER NOT NULL DEFAULT 0,
+    memory_rows INTEGER NOT NULL DEFAULT 0,
+    memory_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE skips (
     input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
@@ -71,9 +73,15 @@ CREATE TABLE rejects (
     input TEXT NOT NULL, kind TEXT NOT NULL, document_id TEXT,
     code TEXT NOT NULL, detail TEXT NOT NULL, cut INTEGER NOT NULL,
     observed INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    raw TEXT NOT NULL
+    raw BLOB NOT NULL
 );
 CREATE INDEX rejects_by_input ON rejects (input, kind);
+CREATE TABLE memory (
+    row INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
+);
+CREATE INDEX memory_by_hash ON memory (hash);
+CREATE INDEX memory_to_let_go ON memory (input, expires);
 ";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.

@@ -1,4 +1,5 @@
-//! What the host reads of a document: its identity, its version and when it expires; and what it refuses in it.
+//! What a document says of its identity, its version and when it expires, to be held against its head; and what the host
+//! refuses in it.
 //!
 //! One pass with serde's borrowed visitors. Keys are compared after their escapes are resolved, so that `"_\u0069d"`
 //! is `_id`. What belongs to the host must stand in `event` and `tipline` as objects: a dotted key at the root

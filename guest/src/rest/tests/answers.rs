@@ -2,7 +2,7 @@
 
 use super::server::Traits;
 use super::{CONFIG, Driver, feed, response};
-use socdefenders_mapping::contract::{Event, Failure, Next};
+use crate::contract::{Event, Failure, Next};
 
 fn kind(failure: &Failure) -> &'static str {
     match failure {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::server::{Traits, http_date};
 use super::{CONFIG, Driver, NOON, feed};
-use socdefenders_mapping::contract::{Event, MAX_STATE_BYTES, Next, Response};
-use socdefenders_mapping::time::MINUTE;
+use crate::contract::{Event, MAX_STATE_BYTES, Next, Response};
+use tipline_ecs::time::MINUTE;
 
 /// Something like JSON, with the pager's own words in it.
 fn jsonish() -> impl Strategy<Value = String> {

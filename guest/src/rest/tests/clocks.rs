@@ -2,8 +2,8 @@
 
 use super::server::{SimRecord, Traits};
 use super::{CONFIG, Driver, NOON, feed};
-use socdefenders_mapping::contract::{Event, Next};
-use socdefenders_mapping::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
+use crate::contract::{Event, Next};
+use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
 
 fn mark(driver: &Driver) -> Millis {
     driver.state()["marks"]["*"].as_u64().unwrap()

@@ -2,8 +2,8 @@
 
 use super::server::{Links, SimRecord, SimServer, Total, Traits, Until};
 use super::{CONFIG, Driver, MAX_STEPS, NOON, domains};
-use socdefenders_mapping::contract::{Event, Next};
-use socdefenders_mapping::time::{HOUR, MINUTE};
+use crate::contract::{Event, Next};
+use tipline_ecs::time::{HOUR, MINUTE};
 
 /// xorshift64*: the seed decides everything.
 struct Dice(u64);

@@ -2,7 +2,7 @@
 
 use super::server::Traits;
 use super::{CONFIG, Driver, feed};
-use socdefenders_mapping::contract::Failure;
+use crate::contract::Failure;
 
 fn damaged(values: &[&str]) -> Traits {
     Traits { damaged: values.iter().map(|v| (*v).to_owned()).collect(), ..Traits::default() }

@@ -2,8 +2,8 @@
 
 use super::server::{Traits, http_date};
 use super::{CONFIG, Driver, NOON, feed, response};
-use socdefenders_mapping::contract::{Event, Next};
-use socdefenders_mapping::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+use crate::contract::{Event, Next};
+use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 /// What the server sends, and the pause it gets.
 type Case = (&'static str, Vec<(&'static str, String)>, Millis);

@@ -12,9 +12,9 @@ mod walks;
 
 use std::collections::BTreeSet;
 
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
 use server::{SimServer, Traits, domains};
-use socdefenders_mapping::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
-use socdefenders_mapping::time::{HOUR, Millis};
+use tipline_ecs::time::{HOUR, Millis};
 
 /// 2026-03-01T12:00:00Z.
 const NOON: Millis = 1_772_366_400_000;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use socdefenders_mapping::contract::{Event, Response};
-use socdefenders_mapping::time::{MINUTE, Millis, SECOND, parse_rfc3339, rfc3339};
+use crate::contract::{Event, Response};
+use tipline_ecs::time::{MINUTE, Millis, SECOND, parse_rfc3339, rfc3339};
 
 /// What `meta.total` says.
 #[derive(Debug, Clone, Copy, PartialEq)]

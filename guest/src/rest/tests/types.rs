@@ -2,8 +2,8 @@
 
 use super::server::{SimRecord, SimServer, Traits};
 use super::{Driver, NOON};
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::time::{HOUR, MINUTE};
+use crate::contract::Failure;
+use tipline_ecs::time::{HOUR, MINUTE};
 
 fn config(types: &str) -> String {
     format!(r#"{{"url":"https://feed.example","feed":{{"name":"E"}},"types":[{types}],"initial_interval":"48h"}}"#)
@@ -26,7 +26,7 @@ fn asked(driver: &Driver, from: usize) -> Vec<(String, u64)> {
     let parse = |target: &String| {
         let url = url::Url::parse("https://x.test").unwrap().join(target).unwrap();
         let get = |name: &str| url.query_pairs().find(|(n, _)| n == name).map(|(_, v)| v.into_owned());
-        let since = socdefenders_mapping::time::parse_rfc3339(&get("since").unwrap()).unwrap();
+        let since = tipline_ecs::time::parse_rfc3339(&get("since").unwrap()).unwrap();
         (get("type").unwrap_or_default(), (NOON.saturating_sub(since)) / HOUR)
     };
     driver.server.targets[from..].iter().map(parse).collect()
@@ -106,7 +106,7 @@ fn from_some_types_to_all_and_back() {
     driver.config = config(r#""cve""#);
     driver.poll().unwrap();
     let target = driver.server.targets.last().unwrap();
-    let since = socdefenders_mapping::time::rfc3339(all / 1_000 * 1_000).replace(':', "%3A");
+    let since = tipline_ecs::time::rfc3339(all / 1_000 * 1_000).replace(':', "%3A");
     assert!(target.contains(&since) && target.ends_with("&type=cve"), "{target}");
 }
 

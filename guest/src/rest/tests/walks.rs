@@ -2,8 +2,8 @@
 
 use super::server::{Links, SimRecord, SimServer, Total, Traits, Until};
 use super::{CONFIG, Driver, NOON, feed};
-use socdefenders_mapping::contract::Failure;
-use socdefenders_mapping::time::{HOUR, MINUTE, SECOND, rfc3339};
+use crate::contract::Failure;
+use tipline_ecs::time::{HOUR, MINUTE, SECOND, rfc3339};
 
 struct Case {
     name: &'static str,

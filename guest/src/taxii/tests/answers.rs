@@ -2,8 +2,8 @@
 
 use super::server::{SimServer, Style, Traits, collection};
 use super::{CONFIG, Driver, NOON, indicators, one, response};
-use socdefenders_mapping::contract::{Event, Failure, MAX_STATE_BYTES, Next};
-use socdefenders_mapping::time::{MINUTE, SECOND};
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next};
+use tipline_ecs::time::{MINUTE, SECOND};
 
 fn kind(failure: &Failure) -> &'static str {
     match failure {

@@ -2,8 +2,8 @@
 
 use super::server::{Collection, SimServer, Traits, collection};
 use super::{CONFIG, Driver, NOON, indicators, one, response};
-use socdefenders_mapping::contract::{Event, Failure, Next};
-use socdefenders_mapping::time::HOUR;
+use crate::contract::{Event, Failure, Next};
+use tipline_ecs::time::HOUR;
 
 const VENDOR: &str = r#"{"transport":"taxii","url":"https://www.socdefenders.ai/api/""#;
 

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::server::{Collection, Dates, Match, Object, SimServer, Style, Traits, collection};
 use super::{CONFIG, Driver, LATENCY, MAX_STEPS, NOON};
+use crate::contract::{Event, Next};
 use crate::taxii::instant::from_millis;
-use socdefenders_mapping::contract::{Event, Next};
-use socdefenders_mapping::time::{HOUR, MINUTE, Millis};
+use tipline_ecs::time::{HOUR, MINUTE, Millis};
 
 /// xorshift64*: the seed decides everything.
 struct Dice(u64);

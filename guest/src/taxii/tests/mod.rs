@@ -9,9 +9,9 @@ mod server;
 
 use std::collections::BTreeSet;
 
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
 use server::{Object, SimServer, Traits, collection};
-use socdefenders_mapping::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
-use socdefenders_mapping::time::{HOUR, Millis, SECOND};
+use tipline_ecs::time::{HOUR, Millis, SECOND};
 
 use super::instant::from_millis;
 

@@ -2,9 +2,9 @@
 
 use super::server::{Dates, Match, Object, Style, Traits};
 use super::{CONFIG, Driver, NOON, SECOND, indicators, one, response};
+use crate::contract::{Event, Failure, Next};
 use crate::taxii::instant::from_millis;
-use socdefenders_mapping::contract::{Event, Failure, Next};
-use socdefenders_mapping::time::{HOUR, MINUTE};
+use tipline_ecs::time::{HOUR, MINUTE};
 
 /// All of it is read, with these notes; gives the driver.
 fn reads_all(name: &str, config: &str, objects: Vec<Object>, traits: Traits, codes: &[&str]) -> Driver {

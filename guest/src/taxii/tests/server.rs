@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use socdefenders_mapping::contract::{Event, Request, Response};
-use socdefenders_mapping::time::{MINUTE, Millis};
+use crate::contract::{Event, Request, Response};
+use tipline_ecs::time::{MINUTE, Millis};
 
 use super::super::instant::{Instant, from_millis, parse, write};
 

@@ -374,10 +374,10 @@ impl<'a> Parser<'a> {
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", socdefenders_mapping::map::escaped(&start))
+    format!("`{}{more}`", start.escape_debug())
 }
 
 /// `SHA-256`, `sha256` and `Sha_256` are one.
-pub(crate) fn plain_algorithm(name: &str) -> String {
+pub fn plain_algorithm(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_uppercase()).collect()
 }

@@ -107,7 +107,7 @@ fn a_document_that_cannot_be_read_for_its_columns_is_quarantined() {
         // Half of a surrogate pair is valid JSON and no text.
         let bad = Sample::new("bad", NOW).json().replace("Seen in", "\\ud800");
         let commit = crate::state::Commit { made: 1, input: "feed".to_owned(), ..Default::default() };
-        let page = Page::new(bad, commit, NOW);
+        let page = Page::again(bad, commit, NOW).unwrap();
         assert_eq!(page.len(), 1);
         let delivery = store.deliver(page).await.unwrap();
         assert_eq!((delivery.indexed, delivery.quarantined[0].code.as_str()), (0, "unreadable-document"));

@@ -1,0 +1,116 @@
+//! What a STIX object says beside its value: fields of their own, and where they came from.
+//!
+//! A [`Fact`] is a field by its whole name and one text for it. Facts are sorted, so that the objects they stand in are
+//! opened and closed in one walk, and a field with several texts becomes a list.
+
+use std::borrow::Cow;
+
+use super::Writer;
+use super::json::Begun;
+use crate::key;
+
+/// A field and a text for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fact {
+    /// The whole name: `threat.indicator.file.name`.
+    pub field: &'static str,
+    /// The text, or a number's digits.
+    pub text: String,
+}
+
+/// Sorts facts and drops those that are there twice.
+pub fn tidy(facts: &mut Vec<Fact>) {
+    crate::set(facts);
+}
+
+/// Where the fields of ECS's `threat.indicator` begin.
+pub const INDICATOR: &str = "threat.indicator.";
+/// Where those begin that ECS has no place for.
+pub const OWN: &str = "socdefenders.ioc.";
+
+/// The fields whose values are numbers.
+pub fn is_number(field: &str) -> bool {
+    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size")
+}
+
+/// A level of the Traffic Light Protocol; the stricter is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tlp {
+    /// How strict it is.
+    pub rank: u8,
+    /// ECS's word.
+    pub level: &'static str,
+    /// `1.0` or `2.0`.
+    pub version: &'static str,
+}
+
+/// What a STIX object says about itself.
+#[derive(Debug, Clone, Default)]
+pub struct Stix<'a> {
+    /// Its name.
+    pub name: Option<Cow<'a, str>>,
+    /// The identity that made it, as it stands in every document's identity.
+    pub created_by: Option<Cow<'a, str>>,
+    /// Its pattern; none where another document of the same object carries it.
+    pub pattern: Option<Cow<'a, str>>,
+    /// The pattern's language.
+    pub pattern_type: Option<Cow<'a, str>>,
+    /// `indicator_types`, sorted.
+    pub types: Vec<Cow<'a, str>>,
+    /// `chain:phase`, sorted.
+    pub phases: Vec<String>,
+    /// Comparisons of the pattern that the document has no field for, as they are written.
+    pub also: Vec<String>,
+    /// Why the pattern says more than the document, as sorted keywords; empty where it does not.
+    pub partial: Vec<&'static str>,
+    /// Software and groups that other objects join to it, sorted.
+    pub context: Vec<Fact>,
+    /// The strictest of its markings.
+    pub tlp: Option<Tlp>,
+}
+
+impl Writer {
+    /// The facts whose fields begin with a name.
+    pub(super) fn facts(&mut self, facts: &[Fact], root: &str) {
+        let body = &mut self.body;
+        let mut open: Vec<(&str, Begun)> = Vec::new();
+        let mut rest = facts.iter().peekable();
+        while let Some(fact) = rest.next() {
+            let Some(path) = fact.field.strip_prefix(root) else { continue };
+            let (parents, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+            let parents: Vec<&str> = parents.split('.').filter(|name| !name.is_empty()).collect();
+            let shared = open.iter().zip(&parents).take_while(|((open, _), parent)| open == *parent).count();
+            while open.len() > shared {
+                if let Some((_, begun)) = open.pop() {
+                    body.close(begun);
+                }
+            }
+            for parent in parents.get(shared..).unwrap_or_default() {
+                open.push((parent, body.open_named(parent)));
+            }
+            let mut texts = vec![fact.text.as_str()];
+            while let Some(next) = rest.next_if(|next| next.field == fact.field) {
+                texts.push(&next.text);
+            }
+            body.named(leaf, &texts, is_number(fact.field));
+        }
+        while let Some((_, begun)) = open.pop() {
+            body.close(begun);
+        }
+    }
+
+    /// `socdefenders.stix`.
+    pub(super) fn stix(&mut self, stix: &Stix<'_>) {
+        let body = &mut self.body;
+        let object = body.open(key!("stix"));
+        body.list(key!("also"), &stix.also);
+        body.text_field(key!("created_by_ref"), stix.created_by.as_deref().unwrap_or_default());
+        body.one_or_many(key!("indicator_types"), &stix.types);
+        body.one_or_many(key!("kill_chain_phases"), &stix.phases);
+        body.text_field(key!("name"), stix.name.as_deref().unwrap_or_default());
+        body.list(key!("partial"), &stix.partial);
+        body.text_field(key!("pattern"), stix.pattern.as_deref().unwrap_or_default());
+        body.text_field(key!("pattern_type"), stix.pattern_type.as_deref().unwrap_or_default());
+        body.close(object);
+    }
+}

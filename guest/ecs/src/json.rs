@@ -1,0 +1,366 @@
+//! Writes JSON straight into one string: no tree, no allocation for each value.
+//!
+//! An object in which nothing was written disappears, as do empty strings and lists: a document holds no empty
+//! value. Times are not written but marked, so that the text without them can be hashed and the times put in later.
+
+use crate::time::{Millis, write_rfc3339};
+
+/// A key with all that stands around it, made when the program is built: one piece to write instead of four.
+#[macro_export]
+macro_rules! key {
+    ($name:literal) => {
+        $crate::Key(concat!(",\"", $name, "\":"))
+    };
+}
+
+/// `,"name":`, by the macro `key`.
+#[derive(Debug, Clone, Copy)]
+pub struct Key(#[doc(hidden)] pub &'static str);
+
+/// A place where something goes in later.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: usize,
+    what: Late,
+}
+
+/// What goes in later.
+#[derive(Debug, Clone, Copy)]
+enum Late {
+    /// `,"key":"time"`.
+    Time(Key, Millis),
+    /// `,"sequence":number`.
+    Sequence,
+}
+
+/// A JSON text without its times.
+#[derive(Debug, Default)]
+pub struct Json {
+    text: String,
+    marks: Vec<Mark>,
+}
+
+/// An object that was begun: where, and how many marks there were.
+#[must_use = "an object has to be closed"]
+pub struct Begun(usize, usize);
+
+impl Json {
+    /// Forgets what was written and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.marks.clear();
+    }
+
+    /// What was written so far, without what was marked.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, when all is written.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// How long the text is so far, in bytes.
+    #[allow(clippy::len_without_is_empty)] // Nobody asks.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// An object that stands by itself or in a list.
+    pub fn begin(&mut self) -> Begun {
+        let begun = Begun(self.text.len(), self.marks.len());
+        if self.text.ends_with('}') {
+            self.text.push(',');
+        }
+        self.text.push('{');
+        begun
+    }
+
+    /// An object as the value of a key; it goes again if nothing is written into it.
+    pub fn open(&mut self, key: Key) -> Begun {
+        let begun = Begun(self.text.len(), self.marks.len());
+        self.key(key);
+        self.text.push('{');
+        begun
+    }
+
+    /// An object as the value of a key known by its name only.
+    pub fn open_named(&mut self, name: &str) -> Begun {
+        let begun = Begun(self.text.len(), self.marks.len());
+        self.name(name);
+        self.text.push('{');
+        begun
+    }
+
+    /// Strings, or numbers as their digits: one as it is, several as a list.
+    pub fn named(&mut self, name: &str, values: &[&str], numbers: bool) {
+        self.name(name);
+        let many = values.len() != 1;
+        for (index, value) in values.iter().enumerate() {
+            if many {
+                self.text.push(if index == 0 { '[' } else { ',' });
+            }
+            if numbers {
+                self.text.push_str(value);
+            } else {
+                write_string(value, &mut self.text);
+            }
+        }
+        if many {
+            self.text.push(']');
+        }
+    }
+
+    /// Ends an object.
+    pub fn close(&mut self, begun: Begun) {
+        if self.text.ends_with('{') && self.marks.len() == begun.1 {
+            self.text.truncate(begun.0);
+        } else {
+            self.text.push('}');
+        }
+    }
+
+    /// Ends an object that may stay empty.
+    pub fn close_even_empty(&mut self, _: Begun) {
+        self.text.push('}');
+    }
+
+    /// A list of objects, of which there has to be one.
+    pub fn open_list(&mut self, key: Key) {
+        self.key(key);
+        self.text.push('[');
+    }
+
+    /// Ends a list.
+    pub fn close_list(&mut self) {
+        self.text.push(']');
+    }
+
+    /// A string, where it is not empty.
+    pub fn text_field(&mut self, key: Key, value: &str) {
+        if !value.is_empty() {
+            self.key(key);
+            write_string(value, &mut self.text);
+        }
+    }
+
+    /// A list of one is written as that one, as ECS's scalar fields are read by people and programs.
+    pub fn one_or_many<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
+        match values {
+            [] => {}
+            [one] => self.text_field(key, one.as_ref()),
+            many => self.list(key, many),
+        }
+    }
+
+    /// A list of strings, where it is not empty.
+    pub fn list<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
+        if values.is_empty() {
+            return;
+        }
+        self.key(key);
+        for (index, value) in values.iter().enumerate() {
+            self.text.push(if index == 0 { '[' } else { ',' });
+            write_string(value.as_ref(), &mut self.text);
+        }
+        self.text.push(']');
+    }
+
+    /// `true`.
+    pub fn yes(&mut self, key: Key) {
+        self.key(key);
+        self.text.push_str("true");
+    }
+
+    /// A number.
+    pub fn number(&mut self, key: Key, value: u64) {
+        self.key(key);
+        write_number(value, &mut self.text);
+    }
+
+    /// A list of numbers, where it is not empty.
+    pub fn numbers<N: Copy + Into<u64>>(&mut self, key: Key, values: &[N]) {
+        if values.is_empty() {
+            return;
+        }
+        self.key(key);
+        for (index, value) in values.iter().enumerate() {
+            self.text.push(if index == 0 { '[' } else { ',' });
+            write_number((*value).into(), &mut self.text);
+        }
+        self.text.push(']');
+    }
+
+    /// Text that is JSON already, without a comma before it.
+    pub fn ready(&mut self, json: &str) {
+        self.comma();
+        self.text.push_str(json);
+    }
+
+    /// Marks the place of a time. It must not be the first thing in its object.
+    pub fn time(&mut self, key: Key, time: Option<Millis>) {
+        if let Some(time) = time {
+            self.marks.push(Mark { at: self.text.len(), what: Late::Time(key, time) });
+        }
+    }
+
+    /// Marks the place of the version. It must not be the first thing in its object.
+    pub fn sequence(&mut self) {
+        self.marks.push(Mark { at: self.text.len(), what: Late::Sequence });
+    }
+
+    /// The text with all that was marked.
+    pub fn complete(&self, sequence: u64, out: &mut String) {
+        let mut done = 0;
+        for mark in &self.marks {
+            out.push_str(self.text.get(done..mark.at).unwrap_or_default());
+            done = mark.at;
+            match mark.what {
+                Late::Time(key, time) => {
+                    out.push_str(key.0);
+                    out.push('"');
+                    write_rfc3339(time, out);
+                    out.push('"');
+                }
+                Late::Sequence => {
+                    out.push_str(",\"sequence\":");
+                    write_number(sequence, out);
+                }
+            }
+        }
+        out.push_str(self.text.get(done..).unwrap_or_default());
+    }
+
+    fn name(&mut self, name: &str) {
+        self.comma();
+        write_string(name, &mut self.text);
+        self.text.push(':');
+    }
+
+    fn key(&mut self, key: Key) {
+        let first = self.text.ends_with('{');
+        self.text.push_str(if first { key.0.get(1..).unwrap_or_default() } else { key.0 });
+    }
+
+    fn comma(&mut self) {
+        if !self.text.ends_with('{') {
+            self.text.push(',');
+        }
+    }
+}
+
+/// Writes a string with its quotes, escaped so that it stays on one line.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = to_escape(rest.as_bytes()) {
+        let Some((plain, found)) = rest.split_at_checked(at) else { break };
+        out.push_str(plain);
+        let mut chars = found.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => {
+                out.push_str("\\u00");
+                for shift in [4, 0] {
+                    out.push(char::from_digit((u32::from(control) >> shift) & 0xf, 16).unwrap_or('0'));
+                }
+            }
+            None => break,
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// Where the first byte is that cannot stand in a string as it is. Most texts have none, so eight bytes are looked at
+/// together, the last eight once more where the length is no multiple.
+fn to_escape(bytes: &[u8]) -> Option<usize> {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let plain = eights.iter().position(|eight| !is_plain(eight)).unwrap_or(eights.len());
+    if plain == eights.len() && (rest.is_empty() || bytes.last_chunk().is_some_and(is_plain)) {
+        return None;
+    }
+    let plain = plain.saturating_mul(8);
+    let at = bytes.get(plain..)?.iter().position(|b| *b < 0x20 || matches!(*b, b'"' | b'\\'))?;
+    Some(plain.saturating_add(at))
+}
+
+/// Whether none of eight bytes has to be escaped: a byte below the subtracted one borrows its highest bit, which counts
+/// where it was not set before.
+fn is_plain(eight: &[u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let eight = u64::from_le_bytes(*eight);
+    let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));
+    let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
+    let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
+    (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80) == 0
+}
+
+/// Writes a number in decimal.
+pub fn write_number(value: u64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_what_serde_reads_and_writes() {
+        for text in ["", "plain", "a\"b\\c/d", "\n\r\t\u{0}\u{1f}\u{7f}", "\u{2028}\u{fc}\u{1f600}", "\\", "\""] {
+            let mut out = String::new();
+            write_string(text, &mut out);
+            assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+            assert!(!out.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn every_byte_is_escaped_or_not_wherever_it_stands() {
+        for code in 0..=255_u8 {
+            for at in 0..20 {
+                let text: String = (0..20).map(|place| if place == at { char::from(code) } else { 'x' }).collect();
+                let mut out = String::new();
+                write_string(&text, &mut out);
+                assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+                let escaped = code < 0x20 || code == b'"' || code == b'\\';
+                assert_eq!(out.len() > text.len() + 2, escaped, "{code} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        for value in [0, 7, 10, 65_535, u64::MAX] {
+            let mut out = String::new();
+            write_number(value, &mut out);
+            assert_eq!(out, value.to_string());
+        }
+    }
+
+    #[test]
+    fn empty_objects_vanish_and_times_come_late() {
+        let mut json = Json::default();
+        json.ready("\"x\":1");
+        let empty = json.open(key!("empty"));
+        json.text_field(key!("nothing"), "");
+        json.list::<&str>(key!("none"), &[]);
+        json.close(empty);
+        let full = json.open(key!("full"));
+        json.number(key!("n"), 1);
+        json.time(key!("seen"), Some(0));
+        json.sequence();
+        json.text_field(key!("z"), "z");
+        json.close(full);
+        assert_eq!(json.text(), r#","x":1,"full":{"n":1,"z":"z"}"#);
+        let mut out = String::new();
+        json.complete(7, &mut out);
+        assert_eq!(out, r#","x":1,"full":{"n":1,"seen":"1970-01-01T00:00:00Z","sequence":7,"z":"z"}"#);
+    }
+}

@@ -1,0 +1,90 @@
+//! How long an indicator lives.
+//!
+//! What the feed says counts first: that it is revoked, then until when it is valid. Without either it lives for a
+//! time by type, from when it was last seen, else first seen, else observed; a STIX object from when it was changed, as it
+//! does not say when its value was seen. A date in the future does not prolong a
+//! life: it starts at the observation at the latest.
+
+use std::borrow::Cow;
+
+use crate::settings::TimeToLive;
+use tipline_ecs::Expiry;
+use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+use tipline_observable::Observable;
+
+/// The dates of a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dates {
+    /// When it was first seen.
+    pub first_seen: Option<Millis>,
+    /// When it was last seen.
+    pub last_seen: Option<Millis>,
+    /// When the record was changed.
+    pub modified: Option<Millis>,
+    /// Until when the feed says it is valid.
+    pub expires_at: Option<Millis>,
+    /// When a STIX object was last changed or became valid, whichever is later.
+    pub vouched: Option<Millis>,
+    /// Whether the feed took it back.
+    pub revoked: bool,
+}
+
+/// What is said of an indicator that the feed took back. Part of the contract: a host looks for it before it ends a
+/// document that several records stand for.
+pub const REVOKED: &str = "revoked";
+
+/// When an indicator ends.
+pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
+    if dates.revoked {
+        let at = dates.modified.unwrap_or(observed).min(observed);
+        return Some(Expiry { at, reason: Cow::Borrowed(REVOKED) });
+    }
+    if let Some(at) = dates.expires_at {
+        return Some(Expiry { at, reason: Cow::Borrowed("valid until then by the feed") });
+    }
+    let life = match what {
+        Observable::Ip(_) | Observable::Cidr(_) => ttl.ip,
+        Observable::Domain(_) => ttl.domain,
+        Observable::Url(_) => ttl.url,
+        Observable::Hash(..) => ttl.hash,
+        Observable::Email(_) => ttl.email,
+        Observable::Cve(_) => ttl.cve,
+        Observable::Thing(thing) if thing.kind == "file" => ttl.hash,
+        Observable::Attack(_) | Observable::Thing(_) => ttl.other,
+    }?;
+    let (word, start) = if let Some(seen) = dates.last_seen {
+        ("last_seen", seen)
+    } else if let Some(vouched) = dates.vouched {
+        ("modified", vouched)
+    } else if let Some(seen) = dates.first_seen {
+        ("first_seen", seen)
+    } else {
+        ("observed", observed)
+    };
+    let at = start.min(observed).saturating_add(life);
+    Some(Expiry { at, reason: reason(word, life) })
+}
+
+/// `last_seen + 45d`. The usual ones are at hand.
+fn reason(word: &'static str, life: Millis) -> Cow<'static, str> {
+    const DAYS_45: Millis = 45 * DAY;
+    const DAYS_90: Millis = 90 * DAY;
+    const DAYS_180: Millis = 180 * DAY;
+    const DAYS_365: Millis = 365 * DAY;
+    Cow::Borrowed(match (word, life) {
+        ("last_seen", DAYS_45) => "last_seen + 45d",
+        ("last_seen", DAYS_90) => "last_seen + 90d",
+        ("last_seen", DAYS_180) => "last_seen + 180d",
+        ("last_seen", DAYS_365) => "last_seen + 365d",
+        _ => {
+            for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
+                if life.is_multiple_of(unit)
+                    && let Some(units) = life.checked_div(unit)
+                {
+                    return Cow::Owned(format!("{word} + {units}{name}"));
+                }
+            }
+            return Cow::Owned(format!("{word} + {life}ms"));
+        }
+    })
+}

@@ -1,0 +1,391 @@
+//! Records to documents.
+//!
+//! A record gives documents, or is skipped with a reason, or is rejected with a code, a sentence and its own text;
+//! one bad record never costs its page. Nothing is merged: what each record says of a value is a claim of its own, and
+//! where two of one identity meet, whoever stores them keeps the higher version. So it means nothing where a page is cut.
+//!
+//! Each document is written once, straight into the batch.
+
+mod body;
+pub mod exclude;
+mod harmless;
+pub mod life;
+#[macro_use]
+mod record;
+mod entries;
+mod objects;
+mod pages;
+mod parts;
+
+use std::borrow::Cow;
+
+use tipline_ecs::time::{Millis, parse_rfc3339};
+use tipline_ecs::{Claim, Composed, Confidence, Feed, Frame, Indicator, Standing, Writer, is_web, write_hex};
+use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
+
+use crate::contract::{Batch, Head, Note, Reject, Skip};
+use crate::memory::Memory;
+use crate::objects::Context;
+use crate::settings::Settings;
+
+use life::Dates;
+
+pub use body::Body;
+pub use entries::{Entries, Entry};
+pub use harmless::harmless;
+pub use objects::MAX_DOCUMENT_BYTES;
+pub(crate) use objects::object_ids;
+pub use pages::records;
+pub use parts::{Data, Parts};
+pub use record::{Record, Source, Text, Texts};
+
+/// The record types of the REST interface.
+pub const RECORD_TYPES: &[&str] =
+    &["ipv4", "ipv6", "domain", "url", "md5", "sha1", "sha256", "sha512", "email", "cve", "mitre_attack"];
+
+/// `event.module` and `event.dataset` of every document.
+const MODULE: &str = "ti_socdefenders";
+const DATASET: &str = "ti_socdefenders.ioc";
+
+/// Characters of an identity in hexadecimal.
+const HEX_IDENTITY: usize = 40;
+
+/// Maps the records of one page.
+pub(crate) struct Mapper<'a> {
+    settings: &'a Settings,
+    body: &'a Body<'a>,
+    context: &'a mut Context,
+    memory: &'a mut Memory,
+    frame: Frame,
+    writer: Writer,
+    scratch: String,
+    batch: Batch,
+    /// Sorted by reason.
+    skips: Vec<(&'static str, u32)>,
+    /// Why values of STIX patterns have no field of their own, sorted by reason.
+    whole: Vec<(&'static str, u32)>,
+}
+
+/// What a STIX object gives.
+#[derive(Debug, Default)]
+pub(crate) struct Yield<'a> {
+    /// A document each.
+    pub(crate) made: Vec<Indicator<'a>>,
+    /// Why parts of its pattern have no field of their own.
+    pub(crate) whole: Vec<&'static str>,
+}
+
+/// Why a record gave no document.
+#[derive(Debug)]
+pub enum Left {
+    /// Left out on purpose.
+    Skipped(&'static str),
+    /// Not understood.
+    Rejected(Misfit),
+}
+
+impl<'a> Mapper<'a> {
+    /// Begins a page. `observed` is when the feed showed it, `context` what other objects say about its objects, `memory`
+    /// what earlier pages said.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        observed: Millis,
+        body: &'a Body<'a>,
+        context: &'a mut Context,
+        memory: &'a mut Memory,
+    ) -> Self {
+        let feed =
+            Feed { name: &settings.feed_name, reference: &settings.feed_reference, module: MODULE, dataset: DATASET };
+        Self {
+            settings,
+            body,
+            context,
+            memory,
+            frame: Frame::new(feed, observed),
+            writer: Writer::default(),
+            scratch: String::new(),
+            batch: Batch { observed, ..Batch::default() },
+            skips: Vec::new(),
+            whole: Vec::new(),
+        }
+    }
+
+    /// Makes room for the documents of so many records in so many bytes. Without it a page's documents are moved a dozen
+    /// times while they grow.
+    pub(crate) fn expect(&mut self, records: usize, bytes: usize) {
+        /// Documents are two to three times as long as their records.
+        const GROWTH: usize = 3;
+        /// Beyond so many bytes and so many records the room is made as it is needed: not every page is what it seems.
+        const MOST_BYTES: usize = 8 * 1024 * 1024;
+        const MOST_RECORDS: usize = 20_000;
+        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST_BYTES));
+        self.batch.heads.reserve(records.min(MOST_RECORDS));
+    }
+
+    /// Maps a record that is no STIX object, or counts it as none.
+    fn single(&mut self, raw: &'a str, record: Result<Record<'a>, Left>) {
+        count(&mut self.batch.read);
+        match record.and_then(|record| self.indicator(record)) {
+            Ok(indicator) => {
+                count(&mut self.batch.mapped);
+                let (claim, composed) = self.compose(&indicator);
+                self.write(&claim, composed.version, &indicator);
+            }
+            Err(left) => self.leave(raw, left),
+        }
+    }
+
+    /// Counts a record that gave no document.
+    fn leave(&mut self, raw: &str, left: Left) {
+        match left {
+            Left::Skipped(reason) => {
+                count(&mut self.batch.skipped);
+                tally(&mut self.skips, reason);
+            }
+            Left::Rejected(misfit) => {
+                count(&mut self.batch.rejected);
+                self.batch.rejects.push(Reject {
+                    code: misfit.code.to_owned(),
+                    detail: misfit.detail,
+                    raw: self.body.received(raw),
+                });
+            }
+        }
+    }
+
+    /// The documents of all records, in the order of the records.
+    pub(crate) fn finish(mut self) -> Batch {
+        if !self.whole.is_empty() {
+            let reasons: Vec<String> = self.whole.iter().map(|(reason, times)| format!("{reason} {times}")).collect();
+            let text = format!(
+                "Parts of STIX patterns that have no field of their own, by reason: {}. Their documents keep the pattern.",
+                reasons.join(", ")
+            );
+            self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
+        }
+        self.batch.skips =
+            self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
+        self.batch
+    }
+
+    /// Makes a document, to be written by [`Mapper::write`].
+    fn compose(&mut self, indicator: &Indicator<'_>) -> (Claim, Composed) {
+        let claim = self.frame.claim(&indicator.observable, indicator.claimant(), &mut self.scratch);
+        let composed = self.writer.compose(&self.frame, &claim, indicator);
+        (claim, composed)
+    }
+
+    /// Writes the document made last.
+    fn write(&mut self, claim: &Claim, version: u64, indicator: &Indicator<'_>) {
+        let length = self.writer.write(&self.frame, version, &mut self.batch.documents);
+        let mut id = String::with_capacity(HEX_IDENTITY);
+        write_hex(&claim.identity, &mut id);
+        self.batch.heads.push(Head {
+            id,
+            version,
+            expires: indicator.expiry.as_ref().map(|expiry| expiry.at),
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        });
+    }
+
+    /// What a record says.
+    fn indicator(&self, record: Record<'a>) -> Result<Indicator<'a>, Left> {
+        let Some(word) = text(record.kind.0.as_ref()) else {
+            return rejected("no-type", "The record has no `type`, or one that is not text.");
+        };
+        let Some(value) = record.value.as_deref() else {
+            return rejected("no-value", "The record has no `value`, or one that is not text.");
+        };
+        if is_damaged(value) {
+            return rejected(
+                "bad-encoding",
+                "The value holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
+            );
+        }
+        let label = Label::parse(&word);
+        let vague = matches!(label, Label::Ip | Label::Hash | Label::Other);
+        if !self.settings.types.is_empty() && !vague && !self.settings.types.contains(&label) {
+            return Err(Left::Skipped("type not selected"));
+        }
+        let mut found = classify(value, label).map_err(Left::Rejected)?;
+        if !self.settings.types.is_empty()
+            && vague
+            && !self.settings.types.iter().any(|label| label.fits(&found.observable))
+        {
+            return Err(Left::Skipped("type not selected"));
+        }
+        if !self.settings.allow_private
+            && let Some(reason) = harmless::harmless(&found.observable)
+        {
+            return Err(Left::Skipped(reason));
+        }
+        if self.settings.exclude.covers(&found.observable) {
+            return Err(Left::Skipped("excluded by the configuration"));
+        }
+        let raw_confidence = text(record.confidence.0.as_ref());
+        let confidence = raw_confidence.as_deref().and_then(confidence);
+        if confidence.is_some_and(|confidence| confidence < self.settings.min_confidence) {
+            return Err(Left::Skipped("confidence below the minimum"));
+        }
+
+        let dates = Dates {
+            first_seen: date(&record.first_seen),
+            last_seen: date(&record.last_seen),
+            modified: date(&record.modified),
+            expires_at: date(&record.expires_at),
+            vouched: None,
+            revoked: record.revoked,
+        };
+        let observed = self.frame.observed();
+        let expiry = life::expiry(dates, &found.observable, &self.settings.ttl, observed);
+        let tags = sorted(record.tags.0);
+        let cves = {
+            let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
+            tipline_ecs::set(&mut cves);
+            cves
+        };
+        let techniques = {
+            let mut ids: Vec<_> = record.techniques.0.iter().filter_map(|text| listed_attack_id(text)).collect();
+            tipline_ecs::set(&mut ids);
+            ids
+        };
+        let source = record.source;
+        let article = text(source.article_url.0.as_ref()).filter(|url| is_web(url));
+        let reference = text(source.reference_url.0.as_ref()).filter(|url| is_web(url)).or_else(|| article.clone());
+        tipline_ecs::set(&mut found.notes);
+        Ok(Indicator {
+            observable: found.observable,
+            ports: found.port.into_iter().collect(),
+            notes: found.notes,
+            label: word,
+            id: text(record.id.0.as_ref()),
+            standing: Standing::Live,
+            raw_confidence,
+            confidence,
+            provider: text(source.feed_name.0.as_ref()),
+            article_id: text(source.article_id.0.as_ref()),
+            article_title: text(source.article_title.0.as_ref()),
+            references: reference.into_iter().collect(),
+            article_url: article,
+            category: text(source.category.0.as_ref()),
+            origin: text(source.origin.0.as_ref()),
+            description: text(record.context.0.as_ref()),
+            tags,
+            cves,
+            techniques,
+            first_seen: dates.first_seen,
+            last_seen: dates.last_seen,
+            modified: dates.modified,
+            expiry,
+            facts: Vec::new(),
+            stix: None,
+        })
+    }
+}
+
+/// A date, where the text is one.
+pub fn date(text: &Text<'_>) -> Option<Millis> {
+    text.as_deref().and_then(parse_rfc3339)
+}
+
+/// Reads a record or a STIX object.
+fn read(raw: &str) -> Result<Record<'_>, Left> {
+    match serde_json::from_str(raw) {
+        Ok(record) => Ok(record),
+        Err(error) if error.is_data() => {
+            rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
+        }
+        Err(error) => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
+    }
+}
+
+/// Counts a reason in a list sorted by reasons.
+fn tally(reasons: &mut Vec<(&'static str, u32)>, reason: &'static str) {
+    let place = reasons.partition_point(|(known, _)| *known < reason);
+    match reasons.get_mut(place) {
+        Some((known, times)) if *known == reason => count(times),
+        _ => reasons.insert(place, (reason, 1)),
+    }
+}
+
+/// An answer that rejects a record.
+///
+/// # Errors
+/// Always.
+pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
+    Err(Left::Rejected(Misfit::new(code, detail)))
+}
+
+fn count(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
+}
+
+/// A foreign text for a message, without anything that moves a cursor.
+pub fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+}
+
+/// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
+pub fn is_damaged(text: &str) -> bool {
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+    let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
+    !is_ascii && text.contains('\u{fffd}')
+}
+
+/// A text without the white space around it.
+pub fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    text.map(trimmed)
+}
+
+fn trimmed<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(trim(text)),
+        Cow::Owned(text) => Cow::Owned(trim(text).to_owned()),
+    }
+}
+
+/// `str::trim`, at once where the first and the last byte are plain.
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
+/// Texts without the white space around them, sorted.
+pub fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+    for text in &mut texts {
+        if trim(text).len() != text.len() {
+            *text = trimmed(text);
+        }
+    }
+    tipline_ecs::set(&mut texts);
+    texts
+}
+
+/// The feed's words, or 0 to 100 by ECS's ranges.
+pub fn confidence(text: &str) -> Option<Confidence> {
+    for (word, confidence) in [
+        ("high", Confidence::High),
+        ("medium", Confidence::Medium),
+        ("low", Confidence::Low),
+        ("none", Confidence::None),
+    ] {
+        if text.eq_ignore_ascii_case(word) {
+            return Some(confidence);
+        }
+    }
+    // As JSON writes numbers; the standard library's parser costs ten kilobytes more.
+    let number: f64 = serde_json::from_str(text).ok()?;
+    if !(0.0..=100.0).contains(&number) {
+        return None;
+    }
+    Some(match number {
+        n if n >= 70.0 => Confidence::High,
+        n if n >= 30.0 => Confidence::Medium,
+        n if n > 0.0 => Confidence::Low,
+        _ => Confidence::None,
+    })
+}

@@ -1,0 +1,161 @@
+//! Records as they come: a page, a list, one a line.
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use tipline_ecs::time::Millis;
+
+use super::{Body, Data, Mapper, Parts, escaped};
+use crate::contract::{Batch, Failure};
+use crate::memory::Memory;
+use crate::objects::Context;
+use crate::settings::Settings;
+
+/// How much of a text that is no records is shown in the failure.
+const SHOWN: usize = 80;
+
+/// Maps records in any form they come in.
+///
+/// # Errors
+/// [`Failure::Protocol`] where the text is none of the forms.
+pub fn records(
+    settings: &Settings,
+    observed: Millis,
+    body: &Body<'_>,
+    context: &mut Context,
+) -> Result<Batch, Failure> {
+    let text = body.text().trim_start_matches('\u{feff}').trim();
+    let mut memory = Memory::none();
+    let mut mapper = Mapper::new(settings, observed, body, context, &mut memory);
+    if text.is_empty() {
+        return Ok(mapper.finish());
+    }
+    if text.starts_with('[') {
+        if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            mapper.expect(list.len(), text.len());
+            mapper.objects(&texts(&list));
+            return Ok(mapper.finish());
+        }
+    } else if let Ok(page) = Parts::read(text) {
+        return one(mapper, &page, text);
+    }
+    lines(mapper, text)
+}
+
+fn texts<'a>(list: &[&'a RawValue]) -> Vec<&'a str> {
+    list.iter().map(|raw| raw.get()).collect()
+}
+
+fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
+    match &page.objects {
+        Data::Absent => {}
+        Data::List(list) => {
+            mapper.expect(list.len(), text.len());
+            mapper.objects(&texts(list));
+            return Ok(mapper.finish());
+        }
+        Data::Null | Data::Other => {
+            return Err(Failure::Protocol(format!(
+                "The `objects` of a bundle or an envelope should be a list of STIX objects; what came begins with {}.",
+                beginning(text)
+            )));
+        }
+    }
+    let is_empty = page.is_bundle() || page.is_envelope() && matches!(page.data, Data::Absent);
+    if is_empty {
+        return Ok(mapper.finish());
+    }
+    match &page.data {
+        Data::Absent => mapper.objects(&[text]),
+        Data::List(list) => {
+            mapper.expect(list.len(), text.len());
+            mapper.objects(&texts(list));
+        }
+        Data::Null | Data::Other => {
+            return Err(Failure::Protocol(format!(
+                "A page's `data` should be a list of records; the page begins with {}.",
+                beginning(text)
+            )));
+        }
+    }
+    Ok(mapper.finish())
+}
+
+/// One record a line. A bad line costs itself only, as long as one of them is an object.
+fn lines<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_object = |line: &str| line.starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
+    if !lines().any(is_object) {
+        return Err(Failure::Protocol(format!(
+            "Expected were records: an object with `data`, a list, or one record a line. What came begins with {}.",
+            beginning(text)
+        )));
+    }
+    mapper.objects(&lines().collect::<Vec<_>>());
+    Ok(mapper.finish())
+}
+
+/// The first characters, with control characters escaped.
+fn beginning(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("`{}{more}`", escaped(&start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
+    const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
+
+    fn counts(text: &str) -> (u32, u32, u32) {
+        let batch = records(&Settings::default(), 0, &Body::of(text.as_bytes()), &mut Context::default()).unwrap();
+        (batch.read, batch.mapped + batch.skipped, batch.rejected)
+    }
+
+    #[test]
+    fn records_come_in_several_forms() {
+        for (text, expected) in [
+            (format!(r#"{{"meta":{{}},"data":[{RECORD},{RECORD}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"data":[{RECORD},7,null]}}"#), (3, 1, 2)),
+            (format!("[{RECORD}]"), (1, 1, 0)),
+            (RECORD.to_owned(), (1, 1, 0)),
+            (format!("{RECORD}\n\n{RECORD}\r\n"), (2, 2, 0)),
+            (format!("{RECORD}\nnonsense\n{RECORD}"), (3, 2, 1)),
+            (format!("\u{feff}nonsense\n{RECORD}"), (2, 1, 1)),
+            (r#"{"data":[]}"#.to_owned(), (0, 0, 0)),
+            (format!(r#"{{"type":"bundle","id":"bundle--1","objects":[{STIX},{STIX}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"more":false,"objects":[{STIX}]}}"#), (1, 1, 0)),
+            (format!("[{STIX},{RECORD}]"), (2, 2, 0)),
+            (format!("{STIX}\n{RECORD}"), (2, 2, 0)),
+            (STIX.to_owned(), (1, 1, 0)),
+            (r#"{"type":"bundle","objects":[]}"#.to_owned(), (0, 0, 0)),
+            ("{}".to_owned(), (0, 0, 0)),
+            (r#"{"more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x","more":false}"#.to_owned(), (0, 0, 0)),
+            (r#"{"next":"x"}"#.to_owned(), (1, 0, 1)),
+            (r#"{"type":"bundle","id":"bundle--1"}"#.to_owned(), (0, 0, 0)),
+            (String::new(), (0, 0, 0)),
+        ] {
+            assert_eq!(counts(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_failures_that_say_what_came() {
+        for (text, part) in [
+            ("<html><body>Log in</body></html>", "<html>"),
+            (r#"{"type":"bundle","objects":{}}"#, "`objects`"),
+            (r#"{"data":{"matches":[]}}"#, "`data`"),
+            (r#"{"data":null}"#, "`data`"),
+            (r#"{"meta":{"total":1},"data":[{"type":"ip"#, "begins with"),
+            (r#"[{"type":"ip"#, "begins with"),
+            ("nothing\u{1b}[31m", "\\u{1b}"),
+        ] {
+            match records(&Settings::default(), 0, &Body::of(text.as_bytes()), &mut Context::default()) {
+                Err(Failure::Protocol(said)) => assert!(said.contains(part), "{said}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}

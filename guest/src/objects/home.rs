@@ -1,0 +1,359 @@
+//! Where the values of a pattern go: for each kind of object what it is in ECS, and the field of each of its properties.
+//!
+//! A property without a field is not lost: its comparison is kept as it is written, and the document marked as partial.
+
+use tipline_ecs::time::{parse_rfc3339, rfc3339};
+use tipline_ecs::{Fact, tidy};
+use tipline_observable::{Algorithm, Label, Thing};
+use tipline_stix::pattern::{Literal, LiteralKind, Pattern, Step, Test};
+
+/// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
+pub(crate) const MAX_TEXT: usize = 8 * 1024;
+
+/// What a property is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// A value to be told apart.
+    Value(Label),
+    /// The same, but a document of its own only where there is no other value.
+    Aside(Label, &'static str),
+    /// The type of the address that stands beside it.
+    Hint,
+    /// A port.
+    Port,
+    /// Text for a field.
+    Field(&'static str),
+    /// A hash, its algorithm last in the path.
+    Hash,
+    /// A registry key.
+    RegistryKey,
+    /// A distinguished name, by the field before its parts.
+    Distinguished(&'static [(&'static str, &'static str)], &'static str),
+    /// Nothing that has a field.
+    None,
+}
+
+/// The ECS type of an object; `None` where it has none.
+pub(crate) fn ecs_type(object: &str) -> Option<&'static str> {
+    Some(match object {
+        "ipv4-addr" => "ipv4-addr",
+        "ipv6-addr" => "ipv6-addr",
+        "domain-name" | "hostname" | "x-opencti-hostname" => "domain-name",
+        "url" => "url",
+        "email-addr" | "email-message" => "email-addr",
+        "file" => "file",
+        "artifact" => "artifact",
+        "directory" => "directory",
+        "mac-addr" => "mac-addr",
+        "mutex" => "mutex",
+        "process" => "process",
+        "software" => "software",
+        "user-account" => "user-account",
+        "windows-registry-key" | "win-registry-key" => "windows-registry-key",
+        "x509-certificate" => "x509-certificate",
+        "autonomous-system" => "autonomous-system",
+        "network-traffic" => "port",
+        _ => return None,
+    })
+}
+
+const SUBJECT: &[(&str, &str)] = &[
+    ("C", "threat.indicator.x509.subject.country"),
+    ("CN", "threat.indicator.x509.subject.common_name"),
+    ("L", "threat.indicator.x509.subject.locality"),
+    ("O", "threat.indicator.x509.subject.organization"),
+    ("OU", "threat.indicator.x509.subject.organizational_unit"),
+    ("ST", "threat.indicator.x509.subject.state_or_province"),
+];
+const ISSUER: &[(&str, &str)] = &[
+    ("C", "threat.indicator.x509.issuer.country"),
+    ("CN", "threat.indicator.x509.issuer.common_name"),
+    ("L", "threat.indicator.x509.issuer.locality"),
+    ("O", "threat.indicator.x509.issuer.organization"),
+    ("OU", "threat.indicator.x509.issuer.organizational_unit"),
+    ("ST", "threat.indicator.x509.issuer.state_or_province"),
+];
+
+/// Where a property goes. Indexes are left out of the path.
+pub(crate) fn home(object: &str, path: &str) -> Home {
+    let own = |field| Home::Field(field);
+    match (object, path) {
+        ("ipv4-addr", "value") => Home::Value(Label::Ipv4),
+        ("ipv6-addr", "value") => Home::Value(Label::Ipv6),
+        ("domain-name" | "hostname" | "x-opencti-hostname", "value") => Home::Value(Label::Domain),
+        ("domain-name", "resolves_to_refs.value") => Home::Aside(Label::Ip, "threat.indicator.ip"),
+        ("url", "value") => Home::Value(Label::Url),
+        ("email-addr", "value") | ("email-message", "from_ref.value" | "sender_ref.value") => Home::Value(Label::Email),
+        ("email-message", "to_refs.value" | "cc_refs.value" | "bcc_refs.value") => {
+            Home::Aside(Label::Email, "socdefenders.ioc.email.to")
+        }
+        ("email-message", "subject") => own("socdefenders.ioc.email.subject"),
+        ("email-message", "message_id") => own("socdefenders.ioc.email.message_id"),
+        ("network-traffic", "dst_ref.value" | "src_ref.value") => Home::Value(Label::Other),
+        ("network-traffic", "dst_ref.type" | "src_ref.type") => Home::Hint,
+        ("network-traffic", "dst_port" | "src_port") => Home::Port,
+        ("network-traffic", "protocols") => own("socdefenders.ioc.protocols"),
+        ("file" | "artifact", "name") => own("threat.indicator.file.name"),
+        ("file", "path") => own("threat.indicator.file.path"),
+        ("file", "parent_directory_ref.path") | ("directory", "path") => own("threat.indicator.file.directory"),
+        ("file", "size") => own("threat.indicator.file.size"),
+        ("file" | "artifact", "mime_type") => own("threat.indicator.file.mime_type"),
+        ("file", "extensions.windows-pebinary-ext.imphash") => own("threat.indicator.file.pe.imphash"),
+        ("windows-registry-key" | "win-registry-key", "key") => Home::RegistryKey,
+        ("windows-registry-key" | "win-registry-key", "values.name") => own("threat.indicator.registry.value"),
+        ("windows-registry-key" | "win-registry-key", "values.data") => own("threat.indicator.registry.data.strings"),
+        ("windows-registry-key" | "win-registry-key", "values.data_type") => own("threat.indicator.registry.data.type"),
+        ("x509-certificate", "serial_number") => own("threat.indicator.x509.serial_number"),
+        ("x509-certificate", "signature_algorithm") => own("threat.indicator.x509.signature_algorithm"),
+        ("x509-certificate", "subject_public_key_algorithm") => own("threat.indicator.x509.public_key_algorithm"),
+        ("x509-certificate", "version") => own("threat.indicator.x509.version_number"),
+        ("x509-certificate", "validity_not_before") => own("threat.indicator.x509.not_before"),
+        ("x509-certificate", "validity_not_after") => own("threat.indicator.x509.not_after"),
+        ("x509-certificate", "subject") => {
+            Home::Distinguished(SUBJECT, "threat.indicator.x509.subject.distinguished_name")
+        }
+        ("x509-certificate", "issuer") => {
+            Home::Distinguished(ISSUER, "threat.indicator.x509.issuer.distinguished_name")
+        }
+        ("autonomous-system", "number") => own("threat.indicator.as.number"),
+        ("autonomous-system", "name") => own("threat.indicator.as.organization.name"),
+        ("mac-addr", "value") => own("socdefenders.ioc.mac"),
+        ("mutex", "name") => own("socdefenders.ioc.mutex"),
+        ("process", "name") => own("socdefenders.ioc.process.name"),
+        ("process", "command_line") => own("socdefenders.ioc.process.command_line"),
+        ("process", "pid") => own("socdefenders.ioc.process.pid"),
+        ("process", "cwd") => own("socdefenders.ioc.process.working_directory"),
+        ("process", "image_ref.name" | "binary_ref.name") => own("socdefenders.ioc.process.executable"),
+        ("software", "name") => own("socdefenders.ioc.software.name"),
+        ("software", "vendor") => own("socdefenders.ioc.software.vendor"),
+        ("software", "version") => own("socdefenders.ioc.software.version"),
+        ("user-account", "user_id") => own("socdefenders.ioc.user.id"),
+        ("user-account", "account_login") => own("socdefenders.ioc.user.name"),
+        ("user-account", "display_name") => own("socdefenders.ioc.user.full_name"),
+        ("user-account", "account_type") => own("socdefenders.ioc.user.type"),
+        ("file" | "artifact" | "x509-certificate", path) if is_hash(path) => Home::Hash,
+        ("process", path)
+            if path.strip_prefix("image_ref.").or_else(|| path.strip_prefix("binary_ref.")).is_some_and(is_hash) =>
+        {
+            Home::Hash
+        }
+        _ => Home::None,
+    }
+}
+
+/// `hashes.MD5`.
+fn is_hash(path: &str) -> bool {
+    path.strip_prefix("hashes.").is_some_and(|algorithm| !algorithm.contains('.'))
+}
+
+/// A path without its indexes, and the quotes of its names.
+pub(crate) fn path(pattern: &Pattern<'_>, test: &Test<'_>) -> String {
+    let mut path = String::new();
+    for step in pattern.steps(test) {
+        if let Step::Name(name) = step {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
+    }
+    path
+}
+
+/// The field of a hash, by its algorithm.
+fn hash_field(algorithm: &str) -> &'static str {
+    match algorithm {
+        "MD5" => "threat.indicator.file.hash.md5",
+        "SHA1" => "threat.indicator.file.hash.sha1",
+        "SHA256" => "threat.indicator.file.hash.sha256",
+        "SHA384" => "threat.indicator.file.hash.sha384",
+        "SHA512" => "threat.indicator.file.hash.sha512",
+        "SSDEEP" => "threat.indicator.file.hash.ssdeep",
+        "TLSH" => "threat.indicator.file.hash.tlsh",
+        "IMPHASH" => "threat.indicator.file.pe.imphash",
+        "PEHASH" => "threat.indicator.file.pe.pehash",
+        "TELFHASH" => "threat.indicator.file.elf.telfhash",
+        _ => "socdefenders.ioc.hash",
+    }
+}
+
+/// Adds the field or fields of a value. False where the value cannot stand in its field.
+pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
+    let value = literal.value();
+    let text = value.trim();
+    if text.is_empty() || text.len() > MAX_TEXT {
+        return false;
+    }
+    let mut put = |field, text: String| facts.push(Fact { field, text });
+    match home {
+        Home::Hash => {
+            let algorithm = tipline_stix::pattern::plain_algorithm(path.rsplit('.').next().unwrap_or(path));
+            match hash_field(&algorithm) {
+                field @ "socdefenders.ioc.hash" => put(field, format!("{}:{text}", algorithm.to_ascii_lowercase())),
+                // Base64 is not the same in another case.
+                field @ "threat.indicator.file.hash.ssdeep" => put(field, text.to_owned()),
+                field if field.starts_with("threat.indicator.file.hash.") && !field.ends_with("tlsh") => {
+                    // The length decides, as it does for any hash.
+                    let algorithm =
+                        Algorithm::of_length(text.len()).filter(|_| text.bytes().all(|b| b.is_ascii_hexdigit()));
+                    let Some(algorithm) = algorithm else { return false };
+                    put(hash_field(algorithm.name()), text.to_ascii_lowercase());
+                }
+                field => put(field, text.to_ascii_lowercase()),
+            }
+        }
+        Home::RegistryKey => {
+            let key = text.trim_matches('\\');
+            let (hive, rest) = key.split_once('\\').unwrap_or((key, ""));
+            match short_hive(hive) {
+                Some(hive) => {
+                    put("threat.indicator.registry.hive", hive.to_owned());
+                    if !rest.is_empty() {
+                        put("threat.indicator.registry.key", rest.to_owned());
+                    }
+                }
+                None => put("threat.indicator.registry.key", key.to_owned()),
+            }
+        }
+        Home::Distinguished(parts, whole) => {
+            put(whole, text.to_owned());
+            for part in parts_of(text) {
+                if let Some((name, value)) = part.split_once('=')
+                    && let Some((_, field)) = parts.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
+                    && !value.trim().is_empty()
+                {
+                    put(field, value.trim().to_owned());
+                }
+            }
+        }
+        Home::Field(field) => match field {
+            "threat.indicator.file.size" | "threat.indicator.as.number" => {
+                // What Elasticsearch's `long` holds, written without a sign or leading zeros.
+                match text.trim_start_matches("AS").parse::<u64>() {
+                    Ok(number) if number <= i64::MAX as u64 => put(field, number.to_string()),
+                    _ => return false,
+                }
+            }
+            "threat.indicator.x509.not_before" | "threat.indicator.x509.not_after" => match parse_rfc3339(text) {
+                Some(time) => put(field, rfc3339(time)),
+                None => return false,
+            },
+            // ECS has them in upper case without colons.
+            "threat.indicator.x509.serial_number" => {
+                put(field, text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_uppercase()).collect());
+            }
+            "socdefenders.ioc.mac" => put(field, text.replace(':', "-").to_ascii_uppercase()),
+            field => put(field, text.to_owned()),
+        },
+        Home::Value(_) | Home::Aside(..) | Home::Hint | Home::Port | Home::None => return false,
+    }
+    true
+}
+
+/// The parts of a distinguished name; a comma behind a backslash belongs to its part.
+fn parts_of(text: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    text.split(move |c| {
+        let ends = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })
+}
+
+/// A hive as Elastic Defend writes it.
+fn short_hive(name: &str) -> Option<&'static str> {
+    [
+        ("HKEY_LOCAL_MACHINE", "HKLM"),
+        ("HKEY_CURRENT_USER", "HKCU"),
+        ("HKEY_CLASSES_ROOT", "HKCR"),
+        ("HKEY_USERS", "HKU"),
+        ("HKEY_CURRENT_CONFIG", "HKCC"),
+    ]
+    .iter()
+    .find(|(long, short)| name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short))
+    .map(|(_, short)| *short)
+}
+
+/// What an object is that is known by its facts only. `None` where there are none.
+pub(crate) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> Option<Thing> {
+    let first = |field: &str| facts.iter().find(|fact| fact.field == field).map(|fact| fact.text.clone());
+    let thing = |key: String, name: String| Thing { kind: kind.into(), shown: kind.into(), key, name };
+    match object {
+        "file" | "artifact" => {
+            let name = first("threat.indicator.file.name");
+            if let (None, Some(folder), Some(name)) =
+                (first("threat.indicator.file.path"), first("threat.indicator.file.directory"), &name)
+            {
+                let slash = if folder.contains('\\') { '\\' } else { '/' };
+                let path = format!("{}{slash}{name}", folder.trim_end_matches(slash));
+                facts.push(Fact { field: "threat.indicator.file.path", text: path });
+            }
+        }
+        "windows-registry-key" | "win-registry-key" => {
+            let value = first("threat.indicator.registry.value").unwrap_or_default();
+            let data = first("threat.indicator.registry.data.strings").unwrap_or_default();
+            let mut path = first("threat.indicator.registry.hive").unwrap_or_default();
+            for part in [first("threat.indicator.registry.key").unwrap_or_default(), value.clone()] {
+                if !path.is_empty() && !part.is_empty() {
+                    path.push('\\');
+                }
+                path.push_str(&part);
+            }
+            if path.is_empty() && data.is_empty() {
+                return None;
+            }
+            let name = if path.is_empty() { data.clone() } else { path.clone() };
+            // Names are the same in any case, data are not.
+            let key = format!("{}\n{}\n{data}", path.to_lowercase(), value.to_lowercase());
+            if first("threat.indicator.registry.key").or(first("threat.indicator.registry.hive")).is_some() {
+                facts.push(Fact { field: "threat.indicator.registry.path", text: path });
+            }
+            return Some(thing(key, name));
+        }
+        _ => {}
+    }
+    let first = |fields: &[&str]| {
+        let found = fields.iter().find_map(|field| facts.iter().find(|fact| fact.field == *field));
+        found.or(facts.first()).map(|fact| fact.text.clone())
+    };
+    let name = first(NAMES)?;
+    if matches!(object, "file") {
+        return Some(thing(name.clone(), name));
+    }
+    tidy(facts);
+    let mut key = String::new();
+    for fact in facts.iter() {
+        for part in [fact.field, "\n", &fact.text, "\n"] {
+            key.push_str(part);
+        }
+    }
+    Some(thing(key, name))
+}
+
+/// The fields that name a thing, the most telling first.
+const NAMES: &[&str] = &[
+    "threat.indicator.file.hash.sha256",
+    "threat.indicator.file.hash.sha512",
+    "threat.indicator.file.hash.sha1",
+    "threat.indicator.file.hash.md5",
+    "threat.indicator.file.hash.sha384",
+    "socdefenders.ioc.hash",
+    "threat.indicator.file.hash.ssdeep",
+    "threat.indicator.file.hash.tlsh",
+    "threat.indicator.file.path",
+    "threat.indicator.file.name",
+    "threat.indicator.file.pe.imphash",
+    "threat.indicator.x509.serial_number",
+    "threat.indicator.x509.subject.distinguished_name",
+    "threat.indicator.as.number",
+    "socdefenders.ioc.process.name",
+    "socdefenders.ioc.process.command_line",
+    "socdefenders.ioc.user.name",
+    "socdefenders.ioc.user.id",
+    "socdefenders.ioc.software.name",
+];
+
+/// Whether text can be a CVE or a technique where nothing else is known of it.
+pub(crate) fn is_text(literal: &Literal<'_>) -> bool {
+    literal.kind == LiteralKind::Text
+}

@@ -1,0 +1,367 @@
+//! STIX objects to documents.
+//!
+//! An indicator gives a document for each alternative of its pattern: a branch of an OR, a member of an `IN`, and for
+//! comparisons joined by AND one for each object they describe. Where the pattern says more than a document, in
+//! comparisons without a field or in time and order, the document is marked as partial, with keywords, and keeps those
+//! comparisons as they are written. Where no value can be taken out of a pattern at all, or it is in another language,
+//! the document carries the pattern alone. All of that is counted by reason in a note.
+//!
+//! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
+//! skipped.
+
+mod context;
+mod home;
+mod marks;
+mod part;
+
+use std::borrow::Cow;
+
+use crate::map::life::{self, Dates};
+use crate::map::{Left, Record, Yield, confidence, date, is_damaged, rejected, sorted, text};
+use crate::settings::Settings;
+use tipline_ecs::time::Millis;
+use tipline_ecs::{Indicator, Stix, is_web};
+use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
+
+pub use context::{Context, MAX_MEMORY_BYTES};
+use marks::tactic;
+use part::Part;
+use tipline_stix::pattern::{Pattern, alternatives};
+
+/// The most documents of one object. The longest real patterns have a thousand terms.
+pub const MAX_DOCUMENTS: usize = 2_000;
+/// A pattern or a description longer than this stands in the first document of its object only.
+const LONG_PATTERN: usize = 1_024;
+/// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
+const MAX_ALSO: usize = 50;
+const LONGEST_ALSO: usize = 1_000;
+/// The longest name that is taken from an object, in characters.
+pub(crate) const LONGEST_NAME: usize = 200;
+
+/// What an object says, which takes it apart. `observed` is when the feed showed it.
+///
+/// # Errors
+/// Why it gives no document.
+pub(crate) fn read<'a>(
+    context: &Context,
+    settings: &Settings,
+    observed: Millis,
+    object: &mut Record<'a>,
+) -> Result<Yield<'a>, Left> {
+    // An id says what an object is even where its type is missing.
+    let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
+    match kind {
+        Some("indicator") => {}
+        Some(_) => return Err(Left::Skipped("STIX object that is no indicator")),
+        None => return rejected("no-type", "The object has no `type`, or one that is not text."),
+    }
+    let Some(written) = std::mem::take(&mut object.pattern).0 else {
+        return rejected("no-pattern", "The indicator has no `pattern`, or one that is not text.");
+    };
+    if is_damaged(&written) {
+        return rejected(
+            "bad-encoding",
+            "The pattern holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
+        );
+    }
+    let raw_confidence = text(object.confidence.0.as_ref());
+    let level = raw_confidence.as_deref().and_then(confidence);
+    if level.is_some_and(|level| level < settings.min_confidence) {
+        return Err(Left::Skipped("confidence below the minimum"));
+    }
+    let language = text(object.pattern_type.0.as_ref());
+    let mut given = Yield::default();
+    let (mut parts, mut shown) = (Vec::new(), "");
+    if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
+        (parts, shown) = values(settings, &written, &mut given.whole)?;
+    } else {
+        given.whole.push("pattern-type");
+    }
+    if parts.is_empty() {
+        parts.push(whole(settings, object, &written, shown, &given.whole)?);
+    }
+    let (base, dates) = base(context, object, raw_confidence, language);
+    let long = written.len() > LONG_PATTERN;
+    given.made = vec![base; parts.len()];
+    for (place, (indicator, part)) in given.made.iter_mut().zip(parts).enumerate() {
+        indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
+        indicator.observable = part.observable;
+        indicator.label = Cow::Borrowed(part.label);
+        indicator.ports = part.ports;
+        indicator.notes = part.notes;
+        indicator.facts = part.facts;
+        if let Some(stix) = &mut indicator.stix {
+            stix.pattern = (place == 0 || !long).then(|| written.clone());
+            stix.also = part.also;
+            stix.partial = part.partial;
+        }
+        indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
+        indicator.tidy();
+    }
+    Ok(given)
+}
+
+/// The values of a pattern, none where it has none of its own, and the ECS type that all of it is about. An error where
+/// all that it has is left out.
+fn values(
+    settings: &Settings,
+    written: &str,
+    whole: &mut Vec<&'static str>,
+) -> Result<(Vec<Part>, &'static str), Left> {
+    let pattern = match Pattern::parse(written) {
+        Ok(pattern) => pattern,
+        Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
+    };
+    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object).filter(|kind| *kind != "port"));
+    let first = types.next().flatten();
+    let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
+    let mut parts = Vec::new();
+    let mut left = None;
+    for alternative in alternatives(&pattern) {
+        if parts.len() >= MAX_DOCUMENTS {
+            whole.push("too-many");
+            continue;
+        }
+        match part::parts(settings, &pattern, written, &alternative) {
+            Ok(found) => parts.extend(found),
+            Err(part::Gone::Left(reason)) => {
+                if let Left::Rejected(misfit) = &reason {
+                    whole.push(misfit.code);
+                }
+                // What was skipped on purpose decides over what could not be read.
+                if left.is_none() || matches!(reason, Left::Skipped(_)) {
+                    left = Some(reason);
+                }
+            }
+            Err(part::Gone::Whole(reason)) => whole.push(reason),
+        }
+    }
+    parts.truncate(MAX_DOCUMENTS);
+    match left {
+        Some(left) if parts.is_empty() && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => {
+            Err(left)
+        }
+        _ => Ok((parts, shown)),
+    }
+}
+
+/// The document of a pattern without a value.
+fn whole(
+    settings: &Settings,
+    object: &Record<'_>,
+    written: &str,
+    shown: &'static str,
+    reasons: &[&'static str],
+) -> Result<Part, Left> {
+    if !settings.types.is_empty() {
+        return Err(Left::Skipped("type not selected"));
+    }
+    let name = object.name.as_deref().unwrap_or(written).trim();
+    let thing = Thing {
+        kind: "pattern".into(),
+        shown: shown.into(),
+        key: written.trim().to_owned(),
+        name: part::cut(name, LONGEST_NAME),
+    };
+    Ok(Part {
+        observable: Observable::Thing(Box::new(thing)),
+        label: "pattern",
+        partial: reasons.to_vec(),
+        ..Part::default()
+    })
+}
+
+/// What all documents of an object have in common.
+fn base<'a>(
+    context: &Context,
+    object: &mut Record<'a>,
+    raw_confidence: Option<Cow<'a, str>>,
+    language: Option<Cow<'a, str>>,
+) -> (Indicator<'a>, Dates) {
+    let modified = date(&object.modified).or_else(|| date(&object.created));
+    let first_seen = date(&object.valid_from);
+    let dates = Dates {
+        first_seen,
+        modified,
+        expires_at: date(&object.expires_at),
+        vouched: modified.max(first_seen),
+        revoked: object.revoked,
+        ..Dates::default()
+    };
+    let tags = sorted(std::mem::take(&mut object.tags.0));
+    let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
+    let mut techniques: Vec<_> = Vec::new();
+    let mut references = Vec::new();
+    for entry in &object.references.0 {
+        references.extend(text(entry.what.0.as_ref()).filter(|url| is_web(url)));
+        if let Some(id) = entry.id.as_deref() {
+            cves.extend(cve(id.trim()));
+            techniques.extend(attack_id(id.trim()));
+        }
+    }
+    let mut phases = Vec::new();
+    for entry in &object.phases.0 {
+        let (chain, phase) = (entry.name.as_deref().unwrap_or_default(), entry.what.as_deref().unwrap_or_default());
+        techniques.extend(tactic(chain, phase).and_then(attack_id).or_else(|| listed_attack_id(phase)));
+        phases.push(format!("{}:{}", chain.trim(), phase.trim()));
+    }
+    let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
+    let markings = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
+    let stix = Stix {
+        name: text(object.name.0.as_ref()),
+        created_by: text(object.created_by.0.as_ref()),
+        pattern: None,
+        pattern_type: language,
+        types: sorted(std::mem::take(&mut object.types.0)),
+        phases,
+        also: Vec::new(),
+        partial: Vec::new(),
+        tlp: markings.filter_map(|marking| context.tlp(marking)).max(),
+        context: Vec::new(),
+    };
+    let mut indicator = Indicator {
+        id: text(object.id.0.as_ref()),
+        confidence: raw_confidence.as_deref().and_then(confidence),
+        raw_confidence,
+        references,
+        description: text(object.context.0.as_ref()),
+        tags,
+        cves,
+        techniques,
+        first_seen,
+        modified,
+        stix: Some(Box::new(stix)),
+        // Its observable is replaced by that of each part.
+        ..Indicator::new(Observable::Cve(String::new()))
+    };
+    context.tell(&mut indicator);
+    (indicator, dates)
+}
+
+/// How many of the reasons are codes of values that are none.
+fn codes(reasons: &[&'static str]) -> usize {
+    reasons.iter().filter(|reason| reason.starts_with("bad-") || matches!(**reason, "too-long" | "no-value")).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::records;
+    use serde_json::{Value, json};
+
+    /// The first document of a pattern.
+    fn document(pattern: &str) -> Value {
+        let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern}).to_string();
+        let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+        serde_json::from_str(batch.documents.lines().next().unwrap()).unwrap()
+    }
+
+    fn also(pattern: &str) -> Vec<String> {
+        serde_json::from_value(document(pattern)["socdefenders"]["stix"]["also"].clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn so_many_comparisons_are_kept_beside_a_document() {
+        for (count, kept) in [(MAX_ALSO, MAX_ALSO), (MAX_ALSO + 1, MAX_ALSO)] {
+            let others: String = (0..count).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            assert_eq!(also(&format!("[domain-name:value = 'example.com'{others}]")).len(), kept);
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_kept_up_to_its_longest() {
+        let pattern =
+            |length: usize| format!("[domain-name:value = 'example.com' AND x-a:b = '{}']", "c".repeat(length));
+        let around = "x-a:b = ''".len();
+        assert!(also(&pattern(LONGEST_ALSO - around))[0].ends_with('\''));
+        assert!(also(&pattern(LONGEST_ALSO - around + 1))[0].ends_with('…'));
+    }
+
+    #[test]
+    fn a_text_is_a_field_up_to_its_longest() {
+        let field = |length: usize| {
+            let text = "n".repeat(length);
+            let of_mutex = document(&format!("[mutex:name = '{text}']"));
+            of_mutex["socdefenders"]["ioc"]["mutex"].as_str().map(str::len)
+        };
+        assert_eq!((field(home::MAX_TEXT), field(home::MAX_TEXT + 1)), (Some(home::MAX_TEXT), None));
+    }
+
+    #[test]
+    fn a_long_pattern_stands_once_and_a_long_name_is_cut() {
+        let map = |name: &str, pattern: &str| -> Vec<Value> {
+            let object =
+                json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern}).to_string();
+            let batch = records(&Settings::default(), 0, &object, &mut Context::default()).unwrap();
+            batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        for (bytes, copies) in [(LONG_PATTERN, 2), (LONG_PATTERN + 1, 1)] {
+            let either = "[domain-name:value IN ('a.example.com', 'b.example.com')]";
+            let documents = map("", &format!("{either}{}", " ".repeat(bytes - either.len())));
+            let with = documents.iter().filter(|one| !one["socdefenders"]["stix"]["pattern"].is_null()).count();
+            assert_eq!((documents.len(), with), (2, copies), "{bytes}");
+        }
+        for (characters, shown) in [(LONGEST_NAME, LONGEST_NAME), (LONGEST_NAME + 1, LONGEST_NAME + 1)] {
+            let document = map(&"\u{fc}".repeat(characters), "[file:size > 1]").remove(0);
+            let name = document["threat"]["indicator"]["name"].as_str().unwrap();
+            assert_eq!((name.chars().count(), name.ends_with('…')), (shown, characters > LONGEST_NAME));
+        }
+    }
+
+    fn map(objects: &[Value]) -> crate::contract::Batch {
+        records(&Settings::default(), 0, &json!({ "objects": objects }).to_string(), &mut Context::default()).unwrap()
+    }
+
+    #[test]
+    fn an_older_version_counts_for_nothing_however_often_it_comes() {
+        let version = |day: u32, revoked: bool| {
+            json!({"type": "indicator", "id": "indicator--1", "pattern": "[url:value = 'http://example.com/']",
+                "modified": format!("2024-12-0{day}T00:00:00Z"), "revoked": revoked})
+        };
+        let (old, new) = (version(1, false), version(2, true));
+        for objects in [[&old, &old, &new], [&new, &old, &old], [&old, &new, &old]] {
+            let batch = map(&objects.map(Value::clone));
+            assert_eq!((batch.mapped, batch.skipped), (1, 2));
+            assert!(batch.documents.contains(r#""expiry_reason":"revoked""#), "{}", batch.documents);
+        }
+    }
+
+    #[test]
+    fn an_alternative_has_so_many_comparisons() {
+        for (leaves, kind) in [(part::MAX_LEAVES, "domain-name"), (part::MAX_LEAVES + 1, "pattern")] {
+            let others: String = (1..leaves).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            let document = document(&format!("[domain-name:value = 'example.com'{others}]"));
+            assert_eq!(document["socdefenders"]["ioc"]["type"], kind, "{leaves}");
+        }
+    }
+
+    #[test]
+    fn a_page_gives_so_many_bytes_of_documents_and_the_rest_is_rejected() {
+        let values: Vec<String> = (0..MAX_DOCUMENTS).map(|n| format!("'198.51.{}.{}'", n / 250, n % 250)).collect();
+        let pattern = format!("[ipv4-addr:value IN ({})]", values.join(","));
+        let object = |number: usize| {
+            json!({"type": "indicator", "id": format!("indicator--{number}"), "created_by_ref": format!("identity--{number}"),
+                "pattern": pattern, "description": "d".repeat(LONG_PATTERN), "labels": ["l".repeat(4 * LONG_PATTERN)]})
+        };
+        let batch = map(&(0..8).map(object).collect::<Vec<_>>());
+        assert!(batch.documents.len() > crate::map::MAX_DOCUMENT_BYTES);
+        assert!(batch.mapped > 4 && batch.rejected > 0, "{} {}", batch.mapped, batch.rejected);
+        assert_eq!(batch.rejects.matches("page-too-large").count(), batch.rejected as usize);
+        // A longer description stands once.
+        let mut long = object(1);
+        long["description"] = "d".repeat(LONG_PATTERN + 1).into();
+        assert_eq!(map(&[long]).documents.matches(&"d".repeat(LONG_PATTERN)).count(), 1);
+    }
+
+    #[test]
+    fn what_has_an_address_has_no_other_one() {
+        for (value, addresses) in [("example.com", 1), ("http://example.com/x", 1), ("http://198.51.100.7/x", 1)] {
+            let pattern =
+                format!("[domain-name:value = '{value}' AND domain-name:resolves_to_refs[*].value = '203.0.113.9']");
+            let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern});
+            let documents = map(&[object]).documents;
+            let related = documents.split_once(r#""related":{"#).unwrap().1.split_once('}').unwrap().0;
+            assert_eq!(related.matches(r#""ip":"#).count(), addresses, "{documents}");
+        }
+    }
+}
