@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::store::{Hit, form};
+use crate::clock::Millis;
+use crate::store::{Hit, form, time};
 use crate::text::{self, Align, Style, Table};
 
 /// The value at a dotted path; the guest nests, other writers of the index may not.
@@ -63,6 +64,12 @@ fn state(document: &Value) -> &'static str {
     } else {
         "live"
     }
+}
+
+/// Whether it is matched against at `now`.
+pub(super) fn is_live(document: &Value, now: Millis) -> bool {
+    let expires_at = time::parse(text_at(document, "tipline.expires_at"));
+    state(document) == "live" && expires_at.is_none_or(|at| at > now)
 }
 
 /// Documents as a table.

@@ -26,12 +26,13 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// A reader's page cache in KiB; there may be several.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 
-/// A database page. Three documents with their search texts fit; writing them costs a fifth less than with SQLite's 4096.
-const PAGE_BYTES: i64 = 8192;
+/// A database page. Some twenty packed documents fit; the larger it is, the less room is left over, and the fewer pages an
+/// index by a hash has for each transaction to write. Past this, each of those writes too much beside what has changed.
+const PAGE_BYTES: i64 = 16 * 1024;
 
-/// Database pages in the log before they are moved to the file, about 32 MiB. Each move costs syncs of the disk, and a page
+/// Database pages in the log before they are moved to the file, 32 MiB. Each move costs syncs of the disk, and a page
 /// of an index that changes with every page of the feed is moved once instead of ten times; more gains nothing.
-const WAL_PAGES: i64 = 4096;
+const WAL_PAGES: i64 = 2048;
 
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;

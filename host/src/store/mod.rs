@@ -99,9 +99,19 @@ pub struct SweepOrder {
 /// Why documents of [`SweepOrder::former`] are retired, in `tipline.expiry_reason`.
 pub(crate) const INPUT_REMOVED: &str = "input removed";
 
+/// Pages that are delivered at once, unless a sink says otherwise: the one whose last requests are awaited, and the next, so
+/// that a store is not idle in between. More would only take memory, as the store is the slower part then. Fixed for that
+/// reason.
+pub const PAGES_AT_ONCE: usize = 2;
+
 /// Where documents go.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// How many pages of one input it takes before the first is acknowledged.
+    fn pages_at_once(&self) -> usize {
+        PAGES_AT_ONCE
+    }
+
     /// Delivers a page and commits its state, that not before [`Page::turn`] has come.
     ///
     /// # Errors

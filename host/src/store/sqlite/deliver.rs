@@ -3,28 +3,16 @@
 use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 
 use super::row::{Row, Rows};
-use crate::state::{self, Ledger, LedgerError};
-use crate::store::{Delivery, Page};
-
-/// Writes one page.
-pub(super) fn deliver(ledger: &Ledger, page: &Page) -> Result<Delivery, LedgerError> {
-    state::check(&page.commit)?;
-    let rows = Rows::of(page);
-    ledger.writing(|transaction| {
-        let delivery = store(transaction, rows)?;
-        ledger.record(transaction, &page.commit, &delivery)?;
-        Ok(delivery)
-    })
-}
+use crate::store::Delivery;
 
 /// Writes the rows of a page, each unless the file has a higher version of its identity.
-fn store(transaction: &Transaction<'_>, rows: Rows) -> rusqlite::Result<Delivery> {
+pub(super) fn store(transaction: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<Delivery> {
     let words = numbers(transaction, &rows.words.texts)?;
     let mut writer = Writer::new(transaction, words, rows.input)?;
     for row in &rows.rows {
         writer.store(row)?;
     }
-    Ok(Delivery { quarantined: rows.quarantined, ..writer.delivery })
+    Ok(Delivery { quarantined: rows.quarantined.clone(), ..writer.delivery })
 }
 
 /// The numbers by which words are stored, in their order; a new one gets a number.

@@ -1,7 +1,7 @@
 //! The default output: one SQLite file that holds documents, states and rejects.
 //!
-//! A page is one transaction on the [`Ledger`]'s connection, so a state is never ahead of its documents and no crash can
-//! separate them. A document replaces the stored one of its identity where its version is equal or higher, as with
+//! A page is in one transaction with its state on the [`Ledger`]'s connection, so a state is never ahead of its documents
+//! and no crash can separate them; what is ready when a transaction begins is in it, up to sixteen pages. A document replaces the stored one of its identity where its version is equal or higher, as with
 //! Elasticsearch's `external_gte`. A sweep works in short transactions between the pages. Searches have connections of
 //! their own and see what was last committed, also from another process while `run` writes.
 //!
@@ -10,6 +10,7 @@
 
 mod deliver;
 mod entry;
+mod queue;
 mod row;
 mod search;
 mod sweep;
@@ -26,8 +27,10 @@ use crate::store::{
 
 pub use sweep::SWEEP_BATCH;
 
+use queue::Queue;
+
 /// The tables of the documents. `key` is a hash of the identity. `kind`, `provider` and `input` are numbers of words.
-/// `stands` is whether a document is live until it expires. `documents_by_time` answers counts, facets and sweeps without
+/// `stands` is whether a document is live until it expires. `json` is packed. `documents_by_time` answers counts, facets and sweeps without
 /// the documents; a run has one time, so the row comes next, and a new document is added at the end and not in the middle.
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE words (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
@@ -40,7 +43,7 @@ CREATE TABLE documents (
     timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
     stands INTEGER NOT NULL,
     search TEXT NOT NULL,
-    json NOT NULL
+    json BLOB NOT NULL
 );
 CREATE INDEX documents_by_key ON documents (key);
 CREATE INDEX documents_by_time
@@ -51,12 +54,13 @@ CREATE INDEX documents_by_time
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     ledger: Ledger,
+    queue: Queue,
 }
 
 impl Sqlite {
     /// The store in this ledger's file. A ledger opened for reading gives a store that can only be searched.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        Self { ledger, queue: Queue::default() }
     }
 
     /// The ledger of the same file.
@@ -75,9 +79,12 @@ impl Sqlite {
 
 #[async_trait]
 impl Sink for Sqlite {
+    fn pages_at_once(&self) -> usize {
+        queue::MAX_PAGES_TOGETHER
+    }
+
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
-        page.turn.come().await?;
-        Ok(self.on_ledger(move |ledger| deliver::deliver(ledger, &page)).await?)
+        self.queue.deliver(&self.ledger, page).await
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
+use crate::state::pack::{Unreadable, pack, unpack};
 use crate::state::signed;
 use crate::store::{Document, Page, Quarantined, form};
 
@@ -34,7 +35,8 @@ pub(super) struct Row {
     pub(super) retired_at: Option<i64>,
     pub(super) stands: bool,
     pub(super) search: String,
-    pub(super) json: String,
+    /// Packed.
+    pub(super) json: Vec<u8>,
 }
 
 /// Texts that many rows share, each once.
@@ -92,9 +94,9 @@ impl Rows {
             retired_at: entry.retired_at.map(signed),
             stands: entry.stands,
             search: entry.search,
-            json: String::new(),
+            json: pack(json.as_bytes()),
         };
-        self.rows.push(Row { json, ..row });
+        self.rows.push(row);
     }
 }
 
@@ -121,6 +123,12 @@ pub(super) fn unpacked_id(id: Value) -> String {
         // Which only a damaged file holds.
         _ => String::new(),
     }
+}
+
+/// The document that is packed so.
+pub(super) fn unpacked(json: &[u8]) -> Result<String, Unreadable> {
+    let text = unpack(json)?;
+    String::from_utf8(text).map_err(|_| Unreadable::new("it is no UTF-8"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Searching. What a person types is only ever a bound value, never a part of the SQL, and it is compared as text:
 //! there are no wildcards to escape.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::row;
@@ -127,5 +127,7 @@ pub(super) fn scan(ledger: &Ledger, query: &Query, after: i64) -> Result<(Vec<Hi
 }
 
 fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
-    Ok(Hit { id: row::unpacked_id(row.get(0)?), version: unsigned(row.get(1)?), json: row.get(2)? })
+    let json = row::unpacked(row.get_ref(2)?.as_blob()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error)))?;
+    Ok(Hit { id: row::unpacked_id(row.get(0)?), version: unsigned(row.get(1)?), json })
 }

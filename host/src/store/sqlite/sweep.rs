@@ -4,15 +4,17 @@
 //! is then done a batch at a time, each decided anew in its transaction, as a page may have confirmed it in between. A
 //! document that is stamped again comes once more at the walk's end, where nothing is left to do for it.
 //!
-//! A document that can't be read, which only a damaged file holds, still gets its columns, so that a sweep ends and
-//! searches go by them.
+//! A document that can't be read, which only a damaged file holds, stays as it is and still gets its columns, so that a
+//! sweep ends and searches go by them.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::row;
 use crate::clock::Millis;
+use crate::state::pack::pack;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
-use crate::store::{Document, INPUT_REMOVED, SweepOrder, Swept, form};
+use crate::store::form::{self, FormError};
+use crate::store::{Document, INPUT_REMOVED, SweepOrder, Swept};
 
 /// Documents changed in one transaction: a page waits a hundredth of a second for it.
 pub const SWEEP_BATCH: u64 = 500;
@@ -130,14 +132,14 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
         for &row in rows {
             let found = transaction
                 .prepare_cached(&format!("SELECT {STANDING}, json FROM documents WHERE row = ?1"))?
-                .query_row([row], |found| Ok((Standing::read(found)?, found.get::<_, String>(5)?)))
+                .query_row([row], |found| Ok((Standing::read(found)?, found.get::<_, Vec<u8>>(5)?)))
                 .optional()?;
-            let Some((document, json)) = found else { continue };
+            let Some((document, packed)) = found else { continue };
             let now = rules.order.now;
             match rules.action(&document) {
                 None => {}
                 Some(Action::Renew) => {
-                    let json = form::renewed(&json, now).unwrap_or(json);
+                    let json = changed(packed, |json| form::renewed(json, now));
                     transaction
                         .prepare_cached("UPDATE documents SET json = ?2, timestamp = ?3 WHERE row = ?1")?
                         .execute((row, json, signed(now)))?;
@@ -145,12 +147,15 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
                 }
                 Some(Action::Retire) => {
                     let at = document.expires_at.map_or(now, unsigned);
-                    let expired = Document { id: "", version: 0, expires_at: Some(at), retired_at: None, json: &json };
-                    set_retired(transaction, row, &form::stored(&expired, now), at)?;
+                    let json = changed(packed, |json| {
+                        let expired = Document { id: "", version: 0, expires_at: Some(at), retired_at: None, json };
+                        Ok(form::stored(&expired, now).into_owned())
+                    });
+                    set_retired(transaction, row, &json, at)?;
                     swept.retired += 1;
                 }
                 Some(Action::Orphan) => {
-                    let json = form::retired(&json, now, INPUT_REMOVED).unwrap_or(json);
+                    let json = changed(packed, |json| form::retired(json, now, INPUT_REMOVED));
                     set_retired(transaction, row, &json, now)?;
                     swept.retired += 1;
                 }
@@ -169,8 +174,8 @@ pub(super) fn retire(ledger: &Ledger, ids: &[String], reason: &str, now: Millis)
     ledger.writing(|transaction| {
         let mut live = 0;
         for id in ids {
-            let Some((row, json)) = unretired(transaction, id)? else { continue };
-            let json = form::retired(&json, now, reason).unwrap_or(json);
+            let Some((row, packed)) = unretired(transaction, id)? else { continue };
+            let json = changed(packed, |json| form::retired(json, now, reason));
             set_retired(transaction, row, &json, now)?;
             live += 1;
         }
@@ -178,14 +183,20 @@ pub(super) fn retire(ledger: &Ledger, ids: &[String], reason: &str, now: Millis)
     })
 }
 
-fn unretired(connection: &Connection, id: &str) -> rusqlite::Result<Option<(i64, String)>> {
+/// A packed document, changed; one that cannot be read stays as it is.
+fn changed(packed: Vec<u8>, change: impl FnOnce(&str) -> Result<String, FormError>) -> Vec<u8> {
+    let text = row::unpacked(&packed).ok().and_then(|json| change(&json).ok());
+    text.map_or(packed, |text| pack(text.as_bytes()))
+}
+
+fn unretired(connection: &Connection, id: &str) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
     connection
         .prepare_cached("SELECT row, json FROM documents WHERE key = ?1 AND id = ?2 AND retired_at IS NULL")?
         .query_row((row::key(id), row::packed_id(id)), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }
 
-fn set_retired(transaction: &Transaction<'_>, row: i64, json: &str, at: Millis) -> rusqlite::Result<()> {
+fn set_retired(transaction: &Transaction<'_>, row: i64, json: &[u8], at: Millis) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE documents SET json = ?2, retired_at = ?3, expires_at = min(coalesce(expires_at, ?3), ?3), stands = 0
