@@ -13,7 +13,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use socdefenders::{Batch, time};
+use socdefenders::ecs::write_string;
+use socdefenders::{Batch, Reject, time};
 
 /// When a page without `observed` was shown.
 const OBSERVED: &str = "2024-12-09T10:30:00Z";
@@ -29,7 +30,18 @@ pub struct Case {
     /// When the feed showed the page.
     pub observed: u64,
     /// The records.
-    pub page: String,
+    pub page: Vec<u8>,
+}
+
+/// `{"code":…,"detail":…,"raw":…}`; what is no UTF-8 in `raw` is shown as U+FFFD.
+fn reject(reject: &Reject) -> String {
+    let mut line = String::new();
+    let raw = String::from_utf8_lossy(&reject.raw);
+    for (key, text) in [("{\"code\":", &*reject.code), (",\"detail\":", &*reject.detail), (",\"raw\":", &*raw)] {
+        line.push_str(key);
+        write_string(text, &mut line);
+    }
+    line + "}\n"
 }
 
 /// What must come out, as three texts.
@@ -52,15 +64,14 @@ impl Outcome {
             ("mapped", batch.mapped),
             ("rejected", batch.rejected),
             ("skipped", batch.skipped),
-            ("made", batch.made),
-            ("merged", batch.merged),
+            ("documents", u32::try_from(batch.heads.len()).unwrap()),
         ] {
             counts.push_str(&format!("{name} {count}\n"));
         }
         for skip in &batch.skips {
             counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
         }
-        Self { documents: batch.documents.clone(), rejects: batch.rejects.clone(), counts }
+        Self { documents: batch.documents.clone(), rejects: batch.rejects.iter().map(reject).collect(), counts }
     }
 }
 
@@ -83,7 +94,7 @@ impl Case {
             name: folder.file_name().unwrap().to_string_lossy().into_owned(),
             config: optional(&folder.join("config.json")),
             observed: time::parse_rfc3339(observed).unwrap_or_else(|| panic!("{}: observed", folder.display())),
-            page: fs::read_to_string(folder.join("page.json"))
+            page: fs::read(folder.join("page.json"))
                 .unwrap_or_else(|error| panic!("{}/page.json: {error}", folder.display())),
             folder,
         }

@@ -484,7 +484,7 @@ fn misfit(label: Label) -> Misfit {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn a_value_is_looked_at_up_to_its_longest_form() {

@@ -53,8 +53,17 @@ struct Found<'a> {
 }
 
 impl<'a> Mapper<'a> {
-    /// Maps the records or objects of a page, given as their JSON texts.
+    /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them.
+    pub(crate) fn records(&mut self, list: &[&'a str]) {
+        self.page(list, is_object);
+    }
+
+    /// Maps the objects of a bundle or an envelope, given as their JSON texts.
     pub(crate) fn objects(&mut self, list: &[&'a str]) {
+        self.page(list, |_| true);
+    }
+
+    fn page(&mut self, list: &[&'a str], is_object: impl Fn(&Record<'_>) -> bool) {
         let mut found: Vec<Found<'a>> = Vec::new();
         for raw in list {
             match read(raw) {
@@ -66,9 +75,13 @@ impl<'a> Mapper<'a> {
                 other => self.single(raw, other),
             }
         }
-        if found.is_empty() {
-            return;
+        if !found.is_empty() {
+            self.found(found);
         }
+    }
+
+    /// Maps objects that stand together, so that they may name each other.
+    fn found(&mut self, found: Vec<Found<'a>>) {
         self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)));
         let mut by_id: Vec<(&str, Edition)> =
             found.iter().filter_map(|one| Some((one.object.id.as_deref()?, one.edition))).collect();

@@ -218,7 +218,7 @@ impl Thing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::records;
+    use crate::map::{Body, records};
     use crate::settings::Settings;
     use serde_json::json;
 
@@ -238,7 +238,7 @@ mod tests {
 
     fn map(context: &mut Context, objects: &[Value]) -> Vec<Value> {
         let page = json!({ "objects": objects }).to_string();
-        let batch = records(&Settings::default(), 0, &page, context).unwrap();
+        let batch = records(&Settings::default(), 0, &Body::of(page.as_bytes()), context).unwrap();
         batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

@@ -83,7 +83,7 @@ fn requests_come_in_this_order_and_form() {
             format!("{objects}&next=t0-4"),
         ]
     );
-    assert!(driver.server.requests.iter().all(|r| r.accept == "application/taxii+json;version=2.1"));
+    assert!(driver.server.requests.iter().all(|r| r.header("accept") == Some("application/taxii+json;version=2.1")));
     // The next poll begins where this one ended, less the overlap.
     assert_eq!(driver.cursor(), Some(from_millis(NOON - HOUR)));
     driver.poll().unwrap();
@@ -377,6 +377,7 @@ fn an_answer_lost_on_the_way_costs_nothing() {
                     names = Vec::new();
                     event = match step.next {
                         Next::Done => break,
+                        Next::Recall(_) => panic!("the driver looks rows up"),
                         Next::WaitUntil(wait) => {
                             driver.now = wait.until;
                             Event::Wake
@@ -439,6 +440,7 @@ fn ends(driver: &mut Driver) -> Result<(), Failure> {
         driver.notes.extend(step.batch.iter().flat_map(|b| &b.notes).map(|n| (n.code.clone(), n.text.clone())));
         event = match step.next {
             Next::Done => return Ok(()),
+            Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 Event::Wake
