@@ -366,10 +366,10 @@ mod tests {
 
         async fn deliver_as_written(&self, input: &Input, records: &str) {
             let now = self.now.fetch_add(1_000, Ordering::Relaxed) + 1_000;
-            let batch = self.guest.map_records(&input.guest_config, now, records).unwrap().unwrap();
-            assert_eq!(batch.rejected, 0, "{}", batch.rejects);
+            let batch = self.guest.map_records(&input.guest_config, now, records.as_bytes()).unwrap().unwrap();
+            assert_eq!(batch.rejects, []);
             let commit = Commit { input: input.id.clone(), at: now, ..Commit::default() };
-            self.store.deliver(Page::new(batch.documents, commit, now)).await.unwrap();
+            self.store.deliver(Page::of(batch, commit).unwrap()).await.unwrap();
         }
 
         async fn live(&self) -> Vec<String> {

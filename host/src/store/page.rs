@@ -34,12 +34,20 @@ pub const VERSION_SECONDS_SHIFT: u32 = 21;
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     text: String,
-    /// Heads of the documents that passed, and where each line begins.
-    lines: Vec<(Head, usize)>,
+    lines: Vec<Line>,
     /// Made durable with the documents' acknowledgement.
     pub commit: Commit,
     /// When it may be committed; at once, unless it follows another one.
     pub turn: Turn,
+}
+
+/// A document that passed.
+#[derive(Debug, Clone)]
+struct Line {
+    head: Head,
+    /// Where it begins in the text.
+    start: usize,
+    retired_at: Option<Millis>,
 }
 
 /// Heads and documents that do not belong together.
@@ -82,6 +90,8 @@ pub struct Document<'a> {
     pub version: u64,
     /// `tipline.expires_at`, in milliseconds.
     pub expires_at: Option<u64>,
+    /// `tipline.retired_at`, in milliseconds, where the guest has retired it: a correction of what it said before.
+    pub retired_at: Option<u64>,
     /// The document as the guest wrote it, without a line end.
     pub json: &'a str,
 }
@@ -150,7 +160,7 @@ impl Page {
         for (head, start) in heads.into_iter().zip(starts) {
             let json = line(&documents, &head, start);
             match check(&head, json, newest, max_document_bytes) {
-                Ok(()) => lines.push((head, start)),
+                Ok(retired_at) => lines.push(Line { head, start, retired_at }),
                 Err((code, detail)) => commit.refused.push(Quarantined {
                     // A store would not take a longer one as a name, either.
                     id: if code == "invalid-id" { String::new() } else { head.id },
@@ -205,10 +215,11 @@ impl Page {
 
     /// The documents in the guest's order.
     pub fn documents(&self) -> impl ExactSizeIterator<Item = Document<'_>> + Clone {
-        self.lines.iter().map(|(head, start)| Document {
+        self.lines.iter().map(|Line { head, start, retired_at }| Document {
             id: &head.id,
             version: head.version,
             expires_at: head.expires,
+            retired_at: *retired_at,
             json: line(&self.text, head, *start),
         })
     }
@@ -230,8 +241,8 @@ fn line<'t>(documents: &'t str, head: &Head, start: usize) -> &'t str {
     usize::try_from(head.length).ok().and_then(|length| rest.get(..length)).unwrap_or(rest)
 }
 
-/// What is wrong with a document, in a code and a sentence.
-fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<(), (&'static str, String)> {
+/// When a document was retired by its guest; or what is wrong with it, in a code and a sentence.
+fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<Option<Millis>, (&'static str, String)> {
     if head.id.is_empty() || head.id.len() > MAX_ID_BYTES {
         let detail = format!("`event.id` has {} bytes; it must have 1 to {MAX_ID_BYTES}.", head.id.len());
         return Err(("invalid-id", detail));
@@ -266,5 +277,5 @@ fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<(), (
         let says = |at: Option<Millis>| at.map_or_else(|| "never".to_owned(), time::print);
         return differs("`tipline.expires_at`", says(own.expires_at), says(head.expires));
     }
-    Ok(())
+    Ok(own.retired_at)
 }

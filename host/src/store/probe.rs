@@ -21,6 +21,7 @@ pub(super) struct Identity<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) version: u64,
     pub(super) expires_at: Option<Millis>,
+    pub(super) retired_at: Option<Millis>,
 }
 
 /// Why a document is refused.
@@ -36,8 +37,8 @@ pub(super) enum ProbeError {
     Duplicate(&'static str),
     #[error("The document has no `{0}` of the right type: {1}.")]
     Missing(&'static str, &'static str),
-    #[error("`tipline.expires_at` is no date in the form 2026-01-31T12:00:00Z.")]
-    Expiry,
+    #[error("`{0}` is no date in the form 2026-01-31T12:00:00Z.")]
+    Expiry(&'static str),
 }
 
 impl ProbeError {
@@ -49,7 +50,7 @@ impl ProbeError {
             Self::Duplicate(_) => "duplicate-key",
             Self::Missing("event.id", _) => "invalid-id",
             Self::Missing(..) => "invalid-version",
-            Self::Expiry => "invalid-expiry",
+            Self::Expiry(_) => "invalid-expiry",
         }
     }
 }
@@ -66,7 +67,7 @@ pub(super) fn read(json: &str) -> Result<Identity<'_>, ProbeError> {
     let id = seen.id.ok_or(ProbeError::Missing("event.id", "it must be a string"))?;
     let version =
         seen.version.ok_or(ProbeError::Missing("event.sequence", "it must be a whole number that is not negative"))?;
-    Ok(Identity { id, version, expires_at: seen.expires_at })
+    Ok(Identity { id, version, expires_at: seen.expires_at, retired_at: seen.retired_at })
 }
 
 #[derive(Default)]
@@ -74,6 +75,7 @@ struct Seen<'a> {
     id: Option<Cow<'a, str>>,
     version: Option<u64>,
     expires_at: Option<Millis>,
+    retired_at: Option<Millis>,
     root: u8,
     inner: u8,
     /// serde's errors carry text only, so the reason is left here.
@@ -131,6 +133,7 @@ enum InnerKey {
     ExpiresAt,
     ExpiryReason,
     RetiredAt,
+    Input,
     Ingested,
     Other,
 }
@@ -151,6 +154,7 @@ impl InnerKey {
             "expires_at" => Self::ExpiresAt,
             "expiry_reason" => Self::ExpiryReason,
             "retired_at" => Self::RetiredAt,
+            _ if key == "input" || key.starts_with("input.") => Self::Input,
             _ => Self::Other,
         }
     }
@@ -275,6 +279,7 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
                 InnerKey::ExpiresAt => (3, "tipline.expires_at"),
                 InnerKey::ExpiryReason => (4, "tipline.expiry_reason"),
                 InnerKey::RetiredAt => (5, "tipline.retired_at"),
+                InnerKey::Input => return Err(seen.refuse(ProbeError::Forbidden("tipline.input".to_owned()))),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -282,18 +287,22 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
             };
             Seen::once::<A::Error>(&mut seen.inner, bit)
                 .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate(name)))?;
-            if !matches!(key, InnerKey::ExpiresAt) {
+            if matches!(key, InnerKey::ExpiryReason) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            seen.expires_at = match map.next_value_seed(Scalar)? {
+            let moment = match map.next_value_seed(Scalar)? {
                 Value::Null => None,
                 Value::Text(text) => match time::parse(&text) {
                     Some(at) => Some(at),
-                    None => return Err(seen.refuse(ProbeError::Expiry)),
+                    None => return Err(seen.refuse(ProbeError::Expiry(name))),
                 },
-                _ => return Err(seen.refuse(ProbeError::Expiry)),
+                _ => return Err(seen.refuse(ProbeError::Expiry(name))),
             };
+            match key {
+                InnerKey::ExpiresAt => seen.expires_at = moment,
+                _ => seen.retired_at = moment,
+            }
         }
         Ok(())
     }

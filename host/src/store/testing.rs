@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::clock::Millis;
+use crate::sandbox::Head;
 use crate::state::Commit;
 use crate::store::page::VERSION_SECONDS_SHIFT;
 use crate::store::{Page, Query, time};
@@ -61,10 +62,11 @@ impl Sample {
                 "type": self.kind, "name": self.value, "provider": self.provider, "description": self.description,
             }},
             "tags": ["Phishing"],
-            "socdefenders": {"expiry_reason": self.expiry_reason, "ioc": {"observed_at": at, "type": "domain"}},
+            "tipline": {"expiry_reason": self.expiry_reason, "observed_at": at},
+            "socdefenders": {"ioc": {"type": "domain"}},
         });
         if let Some(expires_at) = self.expires_at {
-            document["socdefenders"]["expires_at"] = time::print(expires_at).into();
+            document["tipline"]["expires_at"] = time::print(expires_at).into();
         }
         if !self.stix_ids.is_empty() {
             document["threat"]["indicator"]["id"] = json!(self.stix_ids);
@@ -77,9 +79,27 @@ impl Sample {
     }
 }
 
+/// Documents as a guest hands them over: each with the head that it says itself to have.
+pub(crate) fn headed<'d>(documents: impl IntoIterator<Item = &'d str>) -> (String, Vec<Head>) {
+    let (mut text, mut heads) = (String::new(), Vec::new());
+    for json in documents {
+        let said: Value = serde_json::from_str(json).unwrap_or_default();
+        heads.push(Head {
+            id: said["event"]["id"].as_str().unwrap_or("?").to_owned(),
+            version: said["event"]["sequence"].as_u64().unwrap_or(0),
+            expires: said["tipline"]["expires_at"].as_str().and_then(time::parse),
+            length: u32::try_from(json.len()).unwrap(),
+        });
+        text.push_str(json);
+        text.push('\n');
+    }
+    (text, heads)
+}
+
 /// A page whose counters fit its documents.
 pub(crate) fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
-    let lines: String = samples.iter().map(|sample| sample.json() + "\n").collect();
+    let lines: Vec<String> = samples.iter().map(Sample::json).collect();
+    let (documents, heads) = headed(lines.iter().map(String::as_str));
     let count = samples.len() as u64;
     let commit = Commit {
         input: "feed".to_owned(),
@@ -91,7 +111,7 @@ pub(crate) fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
         made: count,
         ..Commit::default()
     };
-    Page::new(lines, commit, at)
+    Page::new(documents, heads, commit, at).unwrap()
 }
 
 /// Everything that lives at `now`.

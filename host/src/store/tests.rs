@@ -4,22 +4,24 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::page::{MAX_DOCUMENT_BYTES, MAX_ID_BYTES, MAX_VERSION_AHEAD_SECONDS, VERSION_SECONDS_SHIFT};
-use super::testing::{DAY, NOW, Sample};
+use super::testing::{DAY, NOW, Sample, headed};
 use super::{Page, form};
+use crate::sandbox::Head;
 use crate::state::Commit;
 
 fn refusal(json: &str) -> Option<(String, String)> {
-    let page = Page::new(json.to_owned(), Commit::default(), NOW);
+    let (documents, heads) = headed([json]);
+    let page = Page::new(documents, heads, Commit::default(), NOW).unwrap();
     assert_eq!(page.len() + page.commit.refused.len(), 1, "{json}");
     page.commit.refused.into_iter().next().map(|refused| (refused.code, refused.detail))
 }
 
 #[test]
-fn what_a_page_reads_of_a_document() {
+fn what_a_page_says_of_a_document() {
     let sample = Sample::new("a", NOW);
-    let text =
-        format!("\n{}\r\n\n  {}", sample.json(), Sample::new("\u{e9}\"", NOW).with(|s| s.expires_at = None).json());
-    let page = Page::new(text, Commit::default(), NOW);
+    let other = Sample::new("\u{e9}\"", NOW).with(|s| s.expires_at = None).json();
+    let (documents, heads) = headed([sample.json().as_str(), &other]);
+    let page = Page::new(documents, heads, Commit::default(), NOW).unwrap();
     let documents: Vec<_> = page.documents().collect();
     assert_eq!(page.commit.refused, []);
     assert_eq!(
@@ -27,7 +29,67 @@ fn what_a_page_reads_of_a_document() {
         ("a", sample.version, sample.expires_at)
     );
     assert_eq!(documents[0].json, sample.json());
-    assert_eq!((documents[1].id, documents[1].expires_at), ("\u{e9}\"", None));
+    assert_eq!((documents[1].id, documents[1].expires_at, documents[1].json), ("\u{e9}\"", None, other.as_str()));
+}
+
+#[test]
+fn heads_that_do_not_cut_the_text_into_lines_are_no_page() {
+    let head = |length| Head { id: "a".to_owned(), version: 0, expires: None, length };
+    for (text, lengths, fits) in [
+        ("", vec![], true),
+        ("{}\n", vec![2], true),
+        ("\n{}\n", vec![0, 2], true),
+        ("\u{e9}\n", vec![2], true),
+        ("{}", vec![2], false),
+        ("{}\n", vec![], false),
+        ("{}\n", vec![1], false),
+        ("{}\n", vec![3], false),
+        ("{}\n", vec![u32::MAX], false),
+        ("{}\n", vec![2, 0], false),
+        ("{}\n{}\n", vec![2], false),
+        ("{}\n{}\n", vec![5], false),
+        ("\u{e9}\u{e9}\n", vec![3], false),
+        ("{}\n\n", vec![2], false),
+    ] {
+        let heads: Vec<Head> = lengths.iter().map(|length| head(*length)).collect();
+        let result = Page::new(text.to_owned(), heads, Commit::default(), NOW);
+        assert_eq!(result.is_ok(), fits, "{text:?} {lengths:?}");
+        if let Err(misfit) = result {
+            let said = misfit.to_string();
+            assert!(said.contains("Nothing of this page was stored") && said.contains("fault of the guest"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_document_must_say_what_its_head_says() {
+    let json = Sample::new("a", NOW).json();
+    let (documents, heads) = headed([json.as_str()]);
+    let [head] = <[Head; 1]>::try_from(heads).unwrap();
+    for (head, expected) in [
+        (Head { id: "b".to_owned(), ..head.clone() }, "`event.id` \"a\" and its head \"b\""),
+        (Head { version: head.version - 1, ..head.clone() }, "`event.sequence`"),
+        (Head { expires: None, ..head.clone() }, "and its head never"),
+        (Head { expires: head.expires.map(|at| at + 1), ..head.clone() }, "`tipline.expires_at`"),
+    ] {
+        let page = Page::new(documents.clone(), vec![head.clone()], Commit::default(), NOW).unwrap();
+        let [refused] = page.commit.refused.as_slice() else { panic!("{head:?}") };
+        assert_eq!((refused.code.as_str(), &refused.id, &refused.document), ("head-differs", &head.id, &json));
+        assert!(refused.detail.contains(expected), "{}", refused.detail);
+    }
+}
+
+#[test]
+fn a_document_that_was_refused_is_tried_again_by_what_it_says_itself() {
+    for (json, refused) in [
+        (Sample::new("a", NOW).json(), None),
+        (Sample::new("a", NOW).with(|s| s.version = u64::MAX >> 1).json(), Some("version-ahead")),
+        ("nonsense".to_owned(), Some("invalid-json")),
+    ] {
+        let page = Page::again(json.clone(), Commit::default(), NOW).unwrap();
+        let codes: Vec<&str> = page.commit.refused.iter().map(|refused| refused.code.as_str()).collect();
+        assert_eq!(codes, refused.into_iter().collect::<Vec<_>>(), "{json}");
+    }
 }
 
 #[test]
@@ -36,9 +98,9 @@ fn documents_that_are_refused() {
     for (json, code) in [
         (format!("{{{good}}}"), ""),
         (format!(r#"{{{good},"host_name":1,"agents":2,"threat":{{"host":{{"name":"h"}}}},"a.event.ingested":1}}"#), ""),
-        (format!(r#"{{{good},"socdefenders":{{"expires_at":null}}}}"#), ""),
+        (format!(r#"{{{good},"tipline":{{"expires_at":null}}}}"#), ""),
         // How a feed says "never", and the last moment that the guest writes.
-        (format!(r#"{{{good},"socdefenders":{{"expires_at":"9999-12-31T23:59:59.999Z"}}}}"#), ""),
+        (format!(r#"{{{good},"tipline":{{"expires_at":"9999-12-31T23:59:59.999Z"}}}}"#), ""),
         (format!(r#"{{{good},"_id":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_index":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_i\u0064":"x"}}"#), "forbidden-field"),
@@ -55,14 +117,14 @@ fn documents_that_are_refused() {
         (r#"{"event":{"id":"a","sequence":1,"ingested.x":"x"}}"#.to_owned(), "forbidden-field"),
         (format!(r#"{{{good},"event":{{"ingested":"x"}}}}"#), "duplicate-key"),
         (format!(r#"{{"@timestamp":1,{good},"@timestamp":2}}"#), "duplicate-key"),
-        (format!(r#"{{{good},"socdefenders":{{}},"socdefenders":{{}}}}"#), "duplicate-key"),
-        (format!(r#"{{{good},"socdefenders":{{"retired_at":1,"retired_at":2}}}}"#), "duplicate-key"),
+        (format!(r#"{{{good},"tipline":{{}},"tipline":{{}}}}"#), "duplicate-key"),
+        (format!(r#"{{{good},"tipline":{{"retired_at":null,"retired_at":null}}}}"#), "duplicate-key"),
         (r#"{"event":{"id":"a","sequence":1,"id":"b"}}"#.to_owned(), "duplicate-key"),
         (r#"{"event":{"id":"a","sequence":1,"type":[],"type":[]}}"#.to_owned(), "duplicate-key"),
         (format!(r#"{{{good},"event.id":"b"}}"#), "dotted-key"),
-        (format!(r#"{{{good},"socdefenders.expires_at":"b"}}"#), "dotted-key"),
-        (format!(r#"{{{good},"socdefenders":{{"expires_at":"soon"}}}}"#), "invalid-expiry"),
-        (format!(r#"{{{good},"socdefenders":{{"expires_at":5}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"tipline.expires_at":"b"}}"#), "dotted-key"),
+        (format!(r#"{{{good},"tipline":{{"expires_at":"soon"}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"tipline":{{"expires_at":5}}}}"#), "invalid-expiry"),
         (r#"{"event":{"sequence":1}}"#.to_owned(), "invalid-id"),
         (r#"{"event":{"id":"","sequence":1}}"#.to_owned(), "invalid-id"),
         (r#"{"event":{"id":7,"sequence":1}}"#.to_owned(), "invalid-id"),
@@ -72,7 +134,7 @@ fn documents_that_are_refused() {
         (r#"{"event":{"id":"a","sequence":-1}}"#.to_owned(), "invalid-version"),
         (r#"{"event":{"id":"a","sequence":99999999999999999999}}"#.to_owned(), "invalid-version"),
         (r#"{"event":"a"}"#.to_owned(), "invalid-json"),
-        (format!(r#"{{{good},"socdefenders":[]}}"#), "invalid-json"),
+        (format!(r#"{{{good},"tipline":[]}}"#), "invalid-json"),
         (format!("{{{good}"), "invalid-json"),
         (format!("{{{good}}} x"), "invalid-json"),
         ("[1]".to_owned(), "invalid-json"),
@@ -86,7 +148,10 @@ fn documents_that_are_refused() {
 #[test]
 fn the_longest_document_passes_and_a_longer_one_does_not() {
     let json = Sample::new("a", NOW).json();
-    let with_limit = |limit| Page::with_limit(json.clone(), Commit::default(), NOW, limit).commit.refused;
+    let with_limit = |limit| {
+        let (documents, heads) = headed([json.as_str()]);
+        Page::with_limit(documents, heads, Commit::default(), NOW, limit).unwrap().commit.refused
+    };
     assert_eq!(with_limit(json.len()), []);
     let refused = with_limit(json.len() - 1);
     assert_eq!((refused[0].code.as_str(), &refused[0].document), ("document-too-long", &json));
@@ -116,14 +181,15 @@ fn a_version_may_be_a_day_ahead_and_no_more() {
 
 #[test]
 fn a_refused_document_does_not_cost_its_page() {
-    let text = format!("{}\nnonsense\n{}\n", Sample::new("a", NOW).json(), Sample::new("b", NOW).json());
-    let page = Page::new(text, Commit::default(), NOW);
+    let (a, b) = (Sample::new("a", NOW).json(), Sample::new("b", NOW).json());
+    let (documents, heads) = headed([a.as_str(), "nonsense", &b]);
+    let page = Page::new(documents, heads, Commit::default(), NOW).unwrap();
     assert_eq!(page.documents().map(|d| d.id.to_owned()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(page.commit.refused[0].document, "nonsense");
 }
 
 fn stored(json: &str, now: u64) -> String {
-    let page = Page::new(json.to_owned(), Commit::default(), NOW);
+    let page = Page::again(json.to_owned(), Commit::default(), NOW).unwrap();
     assert_eq!(page.commit.refused, []);
     let document = page.documents().next().unwrap();
     form::stored(&document, now).into_owned()
@@ -220,8 +286,19 @@ proptest! {
 
     /// No text makes the check panic or lose a line.
     #[test]
-    fn every_line_is_a_document_or_refused(lines in prop::collection::vec("[^\n\r]*[^ \n\r\t\u{c}]", 0..8)) {
-        let page = Page::new(lines.join("\n"), Commit::default(), NOW);
+    fn every_line_is_a_document_or_refused(lines in prop::collection::vec("[^\n]*", 0..8)) {
+        let (documents, heads) = headed(lines.iter().map(String::as_str));
+        let page = Page::new(documents, heads, Commit::default(), NOW).unwrap();
         prop_assert_eq!(page.len() + page.commit.refused.len(), lines.len());
+    }
+
+    /// Heads of any lengths cut the text into what they say, or are refused.
+    #[test]
+    fn heads_cut_as_they_say_or_not_at_all(text in "[a\n\u{e9}]{0,20}", lengths in prop::collection::vec(0_u32..8, 0..8)) {
+        let head = |&length: &u32| Head { id: "a".to_owned(), version: 0, expires: None, length };
+        let cut: String = lengths.iter().map(|&length| "x".repeat(usize::try_from(length).unwrap()) + "\n").collect();
+        let fits = cut.len() == text.len() && cut.bytes().zip(text.bytes()).all(|(a, b)| (a == b'\n') == (b == b'\n'));
+        let page = Page::new(text, lengths.iter().map(head).collect(), Commit::default(), NOW);
+        prop_assert_eq!(page.is_ok(), fits);
     }
 }

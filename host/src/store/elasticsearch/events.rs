@@ -99,7 +99,7 @@ mod tests {
 
     fn row(json: &str) -> Event {
         let settings = ElasticsearchSettings::new(vec!["http://127.0.0.1:9200".parse().unwrap()], Mode::Events);
-        let document = Document { id: "abc", version: 1, expires_at: None, json };
+        let document = Document { id: "abc", version: 1, expires_at: None, retired_at: None, json };
         event(&document, json, "2026-01-01T00:00:00.000Z", &settings)
     }
 

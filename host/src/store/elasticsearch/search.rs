@@ -72,7 +72,7 @@ impl Found {
     }
 
     pub(super) fn document(&self, expires_at: Option<Millis>) -> Document<'_> {
-        Document { id: &self.id, version: self.version, expires_at, json: self.json() }
+        Document { id: &self.id, version: self.version, expires_at, retired_at: None, json: self.json() }
     }
 
     fn stored(&self) -> Stored {

@@ -59,7 +59,7 @@ fn retire_expired(transaction: &Transaction<'_>, now: Millis) -> rusqlite::Resul
     )?;
     for (row, json, expires_at) in &expired {
         let expires_at = expires_at.map_or(now, unsigned);
-        let document = Document { id: "", version: 0, expires_at: Some(expires_at), json };
+        let document = Document { id: "", version: 0, expires_at: Some(expires_at), retired_at: None, json };
         transaction.prepare_cached("UPDATE documents SET json = ?2, retired_at = ?3 WHERE row = ?1")?.execute((
             row,
             form::stored(&document, now),
