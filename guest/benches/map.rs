@@ -1,11 +1,11 @@
-//! Documents a second on one core: `cargo bench -p socdefenders-mapping`.
+//! Documents a second on one core: `cargo bench -p socdefenders --bench map`.
 //!
 //! A page of the demo's real records, then pages of 100 synthetic ones in the proportions of a feed, mapped natively. Each figure is the best of
-//! several rounds, as the machine may have other things to do. `cargo bench -p socdefenders-mapping -- demo` takes one of them.
+//! several rounds, as the machine may have other things to do. `cargo bench -p socdefenders --bench map -- demo` takes one of them.
 
 use std::time::Instant;
 
-use socdefenders::map::records;
+use socdefenders::map::{Body, records};
 use socdefenders::objects::Context;
 use socdefenders::settings::Settings;
 
@@ -26,7 +26,7 @@ fn main() {
         ("email", |n| format!("user{n}@mail-{}.org", n % 89)),
         ("cve", |n| format!("CVE-2021-{}", 10_000 + n)),
     ];
-    let demo: Vec<&str> = include_str!("../../../tests/corpus/demo.jsonl").lines().take(1_000).collect();
+    let demo: Vec<&str> = include_str!("../../tests/corpus/demo.jsonl").lines().take(1_000).collect();
     report("demo", &format!("{{\"data\":[{}]}}", demo.join(",")));
     report("all", &page(|n| (kinds[n % kinds.len()].0, kinds[n % kinds.len()].1(n))));
     report("stix", &bundle());
@@ -94,10 +94,15 @@ fn report(name: &str, page: &str) {
     let mut made = 0;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let batch = records(&Settings::default(), OBSERVED, std::hint::black_box(page), &mut Context::default())
-            .expect("the page is one");
+        let batch = records(
+            &Settings::default(),
+            OBSERVED,
+            &Body::of(std::hint::black_box(page).as_bytes()),
+            &mut Context::default(),
+        )
+        .expect("the page is one");
         best = best.min(start.elapsed().as_secs_f64());
-        made = batch.made;
+        made = batch.heads.len();
     }
-    println!("{name:>8}: {:>9.0} documents/s, {made} documents, {} bytes", f64::from(made) / best, page.len());
+    println!("{name:>8}: {:>9.0} documents/s, {made} documents, {} bytes", made as f64 / best, page.len());
 }

@@ -117,6 +117,11 @@ impl Request {
     pub fn get(target: String, accept: &str) -> Self {
         Self { method: "GET".to_owned(), target, headers: vec![("accept".to_owned(), accept.to_owned())], body: None }
     }
+
+    /// The first header of this (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
 }
 
 /// What a server answered.

@@ -54,7 +54,9 @@ mod component;
 pub use contract::{
     Batch, Event, Failure, Head, MAX_STATE_BYTES, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait,
 };
+pub use tipline_ecs as ecs;
 pub use tipline_ecs::time;
+pub use tipline_observable as observable;
 pub use tipline_observable::suffix;
 pub use tipline_stix as stix;
 

@@ -5,15 +5,20 @@
 //! - `observed` (may be missing): when the feed showed the page, as RFC 3339.
 //! - `expected.ndjson`, `expected-rejects.ndjson`, `expected-counts.txt`: what must come out.
 //!
+//! A reject is a line as `tipline map --rejects` writes it. Heads have no file: they say what their documents say.
+//!
 //! `TIPLINE_UPDATE_CASES=1` writes the expected files anew; read the difference before committing it. The file uses
-//! nothing but the standard library and the crate's own time and contract, so that other test binaries can include it.
+//! nothing but the standard library, base64 and the crate itself, so that other test binaries can include it.
 
 #![allow(unreachable_pub)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use socdefenders::{Batch, time};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use socdefenders::ecs::write_string;
+use socdefenders::{Batch, Reject, time};
 
 /// When a page without `observed` was shown.
 const OBSERVED: &str = "2024-12-09T10:30:00Z";
@@ -29,7 +34,21 @@ pub struct Case {
     /// When the feed showed the page.
     pub observed: u64,
     /// The records.
-    pub page: String,
+    pub page: Vec<u8>,
+}
+
+/// `{"code":…,"detail":…,"raw":…,"observed":…}`, with `raw_base64` where the record is no UTF-8.
+fn reject(reject: &Reject, observed: u64) -> String {
+    let mut line = String::new();
+    let (key, raw) = match std::str::from_utf8(&reject.raw) {
+        Ok(raw) => (",\"raw\":", raw.to_owned()),
+        Err(_) => (",\"raw_base64\":", STANDARD.encode(&reject.raw)),
+    };
+    for (key, text) in [("{\"code\":", &reject.code), (",\"detail\":", &reject.detail), (key, &raw)] {
+        line.push_str(key);
+        write_string(text, &mut line);
+    }
+    line + &format!(",\"observed\":{observed}}}\n")
 }
 
 /// What must come out, as three texts.
@@ -52,15 +71,15 @@ impl Outcome {
             ("mapped", batch.mapped),
             ("rejected", batch.rejected),
             ("skipped", batch.skipped),
-            ("made", batch.made),
-            ("merged", batch.merged),
+            ("documents", u32::try_from(batch.heads.len()).unwrap()),
         ] {
             counts.push_str(&format!("{name} {count}\n"));
         }
         for skip in &batch.skips {
             counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
         }
-        Self { documents: batch.documents.clone(), rejects: batch.rejects.clone(), counts }
+        let rejects = batch.rejects.iter().map(|one| reject(one, batch.observed)).collect();
+        Self { documents: batch.documents.clone(), rejects, counts }
     }
 }
 
@@ -83,7 +102,7 @@ impl Case {
             name: folder.file_name().unwrap().to_string_lossy().into_owned(),
             config: optional(&folder.join("config.json")),
             observed: time::parse_rfc3339(observed).unwrap_or_else(|| panic!("{}: observed", folder.display())),
-            page: fs::read_to_string(folder.join("page.json"))
+            page: fs::read(folder.join("page.json"))
                 .unwrap_or_else(|error| panic!("{}/page.json: {error}", folder.display())),
             folder,
         }

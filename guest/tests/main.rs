@@ -1,7 +1,9 @@
 //! Tests of the mapping from outside, through the crate's public functions only.
 
 mod cases;
+mod convergence;
 mod described;
+mod host;
 mod laws;
 mod stix;
 mod suffixes;

@@ -62,7 +62,8 @@ impl Count {
 fn documents(pattern: &str) -> Vec<Value> {
     let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern, "pattern_type": "stix"});
     let page = json!({ "objects": [object] }).to_string();
-    let batch = socdefenders::map_records(r#"{"allow_private":true}"#, OBSERVED, &page).expect("a page of STIX");
+    let batch =
+        socdefenders::map_records(r#"{"allow_private":true}"#, OBSERVED, page.as_bytes()).expect("a page of STIX");
     batch.documents.lines().map(|line| serde_json::from_str(line).expect("a document")).collect()
 }
 

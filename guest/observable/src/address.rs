@@ -100,7 +100,7 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn addresses_are_written_as_the_standard_library_does() {

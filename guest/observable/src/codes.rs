@@ -195,7 +195,7 @@ pub fn attack_id(text: &str) -> Option<AttackId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn cve_ids() {

@@ -167,7 +167,7 @@ fn special(scheme: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn parse(text: &str) -> Location {
         Location::parse(text, true).unwrap_or_else(|e| panic!("{text}: {e:?}"))

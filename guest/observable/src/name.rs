@@ -63,7 +63,7 @@ pub(super) fn to_ascii(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn names_are_bounded() {

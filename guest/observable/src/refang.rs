@@ -192,7 +192,7 @@ fn words(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn defanged_values_come_back() {

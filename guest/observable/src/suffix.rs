@@ -93,7 +93,7 @@ fn rules() -> Option<&'static Fst<&'static [u8]>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn names_are_cut_at_their_public_suffix() {

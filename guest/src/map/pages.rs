@@ -33,7 +33,7 @@ pub fn records(
     if text.starts_with('[') {
         if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
             mapper.expect(list.len(), text.len());
-            mapper.objects(&texts(&list));
+            mapper.records(&texts(&list));
             return Ok(mapper.finish());
         }
     } else if let Ok(page) = Parts::read(text) {
@@ -66,10 +66,10 @@ fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Ba
         return Ok(mapper.finish());
     }
     match &page.data {
-        Data::Absent => mapper.objects(&[text]),
+        Data::Absent => mapper.records(&[text]),
         Data::List(list) => {
             mapper.expect(list.len(), text.len());
-            mapper.objects(&texts(list));
+            mapper.records(&texts(list));
         }
         Data::Null | Data::Other => {
             return Err(Failure::Protocol(format!(
@@ -91,7 +91,7 @@ fn lines<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
             beginning(text)
         )));
     }
-    mapper.objects(&lines().collect::<Vec<_>>());
+    mapper.records(&lines().collect::<Vec<_>>());
     Ok(mapper.finish())
 }
 

@@ -20,7 +20,7 @@ mod walk;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use url::Url;
 

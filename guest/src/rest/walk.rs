@@ -69,7 +69,7 @@ impl Poll<'_> {
         let mut mapper = Mapper::new(&self.config.mapping, observed, body, &mut context, &mut memory);
         let records: Vec<&str> = page.records.iter().map(|record| record.get()).collect();
         mapper.expect(records.len(), body.text().len());
-        mapper.objects(&records);
+        mapper.records(&records);
         let batch = Some(mapper.finish());
 
         match self.walk_on(page, forward) {

@@ -80,10 +80,10 @@ fn types_and_values(folder: &Folder) {
         assert_eq!(objects.len(), expected.len());
         for (object, theirs) in objects.iter().zip(expected) {
             let page = json!({"objects": [object]}).to_string();
-            let batch = socdefenders::map_records("", 1_733_740_200_000, &page).unwrap();
+            let batch = socdefenders::map_records("", 1_733_740_200_000, page.as_bytes()).unwrap();
             let ours: Vec<Value> = batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             if object.get("pattern").is_none() {
-                assert!(batch.rejects.contains("no-pattern"));
+                assert!(batch.rejects.iter().all(|reject| reject.code == "no-pattern"));
                 used.insert("no-pattern");
                 continue;
             }

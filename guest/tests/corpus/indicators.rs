@@ -127,7 +127,7 @@ fn indicators_give_documents(folder: &Folder) {
         let batch = map(std::slice::from_ref(object));
         tally.objects += 1;
         tally.mapped += batch.mapped;
-        tally.documents += batch.made - batch.merged;
+        tally.documents += u32::try_from(batch.heads.len()).unwrap();
         for note in &batch.notes {
             let reasons = note.text.split_once(": ").unwrap().1.split_once('.').unwrap().0;
             for reason in reasons.split(", ") {
@@ -136,8 +136,7 @@ fn indicators_give_documents(folder: &Folder) {
             }
         }
         if batch.rejected > 0 {
-            let reject: Value = serde_json::from_str(&batch.rejects).unwrap();
-            *tally.reasons.entry(format!("rejected: {}", reject["code"].as_str().unwrap())).or_default() += 1;
+            *tally.reasons.entry(format!("rejected: {}", batch.rejects[0].code)).or_default() += 1;
         }
         let documents = documents(&batch);
         let mut wanted = Vec::new();
@@ -161,7 +160,7 @@ fn indicators_give_documents(folder: &Folder) {
             match missing {
                 None => tally.given += 1,
                 Some((fields, value)) => {
-                    println!("{}: {value:?} is not in {fields:?}: {}", row["source"], batch.rejects)
+                    println!("{}: {value:?} is not in {fields:?}: {:?}", row["source"], batch.rejects)
                 }
             }
         }

@@ -82,7 +82,7 @@ fn is_name(name: &str) -> bool {
 
 fn map(kind: &str, value: &str) -> socdefenders::Batch {
     let record = serde_json::json!({"type": kind, "value": value}).to_string();
-    socdefenders::map_records(ALLOW_PRIVATE, OBSERVED, &record).unwrap()
+    socdefenders::map_records(ALLOW_PRIVATE, OBSERVED, record.as_bytes()).unwrap()
 }
 
 fn text<'v>(document: &'v Value, path: &str) -> &'v str {
@@ -204,7 +204,7 @@ fn expected(kind: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
 fn judge(row: &Row, wanted: &[(&'static str, String)]) -> Result<(), String> {
     let batch = map(&row.kind, &row.value);
     if batch.mapped != 1 {
-        return Err(format!("not mapped: {}", batch.rejects.trim()));
+        return Err(format!("not mapped: {:?}", batch.rejects));
     }
     let document: Value = serde_json::from_str(&batch.documents).map_err(|error| error.to_string())?;
     for (field, value) in wanted {
@@ -236,8 +236,7 @@ fn right(text: &str) {
             None => {
                 *unjudged += 1;
                 let batch = map(&row.kind, &row.value);
-                let outcome = if batch.mapped == 1 { "mapped" } else { batch.rejects.trim() };
-                println!("not valid by the judge: {} {:?}: {outcome}", row.kind, row.value);
+                println!("not valid by the judge: {} {:?}: {:?}", row.kind, row.value, batch.rejects);
             }
             Some(wanted) => {
                 *valid += 1;
@@ -263,9 +262,9 @@ fn odd_forms() {
         let outcome = if batch.mapped == 1 {
             "mapped".to_owned()
         } else {
-            let reject: Value = serde_json::from_str(&batch.rejects).unwrap();
-            println!("{} {:?}: {} {}", row.kind, row.form, text(&reject, "code"), text(&reject, "detail"));
-            text(&reject, "code").to_owned()
+            let reject = &batch.rejects[0];
+            println!("{} {:?}: {} {}", row.kind, row.form, reject.code, reject.detail);
+            reject.code.clone()
         };
         *codes.entry(outcome).or_default() += 1;
     }

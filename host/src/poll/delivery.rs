@@ -11,9 +11,12 @@ use crate::sandbox::{Batch, Failure, Note, Row, Skip};
 use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
 use crate::store::{Page, SinkError, Turn};
 
-/// Pages that are being delivered at once: the one whose last requests are awaited, and the next, so that a store is not
-/// idle in between. More would only take memory, as the store is the slower part then. Fixed for that reason.
-const MAX_UNDER_WAY: usize = 2;
+/// The most bytes of documents under way, beside two pages: a store that takes many pages at once takes them as they come,
+/// and pages of a megabyte come sixteen at a time. Fixed: it only bounds the memory.
+const MAX_BYTES_UNDER_WAY: usize = 32 * 1024 * 1024;
+
+/// Pages that may be under way whatever their size.
+const PAGES_UNDER_WAY: usize = 2;
 
 /// What a poll has delivered and is delivering.
 pub(super) struct Deliveries<'p> {
@@ -38,6 +41,7 @@ struct UnderWay {
     skips: Vec<Skip>,
     notes: Vec<Note>,
     is_page: bool,
+    bytes: usize,
 }
 
 impl<'p> Deliveries<'p> {
@@ -45,7 +49,7 @@ impl<'p> Deliveries<'p> {
         Self {
             poller,
             checkpoint,
-            under_way: VecDeque::with_capacity(MAX_UNDER_WAY),
+            under_way: VecDeque::new(),
             turn: Turn::default(),
             memory: Memory::of(&poller.ledger, &poller.input.id),
             notes: Vec::new(),
@@ -61,9 +65,10 @@ impl<'p> Deliveries<'p> {
         self.notes.extend(self.memory.remember(rows));
     }
 
-    /// Gives a page to the sink, as soon as fewer than [`MAX_UNDER_WAY`] are on their way.
+    /// Gives a page to the sink, as soon as it takes one more.
     pub(super) async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
-        while self.under_way.len() >= MAX_UNDER_WAY {
+        let bytes = batch.as_ref().map_or(0, |batch| batch.documents.len());
+        while self.is_full(bytes) {
             self.settle_first().await?;
         }
         let poller = self.poller;
@@ -83,14 +88,21 @@ impl<'p> Deliveries<'p> {
         let sink = poller.sink.clone();
         let delivery = tokio::spawn(async move {
             let mut page = blocking(move || page(commit, batch, &rows)).await??;
-            page.turn = turn;
+            (page.turn, page.baton) = (turn, baton.clone());
             let counts = Counts::of_commit(&page.commit);
             let delivery = sink.deliver(page).await?;
             baton.pass();
             Ok(counts.with(&delivery))
         });
-        self.under_way.push_back(UnderWay { delivery, skips, notes, is_page });
+        self.under_way.push_back(UnderWay { delivery, skips, notes, is_page, bytes });
         Ok(())
+    }
+
+    /// Whether a page of so many bytes has to wait.
+    fn is_full(&self, bytes: usize) -> bool {
+        let pages = self.under_way.len();
+        let bytes = bytes + self.under_way.iter().map(|page| page.bytes).sum::<usize>();
+        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_UNDER_WAY && bytes > MAX_BYTES_UNDER_WAY
     }
 
     /// Awaits all pages under way and counts them.
@@ -108,7 +120,7 @@ impl<'p> Deliveries<'p> {
 
     /// Awaits the oldest page under way and counts it.
     async fn settle_first(&mut self) -> Result<(), PollError> {
-        let Some(UnderWay { delivery, skips, notes, is_page }) = self.under_way.pop_front() else { return Ok(()) };
+        let Some(UnderWay { delivery, skips, notes, is_page, .. }) = self.under_way.pop_front() else { return Ok(()) };
         let counts =
             delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
         self.memory.settle();

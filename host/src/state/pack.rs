@@ -30,8 +30,9 @@ const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 /// long.
 const LEVEL: i32 = 3;
 
-/// The longest text unpacked, in bytes: no document is longer. Fixed: it guards the memory against a damaged file.
-const MAX_UNPACKED_BYTES: u64 = 1024 * 1024;
+/// The longest text unpacked, in bytes: the longest document, and what the host adds to one. Fixed: it guards the memory
+/// against a damaged file.
+const MAX_UNPACKED_BYTES: u64 = 1024 * 1024 + 64 * 1024;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
@@ -47,6 +48,13 @@ thread_local! {
 #[derive(Debug, Error)]
 #[error("A packed text cannot be unpacked: {0}. The file is damaged, or a newer tipline wrote it.")]
 pub struct Unreadable(String);
+
+impl Unreadable {
+    /// For this reason.
+    pub fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
 
 fn packer() -> Option<Compressor<'static>> {
     let mut packer = Compressor::with_prepared_dictionary(&ENCODER).ok()?;
@@ -76,7 +84,7 @@ fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Unreadable`].
 pub fn unpack(packed: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    let unreadable = |why: &str| Unreadable(why.to_owned());
+    let unreadable = Unreadable::new;
     match packed.split_first() {
         Some((&PLAIN, text)) => Ok(text.to_vec()),
         Some((&DICTIONARY_1, rest)) => {

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::clock::Millis;
 use crate::sandbox::{Batch, Head};
 use crate::state::Commit;
-use crate::store::{Turn, probe, time};
+use crate::store::{Baton, Turn, probe, time};
 
 /// The longest document. A real one has two to five KiB, the longest STIX pattern seen gives 200; a store would
 /// have to hold many of these in memory at once. Fixed: it guards against a guest's fault, as records become documents of
@@ -39,6 +39,8 @@ pub struct Page {
     pub commit: Commit,
     /// When it may be committed; at once, unless it follows another one.
     pub turn: Turn,
+    /// What the page's turn is handed on with, for a store that commits several pages as one.
+    pub baton: Baton,
 }
 
 /// A document that passed.
@@ -170,7 +172,7 @@ impl Page {
                 }),
             }
         }
-        Ok(Self { text: documents, lines, commit, turn: Turn::default() })
+        Ok(Self { text: documents, lines, commit, turn: Turn::default(), baton: Baton::default() })
     }
 
     /// Checks what a guest mapped; its counters, rejects and notes are added to the commit.
@@ -242,7 +244,12 @@ fn line<'t>(documents: &'t str, head: &Head, start: usize) -> &'t str {
 }
 
 /// When a document was retired by its guest; or what is wrong with it, in a code and a sentence.
-fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<Option<Millis>, (&'static str, String)> {
+fn check(
+    head: &Head,
+    json: &str,
+    newest: u64,
+    max_bytes: usize,
+) -> Result<Option<Millis>, (&'static str, String)> {
     if head.id.is_empty() || head.id.len() > MAX_ID_BYTES {
         let detail = format!("`event.id` has {} bytes; it must have 1 to {MAX_ID_BYTES}.", head.id.len());
         return Err(("invalid-id", detail));

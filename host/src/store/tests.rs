@@ -125,6 +125,9 @@ fn documents_that_are_refused() {
         (format!(r#"{{{good},"tipline.expires_at":"b"}}"#), "dotted-key"),
         (format!(r#"{{{good},"tipline":{{"expires_at":"soon"}}}}"#), "invalid-expiry"),
         (format!(r#"{{{good},"tipline":{{"expires_at":5}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"tipline":{{"retired_at":"soon"}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"tipline":{{"input":"x"}}}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"tipline":{{"\u0069nput.x":"x"}}}}"#), "forbidden-field"),
         (r#"{"event":{"sequence":1}}"#.to_owned(), "invalid-id"),
         (r#"{"event":{"id":"","sequence":1}}"#.to_owned(), "invalid-id"),
         (r#"{"event":{"id":7,"sequence":1}}"#.to_owned(), "invalid-id"),
@@ -201,34 +204,68 @@ fn the_stored_form() {
     for (json, expected) in [
         // Without an expiry, and before it: untouched, whatever the text looks like.
         (r#"{ "event" : {"id":"a","sequence":1,"type":["indicator"]}}"#, None),
-        (r#"{"event":{"id":"a","sequence":1},"socdefenders":{"expires_at":"2025-10-09T08:53:20.001Z"}}"#, None),
+        (r#"{"event":{"id":"a","sequence":1},"tipline":{"expires_at":"2025-10-09T08:53:20.001Z"}}"#, None),
         (
-            r#"{"event":{"id":"a","sequence":1},"tags":["revoked"],"socdefenders":{"expires_at":"2025-10-09T08:53:20.001Z","expiry_reason":"modified + 45d"}}"#,
+            r#"{"event":{"id":"a","sequence":1},"tags":["revoked"],"tipline":{"expires_at":"2025-10-09T08:53:20.001Z","expiry_reason":"modified + 45d"}}"#,
             None,
-        ),
-        // Taken back by a clock that is ahead: at once.
-        (
-            r#"{"event":{"id":"a","sequence":1},"socdefenders":{"expiry_reason":"revoked","expires_at":"2025-10-09T08:53:21Z"}}"#,
-            Some(
-                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"socdefenders":{"expiry_reason":"revoked","expires_at":"2025-10-09T08:53:20.000Z","retired_at":"2025-10-09T08:53:20.000Z"}}"#,
-            ),
         ),
         // At its moment: in the places where the fields stand, the rest as it was written.
         (
-            r#"{"@timestamp":"t","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","socdefenders":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,
+            r#"{"@timestamp":"t","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,
             Some(
-                r#"{"@timestamp":"t","event":{"id":"a","type":["info"],"sequence":1},"n":1.50,"u":"\u00e9","socdefenders":{"expires_at":"2025-10-09T08:53:20Z","x":{ },"retired_at":"2025-10-09T08:53:20Z"},"z":0}"#,
+                r#"{"@timestamp":"t","event":{"id":"a","type":["info"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ },"retired_at":"2025-10-09T08:53:20Z"},"z":0}"#,
             ),
         ),
-        // A type is added where there is none, and an old retirement replaced.
+        // A type is added where there is none.
         (
-            r#"{"event":{"id":"a","sequence":1},"socdefenders":{"retired_at":"x","expires_at":"1999-01-01T00:00:00Z"}}"#,
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"retired_at":null,"expires_at":"1999-01-01T00:00:00Z"}}"#,
             Some(
-                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"socdefenders":{"retired_at":"1999-01-01T00:00:00Z","expires_at":"1999-01-01T00:00:00Z"}}"#,
+                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"tipline":{"retired_at":"1999-01-01T00:00:00Z","expires_at":"1999-01-01T00:00:00Z"}}"#,
+            ),
+        ),
+        // What the guest retired keeps its time, whatever else it says.
+        (
+            r#"{"event":{"id":"a","sequence":1,"type":["indicator"]},"tipline":{"retired_at":"2025-10-01T00:00:00Z","expires_at":"2026-01-01T00:00:00Z"}}"#,
+            Some(
+                r#"{"event":{"id":"a","sequence":1,"type":["info"]},"tipline":{"retired_at":"2025-10-01T00:00:00Z","expires_at":"2026-01-01T00:00:00Z"}}"#,
             ),
         ),
     ] {
         assert_eq!(stored(json, NOW), expected.unwrap_or(json));
+    }
+}
+
+#[test]
+fn a_delivery_names_its_input() {
+    for (json, expected) in [
+        (
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k"},"z":[{"}":"\"tipline\":{\\"}]}"#,
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"input":"in \"put","key":"k"},"z":[{"}":"\"tipline\":{\\"}]}"#,
+        ),
+        (r#"{"tipline":{},"event":{"id":"a","sequence":1}}"#, r#"{"tipline":{"input":"in \"put"},"event":{"id":"a","sequence":1}}"#),
+        // Where it isn't found at a look: none, another's, spaces, escapes.
+        (r#"{"event":{"id":"a","sequence":1}}"#, r#"{"event":{"id":"a","sequence":1},"tipline":{"input":"in \"put"}}"#),
+        (
+            r#"{"event":{"id":"a","sequence":1},"x":{"tipline":{"a":1}}}"#,
+            r#"{"event":{"id":"a","sequence":1},"x":{"tipline":{"a":1}},"tipline":{"input":"in \"put"}}"#,
+        ),
+        (
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k"},"x":{"tipline":{"a":1}}}"#,
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k","input":"in \"put"},"x":{"tipline":{"a":1}}}"#,
+        ),
+        (
+            r#"{"event":{"id":"a","sequence":1}, "tipline" : { "key":"k" }}"#,
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k","input":"in \"put"}}"#,
+        ),
+        (
+            r#"{"event":{"id":"a","sequence":1},"t\u0069pline":{"key":"k"}}"#,
+            r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k","input":"in \"put"}}"#,
+        ),
+    ] {
+        let page = Page::again(json.to_owned(), Commit::default(), NOW).unwrap();
+        assert_eq!(page.commit.refused, []);
+        let document = page.documents().next().unwrap();
+        assert_eq!(form::delivered(&document, "in \"put", NOW), expected);
     }
 }
 
@@ -262,24 +299,27 @@ fn retirement_for_a_reason() {
     ] {
         let mut document = json!({"event": {"id": "a", "type": ["indicator"]}});
         if !own.is_null() {
-            document["socdefenders"] = own;
+            document["tipline"] = own;
         }
         let retired: Value =
             serde_json::from_str(&form::retired(&document.to_string(), NOW, "excluded").unwrap()).unwrap();
-        assert_eq!(retired, json!({"event": {"id": "a", "type": ["info"]}, "socdefenders": expected}));
+        assert_eq!(retired, json!({"event": {"id": "a", "type": ["info"]}, "tipline": expected}));
     }
 }
 
 proptest! {
-    /// Whatever stands in a document that passed, its stored form has the two fields and all others as they were.
+    /// Whatever stands in a document that passed, its stored form has the three fields and all others as they were.
     #[test]
-    fn nothing_else_changes(id in "\\PC{1,20}", key in "\\PC{0,8}", text in any::<String>(), age in 0..400_u64) {
+    fn nothing_else_changes(id in "\\PC{1,20}", key in "\\PC{0,8}", text in any::<String>(), input in "\\PC{0,9}", age in 0..400_u64) {
         let mut document = Sample::new(id, NOW).with(|s| { s.description = text; s.expires_at = Some(NOW - age * DAY); }).value();
         document["threat"][format!("x{key}")] = json!([1.25, null, {"deep": "\u{1f600}"}]);
-        let mut form: Value = serde_json::from_str(&stored(&document.to_string(), NOW)).unwrap();
+        let page = Page::again(document.to_string(), Commit::default(), NOW).unwrap();
+        let delivered = page.documents().map(|document| form::delivered(&document, &input, NOW)).collect::<String>();
+        let mut form: Value = serde_json::from_str(&delivered).unwrap();
+        prop_assert_eq!(form["tipline"].as_object_mut().unwrap().remove("input"), Some(json!(input)));
         prop_assert_eq!(&form["event"]["type"], &json!(["info"]));
-        let retired_at = form["socdefenders"].as_object_mut().unwrap().remove("retired_at");
-        prop_assert_eq!(retired_at.as_ref(), Some(&document["socdefenders"]["expires_at"]));
+        let retired_at = form["tipline"].as_object_mut().unwrap().remove("retired_at");
+        prop_assert_eq!(retired_at.as_ref(), Some(&document["tipline"]["expires_at"]));
         form["event"]["type"] = json!(["indicator"]);
         prop_assert_eq!(form, document);
     }

@@ -103,7 +103,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Wake),
         1 => ".{0,20}".prop_map(Event::Failed),
         9 => (status, headers, prop_oneof![jsonish(), page(), ".{0,60}"])
-            .prop_map(|(status, headers, body)| Event::Response(Response { status, headers, body })),
+            .prop_map(|(status, headers, body)| Event::Response(Response { status, headers, body: body.into() })),
     ]
 }
 
@@ -151,6 +151,7 @@ fn the_largest_state_is_far_below_the_limit() {
         driver.state = step.state;
         match step.next {
             Next::Done => break,
+            Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 event = Event::Wake;

@@ -81,6 +81,7 @@ fn poll_with(driver: &mut Driver, at: usize, change: impl Fn(&mut Vec<SimRecord>
         values = Vec::new();
         match step.next {
             Next::Done => return,
+            Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 event = Event::Wake;

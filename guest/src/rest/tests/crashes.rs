@@ -106,6 +106,7 @@ fn poll_with_crashes(driver: &mut Driver, dice: &mut Dice, change: Change, seed:
                 assert!(committed.seen <= driver.seen.len());
                 return;
             }
+            Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 event = Event::Wake;

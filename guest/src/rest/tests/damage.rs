@@ -30,11 +30,10 @@ fn one_unreadable_record_is_found_and_rejected_and_nothing_else_is_lost() {
         assert_eq!(driver.rejected, 1);
         assert_eq!(driver.read, 150);
         assert!(sent < 30, "{at}: {sent}: {:#?}", driver.server.targets);
-        let reject: serde_json::Value = serde_json::from_str(driver.rejects.trim_end()).unwrap();
-        assert_eq!(reject["code"], "unreadable-record");
-        assert!(reject["detail"].as_str().unwrap().contains(&format!("offset {at}")), "{reject}");
-        assert!(reject["raw"].as_str().unwrap().starts_with(r#"{"meta""#));
-        assert!(reject["observed"].as_u64().unwrap() >= super::NOON);
+        let [reject] = driver.rejects.as_slice() else { panic!("{:?}", driver.rejects) };
+        assert_eq!(reject.code, "unreadable-record");
+        assert!(reject.detail.contains(&format!("offset {at}")), "{reject:?}");
+        assert!(reject.raw.starts_with(br#"{"meta""#));
     }
 }
 

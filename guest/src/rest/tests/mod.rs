@@ -12,7 +12,7 @@ mod walks;
 
 use std::collections::BTreeSet;
 
-use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Reject, Response, Step};
 use server::{SimServer, Traits, domains};
 use tipline_ecs::time::{HOUR, Millis};
 
@@ -37,7 +37,7 @@ struct Driver {
     seen: BTreeSet<String>,
     read: u64,
     rejected: u64,
-    rejects: String,
+    rejects: Vec<Reject>,
     notes: Vec<(String, String)>,
     waits: Vec<(Millis, String)>,
 }
@@ -52,7 +52,7 @@ impl Driver {
             seen: BTreeSet::new(),
             read: 0,
             rejected: 0,
-            rejects: String::new(),
+            rejects: Vec::new(),
             notes: Vec::new(),
             waits: Vec::new(),
         }
@@ -72,6 +72,7 @@ impl Driver {
             values = Vec::new();
             match step.next {
                 Next::Done => return Ok(self.server.targets.len() - before),
+                Next::Recall(_) => panic!("the driver looks rows up"),
                 Next::WaitUntil(wait) => {
                     assert!(wait.until > self.now, "a pause in the past");
                     assert!(!wait.reason.is_empty());
@@ -80,7 +81,7 @@ impl Driver {
                     event = Event::Wake;
                 }
                 Next::Fetch(request) => {
-                    assert_eq!(request.accept, "application/json");
+                    assert_eq!((request.method.as_str(), request.header("accept")), ("GET", Some("application/json")));
                     let served = self.server.answer(self.now, &request.target);
                     self.now += LATENCY;
                     (event, values) = (served.event, served.values);
@@ -94,11 +95,11 @@ impl Driver {
         assert!(step.state.len() <= MAX_STATE_BYTES);
         self.state.clone_from(&step.state);
         let Some(batch) = &step.batch else { return };
-        assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
+        adds_up(batch);
         self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
         self.read += u64::from(batch.read);
         self.rejected += u64::from(batch.rejected);
-        self.rejects.push_str(&batch.rejects);
+        self.rejects.extend(batch.rejects.iter().cloned());
         if !values.is_empty() && batch.read > 0 {
             assert_eq!(batch.read as usize, values.len(), "a delivered page has all its records");
             self.seen.extend(values.iter().cloned());
@@ -121,6 +122,15 @@ impl Driver {
     }
 }
 
+/// What every batch has in common.
+pub(crate) fn adds_up(batch: &crate::Batch) {
+    assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
+    assert_eq!(batch.rejects.len(), batch.rejected as usize);
+    assert_eq!(batch.skips.iter().map(|skip| skip.count).sum::<u32>(), batch.skipped);
+    let lengths = batch.heads.iter().map(|head| head.length as usize);
+    assert!(lengths.eq(batch.documents.lines().map(str::len)));
+}
+
 /// A feed of so many domains over the last 20 hours.
 fn feed(count: u64, traits: Traits) -> SimServer {
     SimServer::new(domains(count, NOON - HOUR, 19 * HOUR / count.max(1)), traits)
@@ -128,5 +138,5 @@ fn feed(count: u64, traits: Traits) -> SimServer {
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Event {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Event::Response(Response { status, headers, body: body.to_owned() })
+    Event::Response(Response { status, headers, body: body.into() })
 }

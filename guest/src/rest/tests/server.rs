@@ -151,11 +151,14 @@ impl SimServer {
             headers.push(("x-ratelimit-reset".to_owned(), ((minute + 1) * 60).to_string()));
             if left < 0 {
                 let body = r#"{"error":{"code":"rate_limit_exceeded","message":"slow down"}}"#.to_owned();
-                return Served { event: Event::Response(Response { status: 429, headers, body }), values: Vec::new() };
+                return Served {
+                    event: Event::Response(Response { status: 429, headers, body: body.into() }),
+                    values: Vec::new(),
+                };
             }
         }
         let (status, body, values) = self.page(clock, target);
-        Served { event: Event::Response(Response { status, headers, body }), values }
+        Served { event: Event::Response(Response { status, headers, body: body.into() }), values }
     }
 
     fn page(&self, clock: Millis, target: &str) -> (u16, String, Vec<String>) {

@@ -88,7 +88,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Wake),
         1 => ".{0,20}".prop_map(Event::Failed),
         9 => (status, headers, body())
-            .prop_map(|(status, headers, body)| Event::Response(Response { status, headers, body })),
+            .prop_map(|(status, headers, body)| Event::Response(Response { status, headers, body: body.into() })),
     ]
 }
 

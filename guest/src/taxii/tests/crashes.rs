@@ -108,6 +108,7 @@ impl Run<'_> {
             }
             match step.next {
                 Next::Done => return self.commit(),
+                Next::Recall(_) => panic!("the driver looks rows up"),
                 Next::WaitUntil(wait) => {
                     self.driver.now = wait.until;
                     event = Event::Wake;
@@ -210,6 +211,7 @@ fn a_backfill_makes_progress_over_any_number_of_crashes() {
                     match step.next {
                         Next::Done => break 'lives,
                         _ if pages == 2 => break,
+                        Next::Recall(_) => panic!("the driver looks rows up"),
                         Next::WaitUntil(_) => panic!(),
                         Next::Fetch(request) => {
                             let served = driver.server.answer(driver.now, &request);

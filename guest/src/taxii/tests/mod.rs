@@ -7,9 +7,10 @@ mod crashes;
 mod pages;
 mod server;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Step};
+use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Response, Row, Step};
 use server::{Object, SimServer, Traits, collection};
 use tipline_ecs::time::{HOUR, Millis, SECOND};
 
@@ -38,6 +39,8 @@ struct Driver {
     documents: String,
     notes: Vec<(String, String)>,
     waits: Vec<(Millis, String)>,
+    /// Rows as a host keeps them that never loses a step.
+    memory: RefCell<BTreeMap<String, Row>>,
 }
 
 impl Driver {
@@ -52,11 +55,31 @@ impl Driver {
             documents: String::new(),
             notes: Vec::new(),
             waits: Vec::new(),
+            memory: RefCell::default(),
         }
     }
 
     fn advance(&self, event: Event) -> Result<Step, Failure> {
-        crate::advance(&self.config, &self.state, self.now, event)
+        let step = crate::advance(&self.config, &self.state, self.now, event.clone())?;
+        let Next::Recall(keys) = &step.next else { return self.remembered(step) };
+        assert!(step.batch.is_none() && step.remember.is_empty() && keys.is_sorted());
+        let Event::Response(response) = event else { panic!("rows for {event:?}") };
+        let memory = self.memory.borrow();
+        let rows: Vec<Row> = keys.iter().filter_map(|key| memory.get(key).cloned()).collect();
+        drop(memory);
+        let step = crate::advance(&self.config, &step.state, self.now, Event::Recalled(rows, response))?;
+        assert!(!matches!(step.next, Next::Recall(_)));
+        self.remembered(step)
+    }
+
+    fn remembered(&self, step: Step) -> Result<Step, Failure> {
+        let mut memory = self.memory.borrow_mut();
+        for row in &step.remember {
+            assert!((1..=512).contains(&row.key.len()) && row.value.len() <= 64 * 1024);
+            memory.insert(row.key.clone(), row.clone());
+        }
+        drop(memory);
+        Ok(step)
     }
 
     /// One poll. Gives the number of requests.
@@ -69,6 +92,7 @@ impl Driver {
             names = Vec::new();
             match step.next {
                 Next::Done => return Ok(self.server.requests.len() - before),
+                Next::Recall(_) => panic!("the driver looks rows up"),
                 Next::WaitUntil(wait) => {
                     assert!(wait.until > self.now, "a pause in the past");
                     assert!(!wait.reason.is_empty());
@@ -90,7 +114,7 @@ impl Driver {
         assert!(step.state.len() <= MAX_STATE_BYTES);
         self.state.clone_from(&step.state);
         let Some(batch) = &step.batch else { return };
-        assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
+        crate::rest::tests::adds_up(batch);
         self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
         self.read += u64::from(batch.read);
         self.documents.push_str(&batch.documents);
@@ -143,7 +167,7 @@ fn one(objects: Vec<Object>, traits: Traits) -> SimServer {
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Event {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Event::Response(Response { status, headers, body: body.to_owned() })
+    Event::Response(Response { status, headers, body: body.into() })
 }
 
 fn http_date(instant: Millis) -> String {

@@ -83,7 +83,7 @@ fn requests_come_in_this_order_and_form() {
             format!("{objects}&next=t0-4"),
         ]
     );
-    assert!(driver.server.requests.iter().all(|r| r.accept == "application/taxii+json;version=2.1"));
+    assert!(driver.server.requests.iter().all(|r| r.header("accept") == Some("application/taxii+json;version=2.1")));
     // The next poll begins where this one ended, less the overlap.
     assert_eq!(driver.cursor(), Some(from_millis(NOON - HOUR)));
     driver.poll().unwrap();
@@ -117,6 +117,38 @@ fn what_shares_an_instant_is_not_lost_at_the_edge_of_a_page() {
                 let traits = Traits { style, inclusive, ..Traits::default() };
                 reads_all(&format!("{style:?} {same} {limit} {inclusive}"), &config, objects, traits, &[]);
             }
+        }
+    }
+}
+
+/// Two objects, and a microsecond later so many.
+fn neighbours(later: usize) -> Vec<Object> {
+    let mut objects = indicators(2 + later as u64);
+    let instant = from_millis(NOON - HOUR);
+    objects.iter_mut().enumerate().for_each(|(i, o)| o.added = instant + u64::from(i >= 2));
+    objects
+}
+
+#[test]
+fn two_instants_a_microsecond_apart_that_fill_a_page_are_all_there_is() {
+    let config = CONFIG.replace("100}", "8}");
+    for style in [Style::Bundle, Style::MoreOnly, Style::Envelope] {
+        for later in [5, 6, 7, 14, 30] {
+            let traits = Traits { style, inclusive: true, ..Traits::default() };
+            reads_all(&format!("{style:?} {later}"), &config, neighbours(later), traits, &[]);
+        }
+    }
+}
+
+#[test]
+fn two_instants_a_microsecond_apart_and_pages_that_are_cut() {
+    // Where the later one alone fills a page, nobody can tell whether that is all of it.
+    for (later, reads) in [(7, true), (8, false), (20, false)] {
+        let traits = Traits { style: Style::Bundle, inclusive: true, clamp: 8, ..Traits::default() };
+        let mut driver = Driver::new(&CONFIG.replace("100}", "8}"), one(neighbours(later), traits));
+        match driver.poll() {
+            Ok(_) => assert!(reads && driver.missing().is_empty(), "{later}"),
+            Err(failure) => assert!(!reads && failure.to_string().contains("one instant"), "{later}: {failure}"),
         }
     }
 }
@@ -377,6 +409,7 @@ fn an_answer_lost_on_the_way_costs_nothing() {
                     names = Vec::new();
                     event = match step.next {
                         Next::Done => break,
+                        Next::Recall(_) => panic!("the driver looks rows up"),
                         Next::WaitUntil(wait) => {
                             driver.now = wait.until;
                             Event::Wake
@@ -439,6 +472,7 @@ fn ends(driver: &mut Driver) -> Result<(), Failure> {
         driver.notes.extend(step.batch.iter().flat_map(|b| &b.notes).map(|n| (n.code.clone(), n.text.clone())));
         event = match step.next {
             Next::Done => return Ok(()),
+            Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 Event::Wake

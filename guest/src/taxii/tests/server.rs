@@ -181,7 +181,7 @@ impl SimServer {
             headers.push(("date".to_owned(), super::http_date(now)));
         }
         let (mut status, mut body, mut names) = (200, String::new(), Vec::new());
-        if self.traits.accepts.is_some_and(|accepted| accepted != request.accept) {
+        if self.traits.accepts.is_some_and(|accepted| request.header("accept") != Some(accepted)) {
             (status, body) = (406, r#"{"title":"Not acceptable","http_status":"406"}"#.to_owned());
         } else if self.limited(now, &mut headers) {
             (status, body) = (429, r#"{"error":{"code":"rate_limit_exceeded"}}"#.to_owned());
@@ -208,7 +208,7 @@ impl SimServer {
                 _ => (status, body, names) = self.objects(now, path, query, &mut headers),
             }
         }
-        Served { event: Event::Response(Response { status, headers, body }), names }
+        Served { event: Event::Response(Response { status, headers, body: body.into() }), names }
     }
 
     fn limited(&mut self, now: Millis, headers: &mut Vec<(String, String)>) -> bool {

@@ -374,7 +374,9 @@ impl<'a> Parser<'a> {
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
-    format!("`{}{more}`", start.escape_debug())
+    // As `Debug` writes it, but for its quotation marks.
+    let quoted = format!("{start:?}");
+    format!("`{}{more}`", quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
 }
 
 /// `SHA-256`, `sha256` and `Sha_256` are one.

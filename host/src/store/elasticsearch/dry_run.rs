@@ -114,7 +114,7 @@ impl DryRun {
         let settings = self.store.settings.clone();
         let (page, operations) = blocking(move || {
             let page = Page::new(documents, heads, Commit::default(), now).unwrap_or_default();
-            let operations = operations(page.documents(), &settings, now);
+            let operations = operations(&page, &settings, now);
             (page, operations)
         })
         .await;
