@@ -55,7 +55,7 @@ impl Lists {
                 let (first, last) = cidr.ends();
                 self.add_range(first, last);
             }
-            Observable::Domain(name) => self.names.push(name),
+            Observable::Domain(name) | Observable::Wildcard(name) => self.names.push(name),
             other => {
                 let mut key = String::new();
                 other.write_key(&mut key);

@@ -68,7 +68,7 @@ pub enum Standing {
     /// It does, until it expires.
     #[default]
     Live,
-    /// It never does: what it says holds only together with other things.
+    /// It never does: it holds no value, or none that counts without other things.
     Condition,
     /// No longer: its source says something else now.
     Replaced {
@@ -222,7 +222,7 @@ impl<'a> Indicator<'a> {
             set(&mut stix.types);
             set(&mut stix.phases);
             set(&mut stix.context);
-            set(&mut stix.partial);
+            set(&mut stix.condition);
         }
     }
 
@@ -411,6 +411,11 @@ impl Writer {
                 "info"
             }
             Observable::Attack(_) => "info",
+            // It says nothing of any one name.
+            Observable::Wildcard(_) => {
+                body.ready(r#""category":["threat"]"#);
+                "info"
+            }
             _ => {
                 body.raw(r#""category":["threat"],"#);
                 "indicator"
@@ -486,6 +491,11 @@ impl Writer {
         }
         body.list(key!("notes"), &indicator.notes);
         body.text_field(key!("origin"), indicator.origin.as_deref().unwrap_or_default());
+        if let Observable::Wildcard(_) = &indicator.observable {
+            self.scratch.clear();
+            indicator.observable.write_key(&mut self.scratch);
+            body.text_field(key!("pattern"), &self.scratch);
+        }
         body.numbers(key!("ports"), &indicator.ports);
         body.text_field(key!("type"), &indicator.label);
         self.facts(&indicator.facts, OWN);

@@ -404,9 +404,13 @@ fn schemeless(text: &str, label: Label) -> Result<Classified, Misfit> {
 
 fn domain(text: &str, label: Label) -> Result<Classified, Misfit> {
     let mut notes = Vec::new();
-    let bare = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
+    let below = text.strip_prefix("*.");
+    let bare = match below.or_else(|| text.strip_prefix('.')) {
         Some(rest) => {
-            notes.push("wildcard-removed");
+            // `.example.com` is how lists write a name and all below it.
+            if below.is_none() {
+                notes.push("wildcard-removed");
+            }
             rest
         }
         None => text,
@@ -429,7 +433,8 @@ fn domain(text: &str, label: Label) -> Result<Classified, Misfit> {
     }
     match name::normalise(&ascii) {
         Some(found_name) if !name::is_single_label(&found_name) || label == Label::Domain => {
-            let observable = Observable::Domain(found_name);
+            let observable =
+                if below.is_some() { Observable::Wildcard(found_name) } else { Observable::Domain(found_name) };
             match port {
                 Some(port) => with_port(observable, port, notes),
                 None => found(observable, notes),

@@ -40,6 +40,9 @@ pub use name::{is_name, is_single_label};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+/// The kind of [`Observable::Wildcard`].
+const WILDCARD: &str = "wildcard";
+
 /// A value, as what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observable {
@@ -49,6 +52,8 @@ pub enum Observable {
     Cidr(Cidr),
     /// A name: lower case, ASCII, without a final dot.
     Domain(String),
+    /// All names below this one, and nothing about itself: `*.example.com`. Never a value to compare with.
+    Wildcard(String),
     /// A URL, with or without scheme.
     Url(Box<Location>),
     /// A file's hash, in lower case.
@@ -82,7 +87,7 @@ impl Observable {
         match self {
             Self::Ip(IpAddr::V4(_)) | Self::Cidr(Cidr::V4 { .. }) => "ipv4-addr",
             Self::Ip(IpAddr::V6(_)) | Self::Cidr(Cidr::V6 { .. }) => "ipv6-addr",
-            Self::Domain(_) => "domain-name",
+            Self::Domain(_) | Self::Wildcard(_) => "domain-name",
             Self::Url(_) => "url",
             Self::Hash(..) => "file",
             Self::Email(_) => "email-addr",
@@ -96,6 +101,7 @@ impl Observable {
     pub fn kind(&self) -> &str {
         match self {
             Self::Hash(algorithm, _) => algorithm.field(),
+            Self::Wildcard(_) => WILDCARD,
             other => other.ecs_type(),
         }
     }
@@ -115,6 +121,7 @@ impl Observable {
             "ipv4-addr" | "ipv6-addr" => classify(value, Label::Ip).ok().map(|found| found.observable),
             "url" => classify(value, Label::Url).ok().map(|found| found.observable),
             "domain-name" => Some(Self::Domain(value.to_owned())),
+            WILDCARD => value.strip_prefix("*.").map(|below| Self::Wildcard(below.to_owned())),
             "email-addr" => Some(Self::Email(value.to_owned())),
             "vulnerability" => Some(Self::Cve(value.to_owned())),
             "technique" => attack_id(value).map(Self::Attack),
@@ -149,6 +156,7 @@ impl Observable {
                 Ok(())
             }
             Self::Cidr(cidr) => write!(out, "{cidr}"),
+            Self::Wildcard(below) => write!(out, "*.{below}"),
             Self::Url(location) => {
                 out.push_str(location.key());
                 Ok(())
@@ -240,7 +248,7 @@ impl Label {
             (Self::Ipv4, o) => o.ecs_type() == "ipv4-addr",
             (Self::Ipv6, o) => o.ecs_type() == "ipv6-addr",
             (Self::Ip, Observable::Ip(_) | Observable::Cidr(_))
-            | (Self::Domain, Observable::Domain(_))
+            | (Self::Domain, Observable::Domain(_) | Observable::Wildcard(_))
             | (Self::Url, Observable::Url(_))
             | (Self::Md5, Observable::Hash(Algorithm::Md5, _))
             | (Self::Sha1, Observable::Hash(Algorithm::Sha1, _))

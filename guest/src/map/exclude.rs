@@ -44,7 +44,7 @@ impl Exclude {
                 let (first, last) = cidr.ends();
                 self.covers_range(first, last)
             }
-            Observable::Domain(name) => self.covers_name(name),
+            Observable::Domain(name) | Observable::Wildcard(name) => self.covers_name(name),
             Observable::Url(location) => match &location.host {
                 Host::Ip(ip) => self.covers_range(*ip, *ip),
                 Host::Name(name) => self.covers_name(name),

@@ -44,12 +44,13 @@ pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Milli
     }
     let life = match what {
         Observable::Ip(_) | Observable::Cidr(_) => ttl.ip,
-        Observable::Domain(_) => ttl.domain,
+        Observable::Domain(_) | Observable::Wildcard(_) => ttl.domain,
         Observable::Url(_) => ttl.url,
         Observable::Hash(..) => ttl.hash,
         Observable::Email(_) => ttl.email,
         Observable::Cve(_) => ttl.cve,
-        Observable::Thing(thing) if thing.kind == "file" => ttl.hash,
+        // By its name, its path or another hash: kinds of their own.
+        Observable::Thing(thing) if thing.shown == "file" => ttl.hash,
         Observable::Attack(_) | Observable::Thing(_) => ttl.other,
     }?;
     let (word, start) = if let Some(seen) = dates.last_seen {

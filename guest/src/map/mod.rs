@@ -33,7 +33,7 @@ use life::Dates;
 
 pub use body::Body;
 pub use entries::{Entries, Entry};
-pub use harmless::harmless;
+pub use harmless::{empty_file, harmless};
 pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::object_ids;
 pub use pages::records;
@@ -176,7 +176,7 @@ impl<'a> Mapper<'a> {
         if !self.whole.is_empty() {
             let reasons: Vec<String> = self.whole.iter().map(|(reason, times)| format!("{reason} {times}")).collect();
             let text = format!(
-                "Parts of STIX patterns that have no field of their own, by reason: {}. Their documents keep the pattern.",
+                "Parts of STIX patterns that give no value of their own, by reason: {}. Their documents keep the pattern.",
                 reasons.join(", ")
             );
             self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });

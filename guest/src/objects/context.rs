@@ -3,11 +3,16 @@
 //! Identities and markings often come once, long before the indicators that name them, so they are remembered from
 //! page to page, in at most [`MAX_MEMORY_BYTES`]; the oldest are forgotten first, and counted. All else is joined within
 //! one page: a relationship between an indicator and a malware, a tool, a group, a technique or a vulnerability. What
-//! could not be joined is counted. An object that cannot be read tells nothing; it costs no indicator.
+//! could not be joined is counted. An object that cannot be read tells nothing; it costs no indicator. Of the versions of
+//! an object that a page holds the last one counts, wherever it stands.
+//!
+//! A relationship that is revoked joins nothing, nor does one that denies or fights what it names ([`NEGATING`]).
 //!
 //! Nothing here is part of an identity: a document is the same one before and after its maker's name is known.
 
 use crate::contract::Note;
+use crate::map::date;
+use crate::memory::Edition;
 use serde_json::Value;
 use tipline_ecs::{Fact, Indicator, Tlp};
 use tipline_observable::{AttackId, attack_id, cve};
@@ -29,6 +34,24 @@ const MAX_JOINED: usize = 50;
 /// The most relationships of one indicator that are followed; those that lead nowhere cost time, too.
 const MAX_LOOKED_AT: usize = 1_000;
 
+/// Types of relationships whose ends have nothing to do with each other, or against each other. STIX itself knows those of a
+/// course of action (`mitigates`, `remediates`) and ATT&CK's `revoked-by`, whose target stands in the place of the source;
+/// the others come from MISP's vocabulary and from tools of analysts. A type that begins with `not-` is one, too.
+const NEGATING: [&str; 12] = [
+    "blocks",
+    "contradicts",
+    "denies",
+    "disproves",
+    "excludes",
+    "false-positive-of",
+    "mitigates",
+    "prevents",
+    "refutes",
+    "remediates",
+    "revoked-by",
+    "unrelated-to",
+];
+
 /// Where TLP stands in a marking definition, in its two versions.
 const TLP_1: &str = "/definition/tlp";
 const TLP_2: &str = "/extensions/extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d/tlp_2_0";
@@ -45,6 +68,13 @@ pub struct Context {
     places: Vec<(String, Option<usize>)>,
     /// Indicators with what a relationship joins to them, sorted.
     links: Vec<(String, String)>,
+}
+
+/// Whether a relationship of this type joins nothing. Tools write types in either case, with spaces or underscores.
+fn negates(kind: &str) -> bool {
+    let kind: String =
+        kind.trim().chars().map(|c| if matches!(c, ' ' | '_') { '-' } else { c.to_ascii_lowercase() }).collect();
+    kind.starts_with("not-") || NEGATING.contains(&kind.as_str())
 }
 
 /// What an indicator may have to do with.
@@ -71,12 +101,23 @@ impl Context {
         if !self.wanted {
             return;
         }
+        // The versions of an object behind each other, the last one last.
+        let mut page: Vec<_> = page.collect();
+        page.sort_by_cached_key(|(raw, object)| {
+            let modified = date(&object.modified).or_else(|| date(&object.created));
+            (object.id.as_deref().unwrap_or_default().to_owned(), Edition::new(modified, 0, raw))
+        });
+        let mut relationships: Vec<(&str, [(String, String); 2])> = Vec::new();
         for (raw, object) in page {
             let (Some(id), Some(kind)) = (object.id.as_deref(), object.kind.as_deref()) else { continue };
             match kind {
                 "indicator" => self.places.push((id.to_owned(), None)),
                 "identity" => self.remember(id, cut(object.name.as_deref().unwrap_or_default().trim(), LONGEST_NAME)),
-                "marking-definition" | "relationship" => self.tie(kind, id, raw),
+                "marking-definition" => self.mark(id, raw),
+                "relationship" => {
+                    relationships.pop_if(|(known, _)| *known == id);
+                    relationships.extend((!object.revoked).then(|| ends(raw)).flatten().map(|ends| (id, ends)));
+                }
                 "malware" | "tool" | "threat-actor" | "intrusion-set" | "attack-pattern" | "vulnerability" => {
                     self.places.push((id.to_owned(), Some(self.things.len())));
                     self.things.push(Thing::read(kind, object, raw));
@@ -84,22 +125,17 @@ impl Context {
                 _ => {}
             }
         }
+        let links = relationships.into_iter().flat_map(|(_, ends)| ends);
+        self.links.extend(links.filter(|(one, other)| one.starts_with("indicator--") && !other.is_empty()));
         tipline_ecs::set(&mut self.places);
         tipline_ecs::set(&mut self.links);
     }
 
-    /// Takes up an object that says something of others.
-    fn tie(&mut self, kind: &str, id: &str, raw: &str) {
+    /// Takes up what a marking stands for.
+    fn mark(&mut self, id: &str, raw: &str) {
         let value = tree(raw);
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        if kind == "relationship" {
-            let ends = (text("/source_ref"), text("/target_ref"));
-            for (one, other) in [ends, (ends.1, ends.0)] {
-                if one.starts_with("indicator--") && !other.is_empty() {
-                    self.links.push((one.to_owned(), other.to_owned()));
-                }
-            }
-        } else if let Some(tlp) = tlp_of(text(TLP_2), "2.0").or_else(|| tlp_of(text(TLP_1), "1.0")) {
+        if let Some(tlp) = tlp_of(text(TLP_2), "2.0").or_else(|| tlp_of(text(TLP_1), "1.0")) {
             self.remember(id, [tlp.level, tlp.version].join(" "));
         }
     }
@@ -176,6 +212,17 @@ fn tree(raw: &str) -> Value {
     serde_json::from_str(raw).unwrap_or_default()
 }
 
+/// What a relationship joins, in both directions. `None` for one that negates.
+fn ends(raw: &str) -> Option<[(String, String); 2]> {
+    let value = tree(raw);
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if negates(&text("relationship_type")) {
+        return None;
+    }
+    let (source, target) = (text("source_ref"), text("target_ref"));
+    Some([(source.clone(), target.clone()), (target, source)])
+}
+
 impl Thing {
     fn read(kind: &str, object: &Object<'_>, raw: &str) -> Self {
         let mut thing = Self::default();
@@ -231,8 +278,8 @@ mod tests {
     }
 
     fn relationship(from: &str, to: &str) -> Value {
-        json!({"type": "relationship", "id": "relationship--1", "relationship_type": "indicates", "source_ref": from,
-            "target_ref": to})
+        json!({"type": "relationship", "id": format!("relationship--{from}-{to}"), "relationship_type": "indicates",
+            "source_ref": from, "target_ref": to})
     }
 
     fn map(context: &mut Context, objects: &[Value]) -> Vec<Value> {
@@ -273,6 +320,59 @@ mod tests {
         let plain = map(&mut Context::default(), &objects);
         assert!(plain[0]["threat"]["software"].is_null());
         assert_eq!(plain[0]["event"]["id"], documents[0]["event"]["id"]);
+    }
+
+    #[test]
+    fn what_is_revoked_or_negates_joins_nothing() {
+        let tool = json!({"type": "tool", "id": "tool--1", "name": "t"});
+        for (kind, revoked, joins) in [
+            ("indicates", false, true),
+            ("related-to", false, true),
+            ("", false, true),
+            ("indicates", true, false),
+            ("revoked-by", false, false),
+            ("mitigates", false, false),
+            ("not-relevant-to", false, false),
+            ("Not relevant_to", false, false),
+            ("notifies", false, true),
+        ] {
+            let mut link = relationship("indicator--1", "tool--1");
+            link["relationship_type"] = kind.into();
+            link["revoked"] = revoked.into();
+            let mut context = Context::new(true, Vec::new());
+            let documents = map(&mut context, &[indicator(1, &Value::Null), tool.clone(), link]);
+            assert_eq!(documents[0]["threat"]["software"]["name"] == "t", joins, "{kind} {revoked}");
+            // It was not lost, either.
+            assert!(context.note().is_none(), "{kind} {revoked}");
+        }
+    }
+
+    #[test]
+    fn the_last_version_of_an_object_counts_wherever_it_stands() {
+        let version = |mut object: Value, day: u32, more: Value| {
+            object["modified"] = format!("2024-12-0{day}T00:00:00Z").into();
+            object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            object
+        };
+        let tool = json!({"type": "tool", "id": "tool--1"});
+        let link = relationship("indicator--1", "tool--1");
+        let identity = json!({"type": "identity", "id": "identity--1"});
+        let old = [
+            version(tool.clone(), 1, json!({"name": "old"})),
+            version(link.clone(), 1, json!({"revoked": true})),
+            version(identity.clone(), 1, json!({"name": "Old"})),
+        ];
+        let new = [
+            version(tool, 2, json!({"name": "new"})),
+            version(link, 2, json!({})),
+            version(identity, 2, json!({"name": "New"})),
+        ];
+        let one = [indicator(1, &json!({"created_by_ref": "identity--1"}))];
+        for page in [[&old[..], &new, &one].concat(), [&new[..], &one, &old].concat()] {
+            let documents = map(&mut Context::new(true, Vec::new()), &page);
+            assert_eq!(documents[0]["threat"]["software"]["name"], "new");
+            assert_eq!(documents[0]["threat"]["indicator"]["provider"], "New");
+        }
     }
 
     #[test]

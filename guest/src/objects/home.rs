@@ -1,10 +1,11 @@
 //! Where the values of a pattern go: for each kind of object what it is in ECS, and the field of each of its properties.
 //!
-//! A property without a field is not lost: its comparison is kept as it is written, and the document marked as partial.
+//! Also which of an object's properties name it by themselves: beside one of those a property without a field says only
+//! more of the same object, and the claim stays one. Beside others it narrows what is meant, and the whole is a condition.
 
+use tipline_ecs::Fact;
 use tipline_ecs::time::{parse_rfc3339, rfc3339};
-use tipline_ecs::{Fact, tidy};
-use tipline_observable::{Algorithm, Label, Thing};
+use tipline_observable::{Algorithm, Label};
 use tipline_stix::pattern::{Literal, LiteralKind, Pattern, Step, Test};
 
 /// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
@@ -29,6 +30,8 @@ pub(crate) enum Home {
     RegistryKey,
     /// A distinguished name, by the field before its parts.
     Distinguished(&'static [(&'static str, &'static str)], &'static str),
+    /// How a name is encoded, or when an object was made or used: nothing that would narrow a claim.
+    Detail,
     /// Nothing that has a field.
     None,
 }
@@ -131,6 +134,11 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
         ("user-account", "account_login") => own("socdefenders.ioc.user.name"),
         ("user-account", "display_name") => own("socdefenders.ioc.user.full_name"),
         ("user-account", "account_type") => own("socdefenders.ioc.user.type"),
+        (
+            "file" | "directory",
+            "name_enc" | "path_enc" | "ctime" | "mtime" | "atime" | "created" | "modified" | "accessed",
+        )
+        | ("process", "created" | "created_time") => Home::Detail,
         ("file" | "artifact" | "x509-certificate", path) if is_hash(path) => Home::Hash,
         ("process", path)
             if path.strip_prefix("image_ref.").or_else(|| path.strip_prefix("binary_ref.")).is_some_and(is_hash) =>
@@ -138,6 +146,25 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
             Home::Hash
         }
         _ => Home::None,
+    }
+}
+
+/// Whether a property names its object by itself, so that what else is said of that object widens or narrows nothing: a
+/// file is its hash, whatever its name; a message is told by who sent it. An address of traffic, a process' name or a
+/// file's name say less than that.
+pub(crate) fn names(object: &str, home: Home) -> bool {
+    match home {
+        _ if matches!(object, "network-traffic" | "process" | "software") => false,
+        Home::Value(_) | Home::Hash | Home::RegistryKey => true,
+        Home::Aside(..) => object == "email-message",
+        Home::Field(field) => matches!(
+            (object, field),
+            ("directory", "threat.indicator.file.directory")
+                | (_, "threat.indicator.as.number" | "threat.indicator.file.pe.imphash")
+                | (_, "threat.indicator.x509.serial_number" | "socdefenders.ioc.mac" | "socdefenders.ioc.mutex")
+                | (_, "socdefenders.ioc.user.id" | "socdefenders.ioc.user.name")
+        ),
+        _ => false,
     }
 }
 
@@ -245,7 +272,7 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
             "socdefenders.ioc.mac" => put(field, text.replace(':', "-").to_ascii_uppercase()),
             field => put(field, text.to_owned()),
         },
-        Home::Value(_) | Home::Aside(..) | Home::Hint | Home::Port | Home::None => return false,
+        Home::Value(_) | Home::Aside(..) | Home::Hint | Home::Port | Home::Detail | Home::None => return false,
     }
     true
 }
@@ -273,85 +300,6 @@ fn short_hive(name: &str) -> Option<&'static str> {
     .find(|(long, short)| name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short))
     .map(|(_, short)| *short)
 }
-
-/// What an object is that is known by its facts only. `None` where there are none.
-pub(crate) fn thing(object: &str, kind: &'static str, facts: &mut Vec<Fact>) -> Option<Thing> {
-    let first = |field: &str| facts.iter().find(|fact| fact.field == field).map(|fact| fact.text.clone());
-    let thing = |key: String, name: String| Thing { kind: kind.into(), shown: kind.into(), key, name };
-    match object {
-        "file" | "artifact" => {
-            let name = first("threat.indicator.file.name");
-            if let (None, Some(folder), Some(name)) =
-                (first("threat.indicator.file.path"), first("threat.indicator.file.directory"), &name)
-            {
-                let slash = if folder.contains('\\') { '\\' } else { '/' };
-                let path = format!("{}{slash}{name}", folder.trim_end_matches(slash));
-                facts.push(Fact { field: "threat.indicator.file.path", text: path });
-            }
-        }
-        "windows-registry-key" | "win-registry-key" => {
-            let value = first("threat.indicator.registry.value").unwrap_or_default();
-            let data = first("threat.indicator.registry.data.strings").unwrap_or_default();
-            let mut path = first("threat.indicator.registry.hive").unwrap_or_default();
-            for part in [first("threat.indicator.registry.key").unwrap_or_default(), value.clone()] {
-                if !path.is_empty() && !part.is_empty() {
-                    path.push('\\');
-                }
-                path.push_str(&part);
-            }
-            if path.is_empty() && data.is_empty() {
-                return None;
-            }
-            let name = if path.is_empty() { data.clone() } else { path.clone() };
-            // Names are the same in any case, data are not.
-            let key = format!("{}\n{}\n{data}", path.to_lowercase(), value.to_lowercase());
-            if first("threat.indicator.registry.key").or(first("threat.indicator.registry.hive")).is_some() {
-                facts.push(Fact { field: "threat.indicator.registry.path", text: path });
-            }
-            return Some(thing(key, name));
-        }
-        _ => {}
-    }
-    let first = |fields: &[&str]| {
-        let found = fields.iter().find_map(|field| facts.iter().find(|fact| fact.field == *field));
-        found.or(facts.first()).map(|fact| fact.text.clone())
-    };
-    let name = first(NAMES)?;
-    if matches!(object, "file") {
-        return Some(thing(name.clone(), name));
-    }
-    tidy(facts);
-    let mut key = String::new();
-    for fact in facts.iter() {
-        for part in [fact.field, "\n", &fact.text, "\n"] {
-            key.push_str(part);
-        }
-    }
-    Some(thing(key, name))
-}
-
-/// The fields that name a thing, the most telling first.
-const NAMES: &[&str] = &[
-    "threat.indicator.file.hash.sha256",
-    "threat.indicator.file.hash.sha512",
-    "threat.indicator.file.hash.sha1",
-    "threat.indicator.file.hash.md5",
-    "threat.indicator.file.hash.sha384",
-    "socdefenders.ioc.hash",
-    "threat.indicator.file.hash.ssdeep",
-    "threat.indicator.file.hash.tlsh",
-    "threat.indicator.file.path",
-    "threat.indicator.file.name",
-    "threat.indicator.file.pe.imphash",
-    "threat.indicator.x509.serial_number",
-    "threat.indicator.x509.subject.distinguished_name",
-    "threat.indicator.as.number",
-    "socdefenders.ioc.process.name",
-    "socdefenders.ioc.process.command_line",
-    "socdefenders.ioc.user.name",
-    "socdefenders.ioc.user.id",
-    "socdefenders.ioc.software.name",
-];
 
 /// Whether text can be a CVE or a technique where nothing else is known of it.
 pub(crate) fn is_text(literal: &Literal<'_>) -> bool {

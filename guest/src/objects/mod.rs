@@ -1,10 +1,13 @@
 //! STIX objects to documents.
 //!
-//! An indicator gives a document for each alternative of its pattern: a branch of an OR, a member of an `IN`, and for
-//! comparisons joined by AND one for each object they describe. Where the pattern says more than a document, in
-//! comparisons without a field or in time and order, the document is marked as partial, with keywords, and keeps those
-//! comparisons as they are written. Where no value can be taken out of a pattern at all, or it is in another language,
-//! the document carries the pattern alone. All of that is counted by reason in a note.
+//! An indicator gives a document for each value that alternatives of its pattern claim: a branch of an OR, a member of an
+//! `IN`, an AND about one object. Alternatives that are conditions give one document together, which carries the pattern
+//! and no value and never takes part in matching; `part` says what a condition is. So does the document of an object of
+//! which no alternative claims anything, as no property has a field or the pattern is in another language. All of that is
+//! counted by reason in a note.
+//!
+//! What several alternatives of one object say of one value is one claim. Nothing depends on what else stands on a page,
+//! but for context.
 //!
 //! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
 //! skipped.
@@ -14,14 +17,16 @@ mod home;
 mod marks;
 mod object;
 mod part;
+mod thing;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::map::life::{self, Dates};
 use crate::map::{Left, Yield, confidence, date, is_damaged, rejected, sorted, text};
 use crate::settings::Settings;
 use tipline_ecs::time::Millis;
-use tipline_ecs::{Indicator, Stix, is_web};
+use tipline_ecs::{Indicator, Standing, Stix, is_web};
 use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 
 pub use context::{Context, MAX_MEMORY_BYTES};
@@ -34,9 +39,6 @@ use tipline_stix::pattern::{Pattern, alternatives};
 pub const MAX_DOCUMENTS: usize = 2_000;
 /// A pattern or a description longer than this stands in the first document of its object only.
 const LONG_PATTERN: usize = 1_024;
-/// The most comparisons that are kept beside a document's fields, and the longest text of one, in characters.
-const MAX_ALSO: usize = 50;
-const LONGEST_ALSO: usize = 1_000;
 /// The longest name that is taken from an object, in characters.
 pub(crate) const LONGEST_NAME: usize = 200;
 
@@ -73,20 +75,32 @@ pub(crate) fn read<'a>(
     }
     let language = text(object.pattern_type.0.as_ref());
     let mut given = Yield::default();
-    let (mut parts, mut shown) = (Vec::new(), "");
+    let mut found = Found::default();
     if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
-        (parts, shown) = values(settings, &written, &mut given.whole)?;
+        found = values(settings, &written, &mut given.whole)?;
     } else {
         given.whole.push("pattern-type");
     }
-    if parts.is_empty() {
-        parts.push(whole(settings, object, &written, shown, &given.whole)?);
+    let has_whole = found.parts.is_empty() || !found.conditions.is_empty();
+    if has_whole && settings.types.is_empty() {
+        // First, as of long patterns the first document alone carries the text.
+        found.parts.insert(0, whole(object, &written, found.shown));
+        if found.parts.len() > MAX_DOCUMENTS {
+            found.parts.truncate(MAX_DOCUMENTS);
+            given.whole.push("too-many");
+        }
+    } else if found.parts.is_empty() {
+        return Err(Left::Skipped("type not selected"));
     }
     let (base, dates) = base(context, object, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
-    given.made = vec![base; parts.len()];
-    for (place, (indicator, part)) in given.made.iter_mut().zip(parts).enumerate() {
+    given.made = vec![base; found.parts.len()];
+    for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
         indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
+        let is_whole = part.label == PATTERN;
+        if is_whole {
+            indicator.standing = Standing::Condition;
+        }
         indicator.observable = part.observable;
         indicator.label = Cow::Borrowed(part.label);
         indicator.ports = part.ports;
@@ -94,8 +108,9 @@ pub(crate) fn read<'a>(
         indicator.facts = part.facts;
         if let Some(stix) = &mut indicator.stix {
             stix.pattern = (place == 0 || !long).then(|| written.clone());
-            stix.also = part.also;
-            stix.partial = part.partial;
+            if is_whole {
+                stix.condition.clone_from(&found.conditions);
+            }
         }
         indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
         indicator.tidy();
@@ -103,13 +118,22 @@ pub(crate) fn read<'a>(
     Ok(given)
 }
 
-/// The values of a pattern, none where it has none of its own, and the ECS type that all of it is about. An error where
-/// all that it has is left out.
-fn values(
-    settings: &Settings,
-    written: &str,
-    whole: &mut Vec<&'static str>,
-) -> Result<(Vec<Part>, &'static str), Left> {
+/// The label of a document that carries a pattern and no value.
+const PATTERN: &str = "pattern";
+
+/// What a pattern says.
+#[derive(Default)]
+struct Found {
+    /// The values it claims, each once.
+    parts: Vec<Part>,
+    /// Why some of its alternatives are conditions; empty where none is.
+    conditions: Vec<&'static str>,
+    /// The ECS type that all of it is about.
+    shown: &'static str,
+}
+
+/// What a pattern says; `whole` takes up why alternatives gave no value. An error where all that it has is left out.
+fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> Result<Found, Left> {
     let pattern = match Pattern::parse(written) {
         Ok(pattern) => pattern,
         Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
@@ -117,15 +141,24 @@ fn values(
     let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object).filter(|kind| *kind != "port"));
     let first = types.next().flatten();
     let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
-    let mut parts = Vec::new();
+    let mut found = Found { shown, ..Found::default() };
+    let mut places = BTreeMap::new();
     let mut left = None;
     for alternative in alternatives(&pattern) {
-        if parts.len() >= MAX_DOCUMENTS {
-            whole.push("too-many");
-            continue;
-        }
-        match part::parts(settings, &pattern, written, &alternative) {
-            Ok(found) => parts.extend(found),
+        match part::part(settings, &pattern, &alternative) {
+            Ok(part) => {
+                let mut key = part.observable.kind().to_owned();
+                key.push('\n');
+                part.observable.write_key(&mut key);
+                if let Some(before) = places.get(&key).and_then(|place: &usize| found.parts.get_mut(*place)) {
+                    before.join(part);
+                } else if found.parts.len() >= MAX_DOCUMENTS {
+                    whole.push("too-many");
+                } else {
+                    places.insert(key, found.parts.len());
+                    found.parts.push(part);
+                }
+            }
             Err(part::Gone::Left(reason)) => {
                 if let Left::Rejected(misfit) = &reason {
                     whole.push(misfit.code);
@@ -136,41 +169,38 @@ fn values(
                 }
             }
             Err(part::Gone::Whole(reason)) => whole.push(reason),
+            Err(part::Gone::Condition(why)) => {
+                let (word, counted) = why.words();
+                whole.push(counted);
+                if !found.conditions.contains(&word) {
+                    found.conditions.push(word);
+                }
+            }
         }
     }
-    parts.truncate(MAX_DOCUMENTS);
+    let says_nothing = found.parts.is_empty() && found.conditions.is_empty();
     match left {
-        Some(left) if parts.is_empty() && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => {
-            Err(left)
-        }
-        _ => Ok((parts, shown)),
+        Some(left) if says_nothing && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => Err(left),
+        _ => Ok(found),
     }
 }
 
 /// The document of a pattern without a value.
-fn whole(
-    settings: &Settings,
-    object: &Object<'_>,
-    written: &str,
-    shown: &'static str,
-    reasons: &[&'static str],
-) -> Result<Part, Left> {
-    if !settings.types.is_empty() {
-        return Err(Left::Skipped("type not selected"));
-    }
+fn whole(object: &Object<'_>, written: &str, shown: &'static str) -> Part {
     let name = object.name.as_deref().unwrap_or(written).trim();
     let thing = Thing {
-        kind: "pattern".into(),
+        kind: PATTERN.into(),
         shown: shown.into(),
         key: written.trim().to_owned(),
         name: part::cut(name, LONGEST_NAME),
     };
-    Ok(Part {
+    Part {
         observable: Observable::Thing(Box::new(thing)),
-        label: "pattern",
-        partial: reasons.to_vec(),
-        ..Part::default()
-    })
+        label: PATTERN,
+        ports: Vec::new(),
+        notes: Vec::new(),
+        facts: Vec::new(),
+    }
 }
 
 /// What all documents of an object have in common.
@@ -216,8 +246,7 @@ fn base<'a>(
         pattern_type: language,
         types: sorted(std::mem::take(&mut object.types.0)),
         phases,
-        also: Vec::new(),
-        partial: Vec::new(),
+        condition: Vec::new(),
         tlp: markings.filter_map(|marking| context.tlp(marking)).max(),
         context: Vec::new(),
     };
@@ -251,32 +280,15 @@ mod tests {
     use crate::map::{Body, records};
     use serde_json::{Value, json};
 
+    fn mapped(page: &str) -> crate::contract::Batch {
+        records(&Settings::default(), 0, &Body::of(page.as_bytes()), &mut Context::default()).unwrap()
+    }
+
     /// The first document of a pattern.
     fn document(pattern: &str) -> Value {
         let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern}).to_string();
-        let batch = records(&Settings::default(), 0, &Body::of(object.as_bytes()), &mut Context::default()).unwrap();
+        let batch = mapped(&object);
         serde_json::from_str(batch.documents.lines().next().unwrap()).unwrap()
-    }
-
-    fn also(pattern: &str) -> Vec<String> {
-        serde_json::from_value(document(pattern)["socdefenders"]["stix"]["also"].clone()).unwrap_or_default()
-    }
-
-    #[test]
-    fn so_many_comparisons_are_kept_beside_a_document() {
-        for (count, kept) in [(MAX_ALSO, MAX_ALSO), (MAX_ALSO + 1, MAX_ALSO)] {
-            let others: String = (0..count).map(|number| format!(" AND x-a:b{number} = 1")).collect();
-            assert_eq!(also(&format!("[domain-name:value = 'example.com'{others}]")).len(), kept);
-        }
-    }
-
-    #[test]
-    fn a_comparison_is_kept_up_to_its_longest() {
-        let pattern =
-            |length: usize| format!("[domain-name:value = 'example.com' AND x-a:b = '{}']", "c".repeat(length));
-        let around = "x-a:b = ''".len();
-        assert!(also(&pattern(LONGEST_ALSO - around))[0].ends_with('\''));
-        assert!(also(&pattern(LONGEST_ALSO - around + 1))[0].ends_with('…'));
     }
 
     #[test]
@@ -294,8 +306,7 @@ mod tests {
         let map = |name: &str, pattern: &str| -> Vec<Value> {
             let object =
                 json!({"type": "indicator", "id": "indicator--1", "name": name, "pattern": pattern}).to_string();
-            let batch =
-                records(&Settings::default(), 0, &Body::of(object.as_bytes()), &mut Context::default()).unwrap();
+            let batch = mapped(&object);
             batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
         };
         for (bytes, copies) in [(LONG_PATTERN, 2), (LONG_PATTERN + 1, 1)] {
@@ -312,13 +323,7 @@ mod tests {
     }
 
     fn map(objects: &[Value]) -> crate::contract::Batch {
-        records(
-            &Settings::default(),
-            0,
-            &Body::of(json!({ "objects": objects }).to_string().as_bytes()),
-            &mut Context::default(),
-        )
-        .unwrap()
+        mapped(&json!({ "objects": objects }).to_string())
     }
 
     #[test]
@@ -338,7 +343,7 @@ mod tests {
     #[test]
     fn an_alternative_has_so_many_comparisons() {
         for (leaves, kind) in [(part::MAX_LEAVES, "domain-name"), (part::MAX_LEAVES + 1, "pattern")] {
-            let others: String = (1..leaves).map(|number| format!(" AND x-a:b{number} = 1")).collect();
+            let others: String = (1..leaves).map(|number| format!(" AND domain-name:b{number} = 1")).collect();
             let document = document(&format!("[domain-name:value = 'example.com'{others}]"));
             assert_eq!(document["socdefenders"]["ioc"]["type"], kind, "{leaves}");
         }

@@ -36,8 +36,7 @@ impl Escapes {
 
     /// Where the needles stand with at least one escape in them; in order, without overlaps. The ends are borders of
     /// characters: a needle begins and ends with a whole one, and an escape is ASCII.
-    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        let text = text.as_bytes();
+    pub(super) fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         let mut from = 0;
         while let Some(at) = text[from..].iter().position(|b| matches!(b, b'%' | b'\\' | b'&')).map(|at| from + at) {

@@ -2,8 +2,8 @@
 //!
 //! Every branch of an OR and every member of an `IN` is an alternative of its own; an AND of such branches is all their
 //! combinations, as long as these are few. Where they would be many, the branches stand alone, each marked as
-//! [`Limit::Combinations`]. An alternative that says more than its comparisons do, in which order or how often things
-//! happen, is marked with that.
+//! [`Limit::Combinations`]. An alternative that says more than its comparisons do, in which order, how often or when things
+//! happen, is marked with that. What says nothing is not: `REPEATS 1 TIMES`, and `WITHIN` behind a single observation.
 
 use super::{LiteralKind, Node, Operator, Pattern, Test};
 
@@ -31,7 +31,7 @@ pub enum Limit {
     Sequence,
     /// More than once.
     Repeats,
-    /// Within a time.
+    /// Within a time of each other, or between two times of the clock.
     Window,
     /// Together with one of many others.
     Combinations,
@@ -71,6 +71,11 @@ impl Conjunction {
         let limits = self.limits;
         Limit::ALL.into_iter().filter(move |limit| limits & limit.bit() != 0)
     }
+
+    fn has_several_observations(&self) -> bool {
+        let first = self.leaves.first().map(|leaf| leaf.observation);
+        self.leaves.iter().any(|leaf| Some(leaf.observation) != first)
+    }
 }
 
 /// The alternatives of a pattern, in the order they are written.
@@ -97,15 +102,16 @@ pub fn alternatives(pattern: &Pattern<'_>) -> Vec<Conjunction> {
                 mark(&mut all, Limit::Sequence);
                 stack.push(all);
             }
-            Node::Within | Node::StartStop => mark_last(&mut stack, Limit::Window),
-            Node::Repeats(true) => mark_last(&mut stack, Limit::Repeats),
+            // Within itself a single observation happens at once; the times of a clock bound it all the same.
+            Node::Within => mark_last(&mut stack, Limit::Window, Conjunction::has_several_observations),
+            Node::StartStop => mark_last(&mut stack, Limit::Window, |_| true),
+            Node::Repeats(true) => mark_last(&mut stack, Limit::Repeats, |_| true),
             Node::Repeats(false) => {}
         }
     }
     let mut all = stack.pop().unwrap_or_default();
     for conjunction in &mut all {
-        let first = conjunction.leaves.first().map(|leaf| leaf.observation);
-        if conjunction.leaves.iter().any(|leaf| Some(leaf.observation) != first) {
+        if conjunction.has_several_observations() {
             conjunction.limits |= Limit::Observations.bit();
         }
     }
@@ -135,9 +141,9 @@ fn mark(all: &mut [Conjunction], limit: Limit) {
     all.iter_mut().for_each(|conjunction| conjunction.limits |= limit.bit());
 }
 
-fn mark_last(stack: &mut [Vec<Conjunction>], limit: Limit) {
-    if let Some(all) = stack.last_mut() {
-        mark(all, limit);
+fn mark_last(stack: &mut [Vec<Conjunction>], limit: Limit, is_meant: fn(&Conjunction) -> bool) {
+    for conjunction in stack.last_mut().into_iter().flatten().filter(|one| is_meant(one)) {
+        conjunction.limits |= limit.bit();
     }
 }
 

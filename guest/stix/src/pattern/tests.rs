@@ -147,8 +147,12 @@ fn alternatives_are_the_branches_of_or() {
         ("[a:b IN ()]", vec!["(IN)"]),
         ("[a:b LIKE 'x' OR a:b LIKE 'x%' OR a:b LIKE 'x_']", vec!["x", "(LIKE)", "(LIKE)"]),
         ("[a:b='1'] AND [a:b='2']", vec!["1 2 observations"]),
-        ("[a:b='1'] FOLLOWEDBY [a:b='2'] WITHIN 5 SECONDS", vec!["1 2 observations sequence window"]),
+        ("[a:b='1'] FOLLOWEDBY [a:b='2'] WITHIN 5 SECONDS", vec!["1 2 observations sequence"]),
+        ("([a:b='1'] FOLLOWEDBY [a:b='2']) WITHIN 5 SECONDS", vec!["1 2 observations sequence window"]),
         ("[a:b='1'] REPEATS 1 TIMES OR [a:b='2'] REPEATS 2 TIMES", vec!["1", "2 repeats"]),
+        ("[a:b='1'] WITHIN 5 SECONDS", vec!["1"]),
+        ("([a:b='1'] OR [a:b='2'] AND [a:b='3']) WITHIN 5 SECONDS", vec!["1", "2 3 observations window"]),
+        ("[a:b='1'] START t'2024-01-01T00:00:00Z' STOP t'2024-02-01T00:00:00Z' OR [a:b='2']", vec!["1 window", "2"]),
     ] {
         assert_eq!(shown(text), expected, "{text}");
     }
