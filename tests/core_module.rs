@@ -1,11 +1,17 @@
-//! The guest's core module driven by hand, as a host without components does it: the canonical ABI in a hundred lines.
+//! The guest's core module driven by hand, as a host without components does it: the canonical ABI in two hundred lines,
+//! as `docs/core-abi.md` has it.
 
 use wasmtime::{Engine, Instance, Memory, Module, Store, TypedFunc};
 
-use tipline::sandbox::{BUILT_IN_CORE, Batch, Event, Failure, Next, Note, Request, Skip, Step, Wait};
+use tipline::sandbox::{
+    BUILT_IN_CORE, Batch, Event, Failure, Head, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait,
+};
 
-/// The flat parameters of `advance`: config, state, now, and the event's case with room for its largest payload.
-type AdvanceParams = (i32, i32, i32, i32, i64, i32, i32, i32, i32, i32, i32);
+/// The flat parameters of `advance`: config, state, now, and the event's case with room for its longest payload.
+type AdvanceParams = (i32, i32, i32, i32, i64, i32, i32, i32, i32, i32, i32, i32, i32);
+
+/// The flat parameters of the longest event, `recalled`: the rows, and the response's status, headers and body.
+type Payload = [i32; 7];
 
 pub struct CoreModule {
     store: Store<()>,
@@ -30,36 +36,36 @@ impl CoreModule {
             };
         }
         let realloc = function!("cabi_realloc");
-        let map_records = function!("tipline:input/mapper@0.1.0#map-records");
-        let map_records_done = function!("cabi_post_tipline:input/mapper@0.1.0#map-records");
-        let advance = function!("tipline:input/pager@0.1.0#advance");
-        let advance_done = function!("cabi_post_tipline:input/pager@0.1.0#advance");
+        let map_records = function!("tipline:input/mapper@0.2.0#map-records");
+        let map_records_done = function!("cabi_post_tipline:input/mapper@0.2.0#map-records");
+        let advance = function!("tipline:input/pager@0.2.0#advance");
+        let advance_done = function!("cabi_post_tipline:input/pager@0.2.0#advance");
         Self { store, memory, realloc, map_records, map_records_done, advance, advance_done }
     }
 
-    pub fn map_records(&mut self, config: &str, observed: u64, records: &str) -> Result<Batch, Failure> {
-        let (config, config_len) = self.lower(config);
+    pub fn map_records(&mut self, config: &str, observed: u64, records: &[u8]) -> Result<Batch, Failure> {
+        let (config, config_len) = self.lower(config.as_bytes());
         let (records, records_len) = self.lower(records);
         let answer = self
             .map_records
             .call(&mut self.store, (config, config_len, observed as i64, records, records_len))
             .expect("map-records does not trap") as usize;
+        // A batch holds 64-bit numbers, so everything is aligned to eight.
         let result = match self.byte(answer) {
-            0 => Ok(self.batch(answer + 4)),
-            _ => Err(self.failure(answer + 4)),
+            0 => Ok(self.batch(answer + 8)),
+            _ => Err(self.failure(answer + 8)),
         };
         self.map_records_done.call(&mut self.store, answer as i32).expect("post-return");
         result
     }
 
     pub fn advance(&mut self, config: &str, state: &str, now: u64, event: &Event) -> Result<Step, Failure> {
-        let (config, config_len) = self.lower(config);
-        let (state, state_len) = self.lower(state);
+        let (config, config_len) = self.lower(config.as_bytes());
+        let (state, state_len) = self.lower(state.as_bytes());
         let (case, payload) = self.event(event);
-        let [a, b, c, d, e] = payload;
-        let parameters = (config, config_len, state, state_len, now as i64, case, a, b, c, d, e);
+        let [a, b, c, d, e, f, g] = payload;
+        let parameters = (config, config_len, state, state_len, now as i64, case, a, b, c, d, e, f, g);
         let answer = self.advance.call(&mut self.store, parameters).expect("advance does not trap") as usize;
-        // The payload holds a u64 (a wait), so everything is aligned to eight.
         let result = match self.byte(answer) {
             0 => Ok(self.step(answer + 8)),
             _ => Err(self.failure(answer + 8)),
@@ -68,56 +74,94 @@ impl CoreModule {
         result
     }
 
-    fn event(&mut self, event: &Event) -> (i32, [i32; 5]) {
+    fn event(&mut self, event: &Event) -> (i32, Payload) {
         match event {
-            Event::Start => (0, [0; 5]),
+            Event::Start => (0, [0; 7]),
             Event::Response(response) => {
-                let pairs: Vec<[i32; 4]> = response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| {
-                        let (name, name_len) = self.lower(name);
-                        let (value, value_len) = self.lower(value);
-                        [name, name_len, value, value_len]
-                    })
-                    .collect();
-                let headers = self.allocate(pairs.len() * 16, 4);
-                let bytes: Vec<u8> = pairs.iter().flatten().flat_map(|n| n.to_le_bytes()).collect();
-                self.memory.write(&mut self.store, headers as usize, &bytes).expect("in bounds");
-                let (body, body_len) = self.lower(&response.body);
-                (1, [i32::from(response.status), headers, pairs.len() as i32, body, body_len])
+                let [status, headers, count, body, body_len] = self.response(response);
+                (1, [status, headers, count, body, body_len, 0, 0])
+            }
+            Event::Recalled((rows, response)) => {
+                let list = self.rows(rows);
+                let [status, headers, count, body, body_len] = self.response(response);
+                (2, [list, rows.len() as i32, status, headers, count, body, body_len])
             }
             Event::Failed(reason) => {
-                let (reason, len) = self.lower(reason);
-                (2, [reason, len, 0, 0, 0])
+                let (reason, len) = self.lower(reason.as_bytes());
+                (3, [reason, len, 0, 0, 0, 0, 0])
             }
-            Event::Wake => (3, [0; 5]),
+            Event::Wake => (4, [0; 7]),
         }
     }
 
+    fn response(&mut self, response: &Response) -> [i32; 5] {
+        let mut pairs = Vec::new();
+        for (name, value) in &response.headers {
+            let (name, name_len) = self.lower(name.as_bytes());
+            let (value, value_len) = self.lower(value.as_bytes());
+            pairs.extend([name, name_len, value, value_len].map(i32::to_le_bytes).concat());
+        }
+        let headers = self.write(&pairs, 4);
+        let (body, body_len) = self.lower(&response.body);
+        [i32::from(response.status), headers, response.headers.len() as i32, body, body_len]
+    }
+
+    fn rows(&mut self, rows: &[Row]) -> i32 {
+        let mut bytes = Vec::new();
+        for row in rows {
+            let (key, key_len) = self.lower(row.key.as_bytes());
+            let (value, value_len) = self.lower(row.value.as_bytes());
+            bytes.extend(
+                [key, key_len, value, value_len, i32::from(row.expires.is_some()), 0].map(i32::to_le_bytes).concat(),
+            );
+            bytes.extend(row.expires.unwrap_or(0).to_le_bytes());
+        }
+        self.write(&bytes, 8)
+    }
+
     fn step(&self, at: usize) -> Step {
-        let batch = (self.byte(at) == 1).then(|| self.batch(at + 4));
-        let next = at + 64;
-        let next = match self.byte(next) {
-            0 => Next::Fetch(Request { target: self.string(next + 8), accept: self.string(next + 16) }),
-            1 => Next::WaitUntil(Wait { until: self.long(next + 8), reason: self.string(next + 16) }),
+        let batch = (self.byte(at) == 1).then(|| self.batch(at + 8));
+        let remember = self.list(at + 72, 32, |at| Row {
+            key: self.string(at),
+            value: self.string(at + 8),
+            expires: self.optional_long(at + 16),
+        });
+        let next = at + 88;
+        let next = match self.byte(at + 80) {
+            0 => Next::Fetch(Request {
+                method: self.string(next),
+                target: self.string(next + 8),
+                headers: self.list(next + 16, 16, |at| (self.string(at), self.string(at + 8))),
+                body: (self.byte(next + 24) == 1).then(|| self.blob(next + 28)),
+            }),
+            1 => Next::Recall(self.list(next, 8, |at| self.string(at))),
+            2 => Next::WaitUntil(Wait { until: self.long(next), reason: self.string(next + 8) }),
             _ => Next::Done,
         };
-        Step { batch, next, state: self.string(at + 88) }
+        Step { batch, remember, next, state: self.string(at + 128) }
     }
 
     fn batch(&self, at: usize) -> Batch {
         Batch {
-            documents: self.string(at),
-            rejects: self.string(at + 8),
-            read: self.word(at + 16),
-            mapped: self.word(at + 20),
-            rejected: self.word(at + 24),
-            skipped: self.word(at + 28),
-            made: self.word(at + 32),
-            merged: self.word(at + 36),
-            skips: self.list(at + 40, 12, |at| Skip { reason: self.string(at), count: self.word(at + 8) }),
-            notes: self.list(at + 48, 16, |at| Note { code: self.string(at), text: self.string(at + 8) }),
+            observed: self.long(at),
+            documents: self.string(at + 8),
+            heads: self.list(at + 16, 40, |at| Head {
+                id: self.string(at),
+                version: self.long(at + 8),
+                expires: self.optional_long(at + 16),
+                length: self.word(at + 32),
+            }),
+            rejects: self.list(at + 24, 24, |at| Reject {
+                code: self.string(at),
+                detail: self.string(at + 8),
+                raw: self.blob(at + 16),
+            }),
+            read: self.word(at + 32),
+            mapped: self.word(at + 36),
+            rejected: self.word(at + 40),
+            skipped: self.word(at + 44),
+            skips: self.list(at + 48, 12, |at| Skip { reason: self.string(at), count: self.word(at + 8) }),
+            notes: self.list(at + 56, 16, |at| Note { code: self.string(at), text: self.string(at + 8) }),
         }
     }
 
@@ -132,14 +176,17 @@ impl CoreModule {
         }
     }
 
-    fn allocate(&mut self, len: usize, align: i32) -> i32 {
-        self.realloc.call(&mut self.store, (0, 0, align, len as i32)).expect("the guest allocates")
+    /// Writes bytes into a buffer of the guest's, which it frees.
+    fn write(&mut self, bytes: &[u8], align: i32) -> i32 {
+        let length = bytes.len() as i32;
+        let at = self.realloc.call(&mut self.store, (0, 0, align, length)).expect("the guest allocates");
+        self.memory.write(&mut self.store, at as usize, bytes).expect("in bounds");
+        at
     }
 
-    fn lower(&mut self, text: &str) -> (i32, i32) {
-        let at = self.allocate(text.len(), 1);
-        self.memory.write(&mut self.store, at as usize, text.as_bytes()).expect("in bounds");
-        (at, text.len() as i32)
+    /// A string or a list of bytes, as address and length.
+    fn lower(&mut self, bytes: &[u8]) -> (i32, i32) {
+        (self.write(bytes, 1), bytes.len() as i32)
     }
 
     fn list<T>(&self, at: usize, size: usize, read: impl Fn(usize) -> T) -> Vec<T> {
@@ -148,8 +195,16 @@ impl CoreModule {
     }
 
     fn string(&self, at: usize) -> String {
+        String::from_utf8(self.blob(at)).expect("strings are UTF-8")
+    }
+
+    fn blob(&self, at: usize) -> Vec<u8> {
         let (start, len) = (self.word(at) as usize, self.word(at + 4) as usize);
-        String::from_utf8(self.bytes(start, len).to_vec()).expect("strings are UTF-8")
+        if len == 0 { Vec::new() } else { self.bytes(start, len).to_vec() }
+    }
+
+    fn optional_long(&self, at: usize) -> Option<u64> {
+        (self.byte(at) == 1).then(|| self.long(at + 8))
     }
 
     fn bytes(&self, at: usize, len: usize) -> &[u8] {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tipline::clock::{Clock, Millis};
 use tipline::config::{ElasticsearchSettings, Mode, RetrySettings};
+use tipline::sandbox::Head;
 use tipline::secret::{Credential, Secret, SecretSource};
 use tipline::state::{Commit, Ledger};
 use tipline::store::elasticsearch::Elasticsearch;
@@ -18,7 +19,7 @@ use tipline::store::elasticsearch::client::{Call, Client};
 use tipline::store::elasticsearch::fields::Fields;
 use tipline::store::elasticsearch::health::Level;
 use tipline::store::elasticsearch::setup::ALIAS;
-use tipline::store::{Catalog, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder};
+use tipline::store::{Catalog, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use url::Url;
 
 use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
@@ -30,12 +31,12 @@ const DAY: Millis = 24 * HOUR;
 /// What a guest of the tests writes.
 const DESCRIBE: &str = r#"{"fields":{"@timestamp":"date","event.category":"keyword","event.id":"keyword",
     "event.kind":"keyword","event.sequence":"long","event.type":"keyword","tags":"keyword",
-    "socdefenders.expires_at":"date","socdefenders.expiry_reason":"keyword","socdefenders.article.title":"match_only_text",
-    "socdefenders.ioc.cidr":"ip_range","socdefenders.ioc.observed_at":"date",
+    "tipline.expires_at":"date","tipline.expiry_reason":"keyword","tipline.key":"keyword","tipline.observed_at":"date",
+    "tipline.retired_at":"date","socdefenders.article.title":"match_only_text","socdefenders.ioc.cidr":"ip_range",
     "threat.indicator.description":"keyword","threat.indicator.id":"keyword","threat.indicator.ip":"ip",
     "threat.indicator.name":"keyword","threat.indicator.provider":"keyword","threat.indicator.type":"keyword",
     "threat.indicator.url.full":"wildcard","threat.technique.id":"keyword","vulnerability.id":"keyword"},
-    "host_fields":{"event.ingested":"date","socdefenders.retired_at":"date"}}"#;
+    "host_fields":{"event.ingested":"date","tipline.input":"keyword"}}"#;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -50,7 +51,7 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::retry_after_is_waited_for_within_the_bounds", retry_after_is_waited_for),
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
-        with_runtime("elasticsearch::a_partial_revocation_is_held_back", a_partial_revocation_is_held_back),
+        with_runtime("elasticsearch::each_claim_of_a_value_ends_by_itself", each_claim_of_a_value_ends_by_itself),
         with_runtime("elasticsearch::unchanged_content_makes_no_new_event", unchanged_content_makes_no_new_event),
     ];
     for (name, variable) in [("elasticsearch", "TIPLINE_TEST_ELASTICSEARCH"), ("opensearch", "TIPLINE_TEST_OPENSEARCH")]
@@ -100,14 +101,24 @@ impl Indicator {
             "@timestamp": time(self.timestamp),
             "event": { "kind": "enrichment", "category": ["threat"], "type": ["indicator"], "id": self.id, "sequence": self.version },
             "threat": { "indicator": { "type": "ipv4-addr", "ip": self.ip, "name": self.ip, "provider": "tests" } },
-            "socdefenders": { "ioc": { "observed_at": time(self.timestamp) } },
+            "tipline": { "key": self.ip, "observed_at": time(self.timestamp) },
         });
         if let Some(at) = self.expires_at {
-            document["socdefenders"]["expires_at"] = json!(time(at));
-            document["socdefenders"]["expiry_reason"] = json!("ttl");
+            document["tipline"]["expires_at"] = json!(time(at));
+            document["tipline"]["expiry_reason"] = json!("ttl");
         }
         merge(&mut document, &self.more);
         document.to_string()
+    }
+
+    /// As a guest says that it is over.
+    fn corrected(mut self, at: Millis) -> Self {
+        self.version += 1;
+        self.expires_at = Some(at);
+        let at = jiff::Timestamp::from_millisecond(at as i64).unwrap().to_string();
+        self.more =
+            json!({ "event": { "type": ["info"] }, "tipline": { "retired_at": at, "expiry_reason": "replaced" } });
+        self
     }
 }
 
@@ -131,7 +142,17 @@ fn now() -> Millis {
 }
 
 fn page(indicators: &[Indicator]) -> Page {
-    let lines: String = indicators.iter().map(|indicator| indicator.json() + "\n").collect();
+    let (mut lines, mut heads) = (String::new(), Vec::new());
+    for indicator in indicators {
+        let json = indicator.json();
+        heads.push(Head {
+            id: indicator.id.clone(),
+            version: indicator.version,
+            expires: indicator.expires_at,
+            length: u32::try_from(json.len()).unwrap(),
+        });
+        lines.push_str(&(json + "\n"));
+    }
     let commit = Commit {
         input: "tests".to_owned(),
         state: Some("state".to_owned()),
@@ -142,9 +163,15 @@ fn page(indicators: &[Indicator]) -> Page {
         made: indicators.len() as u64,
         ..Commit::default()
     };
-    let page = Page::new(lines, commit, now());
+    let page = Page::new(lines, heads, commit, now()).unwrap();
     assert_eq!((page.len(), page.commit.refused.len()), (indicators.len(), 0));
     page
+}
+
+/// A sweep of everything that [`page`] delivered.
+fn order(now: Millis) -> SweepOrder {
+    let (inputs, former) = (["tests".to_owned()].into(), [].into());
+    SweepOrder { now, renew_before: now, delete_before: now, inputs, former }
 }
 
 struct Store {
@@ -203,9 +230,10 @@ async fn a_page_is_stored_and_committed() {
             assert_eq!(version, indicator.version);
             assert!(document["event"].as_object_mut().unwrap().remove("ingested").is_some());
             let mut expected: Value = serde_json::from_str(&indicator.json()).unwrap();
+            expected["tipline"]["input"] = json!("tests");
             if number == 7 {
                 expected["event"]["type"] = json!(["info"]);
-                expected["socdefenders"]["retired_at"] = expected["socdefenders"]["expires_at"].clone();
+                expected["tipline"]["retired_at"] = expected["tipline"]["expires_at"].clone();
             }
             assert_eq!(document, expected);
         }
@@ -397,52 +425,61 @@ async fn a_new_key_is_read_and_no_key_is_shown() {
     assert!(matches!(store.deliver(&indicators(5)).await, Err(SinkError::Setup(_))));
 }
 
-async fn a_partial_revocation_is_held_back() {
+async fn each_claim_of_a_value_ends_by_itself() {
     let fake = FakeElasticsearch::start().await;
     let store = Store::open(&quick(&fake.url, Mode::Latest));
-    let mut live = indicators(3);
-    live[0].more = json!({ "threat": { "indicator": { "id": ["a", "b"] } } });
-    live[1].more = json!({ "threat": { "indicator": { "id": ["a"] } } });
-    store.deliver(&live).await.unwrap();
-    let mut revoked = live.clone();
-    for indicator in &mut revoked {
-        indicator.version += 1;
-        indicator.expires_at = Some(now() - 1000);
-        indicator.more =
-            json!({ "threat": { "indicator": { "id": ["a"] } }, "socdefenders": { "expiry_reason": "revoked" } });
-    }
-    // A shard that does not answer says nothing about what it holds.
-    fake.item("id-00000", ItemFault::Error(503, "no_shard_available_action_exception", "no shard"), 1);
-    let error = store.deliver(&revoked).await.unwrap_err();
-    assert!(matches!(&error, SinkError::Unavailable(text) if text.contains("no_shard_available")), "{error}");
-    assert_eq!(fake.documents()["id-00000"].1["event"]["type"], json!(["indicator"]));
-    let delivery = store.deliver(&revoked).await.unwrap();
-    assert_eq!((delivery.indexed, delivery.stale, delivery.expired), (2, 1, 2));
+    let mut claims = indicators(2);
+    claims[1].ip = claims[0].ip.clone();
+    store.deliver(&claims).await.unwrap();
+    let correction = claims[0].clone().corrected(now() - 1000);
+    let delivery = store.deliver(std::slice::from_ref(&correction)).await.unwrap();
+    assert_eq!((delivery.indexed, delivery.expired), (1, 1));
+    // What comes late changes nothing.
+    assert_eq!(store.deliver(&claims).await.unwrap().stale, 1);
     let stored = fake.documents();
-    assert_eq!(stored["id-00000"].1["event"]["type"], json!(["indicator"]));
-    assert_eq!(stored["id-00001"].1["event"]["type"], json!(["info"]));
-    assert_eq!(stored["id-00002"].1["event"]["type"], json!(["info"]));
+    assert_eq!(stored["id-00000"].1["event"]["type"], json!(["info"]));
+    assert_eq!(stored["id-00000"].1["tipline"]["expiry_reason"], "replaced");
+    assert_eq!(stored["id-00001"].1["event"]["type"], json!(["indicator"]));
 }
 
 async fn unchanged_content_makes_no_new_event() {
     let fake = FakeElasticsearch::start().await;
     let store = Store::open(&quick(&fake.url, Mode::Events));
-    let first = indicators(5);
+    let mut first = indicators(5);
+    let noon = now() / DAY * DAY + 400 * DAY;
+    first.iter_mut().for_each(|indicator| indicator.expires_at = Some(noon));
     assert_eq!(store.deliver(&first).await.unwrap().indexed, 5);
     let mut later = first.clone();
     for indicator in &mut later {
         indicator.version += 1;
         indicator.timestamp += 1000;
+        indicator.expires_at = Some(noon + HOUR);
     }
     later[0].more = json!({ "tags": ["new"] });
+    later[1].expires_at = Some(noon + DAY);
+    later[2] = later[2].clone().corrected(now() - 1000);
+    later[3].expires_at = Some(now() - 1000);
     let delivery = store.deliver(&later).await.unwrap();
-    assert_eq!((delivery.indexed, delivery.stale), (1, 4));
+    assert_eq!((delivery.indexed, delivery.stale, delivery.expired), (4, 1, 2));
     let stored = fake.documents();
-    assert_eq!(stored.len(), 6);
+    assert_eq!(stored.len(), 9);
     for (_, document) in stored.values() {
         assert_eq!(document["data_stream"]["dataset"], "ti_socdefenders.ioc");
         assert_eq!(document["labels"]["is_ioc_transform_source"], "false");
+        assert_eq!(document["tipline"]["input"], "tests");
     }
+    // A reader that keeps the highest version of each identity knows what is live.
+    let mut newest = std::collections::BTreeMap::new();
+    for (_, document) in stored.into_values() {
+        let (id, version) = (document["event"]["id"].clone(), document["event"]["sequence"].as_u64());
+        let known = newest.entry(id.to_string()).or_insert((version, document.clone()));
+        if known.0 < version {
+            *known = (version, document);
+        }
+    }
+    let is_live = |document: &Value| document["event"]["type"] == json!(["indicator"]);
+    let live: Vec<bool> = newest.values().map(|(_, document)| is_live(document)).collect();
+    assert_eq!(live, [true, true, false, false, true]);
 }
 
 fn unused_port() -> u16 {
@@ -538,8 +575,10 @@ async fn indicators_live_and_expire(url: String) {
     let recent = json!({ "range": { "@timestamp": { "gte": "now-30d" } } });
     assert!(!cluster.found(ALIAS, recent.clone()).await.contains("id-00002"));
 
-    let order = SweepOrder { now, renew_before: now - 20 * DAY, delete_before: now - 180 * DAY };
-    let swept = store.sink.sweep(order).await.unwrap();
+    let order = SweepOrder { renew_before: now - 20 * DAY, delete_before: now - 180 * DAY, ..order(now) };
+    let foreign = SweepOrder { inputs: ["another".to_owned()].into(), ..order.clone() };
+    assert_eq!(store.sink.sweep(foreign).await.unwrap(), Swept::default(), "what another host's input delivered");
+    let swept = store.sink.sweep(order.clone()).await.unwrap();
     assert_eq!((swept.renewed, swept.retired, swept.deleted), (1, 1, 1));
     assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 2]));
     assert!(cluster.found(ALIAS, recent).await.contains("id-00002"));
@@ -560,16 +599,38 @@ async fn indicators_live_and_expire(url: String) {
         assert_eq!(cluster.live_by_base_query(name).await, ids(&[0, 1, 2]));
     }
 
+    // What the guest ends, the alias loses at once, whatever its clock; a condition is no indicator.
+    let ended = Indicator::new(4, now);
+    let mut condition = Indicator::new(5, now - 40 * DAY);
+    condition.more = json!({ "event": { "type": ["info"] } });
+    let ended = [ended.clone(), ended.corrected(now + HOUR), condition];
+    assert_eq!(store.deliver(&ended[..1]).await.unwrap().expired, 0);
+    assert!(cluster.live_by_base_query(ALIAS).await.contains("id-00004"));
+    assert_eq!(store.deliver(&ended[1..]).await.unwrap().expired, 1);
+    assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 1, 2]));
+    assert!(!cluster.found(ALIAS, json!({ "match_all": {} })).await.contains("id-00004"));
+    assert_eq!(store.sink.sweep(order.clone()).await.unwrap(), Swept::default());
+    let every = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 9 };
+    assert_eq!(store.sink.count(&every).await.unwrap(), 3);
+    // An input that is no longer configured: what nobody renews is retired.
+    let former = SweepOrder { renew_before: now + 1, inputs: [].into(), former: order.inputs.clone(), ..order };
+    assert_eq!(store.sink.sweep(former).await.unwrap(), Swept { retired: 4, ..Swept::default() });
+    for id in [0, 1, 2] {
+        let mut confirmed = Indicator::new(id, now);
+        confirmed.version += 2 << 21;
+        store.deliver(&[confirmed]).await.unwrap();
+    }
+
     // The same page twice makes no second document.
     store.deliver(&all[..1]).await.unwrap();
-    assert_eq!(cluster.found(&index, json!({ "match_all": {} })).await, ids(&[0, 1, 2]));
+    assert_eq!(cluster.found(&index, json!({ "match_all": {} })).await, ids(&[0, 1, 2, 4, 5]));
 
     // Excluded by hand: gone from both, still there to be shown.
     assert_eq!(store.sink.retire(&["id-00000".to_owned(), "nobody".to_owned()], "excluded", now).await.unwrap(), 1);
     assert_eq!(cluster.live_by_base_query(&index).await, ids(&[1, 2]));
     let shown = store.sink.get("id-00000").await.unwrap().unwrap();
     let shown: Value = serde_json::from_str(&shown.json).unwrap();
-    assert_eq!(shown["socdefenders"]["expiry_reason"], "excluded");
+    assert_eq!(shown["tipline"]["expiry_reason"], "excluded");
     cluster.remove().await;
 }
 
@@ -716,8 +777,7 @@ async fn events_are_history(url: String) {
     let delivery = store.deliver(&all).await.unwrap();
     assert_eq!((delivery.indexed, delivery.stale), (1, 19));
     store.sink.check_setup().await.unwrap();
-    let order = SweepOrder { now: now(), renew_before: now(), delete_before: now() };
-    assert_eq!(store.sink.sweep(order).await.unwrap().renewed, 0);
+    assert_eq!(store.sink.sweep(order(now())).await.unwrap().renewed, 0);
     cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
     let mut rows = 0;
     let every = Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 };

@@ -145,9 +145,6 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
             let body = json!({ "error": { "type": "security_exception", "reason": reason }, "status": 401 });
             return (StatusCode::UNAUTHORIZED, json_headers(), body.to_string()).into_response();
         }
-        if path.ends_with("/_mget") {
-            return (json_headers(), inner.look_up(&body).to_string()).into_response();
-        }
         if path.ends_with("/_search") {
             let nothing = json!({ "hits": { "hits": [] }, "_shards": { "failed": 0 } });
             return (json_headers(), nothing.to_string()).into_response();
@@ -263,28 +260,5 @@ impl Inner {
             None => _ = self.documents.remove(id),
         }
         json!({ "status": if known.is_some() { 200 } else { 201 } })
-    }
-
-    fn look_up(&mut self, body: &[u8]) -> Value {
-        let wanted: Value = serde_json::from_slice(body).expect("a look-up");
-        let ids = wanted["ids"].as_array().expect("ids");
-        let docs: Vec<Value> = ids
-            .iter()
-            .map(|id| {
-                let name = id.as_str().expect("an id");
-                if let Some(ItemFault::Error(_, kind, reason)) =
-                    self.item_faults.get_mut(name).and_then(VecDeque::pop_front)
-                {
-                    return json!({ "_id": id, "error": { "type": kind, "reason": reason } });
-                }
-                match self.documents.get(name) {
-                    Some((version, document)) => {
-                        json!({ "_id": id, "found": true, "_version": version, "_source": document })
-                    }
-                    None => json!({ "_id": id, "found": false }),
-                }
-            })
-            .collect();
-        json!({ "docs": docs })
     }
 }

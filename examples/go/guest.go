@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	mapRecords = "tipline:input/mapper@0.1.0#map-records"
-	describe   = "tipline:input/mapper@0.1.0#describe"
+	mapRecords = "tipline:input/mapper@0.2.0#map-records"
+	describe   = "tipline:input/mapper@0.2.0#describe"
+	advance    = "tipline:input/pager@0.2.0#advance"
 
 	page = 64 << 10
 
@@ -37,18 +38,39 @@ type Limits struct {
 
 var (
 	// Trusted is for the guest of this project, which always ends: the longest body a feed is read for (64 MiB), full of
-	// distinct records, takes 665 MiB.
+	// distinct records, takes 575 MiB.
 	Trusted = Limits{Memory: 768 << 20}
-	// Sandboxed is for any other guest: a page of 10,000 records needs 60 MiB.
+	// Sandboxed is for any other guest: a page of 10,000 records needs some 30 MiB of the guest of this project.
 	Sandboxed = Limits{Memory: 128 << 20, Interruptible: true}
 )
 
 // Batch holds the documents of one page, as in input.wit: read = mapped + rejected + skipped.
 type Batch struct {
-	Documents, Rejects                            string
-	Read, Mapped, Rejected, Skipped, Made, Merged uint32
-	Skips                                         []Skip
-	Notes                                         []Note
+	// Observed is when the feed showed it, in milliseconds since 1970.
+	Observed uint64
+	// Documents is NDJSON, with a head for each line.
+	Documents                       string
+	Heads                           []Head
+	Rejects                         []Reject
+	Read, Mapped, Rejected, Skipped uint32
+	Skips                           []Skip
+	Notes                           []Note
+}
+
+// Head says what a line of a batch's documents is, without a look into it.
+type Head struct {
+	ID      string
+	Version uint64
+	// Expires is when it stops matching, in milliseconds since 1970; nil: not by itself.
+	Expires *uint64
+	// Length of its line in bytes, without the line feed.
+	Length uint32
+}
+
+// Reject is a record that could not be mapped, as received.
+type Reject struct {
+	Code, Detail string
+	Raw          []byte
 }
 
 // Skip says why records were left out on purpose, and how many.
@@ -122,38 +144,20 @@ func Open(ctx context.Context, path string, limits Limits) (*Guest, error) {
 // Close frees everything.
 func (g *Guest) Close(ctx context.Context) error { return g.runtime.Close(ctx) }
 
-// MapRecords maps a page, STIX, an array, or one record a line. config is JSON or empty; observed is when the feed showed
-// the records, in milliseconds since 1970. The error is a [*Failure] or a [*Trap].
-func (g *Guest) MapRecords(ctx context.Context, config string, observed uint64, records string) (*Batch, error) {
+// MapRecords maps a page, STIX, an array, or one record a line, as its feed sent it: the guest knows what a damaged byte
+// means. config is JSON or empty; observed is when the feed showed the records, in milliseconds since 1970. The error is a
+// [*Failure] or a [*Trap].
+func (g *Guest) MapRecords(ctx context.Context, config string, observed uint64, records []byte) (*Batch, error) {
 	var batch *Batch
 	err := g.call(ctx, mapRecords, func(c *call) []uint64 {
 		at, length := c.lower(config)
-		recordsAt, recordsLength := c.lower(records)
+		recordsAt, recordsLength := c.lowerBytes(records)
 		return []uint64{at, length, observed, recordsAt, recordsLength}
 	}, func(c *call, at uint32) error {
-		if c.byte(at) == 1 {
-			kind := c.byte(at + 4)
-			if kind > uint8(State) {
-				return fmt.Errorf("it answered with a failure of kind %d, which does not exist", kind)
-			}
-			return &Failure{Kind: Kind(kind), Text: c.string(at + 8)}
+		if failure := c.failure(at); failure != nil {
+			return failure
 		}
-		batch = &Batch{
-			Documents: c.string(at + 4),
-			Rejects:   c.string(at + 12),
-			Read:      c.word(at + 20),
-			Mapped:    c.word(at + 24),
-			Rejected:  c.word(at + 28),
-			Skipped:   c.word(at + 32),
-			Made:      c.word(at + 36),
-			Merged:    c.word(at + 40),
-		}
-		c.list(at+44, 12, func(at uint32) {
-			batch.Skips = append(batch.Skips, Skip{Reason: c.string(at), Count: c.word(at + 8)})
-		})
-		c.list(at+52, 16, func(at uint32) {
-			batch.Notes = append(batch.Notes, Note{Code: c.string(at), Text: c.string(at + 8)})
-		})
+		batch = c.batch(at + 8)
 		return nil
 	})
 	if err != nil {
@@ -170,6 +174,8 @@ func (g *Guest) Describe(ctx context.Context) (text string, err error) {
 	})
 	return text, err
 }
+
+var errOutside = errors.New("it gave a buffer outside of its memory")
 
 // call is one call of one instance. The first thing that goes wrong is kept, and what is read after it is empty.
 type call struct {
@@ -216,7 +222,7 @@ func (c *call) invoke(name string, arguments ...uint64) uint32 {
 	}
 	function := c.instance.ExportedFunction(name)
 	if function == nil {
-		c.err = fmt.Errorf("it has no export %q; is the file a core module of contract 0.1.0?", name)
+		c.err = fmt.Errorf("it has no export %q; is the file a core module of contract 0.2.0?", name)
 		return 0
 	}
 	results, err := function.Call(c.ctx, arguments...)
@@ -236,14 +242,73 @@ func (c *call) lower(text string) (at, length uint64) {
 		return 1, 0
 	}
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	buffer := c.invoke("cabi_realloc", 0, 0, 1, uint64(len(text)))
+	buffer := c.allocate(len(text), 1)
 	if c.err == nil && !c.instance.Memory().WriteString(buffer, text) {
-		c.err = fmt.Errorf("it gave a buffer outside of its memory")
+		c.err = errOutside
 	}
 	return uint64(buffer), uint64(len(text))
 }
 
-// string reads an address and a length, and copies what they point to.
+// lowerBytes writes bytes as they are, without a copy on the way.
+func (c *call) lowerBytes(bytes []byte) (at, length uint64) {
+	return c.write(bytes, 1), uint64(len(bytes))
+}
+
+// write writes bytes into a buffer that is aligned, and gives its address.
+func (c *call) write(bytes []byte, align uint64) uint64 {
+	if len(bytes) == 0 {
+		return align
+	}
+	buffer := c.allocate(len(bytes), align)
+	if c.err == nil && !c.instance.Memory().Write(buffer, bytes) {
+		c.err = errOutside
+	}
+	return uint64(buffer)
+}
+
+func (c *call) allocate(length int, align uint64) uint32 {
+	return c.invoke("cabi_realloc", 0, 0, align, uint64(length))
+}
+
+// failure reads the first half of a result: what stands in the place of a batch or a step, if it does.
+func (c *call) failure(at uint32) error {
+	if c.byte(at) == 0 {
+		return nil
+	}
+	kind := c.byte(at + 8)
+	if kind > uint8(State) {
+		return fmt.Errorf("it answered with a failure of kind %d, which does not exist", kind)
+	}
+	return &Failure{Kind: Kind(kind), Text: c.string(at + 12)}
+}
+
+func (c *call) batch(at uint32) *Batch {
+	batch := &Batch{
+		Observed:  c.long(at),
+		Documents: c.string(at + 8),
+		Read:      c.word(at + 32),
+		Mapped:    c.word(at + 36),
+		Rejected:  c.word(at + 40),
+		Skipped:   c.word(at + 44),
+	}
+	c.list(at+16, 40, func(at uint32) {
+		head := Head{ID: c.string(at), Version: c.long(at + 8), Expires: c.optional(at + 16), Length: c.word(at + 32)}
+		batch.Heads = append(batch.Heads, head)
+	})
+	c.list(at+24, 24, func(at uint32) {
+		reject := Reject{Code: c.string(at), Detail: c.string(at + 8), Raw: []byte(c.string(at + 16))}
+		batch.Rejects = append(batch.Rejects, reject)
+	})
+	c.list(at+48, 12, func(at uint32) {
+		batch.Skips = append(batch.Skips, Skip{Reason: c.string(at), Count: c.word(at + 8)})
+	})
+	c.list(at+56, 16, func(at uint32) {
+		batch.Notes = append(batch.Notes, Note{Code: c.string(at), Text: c.string(at + 8)})
+	})
+	return batch
+}
+
+// string reads an address and a length, and copies what they point to: a string, or a list of bytes.
 func (c *call) string(at uint32) string {
 	start, length := c.word(at), c.word(at+4)
 	if c.err != nil || length == 0 {
@@ -265,6 +330,20 @@ func (c *call) list(at, size uint32, visit func(at uint32)) {
 	for i := uint32(0); c.err == nil && i < length; i++ {
 		visit(start + i*size)
 	}
+}
+
+// long reads a 64-bit number.
+func (c *call) long(at uint32) uint64 {
+	return uint64(c.word(at)) | uint64(c.word(at+4))<<32
+}
+
+// optional reads a 64-bit number that may be missing.
+func (c *call) optional(at uint32) *uint64 {
+	if c.byte(at) == 0 {
+		return nil
+	}
+	value := c.long(at + 8)
+	return &value
 }
 
 func (c *call) word(at uint32) uint32 {

@@ -3,10 +3,12 @@ package tipline
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +43,65 @@ func text(t *testing.T, path ...string) string {
 func counts(batch *Batch) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "read %d\nmapped %d\nrejected %d\n", batch.Read, batch.Mapped, batch.Rejected)
-	fmt.Fprintf(&b, "skipped %d\nmade %d\nmerged %d\n", batch.Skipped, batch.Made, batch.Merged)
+	fmt.Fprintf(&b, "skipped %d\ndocuments %d\n", batch.Skipped, len(batch.Heads))
 	for _, skip := range batch.Skips {
 		fmt.Fprintf(&b, "skipped for: %s %d\n", skip.Reason, skip.Count)
 	}
 	return b.String()
+}
+
+// lines end by a line feed and nothing else.
+func lines(text string) []string {
+	all := strings.Split(text, "\n")
+	return all[:len(all)-1]
+}
+
+// head is what the head beside a document must say.
+func head(t *testing.T, line string) Head {
+	t.Helper()
+	var document struct {
+		Event struct {
+			ID       string
+			Sequence uint64
+		}
+		Tipline struct {
+			Expires *time.Time `json:"expires_at"`
+		}
+	}
+	if err := json.Unmarshal([]byte(line), &document); err != nil {
+		t.Fatal(err)
+	}
+	head := Head{ID: document.Event.ID, Version: document.Event.Sequence, Length: uint32(len(line))}
+	if at := document.Tipline.Expires; at != nil {
+		millis := uint64(at.UnixMilli())
+		head.Expires = &millis
+	}
+	return head
+}
+
+// reject is what a line of a case's rejects says.
+func reject(t *testing.T, line string) Reject {
+	t.Helper()
+	var said struct {
+		Code, Detail, Raw string
+		Base64            []byte `json:"raw_base64"`
+	}
+	if err := json.Unmarshal([]byte(line), &said); err != nil {
+		t.Fatal(err)
+	}
+	if said.Base64 != nil {
+		return Reject{said.Code, said.Detail, said.Base64}
+	}
+	return Reject{said.Code, said.Detail, []byte(said.Raw)}
+}
+
+func each[T any](t *testing.T, text string, read func(*testing.T, string) T) []T {
+	t.Helper()
+	var all []T
+	for _, line := range lines(text) {
+		all = append(all, read(t, line))
+	}
+	return all
 }
 
 func TestEveryCaseGivesTheBytesWrittenBesideIt(t *testing.T) {
@@ -68,18 +124,26 @@ func TestEveryCaseGivesTheBytesWrittenBesideIt(t *testing.T) {
 					t.Fatal(err)
 				}
 				config := text(t, folder, "config.json")
-				batch, err := guest.MapRecords(t.Context(), config, uint64(at.UnixMilli()), text(t, page))
+				batch, err := guest.MapRecords(t.Context(), config, uint64(at.UnixMilli()), []byte(text(t, page)))
 				if err != nil {
 					t.Fatal(err)
 				}
 				for _, c := range []struct{ file, got string }{
 					{"expected.ndjson", batch.Documents},
-					{"expected-rejects.ndjson", batch.Rejects},
 					{"expected-counts.txt", counts(batch)},
 				} {
 					if want := text(t, folder, c.file); c.got != want {
 						t.Errorf("%s\n got: %s\nwant: %s", c.file, c.got, want)
 					}
+				}
+				if want := each(t, text(t, folder, "expected-rejects.ndjson"), reject); !reflect.DeepEqual(batch.Rejects, want) {
+					t.Errorf("rejects\n got: %q\nwant: %q", batch.Rejects, want)
+				}
+				if want := each(t, batch.Documents, head); !reflect.DeepEqual(batch.Heads, want) {
+					t.Errorf("heads\n got: %+v\nwant: %+v", batch.Heads, want)
+				}
+				if batch.Observed != uint64(at.UnixMilli()) {
+					t.Errorf("observed %d, where %v was said", batch.Observed, at)
 				}
 			})
 		}
@@ -98,13 +162,13 @@ func TestAFailureHasItsKindAndKeepsTheInstance(t *testing.T) {
 		{`{"surprise":1}`, "", Config},
 		{"", "<html>", Protocol},
 	} {
-		_, err := guest.MapRecords(t.Context(), c.config, 0, c.records)
+		_, err := guest.MapRecords(t.Context(), c.config, 0, []byte(c.records))
 		var failure *Failure
 		if !errors.As(err, &failure) || failure.Kind != c.kind || failure.Text == "" {
 			t.Errorf("%v, where a failure of kind %v was expected", err, c.kind)
 		}
 	}
-	if _, err := guest.MapRecords(t.Context(), "", 0, record); err != nil || guest.Instances != 1 {
+	if _, err := guest.MapRecords(t.Context(), "", 0, []byte(record)); err != nil || guest.Instances != 1 {
 		t.Errorf("%v, %d instances", err, guest.Instances)
 	}
 }
@@ -112,7 +176,7 @@ func TestAFailureHasItsKindAndKeepsTheInstance(t *testing.T) {
 // mapped expects a small page to be mapped, by as many instances as were made so far.
 func mapped(t *testing.T, guest *Guest, instances int) {
 	t.Helper()
-	batch, err := guest.MapRecords(t.Context(), "", 0, record)
+	batch, err := guest.MapRecords(t.Context(), "", 0, []byte(record))
 	if err != nil || batch.Mapped != 1 || guest.Instances != instances {
 		t.Errorf("%+v, %v, %d instances, where %d were expected", batch, err, guest.Instances, instances)
 	}
@@ -128,11 +192,11 @@ func trapped(t *testing.T, err error) {
 
 func TestMemoryIsBoundedAndATrapCostsTheInstanceOnly(t *testing.T) {
 	large := strings.Repeat(record+"\n", 50_000)
-	if batch, err := open(t, Trusted).MapRecords(t.Context(), "", 0, large); err != nil || batch.Read != 50_000 {
+	if batch, err := open(t, Trusted).MapRecords(t.Context(), "", 0, []byte(large)); err != nil || batch.Read != 50_000 {
 		t.Errorf("%+v, %v", batch, err)
 	}
 	guest := open(t, Limits{Memory: 2 << 20})
-	_, err := guest.MapRecords(t.Context(), "", 0, large)
+	_, err := guest.MapRecords(t.Context(), "", 0, []byte(large))
 	trapped(t, err)
 	mapped(t, guest, 2)
 }
@@ -143,7 +207,7 @@ func TestTimeIsBoundedByTheContext(t *testing.T) {
 	// The page takes a hundred times longer.
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err := guest.MapRecords(short, "", 0, strings.Repeat(record+"\n", 50_000))
+	_, err := guest.MapRecords(short, "", 0, []byte(strings.Repeat(record+"\n", 50_000)))
 	trapped(t, err)
 	mapped(t, guest, 2)
 }
@@ -155,17 +219,26 @@ func TestAnInstanceIsKeptUntilItsMemoryHasGrownTooMuch(t *testing.T) {
 		for i := range c.records {
 			fmt.Fprintf(&page, `{"type":"ipv4","value":"20.1.%d.%d"}`+"\n", i>>8, i&255)
 		}
-		batch, err := guest.MapRecords(t.Context(), "", 0, page.String())
+		batch, err := guest.MapRecords(t.Context(), "", 0, []byte(page.String()))
 		if err != nil || int(batch.Mapped) != c.records || guest.Instances != c.instances {
 			t.Errorf("%d records: %v, %d instances", c.records, err, guest.Instances)
 		}
 	}
 }
 
-func TestWhatIsNoUTF8IsReplaced(t *testing.T) {
-	batch, err := open(t, Trusted).MapRecords(t.Context(), "", 0, record+"\n{\"type\":\"ipv4\",\"value\":\"\xff\"}\n")
-	if err != nil || batch.Mapped != 1 || batch.Rejected != 1 || !strings.Contains(batch.Rejects, "\uFFFD") {
+func TestOneDamagedByteIsTheGuestsToJudge(t *testing.T) {
+	damaged := "{\"type\":\"ipv4\",\"value\":\"\xff\"}"
+	batch, err := open(t, Trusted).MapRecords(t.Context(), "", 0, []byte(record+"\n"+damaged+"\n"))
+	if err != nil || batch.Mapped != 1 || batch.Rejected != 1 || string(batch.Rejects[0].Raw) != damaged {
 		t.Errorf("%+v, %v", batch, err)
+	}
+}
+
+func TestWhatIsNoUTF8InAStringIsReplaced(t *testing.T) {
+	_, err := open(t, Trusted).MapRecords(t.Context(), "{\"\xff\":1}", 0, nil)
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Kind != Config || !strings.Contains(failure.Text, "\uFFFD") {
+		t.Error(err)
 	}
 }
 
@@ -181,7 +254,7 @@ func TestAnotherModuleIsNotMistakenForAGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer guest.Close(context.Background())
-	_, err = guest.MapRecords(t.Context(), "", 0, record)
+	_, err = guest.MapRecords(t.Context(), "", 0, []byte(record))
 	trapped(t, err)
 	if !strings.Contains(err.Error(), "no export") {
 		t.Error(err)
@@ -209,12 +282,12 @@ func BenchmarkMapRecords(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer file.Close()
-	var pages []string
+	var pages [][]byte
 	var page []string
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		if page = append(page, lines.Text()); len(page) == 1_000 {
-			pages, page = append(pages, `{"data":[`+strings.Join(page, ",")+`]}`), nil
+			pages, page = append(pages, []byte(`{"data":[`+strings.Join(page, ",")+`]}`)), nil
 		}
 	}
 	if lines.Err() != nil || len(pages) == 0 {

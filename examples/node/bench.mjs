@@ -10,7 +10,7 @@ const ROUNDS = 5;
 
 const lines = readFileSync(new URL('../../tests/corpus/demo.jsonl', import.meta.url), 'utf8').trimEnd().split('\n');
 const pages = [];
-for (let at = 0; at + PAGE <= lines.length; at += PAGE) pages.push(`{"data":[${lines.slice(at, at + PAGE).join(',')}]}`);
+for (let at = 0; at + PAGE <= lines.length; at += PAGE) pages.push(Buffer.from(`{"data":[${lines.slice(at, at + PAGE).join(',')}]}`));
 
 const began = performance.now();
 const guest = await load();

@@ -7,7 +7,7 @@
  * that when it takes too long.
  *
  * @import { instantiate, Root } from './socdefenders/socdefenders.js'
- * @import { Batch, Failure as Answer } from './socdefenders/interfaces/tipline-input-mapper.js'
+ * @import { Batch, Failure as Answer, Reject } from './socdefenders/interfaces/tipline-input-mapper.js'
  * @import { Event, Step } from './socdefenders/interfaces/tipline-input-pager.js'
  */
 
@@ -31,6 +31,22 @@ export class Trap extends Error {
   name = 'Trap';
 }
 
+/**
+ * A reject as a line of a file, in the words of `tipline map --rejects`: as text, or in base64 where it is none.
+ *
+ * @param {Reject} reject
+ * @param {bigint} observed
+ */
+export function rejectLine({ code, detail, raw }, observed) {
+  const rest = { observed: Number(observed) };
+  try {
+    return JSON.stringify({ code, detail, raw: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw), ...rest });
+  } catch {
+    const bytes = Array.from(raw, (byte) => String.fromCharCode(byte)).join('');
+    return JSON.stringify({ code, detail, raw_base64: btoa(bytes), ...rest });
+  }
+}
+
 export class Guest {
   #instantiate;
   #module;
@@ -51,7 +67,7 @@ export class Guest {
   /**
    * @param {string} config the settings as JSON, or the empty string
    * @param {number | bigint} observed when the feed showed the records, in milliseconds since 1970
-   * @param {string} records a page, STIX, an array, or one record a line
+   * @param {Uint8Array} records a page, STIX, an array, or one record a line, as its feed sent it: the guest knows what a damaged byte means
    * @returns {Batch}
    */
   mapRecords(config, observed, records) {
@@ -60,7 +76,8 @@ export class Guest {
   }
 
   /**
-   * One step of a poll. `docs/core-abi.md` and `input.wit` say what a step is; `examples/python` has the loop.
+   * One step of a poll. `docs/core-abi.md` and `input.wit` say what a step is; `examples/python` has the loop, with its
+   * requests; the test beside this file has one with the rows that the guest remembers.
    *
    * @param {string} config
    * @param {string} state

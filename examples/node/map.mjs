@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
-import { Failure, Trap } from './guest.mjs';
+import { Failure, Trap, rejectLine } from './guest.mjs';
 import { load } from './load.mjs';
 
 const USAGE = 'node map.mjs [--config settings.json] [--observed 2024-12-09T10:30:00Z] [page.json]';
@@ -32,12 +32,12 @@ if (!(observed >= 0)) fail(`--observed ${values.observed} is no time since 1970,
 
 try {
   const config = values.config === undefined ? '' : await readFile(values.config, 'utf8');
-  const page = await readFile(positionals[0] ?? '/dev/stdin', 'utf8');
+  const page = await readFile(positionals[0] ?? '/dev/stdin');
   const batch = (await load()).mapRecords(config, observed, page);
   process.stdout.write(batch.documents);
-  process.stderr.write(batch.rejects);
-  const { read, mapped, rejected, skipped, made, merged } = batch;
-  console.error(`read ${read}, mapped ${mapped}, rejected ${rejected}, skipped ${skipped}; made ${made}, merged ${merged}`);
+  for (const reject of batch.rejects) console.error(rejectLine(reject, batch.observed));
+  const { read, mapped, rejected, skipped, heads } = batch;
+  console.error(`read ${read}, mapped ${mapped}, rejected ${rejected}, skipped ${skipped}; ${heads.length} documents`);
   for (const { reason, count } of batch.skips) console.error(`  skipped ${count}: ${reason}`);
   for (const { code, text } of batch.notes) console.error(`  ${code}: ${text}`);
 } catch (error) {

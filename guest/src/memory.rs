@@ -43,7 +43,7 @@ pub(crate) fn object_key(id: &str) -> String {
 
 /// A version of an object, in the order in which versions replace each other: by the feed's own date, then by when the
 /// feed showed it, then by what it says, so that the order of pages decides nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Edition {
     /// `modified`, else `created`.
     pub modified: Option<Millis>,

@@ -5,14 +5,18 @@
 //! - `observed` (may be missing): when the feed showed the page, as RFC 3339.
 //! - `expected.ndjson`, `expected-rejects.ndjson`, `expected-counts.txt`: what must come out.
 //!
+//! A reject is a line as `tipline map --rejects` writes it. Heads have no file: they say what their documents say.
+//!
 //! `TIPLINE_UPDATE_CASES=1` writes the expected files anew; read the difference before committing it. The file uses
-//! nothing but the standard library and the crate's own time and contract, so that other test binaries can include it.
+//! nothing but the standard library, base64 and the crate itself, so that other test binaries can include it.
 
 #![allow(unreachable_pub)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use socdefenders::ecs::write_string;
 use socdefenders::{Batch, Reject, time};
 
@@ -33,15 +37,18 @@ pub struct Case {
     pub page: Vec<u8>,
 }
 
-/// `{"code":…,"detail":…,"raw":…}`; what is no UTF-8 in `raw` is shown as U+FFFD.
-fn reject(reject: &Reject) -> String {
+/// `{"code":…,"detail":…,"raw":…,"observed":…}`, with `raw_base64` where the record is no UTF-8.
+fn reject(reject: &Reject, observed: u64) -> String {
     let mut line = String::new();
-    let raw = String::from_utf8_lossy(&reject.raw);
-    for (key, text) in [("{\"code\":", &*reject.code), (",\"detail\":", &*reject.detail), (",\"raw\":", &*raw)] {
+    let (key, raw) = match std::str::from_utf8(&reject.raw) {
+        Ok(raw) => (",\"raw\":", raw.to_owned()),
+        Err(_) => (",\"raw_base64\":", STANDARD.encode(&reject.raw)),
+    };
+    for (key, text) in [("{\"code\":", &reject.code), (",\"detail\":", &reject.detail), (key, &raw)] {
         line.push_str(key);
         write_string(text, &mut line);
     }
-    line + "}\n"
+    line + &format!(",\"observed\":{observed}}}\n")
 }
 
 /// What must come out, as three texts.
@@ -71,7 +78,8 @@ impl Outcome {
         for skip in &batch.skips {
             counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
         }
-        Self { documents: batch.documents.clone(), rejects: batch.rejects.iter().map(reject).collect(), counts }
+        let rejects = batch.rejects.iter().map(|one| reject(one, batch.observed)).collect();
+        Self { documents: batch.documents.clone(), rejects, counts }
     }
 }
 

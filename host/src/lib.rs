@@ -17,6 +17,7 @@ pub mod eval;
 pub mod gate;
 pub mod guests;
 pub mod http;
+pub mod memory;
 pub mod mock;
 pub mod observer;
 pub mod pipeline;

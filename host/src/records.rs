@@ -1,16 +1,18 @@
 //! A file of records, cut into what a guest takes at once.
 //!
 //! A page or an array goes to the guest whole, within the limit of a feed's body. Lines are taken in chunks, so that a
-//! file of any length needs the memory of one chunk; records of one identity are merged within a chunk only. An invalid
-//! byte becomes U+FFFD and rejects the record it stands in.
+//! file of any length needs the memory of one chunk; what a guest joins, it joins within a chunk. Bytes stay as they are: a
+//! damaged one is the guest's to judge.
 
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use base64::Engine as _;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
+use crate::sandbox::Reject;
 use crate::store::time;
 use crate::text;
 
@@ -25,7 +27,7 @@ const CHUNK_LINES: usize = 5_000;
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Takes what goes to the guest at once, with the time at which its feed showed it, where that is known.
-pub type Each<'e> = &'e mut dyn FnMut(&str, Option<Millis>) -> Result<()>;
+pub type Each<'e> = &'e mut dyn FnMut(&[u8], Option<Millis>) -> Result<()>;
 
 /// Hands over a page or an array whole, lines in chunks; with the page's own time where it has one.
 ///
@@ -49,7 +51,7 @@ fn whole_up_to(most: u64, input: impl Read, each: Each<'_>) -> Result<()> {
     if page.len() as u64 > most {
         bail!("The input is longer than {}; no feed's page is that long. Split the file.", text::bytes(most));
     }
-    each(&String::from_utf8_lossy(&page), None)
+    each(&page, None)
 }
 
 /// What tells a page from a record.
@@ -74,25 +76,25 @@ fn up_to(most: u64, input: impl Read, each: Each<'_>) -> Result<()> {
     let is_all = input.fill_buf().context("The records cannot be read")?.is_empty();
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
     let opening = start.iter().find(|b| !b.is_ascii_whitespace());
-    let whole = String::from_utf8_lossy(start);
+    let whole = start;
     match opening {
         None => bail!("The input is empty; expected a page, an array of records, or one record a line."),
         Some(b'[' | b'{') => {}
         Some(_) => bail!(
             "The input begins with `{}`; expected JSON: a page, an array of records, or one record a line.",
-            text::escape(&whole.trim_start().chars().take(40).collect::<String>())
+            text::escape(&String::from_utf8_lossy(whole).trim_start().chars().take(40).collect::<String>())
         ),
     }
-    if is_all && opening == Some(&b'[') && serde_json::from_str::<IgnoredAny>(&whole).is_ok() {
-        return each(&whole, None);
+    if is_all && opening == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(whole).is_ok() {
+        return each(whole, None);
     }
-    if is_all && let Ok(shape) = serde_json::from_str::<Shape>(&whole) {
+    if is_all && let Ok(shape) = serde_json::from_slice::<Shape>(whole) {
         if shape.data.is_none() && shape.objects.is_none() {
             // One record, perhaps over many lines.
-            return each(&format!("[{whole}]"), None);
+            return each(&[b"[", whole, b"]"].concat(), None);
         }
         let generated = shape.meta.and_then(|m| m.generated_at).and_then(|at| time::parse(at.trim()));
-        return each(&whole, generated);
+        return each(whole, generated);
     }
     if opening == Some(&b'[') {
         let reason = match is_all {
@@ -104,7 +106,7 @@ fn up_to(most: u64, input: impl Read, each: Each<'_>) -> Result<()> {
     for_each_chunk(BufReader::new(start.chain(input)), most, |chunk| each(chunk, None))
 }
 
-fn for_each_chunk(mut lines: impl BufRead, most: u64, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+fn for_each_chunk(mut lines: impl BufRead, most: u64, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut chunk = Vec::new();
     let mut count = 0;
     loop {
@@ -116,8 +118,7 @@ fn for_each_chunk(mut lines: impl BufRead, most: u64, mut each: impl FnMut(&str)
         count += 1;
         if read == 0 || count == CHUNK_LINES || before + read >= CHUNK_BYTES {
             if !chunk.iter().all(u8::is_ascii_whitespace) {
-                // An invalid byte becomes U+FFFD and rejects the record it stands in.
-                each(&String::from_utf8_lossy(&chunk))?;
+                each(&chunk)?;
             }
             chunk.clear();
             count = 0;
@@ -128,18 +129,39 @@ fn for_each_chunk(mut lines: impl BufRead, most: u64, mut each: impl FnMut(&str)
     }
 }
 
+/// A reject as a line of a file: its text, or in base64 what is none.
+pub fn reject_line(reject: &Reject, observed: Millis) -> String {
+    #[derive(Serialize)]
+    struct Line<'r> {
+        code: &'r str,
+        detail: &'r str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        raw: Option<&'r str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        raw_base64: Option<String>,
+        observed: Millis,
+    }
+    let raw = std::str::from_utf8(&reject.raw).ok();
+    let raw_base64 = raw.is_none().then(|| base64::engine::general_purpose::STANDARD.encode(&reject.raw));
+    let line = Line { code: &reject.code, detail: &reject.detail, raw, raw_base64, observed };
+    // Texts and a number are always JSON.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of inputs that are texts.
     fn parts(input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
-        parts_up_to(MAX_WHOLE_BYTES, input)
+        let parts = parts_up_to(MAX_WHOLE_BYTES, input)?;
+        Ok(parts.into_iter().map(|(part, at)| (String::from_utf8(part).unwrap(), at)).collect())
     }
 
-    fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
+    fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(Vec<u8>, Option<Millis>)>> {
         let mut parts = Vec::new();
         up_to(most, input, &mut |part, generated| {
-            parts.push((part.to_owned(), generated));
+            parts.push((part.to_vec(), generated));
             Ok(())
         })?;
         Ok(parts)
@@ -194,10 +216,28 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_stay_as_they_are() {
+        for input in [&b"{\"a\":\"\xff\"}\n{}\n"[..], b"{\"data\":[\"\xff\"]}", b"[\"\xff\"]"] {
+            assert_eq!(parts_up_to(MAX_WHOLE_BYTES, input).unwrap(), [(input.to_vec(), None)]);
+        }
+    }
+
+    #[test]
+    fn a_reject_is_a_line_of_a_file() {
+        for (raw, expected) in [
+            (&b"{\"v\":\"\xc3\xa9\"}\n"[..], "\"raw\":\"{\\\"v\\\":\\\"\u{e9}\\\"}\\n\""),
+            (b"\xff\x00", "\"raw_base64\":\"/wA=\""),
+        ] {
+            let reject = Reject { code: "c".to_owned(), detail: "d".to_owned(), raw: raw.to_vec() };
+            let line = format!("{{\"code\":\"c\",\"detail\":\"d\",{expected},\"observed\":7}}");
+            assert_eq!(reject_line(&reject, 7), line);
+        }
+    }
+
+    #[test]
     fn a_bad_line_is_the_guests_to_reject() {
         let lines = "{\"a\":\n{\"b\":2}\n";
         assert_eq!(parts(lines.as_bytes()).unwrap(), [(lines.to_owned(), None)]);
-        assert_eq!(parts(b"{\"a\":\"\xff\"}\n{}\n").unwrap()[0].0, "{\"a\":\"\u{fffd}\"}\n{}\n");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! them, expired ones are taken out of matching, retired ones are deleted in the end, and what a changed `exclude:` no
 //! longer wants is retired as well.
 //!
-//! What is excluded is the guest's to say: stored documents are shown to it again as records, once with the input's
-//! `exclude:` and once without. So the host needs no second opinion on what a domain suffix or a CIDR matches.
+//! What is excluded is the guest's to say: the values of stored documents are shown to it again as records, once with the
+//! input's `exclude:` and once without. So the host needs no second opinion on what a domain suffix or a CIDR matches. An
+//! exclusion is about values, whoever claims them, so what it covers is known by `tipline.key`; and an input's is about what
+//! that input delivered, by `tipline.input`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::sandbox::{Failure, Guest, SandboxError};
 use crate::state::{Ledger, LedgerError};
 use crate::store::{Catalog, CatalogError, Hit, Query, Sink, SinkError, SweepOrder, Swept};
 
-/// The reason that `socdefenders.expiry_reason` gives for what `exclude:` retired.
+/// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
 
 /// The mark of an input without `exclude:`.
@@ -102,7 +104,12 @@ impl Sweeper {
     /// [`SweepError`].
     pub async fn sweep(&self) -> Result<SweepReport, SweepError> {
         let now = self.clock.now();
+        let inputs: Arc<[String]> = self.inputs.iter().map(|(input, _)| input.id.clone()).collect();
+        let mut former = self.in_ledger(Ledger::inputs).await?;
+        former.retain(|input| !inputs.contains(input));
         let order = SweepOrder {
+            inputs,
+            former: former.into(),
             now,
             renew_before: now.saturating_sub(millis(self.settings.renew_after)),
             delete_before: now.saturating_sub(millis(self.settings.keep_expired)),
@@ -143,7 +150,7 @@ impl Sweeper {
             let is_own = input.guest_file.is_some();
             let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
             let digest = settings.digest;
-            let asked = Asked { settings, guest: guest.clone(), others, now };
+            let asked = Asked { settings, input: input.clone(), guest: guest.clone(), others, now };
             let ids = match asked.of_all(catalog.clone()).await {
                 // Such a guest may mean something else by `exclude:`, or know its own feed's records only.
                 Err(SweepError::Guest(reason)) if is_own => {
@@ -189,13 +196,14 @@ impl Exclusion {
 /// The question what of the store an input's `exclude:` no longer wants.
 struct Asked {
     settings: Exclusion,
+    input: Arc<Input>,
     guest: Arc<Guest>,
     others: Vec<(Arc<Input>, Arc<Guest>)>,
     now: Millis,
 }
 
 impl Asked {
-    /// The identities of all that is excluded. The guest computes between two rows, so both are done on a thread for
+    /// The identities of all documents that are excluded. The guest computes between two rows, so both are done on a thread for
     /// blocking work; it ends soon after its caller does.
     async fn of_all(self, catalog: Arc<dyn Catalog>) -> Result<Vec<String>, SweepError> {
         let query = Query {
@@ -211,95 +219,98 @@ impl Asked {
         let _ends = ended.clone().drop_guard();
         let runtime = Handle::current();
         blocking(move || {
-            let (mut excluded, mut records) = (BTreeSet::new(), Vec::new());
+            let (mut excluded, mut stored) = (Vec::new(), Vec::new());
             let mut failure = None;
             let mut visit = |hit: Hit| {
                 if failure.is_some() || ended.is_cancelled() {
                     return;
                 }
-                records.extend(record(&hit));
-                if records.len() == RECORDS_A_CALL {
-                    failure = self.ask(&std::mem::take(&mut records), &mut excluded).err();
+                stored.extend(Stored::read(hit, &self.input.id));
+                if stored.len() == RECORDS_A_CALL {
+                    failure = self.ask(std::mem::take(&mut stored), &mut excluded).err();
                 }
             };
             let scanned = runtime.block_on(ended.run_until_cancelled(catalog.scan(&query, &mut visit)));
             scanned.ok_or(Broken::Ending)??;
             match failure {
                 Some(failure) => Err(failure),
-                None => self.ask(&records, &mut excluded).map(|()| excluded.into_iter().collect()),
+                None => self.ask(stored, &mut excluded).map(|()| excluded),
             }
         })
         .await?
     }
 
-    /// Adds the identities that the guest makes of these records without `exclude:`, but not with it, nor with the
-    /// settings of another input: several may read one feed. Documents of other feeds get other identities here, which
-    /// the store does not hold.
-    fn ask(&self, records: &[String], excluded: &mut BTreeSet<String>) -> Result<(), SweepError> {
-        let Self { settings, guest, others, now } = self;
-        if records.is_empty() {
+    /// Adds the identities of those of these documents whose value the guest maps without `exclude:`, but not with it, nor
+    /// with the settings of another input: several may read one feed. Another feed's mapping gives other identities.
+    fn ask(&self, stored: Vec<Stored>, excluded: &mut Vec<String>) -> Result<(), SweepError> {
+        let Self { settings, guest, others, now, .. } = self;
+        if stored.is_empty() {
             return Ok(());
         }
+        let records: Vec<&str> = stored.iter().map(|document| document.record.as_str()).collect();
         let records = records.join("\n");
-        let mut unwanted = identities(guest, &settings.without, *now, &records)?;
-        for id in identities(guest, &settings.with, *now, &records)? {
+        let mut unwanted = mapped(guest, &settings.without, *now, &records)?;
+        for id in mapped(guest, &settings.with, *now, &records)?.into_keys() {
             unwanted.remove(&id);
         }
         for (other, guest) in others {
             if unwanted.is_empty() {
                 break;
             }
-            let wanted = match identities(guest, &other.guest_config, *now, &records) {
+            let wanted = match mapped(guest, &other.guest_config, *now, &records) {
                 // A guest that cannot read these records has none of them.
                 Err(_) if other.guest_file.is_some() => continue,
                 wanted => wanted?,
             };
-            for id in wanted {
+            for id in wanted.into_keys() {
                 unwanted.remove(&id);
             }
         }
-        excluded.append(&mut unwanted);
+        let unwanted: BTreeSet<String> = unwanted.into_values().collect();
+        let ids = stored.into_iter().filter(|document| unwanted.contains(&document.key)).map(|document| document.id);
+        excluded.extend(ids);
         Ok(())
     }
 }
 
-fn identities(guest: &Guest, settings: &str, now: Millis, records: &str) -> Result<BTreeSet<String>, SweepError> {
+/// What a guest makes of records that name no source: keys of values by identity.
+fn mapped(guest: &Guest, settings: &str, now: Millis, records: &str) -> Result<BTreeMap<String, String>, SweepError> {
     #[derive(Deserialize)]
-    struct Document<'a> {
-        #[serde(borrow)]
-        event: Event<'a>,
+    struct Document {
+        tipline: Shared,
     }
     #[derive(Deserialize)]
-    struct Event<'a> {
-        id: &'a str,
+    struct Shared {
+        key: String,
     }
     let batch = guest
-        .map_records(settings, now, records)
+        .map_records(settings, now, records.as_bytes())
         .map_err(|e: SandboxError| SweepError::Guest(e.to_string()))?
         .map_err(|f: Failure| SweepError::Guest(f.text().to_owned()))?;
-    Ok(batch
-        .documents
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Document<'_>>(line).ok())
-        .map(|document| document.event.id.to_owned())
-        .collect())
+    let keys = batch.documents.lines().map(|line| Some(serde_json::from_str::<Document>(line).ok()?.tipline.key));
+    Ok(batch.heads.iter().zip(keys).filter_map(|(head, key)| Some((head.id.clone(), key?))).collect())
 }
 
-/// A stored document as the record that gives its identity again.
-fn record(hit: &Hit) -> Option<String> {
-    let document: Value = serde_json::from_str(&hit.json).ok()?;
-    let kind = document.pointer("/socdefenders/ioc/type")?;
-    let value = document.pointer("/threat/indicator/name")?;
-    let mut record = BTreeMap::from([("type", kind.clone()), ("value", value.clone())]);
-    // Of a STIX object its creator's id is part of the identity, whatever name was found for that.
-    let claimant = match document.pointer("/socdefenders/stix") {
-        Some(stix) => stix.get("created_by_ref"),
-        None => document.pointer("/threat/indicator/provider"),
-    };
-    if let Some(claimant) = claimant {
-        record.insert("source", serde_json::json!({ "feed_name": claimant }));
+/// A document as it is shown to the guest again.
+struct Stored {
+    id: String,
+    key: String,
+    record: String,
+}
+
+impl Stored {
+    /// `None` for what another input delivered, or what has no value.
+    fn read(hit: Hit, input: &str) -> Option<Self> {
+        let document: Value = serde_json::from_str(&hit.json).ok()?;
+        if document.pointer("/tipline/input")?.as_str()? != input {
+            return None;
+        }
+        let key = document.pointer("/tipline/key")?.as_str()?.to_owned();
+        let kind = document.pointer("/socdefenders/ioc/type")?;
+        let value = document.pointer("/threat/indicator/name")?;
+        let record = serde_json::json!({ "type": kind, "value": value }).to_string();
+        Some(Self { id: hit.id, key, record })
     }
-    serde_json::to_string(&record).ok()
 }
 
 #[cfg(test)]
@@ -366,10 +377,10 @@ mod tests {
 
         async fn deliver_as_written(&self, input: &Input, records: &str) {
             let now = self.now.fetch_add(1_000, Ordering::Relaxed) + 1_000;
-            let batch = self.guest.map_records(&input.guest_config, now, records).unwrap().unwrap();
-            assert_eq!(batch.rejected, 0, "{}", batch.rejects);
+            let batch = self.guest.map_records(&input.guest_config, now, records.as_bytes()).unwrap().unwrap();
+            assert_eq!(batch.rejects, []);
             let commit = Commit { input: input.id.clone(), at: now, ..Commit::default() };
-            self.store.deliver(Page::new(batch.documents, commit, now)).await.unwrap();
+            self.store.deliver(Page::of(batch, commit).unwrap()).await.unwrap();
         }
 
         async fn live(&self) -> Vec<String> {
@@ -447,7 +458,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_indicator_ends_when_all_objects_that_say_it_are_revoked() {
+    async fn each_object_that_says_an_indicator_ends_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let fixture = Fixture::new(folder.path());
         let feed = input("feed", Value::Null);
@@ -455,9 +466,10 @@ mod tests {
         let revoked = |number| object(number, pattern, serde_json::json!({ "revoked": true }));
         let said = [object(1, pattern, Value::Null), object(2, pattern, Value::Null)];
         fixture.deliver_as_written(&feed, &said.join("\n")).await;
+        assert_eq!(fixture.live().await, ["203.0.113.9"; 2]);
         fixture.deliver_as_written(&feed, &revoked(1)).await;
         assert_eq!(fixture.live().await, ["203.0.113.9"]);
-        fixture.deliver_as_written(&feed, &[revoked(1), revoked(2)].join("\n")).await;
+        fixture.deliver_as_written(&feed, &revoked(2)).await;
         assert_eq!(fixture.live().await, [""; 0]);
     }
 
@@ -483,7 +495,8 @@ mod tests {
         let exclude = serde_json::json!(["evil.example.com"]);
         let narrowed = input("narrowed", serde_json::json!({ "exclude": exclude }));
         let domains = input("domains", serde_json::json!({ "types": ["domain"] }));
-        fixture.deliver(&input("plain", Value::Null), &RECORDS).await;
+        fixture.deliver(&input("narrowed", Value::Null), &RECORDS).await;
+        fixture.deliver(&input("other", Value::Null), &[("url", "http://d.evil.example.com/")]).await;
         assert_eq!(fixture.sweeper(vec![narrowed.clone(), domains]).sweep().await.unwrap().excluded, 1, "the URL");
         // Now the other one does not want it either.
         let domains = input("domains", serde_json::json!({ "types": ["domain"], "exclude": exclude }));

@@ -102,6 +102,11 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
             recorder.add(input, request, call.now, Ok(response))?;
             "an answer"
         }
+        (Event::Recalled((rows, response)), Some(request)) => {
+            recorder.add(input, request, call.now, Ok(response))?;
+            recorder.recalled(rows)?;
+            "rows it had asked for"
+        }
         (Event::Failed(reason), Some(request)) => {
             recorder.add(input, request, call.now, Err(reason))?;
             "no answer"
@@ -151,9 +156,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let traps = Traps::of(&input(), folder.path());
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        let body = "{\"data\": [\"\u{fc}\"]}".to_owned();
-        let event = Event::Response(Response { status: 200, headers, body: body.clone() });
-        let request = Request { target: "/page?n=1&m=a%20b".to_owned(), accept: "application/json".to_owned() };
+        let body = "{\"data\": [\"\u{fc}\"]}";
+        let event = Event::Response(Response { status: 200, headers, body: body.into() });
+        let request = Request::get("/page?n=1&m=a%20b");
         let call = Call { state: "{\"at\":1}", now: NOW, event: &event, request: Some(&request) };
         let told = traps.keep(&input(), &call, trapped()).to_string();
         let file = folder.path().join("trapped/feed/001733740200000.har");

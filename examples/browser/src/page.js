@@ -1,5 +1,6 @@
 // The page: takes what is pasted, opened or dropped, has it mapped, and shows what came of it.
 
+import { rejectLine } from '../../node/guest.mjs';
 import { Mapper } from './mapper.js';
 import rest from './sample-rest.json';
 import stix from './sample-stix.json';
@@ -11,7 +12,7 @@ import { defanged, json, shown, tag } from './shown.js';
 const ROWS = 200;
 /** Bytes. The longest page that is mapped, as in `tipline run`. */
 const MAX_PAGE = 64 * 1024 * 1024;
-/** Characters. A longer text is kept aside, as text fields get slow. */
+/** Bytes, or characters where a text is pasted. A longer one is kept aside, as text fields get slow. */
 const MAX_TYPED = 512 * 1024;
 /** Milliseconds between the last key and the mapping. */
 const PAUSE = 150;
@@ -21,23 +22,23 @@ const COUNTS = {
   mapped: 'gave at least one document',
   rejected: 'could not be mapped',
   skipped: 'left out on purpose',
-  made: 'documents made',
-  merged: 'united with another of the same identity',
+  documents: 'documents made',
 };
 
 const at = Object.fromEntries([...document.querySelectorAll('[id]')].map((element) => [element.id, element]));
+const encoded = (text) => new TextEncoder().encode(text);
 const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
 
-/** A long text that is not in the text field: `{name, text}`. */
+/** What is not in the text field, as it is too long or no text: `{name, bytes}`. */
 let held;
 let mapper;
 let batch;
 let runs = 0;
 
 async function run() {
-  const page = held?.text ?? at.page.value;
+  const page = held?.bytes ?? encoded(at.page.value);
   const mine = ++runs;
-  if (page.trim() === '') return show('empty', 'Waiting for a page');
+  if (held === undefined && at.page.value.trim() === '') return show('empty', 'Waiting for a page');
   const observed = at.observed.value.trim() === '' ? Date.now() : Date.parse(at.observed.value.trim());
   if (!(observed >= 0)) return fail('time', `“${at.observed.value}” is no time since 1970. Write it as 2024-12-09T10:30:00Z.`);
   at.status.dataset.state = 'mapping';
@@ -65,7 +66,7 @@ function show(state, text) {
   }
   at.counts.hidden = state !== 'done';
   at.copy.disabled = at['save-documents'].disabled = !batch?.documents;
-  at['save-rejects'].disabled = !batch?.rejects;
+  at['save-rejects'].disabled = !batch?.rejects.length;
   at.status.dataset.state = state;
   at.status.dataset.run = Number(at.status.dataset.run) + 1;
 }
@@ -78,16 +79,19 @@ function fail(kind, text) {
 function drawBatch() {
   at.counts.replaceChildren(
     ...Object.entries(COUNTS).map(([name, meaning]) => {
-      const count = tag(batch[name] === 0 ? 'div.zero' : `div.${name}`, tag('dt', name), tag('dd', batch[name].toLocaleString('en')));
+      const number = name === 'documents' ? batch.heads.length : batch[name];
+      const count = tag(number === 0 ? 'div.zero' : `div.${name}`, tag('dt', name), tag('dd', number.toLocaleString('en')));
       count.title = meaning;
       count.dataset.count = name;
       return count;
     }),
   );
-  const lines = (text) => text.split('\n').filter((line) => line !== '');
+  // A line for each head, in their order.
+  const lines = batch.documents.split('\n');
+  const { observed } = batch;
   at.lists.replaceChildren(
-    list('Documents', lines(batch.documents), documentRow),
-    list('Rejected', lines(batch.rejects), rejectRow),
+    list('Documents', batch.heads.map(({ expires }, i) => ({ line: lines[i], expires, observed })), documentRow),
+    list('Rejected', batch.rejects, rejectRow),
     list('Skipped', batch.skips, ({ reason, count }) => {
       const row = tag('div.row.skip', tag('span.count', count.toLocaleString('en')), tag('span.value', shown(reason)));
       row.dataset.skip = `${reason} ${count}`;
@@ -113,7 +117,7 @@ function list(title, items, row) {
   return tag(`section.list.${title.toLowerCase()}`, tag('h3', title, ' ', tag('small', items.length.toLocaleString('en'))), rows, more);
 }
 
-function documentRow(line) {
+function documentRow({ line, expires, observed }) {
   const document = JSON.parse(line);
   const { indicator = {}, technique, tactic } = document.threat ?? {};
   const vulnerability = document.vulnerability?.id;
@@ -123,8 +127,8 @@ function documentRow(line) {
   // Ids are no addresses.
   const name = kind === 'vulnerability' || kind === 'technique' ? shown(value) : defanged(value);
   const notes = [ours.ioc?.notes ?? []].flat();
-  const until = ours.expires_at;
-  const isOver = Date.parse(until) <= Date.parse(document['@timestamp']);
+  const isOver = expires <= observed;
+  const until = expires === undefined ? '' : `${isOver ? 'expired' : 'until'} ${new Date(Number(expires)).toISOString().slice(0, 10)}`;
   const row = tag(
     'details.row.document',
     tag(
@@ -133,25 +137,24 @@ function documentRow(line) {
       tag('span.value', name, ...notes.map((note) => tag('em', shown(note)))),
       tag('span.confidence', shown(indicator.confidence ?? '')),
       tag('span.provider', shown(indicator.provider ?? '')),
-      tag(isOver ? 'span.expires.expired' : 'span.expires', until ? shown(`${isOver ? 'expired' : 'until'} ${until.slice(0, 10)}`) : ''),
+      tag(isOver ? 'span.expires.expired' : 'span.expires', until),
     ),
   );
   row.addEventListener('toggle', () => row.childElementCount === 1 && row.append(tag('pre', ...json(document))), { once: true });
   return row;
 }
 
-function rejectRow(line) {
-  const { code, detail, raw } = JSON.parse(line);
+function rejectRow({ code, detail, raw }) {
   return tag(
     'details.row.reject',
     tag('summary', tag('span.chip', shown(code)), tag('span.value', shown(detail))),
-    tag('pre', shown(raw)),
+    tag('pre', shown(new TextDecoder('utf-8', { ignoreBOM: true }).decode(raw))),
   );
 }
 
-function hold(name, text) {
-  held = { name, text };
-  at.held.firstElementChild.textContent = `${shown(name)}, ${(text.length / 1024 / 1024).toFixed(1)} MiB`;
+function hold(name, bytes) {
+  held = { name, bytes };
+  at.held.firstElementChild.textContent = `${shown(name)}, ${(bytes.length / 1024 / 1024).toFixed(1)} MiB`;
   at.held.hidden = false;
   at.page.hidden = true;
   run();
@@ -167,12 +170,25 @@ function letGo() {
 const fresh = (sample) =>
   sample.replace(/2024-12-(\d\d)T/g, (_, day) => new Date(Date.now() - (9 - day) * 86_400_000).toISOString().slice(0, 11));
 
-/** Puts a text into the field, or aside where it is too long for one. */
-function take(name, text) {
+/** Puts bytes into the field, or aside where they are too long for one or not what it would give back. */
+function take(name, bytes) {
   letGo();
-  if (text.length > MAX_TYPED) return hold(name, text);
+  at.page.value = '';
+  const text = bytes.length > MAX_TYPED ? undefined : readable(bytes);
+  if (text === undefined) return hold(name, bytes);
   at.page.value = text;
+  // A field has line ends of its own.
+  if (at.page.value !== text) return hold(name, bytes);
   run();
+}
+
+/** The text, with its byte-order mark where it has one; nothing where it is none. */
+function readable(bytes) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 async function takeFile(file) {
@@ -181,8 +197,8 @@ async function takeFile(file) {
     runs += 1;
     return fail('page', `${file.name} is longer than ${MAX_PAGE / 1024 / 1024} MiB. Split it; one record a line is easiest.`);
   }
-  // Not file.text(): it would drop a byte-order mark, which the guest sees elsewhere.
-  take(file.name, new TextDecoder('utf-8', { ignoreBOM: true }).decode(await file.arrayBuffer()));
+  // Not file.text(): it would drop a byte-order mark and replace damaged bytes, which the guest sees elsewhere.
+  take(file.name, new Uint8Array(await file.arrayBuffer()));
 }
 
 function save(name, text) {
@@ -205,15 +221,15 @@ function listen() {
     const text = event.clipboardData.getData('text/plain');
     if (text.length <= MAX_TYPED) return;
     event.preventDefault();
-    hold('Pasted text', text);
+    hold('Pasted text', encoded(text));
   });
   at.open.addEventListener('click', () => at.file.click());
   at.file.addEventListener('change', () => takeFile(at.file.files[0]).then(() => (at.file.value = '')));
-  at['sample-rest'].addEventListener('click', () => take('REST sample', fresh(rest)));
-  at['sample-stix'].addEventListener('click', () => take('STIX sample', fresh(stix)));
-  at['drop-held'].addEventListener('click', () => take('', ''));
+  at['sample-rest'].addEventListener('click', () => take('REST sample', encoded(fresh(rest))));
+  at['sample-stix'].addEventListener('click', () => take('STIX sample', encoded(fresh(stix))));
+  at['drop-held'].addEventListener('click', () => take('', encoded('')));
   at['save-documents'].addEventListener('click', () => save('documents.ndjson', batch.documents));
-  at['save-rejects'].addEventListener('click', () => save('rejects.ndjson', batch.rejects));
+  at['save-rejects'].addEventListener('click', () => save('rejects.ndjson', batch.rejects.map((reject) => `${rejectLine(reject, batch.observed)}\n`).join('')));
   at.copy.addEventListener('click', async () => {
     await navigator.clipboard.writeText(batch.documents);
     at.copy.textContent = 'Copied';

@@ -49,14 +49,17 @@ func run() error {
 		return err
 	}
 	defer guest.Close(ctx)
-	batch, err := guest.MapRecords(call, *config, uint64(at.UnixMilli()), string(page))
+	batch, err := guest.MapRecords(call, *config, uint64(at.UnixMilli()), page)
 	if err != nil {
 		return err
 	}
 	fmt.Print(batch.Documents)
-	fmt.Fprint(os.Stderr, batch.Rejects)
-	fmt.Fprintf(os.Stderr, "read %d, mapped %d, rejected %d, skipped %d; made %d, merged %d\n",
-		batch.Read, batch.Mapped, batch.Rejected, batch.Skipped, batch.Made, batch.Merged)
+	for _, reject := range batch.Rejects {
+		// With its quotes, and with escapes for what is no text.
+		fmt.Fprintf(os.Stderr, "  %s: %s %q\n", reject.Code, reject.Detail, reject.Raw)
+	}
+	fmt.Fprintf(os.Stderr, "read %d, mapped %d, rejected %d, skipped %d; %d documents\n",
+		batch.Read, batch.Mapped, batch.Rejected, batch.Skipped, len(batch.Heads))
 	for _, skip := range batch.Skips {
 		fmt.Fprintf(os.Stderr, "  skipped %d: %s\n", skip.Count, skip.Reason)
 	}

@@ -1,7 +1,11 @@
 //! Writes JSON straight into one string: no tree, no allocation for each value.
 //!
 //! An object in which nothing was written disappears, as do empty strings and lists: a document holds no empty
-//! value. Times are not written but marked, so that the text without them can be hashed and the times put in later.
+//! value. It is noted where times stand, so that the text can be hashed without them.
+
+use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::time::{Millis, write_rfc3339};
 
@@ -17,41 +21,20 @@ macro_rules! key {
 #[derive(Debug, Clone, Copy)]
 pub struct Key(#[doc(hidden)] pub &'static str);
 
-/// A place where something goes in later.
-#[derive(Debug, Clone, Copy)]
-struct Mark {
-    at: usize,
-    what: Late,
-}
-
-/// What goes in later.
-#[derive(Debug, Clone, Copy)]
-enum Late {
-    /// `,"key":"time"`.
-    Time(Key, Millis),
-    /// `,"sequence":number`.
-    Sequence,
-}
-
-/// A JSON text without its times.
+/// A JSON text being written.
 #[derive(Debug, Default)]
 pub struct Json {
     text: String,
-    marks: Vec<Mark>,
+    /// Where the times stand that were written since the last [`Json::content`].
+    times: Vec<Range<usize>>,
 }
 
-/// An object that was begun: where, and how many marks there were.
+/// An object that was begun: where.
 #[must_use = "an object has to be closed"]
-pub struct Begun(usize, usize);
+pub struct Begun(usize);
 
 impl Json {
-    /// Forgets what was written and keeps the memory.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.marks.clear();
-    }
-
-    /// What was written so far, without what was marked.
+    /// What was written so far.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -67,9 +50,36 @@ impl Json {
         self.text.len()
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
+    }
+
+    /// Takes back what was written from here on.
+    pub fn truncate(&mut self, length: usize) {
+        self.text.truncate(length);
+        self.times.clear();
+    }
+
+    /// Text as it is.
+    pub fn raw(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// A hash over what was written from a place on, without its times.
+    pub fn content(&mut self, from: usize) -> u64 {
+        let mut hash = 0;
+        let mut done = from;
+        for time in self.times.drain(..) {
+            hash = xxh3_64_with_seed(self.text.as_bytes().get(done..time.start).unwrap_or_default(), hash);
+            done = time.end;
+        }
+        xxh3_64_with_seed(self.text.as_bytes().get(done..).unwrap_or_default(), hash)
+    }
+
     /// An object that stands by itself or in a list.
     pub fn begin(&mut self) -> Begun {
-        let begun = Begun(self.text.len(), self.marks.len());
+        let begun = Begun(self.text.len());
         if self.text.ends_with('}') {
             self.text.push(',');
         }
@@ -79,7 +89,7 @@ impl Json {
 
     /// An object as the value of a key; it goes again if nothing is written into it.
     pub fn open(&mut self, key: Key) -> Begun {
-        let begun = Begun(self.text.len(), self.marks.len());
+        let begun = Begun(self.text.len());
         self.key(key);
         self.text.push('{');
         begun
@@ -87,7 +97,7 @@ impl Json {
 
     /// An object as the value of a key known by its name only.
     pub fn open_named(&mut self, name: &str) -> Begun {
-        let begun = Begun(self.text.len(), self.marks.len());
+        let begun = Begun(self.text.len());
         self.name(name);
         self.text.push('{');
         begun
@@ -114,7 +124,7 @@ impl Json {
 
     /// Ends an object.
     pub fn close(&mut self, begun: Begun) {
-        if self.text.ends_with('{') && self.marks.len() == begun.1 {
+        if self.text.ends_with('{') {
             self.text.truncate(begun.0);
         } else {
             self.text.push('}');
@@ -167,6 +177,14 @@ impl Json {
         self.text.push(']');
     }
 
+    /// Bytes in hexadecimal.
+    pub fn hex(&mut self, key: Key, bytes: &[u8]) {
+        self.key(key);
+        self.text.push('"');
+        crate::write_hex(bytes, &mut self.text);
+        self.text.push('"');
+    }
+
     /// `true`.
     pub fn yes(&mut self, key: Key) {
         self.key(key);
@@ -198,38 +216,16 @@ impl Json {
         self.text.push_str(json);
     }
 
-    /// Marks the place of a time. It must not be the first thing in its object.
+    /// A time, which is no part of [`Json::content`].
     pub fn time(&mut self, key: Key, time: Option<Millis>) {
         if let Some(time) = time {
-            self.marks.push(Mark { at: self.text.len(), what: Late::Time(key, time) });
+            let start = self.text.len();
+            self.key(key);
+            self.text.push('"');
+            write_rfc3339(time, &mut self.text);
+            self.text.push('"');
+            self.times.push(start..self.text.len());
         }
-    }
-
-    /// Marks the place of the version. It must not be the first thing in its object.
-    pub fn sequence(&mut self) {
-        self.marks.push(Mark { at: self.text.len(), what: Late::Sequence });
-    }
-
-    /// The text with all that was marked.
-    pub fn complete(&self, sequence: u64, out: &mut String) {
-        let mut done = 0;
-        for mark in &self.marks {
-            out.push_str(self.text.get(done..mark.at).unwrap_or_default());
-            done = mark.at;
-            match mark.what {
-                Late::Time(key, time) => {
-                    out.push_str(key.0);
-                    out.push('"');
-                    write_rfc3339(time, out);
-                    out.push('"');
-                }
-                Late::Sequence => {
-                    out.push_str(",\"sequence\":");
-                    write_number(sequence, out);
-                }
-            }
-        }
-        out.push_str(self.text.get(done..).unwrap_or_default());
     }
 
     fn name(&mut self, name: &str) {
@@ -345,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_objects_vanish_and_times_come_late() {
+    fn empty_objects_vanish() {
         let mut json = Json::default();
         json.ready("\"x\":1");
         let empty = json.open(key!("empty"));
@@ -353,14 +349,26 @@ mod tests {
         json.list::<&str>(key!("none"), &[]);
         json.close(empty);
         let full = json.open(key!("full"));
-        json.number(key!("n"), 1);
         json.time(key!("seen"), Some(0));
-        json.sequence();
-        json.text_field(key!("z"), "z");
+        json.number(key!("n"), 1);
         json.close(full);
-        assert_eq!(json.text(), r#","x":1,"full":{"n":1,"z":"z"}"#);
-        let mut out = String::new();
-        json.complete(7, &mut out);
-        assert_eq!(out, r#","x":1,"full":{"n":1,"seen":"1970-01-01T00:00:00Z","sequence":7,"z":"z"}"#);
+        assert_eq!(json.text(), r#","x":1,"full":{"seen":"1970-01-01T00:00:00Z","n":1}"#);
+    }
+
+    #[test]
+    fn times_are_no_part_of_the_content() {
+        let content = |first: u64, second: Option<u64>, text: &str| {
+            let mut json = Json::default();
+            json.raw("before");
+            let from = json.len();
+            let object = json.open(key!("o"));
+            json.time(key!("a"), Some(first));
+            json.text_field(key!("b"), text);
+            json.time(key!("c"), second);
+            json.close(object);
+            json.content(from)
+        };
+        assert_eq!(content(0, Some(5), "x"), content(1_000, Some(7), "x"));
+        assert_ne!(content(0, Some(5), "x"), content(0, Some(5), "y"));
     }
 }

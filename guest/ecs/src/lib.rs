@@ -31,7 +31,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tipline_observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, suffix, write_ip};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::time::{DAY, HOUR, Millis, SECOND};
 
@@ -249,22 +248,27 @@ pub struct Feed<'a> {
 #[derive(Debug)]
 pub struct Frame {
     observed: Millis,
-    /// A hash that has seen the feed's name.
-    named: blake3::Hasher,
+    /// `{"@timestamp":"…"`.
+    beginning: String,
+    /// `,"ecs":{…}`.
+    ecs: String,
     /// `"feed":{…}`.
     feed: String,
     /// `"dataset":"…"`.
     dataset: String,
-    /// `"kind":"enrichment","module":"…"`.
+    /// `,"kind":"enrichment","module":"…"`.
     module: String,
-    ecs: String,
+    /// What every identity is made of, to be hashed: the feed's name with its length, and what comes after it.
+    message: Vec<u8>,
+    /// So much of it is the feed's name.
+    named: usize,
 }
 
 impl Frame {
     /// `observed` is when the feed showed the page.
     pub fn new(feed: Feed<'_>, observed: Millis) -> Self {
-        let mut named = blake3::Hasher::new();
-        part(&mut named, feed.name);
+        let mut message = Vec::with_capacity(256);
+        part(feed.name, &mut message);
         let mut written = String::from("\"feed\":{\"name\":");
         write_string(feed.name, &mut written);
         if is_web(feed.reference) {
@@ -274,10 +278,12 @@ impl Frame {
         written.push('}');
         let mut dataset = String::from("\"dataset\":");
         write_string(feed.dataset, &mut dataset);
-        let mut module = String::from("\"kind\":\"enrichment\",\"module\":");
+        let mut module = String::from(",\"kind\":\"enrichment\",\"module\":");
         write_string(feed.module, &mut module);
-        let ecs = format!("\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
-        Self { observed, named, feed: written, dataset, module, ecs }
+        let ecs = format!(",\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
+        let beginning = format!("{{\"@timestamp\":\"{}\"", time::rfc3339(observed));
+        let named = message.len();
+        Self { observed, beginning, ecs, feed: written, dataset, module, message, named }
     }
 
     /// When the feed showed the page.
@@ -287,35 +293,37 @@ impl Frame {
 
     /// BLAKE3 over feed name, kind of field, normalised value and claimant for the identity, over kind and value for the
     /// key, each text with its length before it (four bytes, most significant first).
-    pub fn claim(&self, observable: &Observable, claimant: &str, scratch: &mut String) -> Claim {
+    pub fn claim(&mut self, observable: &Observable, claimant: &str, scratch: &mut String) -> Claim {
         scratch.clear();
         observable.write_key(scratch);
         self.claim_of(observable.kind(), scratch, claimant)
     }
 
     /// [`Frame::claim`] of a value that was written down before.
-    pub fn claim_of(&self, kind: &str, value: &str, claimant: &str) -> Claim {
-        let mut of_value = blake3::Hasher::new();
-        part(&mut of_value, kind);
-        part(&mut of_value, value);
-        let mut whole = self.named.clone();
-        for text in [kind, value, claimant] {
-            part(&mut whole, text);
-        }
-        Claim { identity: first_bytes(&whole), key: first_bytes(&of_value) }
+    pub fn claim_of(&mut self, kind: &str, value: &str, claimant: &str) -> Claim {
+        // In one piece, as a hash that takes pieces has two kilobytes of its own.
+        let message = &mut self.message;
+        message.truncate(self.named);
+        part(kind, message);
+        part(value, message);
+        let key = first_bytes(message.get(self.named..).unwrap_or_default());
+        part(claimant, message);
+        Claim { identity: first_bytes(message), key }
     }
 }
 
 /// Adds a text with its length before it.
-fn part(hasher: &mut blake3::Hasher, text: &str) {
+fn part(text: &str, message: &mut Vec<u8>) {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    hasher.update(&length.to_be_bytes());
-    hasher.update(text.as_bytes());
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(text.as_bytes());
 }
 
-fn first_bytes(hasher: &blake3::Hasher) -> Identity {
+fn first_bytes(message: &[u8]) -> Identity {
     let mut identity = Identity::default();
-    hasher.finalize_xof().fill(&mut identity);
+    for (to, from) in identity.iter_mut().zip(blake3::hash(message).as_bytes()) {
+        *to = *from;
+    }
     identity
 }
 
@@ -328,11 +336,13 @@ pub fn is_web(text: &str) -> bool {
     (starts("https://") || starts("http://")) && (plain() || solid())
 }
 
-/// Writes documents. Keeps its memory from one to the next.
+/// Writes documents, one after the other, each as one line.
 #[derive(Debug, Default)]
 pub struct Writer {
     body: json::Json,
     scratch: String,
+    /// Where the last document begins.
+    start: usize,
 }
 
 /// What a composed document is, apart from its times.
@@ -345,65 +355,80 @@ pub struct Composed {
 }
 
 impl Writer {
-    /// Makes one document, to be written by [`Writer::write`].
+    /// Makes room for so many bytes of documents.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.body.reserve(bytes);
+    }
+
+    /// How many bytes of documents there are.
+    pub fn written(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The documents.
+    pub fn into_documents(self) -> String {
+        self.body.into_text()
+    }
+
+    /// Writes one document up to its version, to be completed by [`Writer::finish`] or taken back by [`Writer::discard`].
     pub fn compose(&mut self, frame: &Frame, claim: &Claim, indicator: &Indicator<'_>) -> Composed {
-        self.body.clear();
-        self.body.ready(&frame.ecs);
-        self.event(frame, claim, indicator);
+        self.start = self.body.len();
+        self.body.raw(&frame.beginning);
+        let from = self.body.len();
+        self.body.raw(&frame.ecs);
         self.related(indicator);
         self.socdefenders(indicator);
         self.body.list(key!("tags"), &indicator.tags);
         self.threat(frame, indicator);
         self.tipline(frame, claim, indicator);
         self.vulnerability(indicator);
-        let content = xxh3_64(self.body.text().as_bytes());
+        self.event(frame, claim, indicator);
+        let content = self.body.content(from);
         Composed { version: sequence(frame.observed, indicator.seen(), content), content }
     }
 
-    /// Writes the composed document as one line, with its line feed; gives the line's length without it.
-    pub fn write(&mut self, frame: &Frame, version: u64, out: &mut String) -> usize {
-        let start = out.len();
-        out.push_str("{\"@timestamp\":\"");
-        crate::time::write_rfc3339(frame.observed, out);
-        out.push('"');
-        self.body.complete(version, out);
-        out.push('}');
-        let length = out.len().saturating_sub(start);
-        out.push('\n');
+    /// Completes the last document; gives the length of its line without the line feed.
+    pub fn finish(&mut self, version: u64) -> usize {
+        // The version is the last thing in `event`, and `event` the last in the document.
+        self.body.number(key!("sequence"), version);
+        self.body.raw("}}");
+        let length = self.body.len().saturating_sub(self.start);
+        self.body.raw("\n");
         length
+    }
+
+    /// Takes back the last document.
+    pub fn discard(&mut self) {
+        self.body.truncate(self.start);
     }
 
     fn event(&mut self, frame: &Frame, claim: &Claim, indicator: &Indicator<'_>) {
         let body = &mut self.body;
-        let event = body.open(key!("event"));
+        body.raw(",\"event\":{");
         let mut kind = match indicator.observable {
             Observable::Cve(_) => {
-                body.ready(r#""category":["vulnerability"]"#);
+                body.raw(r#""category":["vulnerability"],"#);
                 "info"
             }
             Observable::Attack(_) => "info",
             // It says nothing of any one name.
             Observable::Wildcard(_) => {
-                body.ready(r#""category":["threat"]"#);
+                body.raw(r#""category":["threat"],"#);
                 "info"
             }
             _ => {
-                body.ready(r#""category":["threat"]"#);
+                body.raw(r#""category":["threat"],"#);
                 "indicator"
             }
         };
         if indicator.standing != Standing::Live {
             kind = "info";
         }
-        body.ready(&frame.dataset);
-        self.scratch.clear();
-        write_hex(&claim.identity, &mut self.scratch);
-        body.text_field(key!("id"), &self.scratch);
-        body.ready(&frame.module);
+        body.raw(&frame.dataset);
+        body.hex(key!("id"), &claim.identity);
+        body.raw(&frame.module);
         body.text_field(key!("reference"), indicator.article_url.as_deref().unwrap_or_default());
-        body.sequence();
         body.list(key!("type"), &[kind]);
-        body.close(event);
     }
 
     /// What host and guest agree on.
@@ -412,9 +437,7 @@ impl Writer {
         let object = body.open(key!("tipline"));
         let reason = indicator.expiry.as_ref().map(|e| e.reason.as_ref()).unwrap_or_default();
         body.text_field(key!("expiry_reason"), reason);
-        self.scratch.clear();
-        write_hex(&claim.key, &mut self.scratch);
-        body.text_field(key!("key"), &self.scratch);
+        body.hex(key!("key"), &claim.key);
         body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
         body.time(key!("observed_at"), Some(frame.observed));
         if let Standing::Replaced { at } = indicator.standing {
@@ -715,10 +738,15 @@ fn recency(age: Millis) -> u64 {
 
 /// Writes bytes in hexadecimal.
 pub fn write_hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0xf] {
-            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for some in bytes.chunks(20) {
+        let mut hex = [[0_u8; 2]; 20];
+        for (pair, byte) in hex.iter_mut().zip(some) {
+            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            *pair = [digit(byte >> 4), digit(byte & 0xf)];
         }
+        let written = hex.as_flattened().get(..some.len().saturating_mul(2)).unwrap_or_default();
+        out.push_str(std::str::from_utf8(written).unwrap_or_default());
     }
 }
 

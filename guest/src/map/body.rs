@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::record::mended;
+use memchr::memchr;
 
 /// A body and its text.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub struct Body<'b> {
 impl<'b> Body<'b> {
     /// Reads a body.
     pub fn of(bytes: &'b [u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
+        // Checking is several times as fast as looking for what is to be replaced.
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         // As long as what it replaces, so that places stay what they are.
         let text = match mended(&text) {
             Some(mended) => Cow::Owned(mended),
@@ -63,6 +64,38 @@ impl<'b> Body<'b> {
     }
 }
 
+/// JSON in which each escaped half of a surrogate pair is `\ufffd`; `None` where there is none. Texts that were cut in
+/// the middle of a character, as JavaScript cuts them, hold such a half, which no text here can.
+fn mended(json: &str) -> Option<String> {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0_usize;
+    while let Some(next) = json.as_bytes().get(at..).and_then(|rest| memchr(b'\\', rest)) {
+        at = at.saturating_add(next);
+        let escape = json.get(at..).unwrap_or_default();
+        let length = match unit(escape) {
+            Some(0xd800..=0xdbff)
+                if escape.get(6..).and_then(unit).is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) =>
+            {
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                out.push_str(json.get(copied..at).unwrap_or_default());
+                out.push_str("\\ufffd");
+                copied = at.saturating_add(6);
+                6
+            }
+            _ => escape.chars().take(2).map(char::len_utf8).sum(),
+        };
+        at = at.saturating_add(length);
+    }
+    if copied > 0 {
+        out.push_str(json.get(copied..).unwrap_or_default());
+    }
+    (copied > 0).then_some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +116,20 @@ mod tests {
     #[test]
     fn a_text_from_elsewhere_is_given_back_as_it_is() {
         assert_eq!(Body::of(b"a\xff").received("elsewhere"), b"elsewhere");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_mended_and_whole_ones_stay() {
+        for (raw, mended) in [
+            (r#"{"a":"x\ud83d"}"#, Some(r#"{"a":"x\ufffd"}"#)),
+            (r#"{"a":"\ude00\ud83d\ude00"}"#, Some(r#"{"a":"\ufffd\ud83d\ude00"}"#)),
+            (r#"{"a":"\uD83D\n"}"#, Some(r#"{"a":"\ufffd\n"}"#)),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\\ud83d"}"#, None),
+            ("{\"a\":\"\\", None),
+            ("{\"a\":\"\\u", None),
+        ] {
+            assert_eq!(super::mended(raw).as_deref(), mended, "{raw}");
+        }
     }
 }

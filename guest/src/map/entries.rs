@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::record::Text;
+use super::texts::Text;
 
 /// A member of `kill_chain_phases`, `external_references` or `granular_markings`.
 #[derive(Debug, Default)]

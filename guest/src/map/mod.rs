@@ -11,11 +11,12 @@ pub mod exclude;
 mod harmless;
 pub mod life;
 #[macro_use]
-mod record;
+mod texts;
 mod entries;
 mod objects;
 mod pages;
 mod parts;
+mod record;
 
 use std::borrow::Cow;
 
@@ -37,7 +38,9 @@ pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::object_ids;
 pub use pages::records;
 pub use parts::{Data, Parts};
-pub use record::{Record, Source, Text, Texts};
+pub use record::{Record, Source};
+pub(crate) use texts::Flag;
+pub use texts::{Text, Texts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -118,20 +121,35 @@ impl<'a> Mapper<'a> {
         /// Beyond so many bytes and so many records the room is made as it is needed: not every page is what it seems.
         const MOST_BYTES: usize = 8 * 1024 * 1024;
         const MOST_RECORDS: usize = 20_000;
-        self.batch.documents.reserve(bytes.saturating_mul(GROWTH).min(MOST_BYTES));
+        self.writer.reserve(bytes.saturating_mul(GROWTH).min(MOST_BYTES));
         self.batch.heads.reserve(records.min(MOST_RECORDS));
     }
 
-    /// Maps a record that is no STIX object, or counts it as none.
-    fn single(&mut self, raw: &'a str, record: Result<Record<'a>, Left>) {
-        count(&mut self.batch.read);
-        match record.and_then(|record| self.indicator(record)) {
-            Ok(indicator) => {
-                count(&mut self.batch.mapped);
-                let (claim, composed) = self.compose(&indicator);
-                self.write(&claim, composed.version, &indicator);
+    /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them.
+    pub(crate) fn records(&mut self, list: &[&'a str]) {
+        let mut record = Record::default();
+        let mut objects = Vec::new();
+        for raw in list {
+            let given = match record.read(raw) {
+                Ok(()) if objects::is_object(&record) => {
+                    objects.push(*raw);
+                    continue;
+                }
+                Ok(()) => self.indicator(&mut record),
+                Err(error) => unreadable(&error),
+            };
+            count(&mut self.batch.read);
+            match given {
+                Ok(indicator) => {
+                    count(&mut self.batch.mapped);
+                    let (claim, composed) = self.compose(&indicator);
+                    self.write(&claim, composed.version, &indicator);
+                }
+                Err(left) => self.leave(raw, left),
             }
-            Err(left) => self.leave(raw, left),
+        }
+        if !objects.is_empty() {
+            self.objects(&objects);
         }
     }
 
@@ -163,21 +181,22 @@ impl<'a> Mapper<'a> {
             );
             self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
         }
+        self.batch.documents = self.writer.into_documents();
         self.batch.skips =
             self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
         self.batch
     }
 
-    /// Makes a document, to be written by [`Mapper::write`].
+    /// Makes a document, to be completed by [`Mapper::write`].
     fn compose(&mut self, indicator: &Indicator<'_>) -> (Claim, Composed) {
         let claim = self.frame.claim(&indicator.observable, indicator.claimant(), &mut self.scratch);
         let composed = self.writer.compose(&self.frame, &claim, indicator);
         (claim, composed)
     }
 
-    /// Writes the document made last.
+    /// Completes the document made last.
     fn write(&mut self, claim: &Claim, version: u64, indicator: &Indicator<'_>) {
-        let length = self.writer.write(&self.frame, version, &mut self.batch.documents);
+        let length = self.writer.finish(version);
         let mut id = String::with_capacity(HEX_IDENTITY);
         write_hex(&claim.identity, &mut id);
         self.batch.heads.push(Head {
@@ -189,7 +208,7 @@ impl<'a> Mapper<'a> {
     }
 
     /// What a record says.
-    fn indicator(&self, record: Record<'a>) -> Result<Indicator<'a>, Left> {
+    fn indicator(&self, record: &mut Record<'a>) -> Result<Indicator<'a>, Left> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
@@ -238,7 +257,7 @@ impl<'a> Mapper<'a> {
         };
         let observed = self.frame.observed();
         let expiry = life::expiry(dates, &found.observable, &self.settings.ttl, observed);
-        let tags = sorted(record.tags.0);
+        let tags = sorted(std::mem::take(&mut record.tags.0));
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
             tipline_ecs::set(&mut cves);
@@ -249,7 +268,7 @@ impl<'a> Mapper<'a> {
             tipline_ecs::set(&mut ids);
             ids
         };
-        let source = record.source;
+        let source = &record.source;
         let article = text(source.article_url.0.as_ref()).filter(|url| is_web(url));
         let reference = text(source.reference_url.0.as_ref()).filter(|url| is_web(url)).or_else(|| article.clone());
         tipline_ecs::set(&mut found.notes);
@@ -288,14 +307,12 @@ pub fn date(text: &Text<'_>) -> Option<Millis> {
     text.as_deref().and_then(parse_rfc3339)
 }
 
-/// Reads a record or a STIX object.
-fn read(raw: &str) -> Result<Record<'_>, Left> {
-    match serde_json::from_str(raw) {
-        Ok(record) => Ok(record),
-        Err(error) if error.is_data() => {
-            rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
-        }
-        Err(error) => rejected("bad-json", format!("The record is no valid JSON: {error}.")),
+/// Why a text is no record.
+fn unreadable<T>(error: &serde_json::Error) -> Result<T, Left> {
+    if error.is_data() {
+        rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
+    } else {
+        rejected("bad-json", format!("The record is no valid JSON: {error}."))
     }
 }
 

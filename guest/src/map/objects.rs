@@ -11,10 +11,10 @@ use tipline_ecs::time::{Millis, SECOND};
 use tipline_ecs::{Claim, Composed, Expiry, Indicator, Standing, Stix};
 use tipline_observable::{Misfit, Observable};
 
-use super::record::Text;
-use super::{Left, Mapper, Record, Yield, count, date, read, tally};
+use super::texts::Text;
+use super::{Left, Mapper, Record, Yield, count, date, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
-use crate::objects;
+use crate::objects::{self, Object as StixObject};
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
 /// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
@@ -48,40 +48,32 @@ pub(crate) fn object_ids(list: &[&str]) -> Vec<String> {
 /// An object of the page.
 struct Found<'a> {
     raw: &'a str,
-    object: Record<'a>,
+    object: StixObject<'a>,
     edition: Edition,
 }
 
 impl<'a> Mapper<'a> {
-    /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them.
-    pub(crate) fn records(&mut self, list: &[&'a str]) {
-        self.page(list, is_object);
-    }
-
-    /// Maps the objects of a bundle or an envelope, given as their JSON texts.
+    /// Maps the objects of a bundle or an envelope, given as their JSON texts. They stand together, so that they may name
+    /// each other.
     pub(crate) fn objects(&mut self, list: &[&'a str]) {
-        self.page(list, |_| true);
-    }
-
-    fn page(&mut self, list: &[&'a str], is_object: impl Fn(&Record<'_>) -> bool) {
-        let mut found: Vec<Found<'a>> = Vec::new();
+        let mut found: Vec<Found<'a>> = Vec::with_capacity(list.len());
         for raw in list {
-            match read(raw) {
-                Ok(object) if is_object(&object) => {
-                    let modified = date(&object.modified).or_else(|| date(&object.created));
-                    let edition = Edition::new(modified, self.frame.observed(), raw);
-                    found.push(Found { raw, object, edition });
+            found.push(Found { raw, object: StixObject::default(), edition: Edition::default() });
+            let Some(last) = found.last_mut() else { continue };
+            match last.object.read(raw) {
+                Ok(()) => {
+                    let modified = date(&last.object.modified).or_else(|| date(&last.object.created));
+                    last.edition = Edition::new(modified, self.frame.observed(), raw);
                 }
-                other => self.single(raw, other),
+                Err(error) => {
+                    found.pop();
+                    count(&mut self.batch.read);
+                    if let Err(left) = unreadable::<()>(&error) {
+                        self.leave(raw, left);
+                    }
+                }
             }
         }
-        if !found.is_empty() {
-            self.found(found);
-        }
-    }
-
-    /// Maps objects that stand together, so that they may name each other.
-    fn found(&mut self, found: Vec<Found<'a>>) {
         self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)));
         let mut by_id: Vec<(&str, Edition)> =
             found.iter().filter_map(|one| Some((one.object.id.as_deref()?, one.edition))).collect();
@@ -104,7 +96,7 @@ impl<'a> Mapper<'a> {
     fn object(&mut self, found: Found<'a>, is_old: bool) {
         let Found { raw, mut object, edition } = found;
         count(&mut self.batch.read);
-        if self.batch.documents.len() > MAX_DOCUMENT_BYTES {
+        if self.writer.written() > MAX_DOCUMENT_BYTES {
             let detail = "The objects before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.";
             return self.leave(raw, Left::Rejected(Misfit::new("page-too-large", detail)));
         }
@@ -143,7 +135,7 @@ impl<'a> Mapper<'a> {
     }
 
     /// The claims of an earlier version, each with its identity.
-    fn recalled(&self, known: Option<Object>, id: &str) -> Vec<Claimed> {
+    fn recalled(&mut self, known: Option<Object>, id: &str) -> Vec<Claimed> {
         let mut claims = known.map(|known| known.claims).unwrap_or_default();
         for claim in &mut claims {
             claim.identity = self.frame.claim_of(&claim.kind, &claim.value, id).identity;
@@ -158,7 +150,10 @@ impl<'a> Mapper<'a> {
             let (claim, composed) = self.compose(indicator);
             // Alternatives may claim one value twice. The same of them counts wherever they stand.
             match says.iter().find(|(known, _)| known.identity == claim.identity) {
-                Some((_, before)) if before.version >= composed.version => continue,
+                Some((_, before)) if before.version >= composed.version => {
+                    self.writer.discard();
+                    continue;
+                }
                 _ => {}
             }
             let known = claims.iter().position(|known| known.identity == claim.identity);

@@ -11,15 +11,15 @@
 //! Nothing here is part of an identity: a document is the same one before and after its maker's name is known.
 
 use crate::contract::Note;
-use crate::map::{Record, date};
+use crate::map::date;
 use crate::memory::Edition;
 use serde_json::Value;
 use tipline_ecs::{Fact, Indicator, Tlp};
 use tipline_observable::{AttackId, attack_id, cve};
 
-use super::LONGEST_NAME;
 use super::marks::{self, tlp_of};
 use super::part::cut;
+use super::{LONGEST_NAME, Object};
 
 /// What is remembered of identities and markings, in bytes of a state: half of it, whose other half belongs to the places
 /// of a hundred collections.
@@ -97,7 +97,7 @@ impl Context {
     }
 
     /// Takes up a page before its indicators are read.
-    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Record<'_>)>) {
+    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Object<'_>)>) {
         if !self.wanted {
             return;
         }
@@ -224,7 +224,7 @@ fn ends(raw: &str) -> Option<[(String, String); 2]> {
 }
 
 impl Thing {
-    fn read(kind: &str, object: &Record<'_>, raw: &str) -> Self {
+    fn read(kind: &str, object: &Object<'_>, raw: &str) -> Self {
         let mut thing = Self::default();
         for entry in &object.references.0 {
             let id = entry.id.as_deref().map(str::trim).unwrap_or_default();

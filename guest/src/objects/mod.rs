@@ -16,6 +16,7 @@ mod condition;
 mod context;
 mod home;
 mod marks;
+mod object;
 mod part;
 mod said;
 mod thing;
@@ -24,7 +25,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::map::life::{self, Dates};
-use crate::map::{Left, Record, Yield, confidence, date, is_damaged, rejected, sorted, text};
+use crate::map::{Left, Yield, confidence, date, is_damaged, rejected, sorted, text};
 use crate::settings::Settings;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Indicator, Standing, Stix, is_web};
@@ -32,6 +33,7 @@ use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 
 pub use context::{Context, MAX_MEMORY_BYTES};
 use marks::tactic;
+pub use object::Object;
 use part::Part;
 use tipline_stix::pattern::{Pattern, alternatives};
 
@@ -50,7 +52,7 @@ pub(crate) fn read<'a>(
     context: &Context,
     settings: &Settings,
     observed: Millis,
-    object: &mut Record<'a>,
+    object: &mut Object<'a>,
 ) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
@@ -193,7 +195,7 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
 }
 
 /// The document of a pattern without a value.
-fn whole(object: &Record<'_>, written: &str, shown: &'static str, partial: Vec<&'static str>) -> Part {
+fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&'static str>) -> Part {
     let name = object.name.as_deref().unwrap_or(written).trim();
     let thing = Thing {
         kind: PATTERN.into(),
@@ -207,7 +209,7 @@ fn whole(object: &Record<'_>, written: &str, shown: &'static str, partial: Vec<&
 /// What all documents of an object have in common.
 fn base<'a>(
     context: &Context,
-    object: &mut Record<'a>,
+    object: &mut Object<'a>,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
 ) -> (Indicator<'a>, Dates) {

@@ -6,7 +6,8 @@
 //! date stays the same and the page is not full: as large as was asked for, or as the server has ever given. A full page
 //! of one instant is asked for again with a larger limit, up to [`WIDEST`]. Where that is not filled, a page of the whole
 //! collection shows whether the server gives larger ones, so that this is all; if not, what lies behind cannot be
-//! reached, which is a failure. Only where a server cuts pages below the limit, and all that the collection has is of
+//! reached, which is a failure; a server that also gives the instant asked after is asked for the latest alone before
+//! that. Only where a server cuts pages below the limit, and all that the collection has is of
 //! one instant, is there no telling.
 //!
 //! A date that is absent or no date moves nothing. One older than before, or a first one later than the last, says that
@@ -86,6 +87,13 @@ impl Poll<'_> {
                 (chain.grown || !chain.widened) && count(&page) < chain.limit && last_date(response) == chain.high;
             if count(&page) > chain.before || is_all {
                 return self.end(&chain, &page, None);
+            }
+            if chain.is_inclusive(&page, response) {
+                // Two instants that are a microsecond apart: the later one has a page of its own.
+                chain.after = chain.high;
+                chain.gauge = false;
+                self.run.chain = Some(chain);
+                return self.go_on(None);
             }
             let failure = chain.stuck();
             self.run.chain = Some(chain);
@@ -245,6 +253,11 @@ impl Poll<'_> {
     }
 }
 
+/// When the first object of a page was added.
+fn first_date(response: &Response) -> Option<Instant> {
+    response.header("x-taxii-date-added-first").and_then(instant::parse)
+}
+
 /// When the last object of a page was added.
 fn last_date(response: &Response) -> Option<Instant> {
     response.header("x-taxii-date-added-last").and_then(instant::parse)
@@ -263,8 +276,7 @@ impl Chain {
         }
         self.any = true;
         let Some(last) = last_date(response) else { return };
-        let first = response.header("x-taxii-date-added-first").and_then(instant::parse);
-        let latest = last.max(first.unwrap_or(last));
+        let latest = last.max(first_date(response).unwrap_or(last));
         self.unsorted |= latest > last || self.high.is_some_and(|high| last < high);
         self.high = self.high.max(Some(latest));
         if self.top < self.high {
@@ -278,6 +290,14 @@ impl Chain {
     fn ahead(&self) -> Option<Instant> {
         let ahead = |high: &Instant| self.after.is_none_or(|after| high.saturating_sub(1) > after);
         self.high.filter(ahead).filter(|_| !self.unsorted)
+    }
+
+    /// Whether the page of the whole collection is the one before, and begins with the instant that one was asked after.
+    fn is_inclusive(&self, page: &Page<'_>, response: &Response) -> bool {
+        self.after.is_some()
+            && self.after < self.high
+            && self.after == first_date(response)
+            && self.seen.last() == Some(fingerprint(&page.objects))
     }
 
     /// Begins again without `next`, as near as can be to where the run has got.

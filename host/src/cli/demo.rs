@@ -195,9 +195,9 @@ impl Observer for Progress {
 }
 
 fn print_counts(counts: &Counts, ledger: &Ledger, out: &mut impl Write) -> Result<()> {
-    let Counts { read, mapped, rejected, skipped, indexed, merged, stale, quarantined, .. } = counts;
+    let Counts { read, mapped, rejected, skipped, indexed, stale, quarantined, .. } = counts;
     writeln!(out, "read {read}, mapped {mapped}, rejected {rejected}, skipped {skipped}")?;
-    writeln!(out, "indexed {indexed}, merged {merged}, stale {stale}, quarantined {quarantined}")?;
+    writeln!(out, "indexed {indexed}, stale {stale}, quarantined {quarantined}")?;
     for (reason, count) in ledger.skips(INPUT)?.iter().take(REASONS_SHOWN) {
         writeln!(out, "  skipped {count}: {}", text::show(reason))?;
     }
@@ -245,10 +245,10 @@ async fn follow(pipeline: &Pipeline, feed: &Feed, stop: &CancellationToken, out:
             let now = text::instant(Clock::system().now());
             match poll {
                 Ok(report) => {
-                    let Counts { read, rejected, skipped, indexed, merged, stale, .. } = &report.counts;
+                    let Counts { read, rejected, skipped, indexed, stale, .. } = &report.counts;
                     writeln!(
                         out,
-                        "{now}  read {read}, rejected {rejected}, skipped {skipped}, indexed {indexed}, merged {merged}, stale {stale}"
+                        "{now}  read {read}, rejected {rejected}, skipped {skipped}, indexed {indexed}, stale {stale}"
                     )?;
                 }
                 Err(error) => writeln!(out, "{now}  {}", text::show(&error.to_string()))?,

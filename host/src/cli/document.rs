@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::store::Hit;
+use crate::clock::Millis;
+use crate::store::{Hit, form, time};
 use crate::text::{self, Align, Style, Table};
 
 /// The value at a dotted path; the guest nests, other writers of the index may not.
@@ -49,6 +50,28 @@ pub(super) fn kind(document: &Value) -> &str {
     }
 }
 
+/// Whether it is matched against, as [`crate::store::form`] has it.
+fn state(document: &Value) -> &'static str {
+    let says = |path, word| match at(document, path) {
+        Some(Value::Array(items)) => items.iter().any(|item| item == word),
+        Some(item) => item == word,
+        None => false,
+    };
+    if at(document, "tipline.retired_at").is_some() {
+        "retired"
+    } else if says("event.category", form::THREAT) && says("event.type", form::INFO) {
+        "condition"
+    } else {
+        "live"
+    }
+}
+
+/// Whether it is matched against at `now`.
+pub(super) fn is_live(document: &Value, now: Millis) -> bool {
+    let expires_at = time::parse(text_at(document, "tipline.expires_at"));
+    state(document) == "live" && expires_at.is_none_or(|at| at > now)
+}
+
 /// Documents as a table.
 pub(super) fn table(hits: &[Hit], style: Style) -> String {
     let mut table = Table::new(&[
@@ -62,14 +85,13 @@ pub(super) fn table(hits: &[Hit], style: Style) -> String {
     ]);
     for hit in hits {
         let document = parse(hit);
-        let state = if at(&document, "socdefenders.retired_at").is_some() { "retired" } else { "live" };
         table.row([
             text::cell(kind(&document)),
             text::cell(name(&document)),
             text::cell(text_at(&document, "threat.indicator.confidence")),
             text::cell(text_at(&document, "threat.indicator.provider")),
             text::cell(text_at(&document, "threat.indicator.last_seen")),
-            state.to_owned(),
+            state(&document).to_owned(),
             text::cell(&hit.id),
         ]);
     }
@@ -129,6 +151,19 @@ mod tests {
         assert_eq!(kind(&json!({"threat": {"indicator": {"type": "url"}}})), "url");
         assert_eq!(kind(&json!({"vulnerability": {"id": "CVE-2024-1"}})), "vulnerability");
         assert_eq!(kind(&json!({"threat": {"tactic": {"id": ["TA0011"]}}})), "technique");
+    }
+
+    #[test]
+    fn what_is_matched_against_is_told_apart() {
+        for (document, expected) in [
+            (json!({"event": {"category": ["threat"], "type": ["indicator"]}}), "live"),
+            (json!({"event": {"category": ["vulnerability"], "type": ["info"]}}), "live"),
+            (json!({"event": {"type": ["info"]}}), "live"),
+            (json!({"event": {"category": "threat", "type": ["info"]}}), "condition"),
+            (json!({"event": {"category": ["threat"], "type": ["info"]}, "tipline": {"retired_at": "t"}}), "retired"),
+        ] {
+            assert_eq!(state(&document), expected, "{document}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{Misuse, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
 use crate::eval::Trial;
+use crate::sandbox::Batch;
 use crate::store::elasticsearch::dry_run::{DryRun, DryRunError, Tried};
 use crate::text;
 
@@ -79,13 +80,13 @@ impl Drop for Cluster {
 }
 
 impl Trial for Cluster {
-    fn try_documents(&self, documents: &str) -> Result<Tried> {
+    fn try_documents(&self, batch: &Batch) -> Result<Tried> {
         let Some(index) = &self.index else { return Ok(Tried::default()) };
         self.runtime.handle().block_on(async {
             tokio::select! {
                 // The evaluation asks `is_stopped` and says so.
                 () = self.stop.cancelled() => Ok(Tried::default()),
-                tried = index.refused(documents.to_owned()) => tried.context("Documents cannot be tried in the cluster"),
+                tried = index.refused(batch.documents.clone(), batch.heads.clone()) => tried.context("Documents cannot be tried in the cluster"),
             }
         })
     }

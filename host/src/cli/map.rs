@@ -12,7 +12,7 @@ use super::mapping::MappingSettings;
 use super::settings::guest_of;
 use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
-use crate::records::{for_each_part, whole};
+use crate::records::{for_each_part, reject_line, whole};
 use crate::sandbox::{Batch, Failure, Guest};
 use crate::text;
 
@@ -22,7 +22,8 @@ use crate::text;
 The documents go to standard output, a summary to standard error. Rejected records are no failure: they are counted,
 and with --rejects written with the reason and their text. Exit code 1 means that the input itself is of no use.
 
-Records of one identity become one document; with one record a line that holds within 5,000 lines.
+Of records that say something of one value for one source the newest stays; with one record a line that holds within
+5,000 lines, and whoever reads the documents keeps the highest `event.sequence` of each `event.id`.
 
 Examples:
   curl -s -H \"Authorization: Bearer $KEY\" https://socdefenders.ai/api/v1/iocs | tipline map
@@ -33,7 +34,7 @@ pub(super) struct Map {
     /// The records; `-` or nothing for standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Write the records that cannot be mapped here, one JSON object a line with code, detail and raw
+    /// Write the records that cannot be mapped here, one JSON object a line with code, detail and raw (raw_base64 where it is no text)
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// When the feed showed the records. Without it: the page's own `meta.generated_at`, else now
@@ -59,7 +60,10 @@ impl Map {
             let batch = map(&guest, &settings, observed, part)?;
             out.write_all(batch.documents.as_bytes())?;
             if let Some(file) = &mut rejects {
-                file.write_all(batch.rejects.as_bytes()).context("The file of rejects cannot be written")?;
+                for reject in &batch.rejects {
+                    writeln!(file, "{}", reject_line(reject, batch.observed))
+                        .context("The file of rejects cannot be written")?;
+                }
             }
             total.add(&batch);
             Ok(())
@@ -92,7 +96,7 @@ fn create(path: &Path) -> Result<BufWriter<File>> {
     Ok(BufWriter::new(file))
 }
 
-fn map(guest: &Guest, settings: &str, observed: Millis, records: &str) -> Result<Batch> {
+fn map(guest: &Guest, settings: &str, observed: Millis, records: &[u8]) -> Result<Batch> {
     match guest.map_records(settings, observed, records)? {
         Ok(batch) => Ok(batch),
         Err(Failure::Config(message)) => Err(Misuse(message).into()),
@@ -112,8 +116,6 @@ struct Total {
     mapped: u64,
     rejected: u64,
     skipped: u64,
-    made: u64,
-    merged: u64,
     documents: u64,
     skips: BTreeMap<String, u64>,
     codes: BTreeMap<String, u64>,
@@ -126,14 +128,12 @@ impl Total {
         self.mapped += u64::from(batch.mapped);
         self.rejected += u64::from(batch.rejected);
         self.skipped += u64::from(batch.skipped);
-        self.made += u64::from(batch.made);
-        self.merged += u64::from(batch.merged);
-        self.documents += batch.documents.lines().count() as u64;
+        self.documents += batch.heads.len() as u64;
         for skip in &batch.skips {
             *self.skips.entry(skip.reason.clone()).or_default() += u64::from(skip.count);
         }
-        for reject in crate::poll::rejects(&batch.rejects) {
-            *self.codes.entry(reject.code).or_default() += 1;
+        for reject in &batch.rejects {
+            *self.codes.entry(reject.code.clone()).or_default() += 1;
         }
         for note in &batch.notes {
             self.notes.entry(note.code.clone()).or_insert_with(|| note.text.clone());
@@ -141,9 +141,9 @@ impl Total {
     }
 
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { read, mapped, rejected, skipped, made, merged, documents, .. } = self;
+        let Self { read, mapped, rejected, skipped, documents, .. } = self;
         writeln!(out, "read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
-        writeln!(out, "made {made} = documents {documents} + merged {merged}")?;
+        writeln!(out, "made {documents} documents")?;
         for (code, count) in &self.codes {
             writeln!(out, "  rejected {count}: {}", text::show(code))?;
         }

@@ -22,7 +22,7 @@ use super::settings::{Settings, check_guest_settings, guest_of, one_input};
 use super::{Failed, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
-use crate::eval::recording::{MAX_READ_BYTES, Recording};
+use crate::eval::recording::{Exchange, MAX_READ_BYTES, Recording};
 use crate::eval::tape::{Tape, Target};
 use crate::gate::Gate;
 use crate::guests::Guests;
@@ -146,8 +146,8 @@ impl Sink for Nowhere {
 /// Serve a recording as a feed, to see again what happened
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each request is answered as the same path and query was when it was recorded: the first time with the first answer, then
-with the next, and the last one stays. What was not recorded is answered with 404. Keys are neither asked for nor looked
+Each request is answered as the same method, path, query and body was when it was recorded: the first time with the first
+answer, then with the next, and the last one stays; a POST whose body was not recorded is answered as another one was. What was not recorded is answered with 404. Keys are neither asked for nor looked
 at. The answers carry the headers of then, so a limit that was reached then is reached again.
 
 Examples:
@@ -163,24 +163,30 @@ pub(super) struct Replay {
     port: u16,
 }
 
-/// Answers by target.
-type Answers = HashMap<String, VecDeque<Result<crate::sandbox::Response, String>>>;
+/// Answers by method and target, each with the body it is the answer to.
+type Answers = HashMap<(String, String), VecDeque<(Vec<u8>, Answer)>>;
+
+type Answer = Result<crate::sandbox::Response, String>;
 
 impl Replay {
     pub(super) fn run(self) -> Result<()> {
         let recording = Recording::read(&self.file)?;
         if recording.exchanges.is_empty() {
-            bail!("{} holds no answer to a GET, so there is nothing to serve.", self.file.display());
+            bail!("{} holds no answer to a GET or a POST, so there is nothing to serve.", self.file.display());
         }
         let count = recording.exchanges.len();
         let mut answers = Answers::new();
-        for exchange in recording.exchanges {
-            let from_origin = exchange.url[Position::BeforePath..Position::AfterQuery].to_owned();
+        for Exchange { url, request, answer, .. } in recording.exchanges {
+            let from_origin = url[Position::BeforePath..Position::AfterQuery].to_owned();
+            let body = request.body.unwrap_or_default();
+            let mut add = |target, answer| {
+                answers.entry((request.method.clone(), target)).or_default().push_back((body.clone(), answer));
+            };
             // With the base URL's path as recorded, and without, as `url:` may be either here.
-            if from_origin != exchange.target {
-                answers.entry(from_origin).or_default().push_back(exchange.answer.clone());
+            if from_origin != request.target {
+                add(from_origin, answer.clone());
             }
-            answers.entry(exchange.target).or_default().push_back(exchange.answer);
+            add(request.target.clone(), answer);
         }
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal()?;
@@ -197,16 +203,29 @@ impl Replay {
     }
 }
 
+/// The longest body of a request that is read: no feed is sent a longer one.
+const MAX_ASKED_BYTES: usize = 1024 * 1024;
+
+/// The next answer to this body, or to any where it was not recorded; the last one stays.
+fn next(left: &mut VecDeque<(Vec<u8>, Answer)>, body: &[u8]) -> Option<Answer> {
+    let same: Vec<usize> = left.iter().enumerate().filter(|(_, (b, _))| b == body).map(|(at, _)| at).collect();
+    let (first, more) = match same.as_slice() {
+        [] => (0, left.len() > 1),
+        [first, rest @ ..] => (*first, !rest.is_empty()),
+    };
+    if more { left.remove(first).map(|(_, answer)| answer) } else { left.get(first).map(|(_, answer)| answer.clone()) }
+}
+
 /// What the framing of an answer says is made anew.
 const OF_THE_CONNECTION: [&str; 5] =
     ["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive"];
 
 async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) -> Response<Body> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let recorded = {
-        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get_mut(&target).and_then(|left| if left.len() > 1 { left.pop_front() } else { left.front().cloned() })
-    };
+    let asked = (request.method().as_str().to_owned(), target.clone());
+    // A longer body was not recorded, as none is sent.
+    let body = axum::body::to_bytes(request.into_body(), MAX_ASKED_BYTES).await.unwrap_or_default();
+    let recorded = answers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&asked).and_then(|l| next(l, &body));
     let plain = |status: StatusCode, text: String| {
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;

@@ -16,6 +16,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::Guests;
 use crate::pipeline::Pipeline;
+use crate::sandbox::Batch;
 use crate::state::{Commit, KeptReject, Ledger, RejectFilter, RejectKind};
 use crate::store::{Page, Sink};
 use crate::text::{self, Align, Style, Table};
@@ -170,7 +171,7 @@ fn list(ledger: &Ledger, which: &Which, limit: usize, json: bool) -> Result<()> 
             text::count(reject.count),
             text::instant(reject.last_at),
             text::cell(&reject.detail),
-            text::cut(&text::cell(&reject.raw), 60),
+            text::cut(&text::cell(&reject.text()), 60),
         ]);
     }
     write!(out, "{}", table.render(Style::stdout()))?;
@@ -234,14 +235,17 @@ impl Retry<'_> {
         };
         let page = match reject.kind {
             RejectKind::Rejected => self.mapped(reject, commit)?,
-            RejectKind::Quarantined => Page::new(reject.raw.clone(), Commit { made: 1, ..commit }, self.now),
+            RejectKind::Quarantined => Page::again(reject.text().into_owned(), Commit { made: 1, ..commit }, self.now)?,
         };
         let refused = page.commit.rejects.len() + page.commit.refused.len();
         let delivery = self.sink.deliver(page).await?;
         Ok(refused + delivery.quarantined.len() == 0)
     }
 
-    fn mapped(&mut self, reject: &KeptReject, mut commit: Commit) -> Result<Page> {
+    /// Maps a record by the contract's `map-records`, which knows of no memory: what it makes has the time at which the
+    /// record was first shown, so no store takes it over a newer version of the same claim. What a later version of the
+    /// object no longer says is not known here, and comes back until the feed shows that object again.
+    fn mapped(&mut self, reject: &KeptReject, commit: Commit) -> Result<Page> {
         let Some(input) = self.config.inputs.iter().find(|input| input.id == reject.input) else {
             let input = text::show(&reject.input);
             return Err(
@@ -249,22 +253,16 @@ impl Retry<'_> {
             );
         };
         // An array takes a record of several lines; what is no JSON goes as a line, which the guest rejects again.
-        let records = match serde_json::from_str::<IgnoredAny>(&reject.raw) {
-            Ok(_) => format!("[{}]", reject.raw),
-            Err(_) => reject.raw.replace(['\r', '\n'], " "),
+        let records = match serde_json::from_slice::<IgnoredAny>(&reject.raw) {
+            Ok(_) => [b"[", reject.raw.as_slice(), b"]"].concat(),
+            Err(_) => reject.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
         };
         let batch =
             match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
                 Ok(batch) => batch,
                 Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, failure.text()),
             };
-        commit.read = u64::from(batch.read);
-        commit.mapped = u64::from(batch.mapped);
-        commit.skipped = u64::from(batch.skipped);
-        commit.made = u64::from(batch.made);
-        commit.merged = u64::from(batch.merged);
-        commit.rejects = crate::poll::rejects(&batch.rejects);
-        commit.skips = batch.skips;
-        Ok(Page::new(batch.documents, commit, self.now))
+        // Notes are of the page that the record came in.
+        Ok(Page::of(Batch { observed: reject.observed, notes: Vec::new(), ..batch }, commit)?)
     }
 }

@@ -33,7 +33,7 @@ configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9
 
 With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:
   read = mapped + rejected + skipped                 records
-  made = indexed + merged + stale + quarantined      documents
+  made = indexed + stale + quarantined               documents
 A wait longer than `max_wait` ends it with exit code 1 and the time to come back; the next run goes on from there.
 
 Examples:
@@ -213,12 +213,9 @@ pub(super) fn print_once(
 
 /// Both sums of everything an input read and made.
 fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
-    let Counts { read, mapped, rejected, skipped, made, indexed, merged, stale, quarantined, expired, .. } = counts;
+    let Counts { read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired, .. } = counts;
     writeln!(out, "{input}: read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
-    write!(
-        out,
-        "{input}: made {made} = indexed {indexed} + merged {merged} + stale {stale} + quarantined {quarantined}"
-    )?;
+    write!(out, "{input}: made {made} = indexed {indexed} + stale {stale} + quarantined {quarantined}")?;
     if *expired > 0 {
         write!(out, " ({expired} arrived expired and are stored retired)")?;
     }
@@ -252,7 +249,7 @@ mod tests {
         let some = Counts { read: 3, mapped: 2, skipped: 1, made: 2, indexed: 2, ..Counts::default() };
         let failed_line = "feed: failed: The feed redirects elsewhere.\n";
         let sums = "feed: read 3 = mapped 2 + rejected 0 + skipped 1\n\
-                    feed: made 2 = indexed 2 + merged 0 + stale 0 + quarantined 0\n";
+                    feed: made 2 = indexed 2 + stale 0 + quarantined 0\n";
         for (counts, expected) in [(Counts::default(), failed_line.to_owned()), (some, format!("{sums}{failed_line}"))]
         {
             let mut out = Vec::new();

@@ -81,7 +81,7 @@ pub(super) fn unusable(error: GuestError) -> anyhow::Error {
 
 /// Asks the guest whether it can use an input's settings; what it refuses is a fault of the configuration.
 pub(super) fn check_guest_settings(guest: &Guest, input: &Input) -> Result<()> {
-    match guest.map_records(&input.guest_config, 0, "") {
+    match guest.map_records(&input.guest_config, 0, b"") {
         Ok(Err(Failure::Config(message))) => Err(Misuse(format!("Input {}: {message}", input.id)).into()),
         // Nothing to map is no fault.
         Ok(_) => Ok(()),

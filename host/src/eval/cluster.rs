@@ -11,15 +11,16 @@ use anyhow::{Error, Result, bail};
 
 use super::document::Flat;
 use super::finding::{At, Kind, Tally};
+use crate::sandbox::Batch;
 use crate::store::elasticsearch::dry_run::Tried;
 
 /// A cluster that may be asked by several threads.
 pub trait Trial: Sync {
-    /// What it says to a page's documents, one a line.
+    /// What it says to a page's documents.
     ///
     /// # Errors
     /// It cannot be asked.
-    fn try_documents(&self, documents: &str) -> Result<Tried>;
+    fn try_documents(&self, batch: &Batch) -> Result<Tried>;
 
     /// Whether a person asks for the end.
     fn is_stopped(&self) -> bool;
@@ -44,11 +45,11 @@ impl<'t> Cluster<'t> {
     }
 
     /// Tries a page's documents; counts those that are refused.
-    pub(super) fn take(&self, documents: &str, at: At<'_>, tally: &mut Tally) {
-        if documents.is_empty() || self.has_ended() {
+    pub(super) fn take(&self, batch: &Batch, at: At<'_>, tally: &mut Tally) {
+        if batch.heads.is_empty() || self.has_ended() {
             return;
         }
-        match self.trial.try_documents(documents) {
+        match self.trial.try_documents(batch) {
             Ok(Tried { documents, refused }) => {
                 self.tried.fetch_add(documents, Ordering::Relaxed);
                 self.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
@@ -121,7 +122,7 @@ mod tests {
             Scripted::new(move || Ok(Tried { documents: 4, refused: refused.lock().unwrap().drain(..).collect() }));
         let cluster = Cluster::new(&trial);
         let mut tally = Tally::default();
-        cluster.take("{}\n", At { number: 1, page: "p" }, &mut tally);
+        cluster.take(&one(), At { number: 1, page: "p" }, &mut tally);
         let findings = tally.findings(|_| true);
         assert_eq!(
             findings.iter().map(|f| (f.about.as_str(), f.count, f.examples[0].subject.as_str())).collect::<Vec<_>>(),
@@ -142,16 +143,21 @@ mod tests {
         let mut trial = Scripted::new(|| bail!("gone"));
         let cluster = Cluster::new(&trial);
         for _ in 0..2 {
-            cluster.take("{}\n", At { number: 1, page: "p" }, &mut Tally::default());
+            cluster.take(&one(), At { number: 1, page: "p" }, &mut Tally::default());
         }
         assert!(cluster.has_ended());
         assert_eq!(cluster.finish().unwrap_err().to_string(), "gone");
         assert_eq!(trial.asked.load(Ordering::Relaxed), 1);
         trial.stopped = true;
         let cluster = Cluster::new(&trial);
-        cluster.take("{}\n", At { number: 1, page: "p" }, &mut Tally::default());
+        cluster.take(&one(), At { number: 1, page: "p" }, &mut Tally::default());
         assert_eq!(trial.asked.load(Ordering::Relaxed), 1);
         assert!(cluster.finish().unwrap_err().to_string().contains("not whole"));
+    }
+
+    fn one() -> Batch {
+        let head = crate::sandbox::Head { id: "a".to_owned(), version: 0, expires: None, length: 2 };
+        Batch { documents: "{}\n".to_owned(), heads: vec![head], ..Batch::empty() }
     }
 
     struct Scripted<F> {
@@ -167,7 +173,7 @@ mod tests {
     }
 
     impl<F: Fn() -> Result<Tried> + Sync> Trial for Scripted<F> {
-        fn try_documents(&self, _: &str) -> Result<Tried> {
+        fn try_documents(&self, _: &Batch) -> Result<Tried> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             (self.answer)()
         }

@@ -11,10 +11,10 @@ use super::detection::Detection;
 use super::document::{Flat, shown, type_of};
 use super::finding::{At, Kind, Tally};
 use crate::clock::Millis;
-use crate::sandbox::Batch;
+use crate::sandbox::{Batch, Head, Reject};
 use crate::state::Commit;
 use crate::store;
-use crate::store::page::{MAX_DOCUMENT_BYTES, VERSION_SECONDS_SHIFT};
+use crate::store::page::{MAX_DOCUMENT_BYTES, VERSION_SECONDS_SHIFT, cut};
 
 /// Bits of a version below its recency: what they hold of the content changes whenever the content does.
 const CONTENT_BITS: u32 = 10;
@@ -50,8 +50,8 @@ impl Comparison<'_> {
         }
         let before = self.tally.total();
         self.sums(candidate);
-        if base.documents != candidate.documents {
-            self.documents(&base.documents, &candidate.documents);
+        if base.documents != candidate.documents || base.heads != candidate.heads {
+            self.documents(base, candidate);
         }
         if base.rejects != candidate.rejects {
             self.rejects(&base.rejects, &candidate.rejects);
@@ -67,9 +67,7 @@ impl Comparison<'_> {
 
     /// What an answer counts, and what it tells people.
     fn counters(&mut self, base: &Batch, candidate: &Batch) {
-        let counts = |batch: &Batch| {
-            [("read", batch.read), ("mapped", batch.mapped), ("rejected", batch.rejected), ("merged", batch.merged)]
-        };
+        let counts = |batch: &Batch| [("read", batch.read), ("mapped", batch.mapped), ("rejected", batch.rejected)];
         for ((name, old), (_, new)) in counts(base).into_iter().zip(counts(candidate)) {
             if old != new {
                 let (old, new) = (old.to_string(), new.to_string());
@@ -85,7 +83,6 @@ impl Comparison<'_> {
 
     /// What the host relies on in a page's counters.
     fn sums(&mut self, batch: &Batch) {
-        let lines = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count() as u64;
         let of = u64::from;
         let skips: u64 = batch.skips.iter().map(|skip| of(skip.count)).sum();
         for (about, left, right) in [
@@ -94,8 +91,7 @@ impl Comparison<'_> {
                 of(batch.read),
                 of(batch.mapped) + of(batch.rejected) + of(batch.skipped),
             ),
-            ("made = documents + merged", of(batch.made), lines(&batch.documents) + of(batch.merged)),
-            ("rejected = rejects", of(batch.rejected), lines(&batch.rejects)),
+            ("rejected = rejects", of(batch.rejected), batch.rejects.len() as u64),
             ("skipped = the sum of the reasons", of(batch.skipped), skips),
         ] {
             if left != right {
@@ -105,19 +101,24 @@ impl Comparison<'_> {
         }
     }
 
-    fn documents(&mut self, base: &str, candidate: &str) {
+    fn documents(&mut self, base: &Batch, candidate: &Batch) {
         // A candidate that floods its answer must not fill the memory of the evaluation.
-        let (many, most) = (candidate.lines().count(), base.lines().count() * MORE_LINES + LINES_AT_LEAST);
+        let (many, most) = (candidate.heads.len(), base.heads.len() * MORE_LINES + LINES_AT_LEAST);
         if many > most {
             let about = "more documents than the base's explain";
             self.tally.add(Kind::Limit, about, self.at, || format!("{many} lines, looked at {most}"), None, None);
+            return;
+        }
+        if let Err(misfit) = cut(&candidate.documents, &candidate.heads) {
+            let about = "documents = lines of their heads' lengths";
+            self.tally.add(Kind::Sums, about, self.at, || misfit.to_string(), None, None);
             return;
         }
         let (mut ours, mut theirs) = (counted(base), counted(candidate));
         for (line, count) in &mut ours {
             let shared = theirs.get(line).copied().unwrap_or(0).min(*count);
             *count -= shared;
-            theirs.entry(line).and_modify(|count| *count -= shared);
+            theirs.entry(*line).and_modify(|count| *count -= shared);
         }
         let (base_refused, base) = self.read(&ours);
         let (refused, candidate) = self.read(&theirs);
@@ -145,9 +146,18 @@ impl Comparison<'_> {
     }
 
     /// The documents that are left of a page, and those the host would refuse: code, detail and text.
-    fn read(&self, lines: &BTreeMap<&str, usize>) -> (Vec<(String, String, String)>, Vec<Document>) {
-        let lines: Vec<&str> = lines.iter().flat_map(|(line, count)| std::iter::repeat_n(*line, *count)).collect();
-        let page = store::Page::with_limit(lines.join("\n"), Commit::default(), self.observed, MAX_DOCUMENT_BYTES);
+    fn read(&self, lines: &BTreeMap<Line<'_>, usize>) -> (Vec<(String, String, String)>, Vec<Document>) {
+        let lines = lines.iter().flat_map(|(line, count)| std::iter::repeat_n(*line, *count));
+        let (mut text, mut heads) = (String::new(), Vec::new());
+        for Line { json, id, version, expires } in lines {
+            text.push_str(json);
+            text.push('\n');
+            let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
+            heads.push(Head { id: id.to_owned(), version, expires, length });
+        }
+        // They were cut by heads, so they fit their heads.
+        let page = store::Page::with_limit(text, heads, Commit::default(), self.observed, MAX_DOCUMENT_BYTES);
+        let page = page.unwrap_or_default();
         let mut refused: Vec<_> =
             page.commit.refused.iter().map(|q| (q.code.clone(), q.detail.clone(), q.document.clone())).collect();
         let mut documents = Vec::with_capacity(page.len());
@@ -215,26 +225,28 @@ impl Comparison<'_> {
         }
     }
 
-    fn rejects(&mut self, base: &str, candidate: &str) {
+    fn rejects(&mut self, base: &[Reject], candidate: &[Reject]) {
         // The same record may stand in a page twice.
-        let mut open: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for reject in crate::poll::rejects(base) {
-            open.entry(reject.raw).or_default().push(reject.code);
+        let mut open: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
+        for reject in base {
+            open.entry(&reject.raw).or_default().push(&reject.code);
         }
-        for reject in crate::poll::rejects(candidate) {
-            let before = open.get_mut(&reject.raw).filter(|codes| !codes.is_empty()).map(|codes| codes.remove(0));
-            let raw = || reject.raw.clone();
+        let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
+        for reject in candidate {
+            let codes = open.get_mut(reject.raw.as_slice());
+            let before = codes.filter(|codes| !codes.is_empty()).map(|codes| codes.remove(0));
+            let raw = || text(&reject.raw);
             match before {
                 None => self.tally.add(Kind::RejectAdded, &reject.code, self.at, raw, None, None),
                 Some(code) if code != reject.code => {
-                    self.tally.add(Kind::RejectChanged, &code, self.at, raw, Some(&code), Some(&reject.code));
+                    self.tally.add(Kind::RejectChanged, code, self.at, raw, Some(code), Some(&reject.code));
                 }
                 Some(_) => {}
             }
         }
         for (raw, codes) in open {
             for code in codes {
-                self.tally.add(Kind::RejectRemoved, &code, self.at, || raw.clone(), None, None);
+                self.tally.add(Kind::RejectRemoved, code, self.at, || text(raw), None, None);
             }
         }
     }
@@ -255,10 +267,22 @@ impl Comparison<'_> {
     }
 }
 
-/// Lines, and how often each stands there.
-fn counted(text: &str) -> BTreeMap<&str, usize> {
+/// A document as it is given, with what its head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Line<'b> {
+    json: &'b str,
+    id: &'b str,
+    version: u64,
+    expires: Option<Millis>,
+}
+
+/// Documents, and how often each stands there; none where heads and text do not fit each other.
+fn counted(batch: &Batch) -> BTreeMap<Line<'_>, usize> {
     let mut lines = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    let starts = cut(&batch.documents, &batch.heads).unwrap_or_default();
+    for (head, start) in batch.heads.iter().zip(starts) {
+        let json = batch.documents[start..].split('\n').next().unwrap_or_default();
+        let line = Line { json, id: &head.id, version: head.version, expires: head.expires };
         *lines.entry(line).or_default() += 1;
     }
     lines

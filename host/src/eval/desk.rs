@@ -8,11 +8,12 @@ use std::thread;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::Page;
 use super::cluster::Cluster;
 use super::finding::Tally;
+use super::paging::{self, Reader};
 use super::recording::Recording;
 use super::worker::Worker;
-use super::{Page, paging};
 use crate::sandbox::Guest;
 
 /// Pages that wait for a thread.
@@ -41,8 +42,8 @@ pub(super) struct Taken {
 }
 
 struct Desk<'e> {
-    base: &'e Guest,
-    candidate: &'e Guest,
+    base: Reader<'e>,
+    candidate: Reader<'e>,
     cluster: Option<&'e Cluster<'e>>,
     doors: Vec<SyncSender<(usize, Page)>>,
     taken: Taken,
@@ -69,7 +70,7 @@ impl Intake for Desk<'_> {
         if self.has_ended() {
             return;
         }
-        let said = paging::compare(self.base, self.candidate, name, recording, config, &mut self.taken.tally);
+        let said = paging::compare(&mut self.base, &mut self.candidate, name, recording, config, &mut self.taken.tally);
         self.taken.said.push(format!("{name}: {said}"));
     }
 }
@@ -98,6 +99,7 @@ pub(super) fn work<'e>(
                 worker
             }));
         }
+        let (base, candidate) = (Reader::new(base), Reader::new(candidate));
         let mut desk = Desk { base, candidate, cluster, doors, taken: Taken::default() };
         let fed = feed(&mut desk);
         let Desk { doors, taken, .. } = desk;

@@ -13,27 +13,25 @@ use anyhow::{Context, Result};
 use super::finding::{At, Kind, Tally};
 use super::source::Case;
 use super::{Candidate, Evaluation, Settings, count_error};
+use crate::records::reject_line;
 use crate::sandbox::{Batch, Guest, Profile};
 
 /// What a case says, file by file.
 fn files(batch: &Batch) -> [(&'static str, String); 3] {
     let mut counts = String::new();
-    for (name, count) in [
-        ("read", batch.read),
-        ("mapped", batch.mapped),
-        ("rejected", batch.rejected),
-        ("skipped", batch.skipped),
-        ("made", batch.made),
-        ("merged", batch.merged),
-    ] {
+    for (name, count) in
+        [("read", batch.read), ("mapped", batch.mapped), ("rejected", batch.rejected), ("skipped", batch.skipped)]
+    {
         counts.push_str(&format!("{name} {count}\n"));
     }
+    counts.push_str(&format!("documents {}\n", batch.heads.len()));
+    let rejects = batch.rejects.iter().map(|reject| reject_line(reject, batch.observed) + "\n").collect();
     for skip in &batch.skips {
         counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
     }
     [
         ("expected.ndjson", batch.documents.clone()),
-        ("expected-rejects.ndjson", batch.rejects.clone()),
+        ("expected-rejects.ndjson", rejects),
         ("expected-counts.txt", counts),
     ]
 }

@@ -51,7 +51,7 @@ pub struct Page {
     /// When the feed showed it.
     pub observed: Millis,
     /// The records, in any form `map-records` takes.
-    pub records: String,
+    pub records: Vec<u8>,
 }
 
 /// A guest to be evaluated.

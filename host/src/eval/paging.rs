@@ -3,21 +3,25 @@
 //! What a poll delivers is compared here as well, as that is what `tipline run` stores: it need not be what the guest maps
 //! of the same page by itself.
 //!
-//! A request is answered by the recorded answer to the same path and query, each answer once and in its order, so that a
-//! retry gets what the retry got. A recording that the base cannot page either (a browser's, or one of another guest)
+//! A request is answered by the recorded answer to the same method, path, query and body, each answer once and in its order,
+//! so that a retry gets what the retry got. What a guest asks to be remembered is kept for the evaluation, from an empty
+//! memory on: rows that were recorded are of the guest that wrote them. A recording that the base cannot page either (a browser's, or one of another guest)
 //! says nothing about the candidate.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 
 use super::count_error;
 use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
 use crate::clock::Millis;
-use crate::sandbox::{Event, Guest, Next, SandboxError, sha256};
+use crate::memory::Memory;
+use crate::sandbox::{Event, Guest, Next, Request, SandboxError, sha256};
 use crate::state::MAX_STATE_BYTES;
 
-/// Steps after which a pager counts as endless: retries and waits included, three for each recorded request, and some.
-const STEPS_A_REQUEST: usize = 3;
+/// Steps after which a pager counts as endless: retries, waits and questions for rows included, four for each recorded
+/// request, and some.
+const STEPS_A_REQUEST: usize = 4;
 
 /// Steps beyond those.
 const MORE_STEPS: usize = 100;
@@ -25,10 +29,10 @@ const MORE_STEPS: usize = 100;
 /// What a pager did with a recording.
 #[derive(Debug, Default)]
 struct Drive {
-    /// Targets in the order they were asked for.
-    asked: Vec<String>,
-    /// The first target that the recording does not have.
-    unanswered: Option<String>,
+    /// Requests in the order they were made.
+    asked: Vec<Asked>,
+    /// The first one that the recording does not have.
+    unanswered: Option<Asked>,
     /// What each step delivered: a sum of its documents, rejects and counters.
     delivered: Vec<String>,
     /// Requests that the recording answered.
@@ -39,12 +43,50 @@ struct Drive {
     trap: Option<SandboxError>,
 }
 
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Asked {
+    method: String,
+    target: String,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let body = request.body.clone().unwrap_or_default();
+        Self { method: request.method.clone(), target: request.target.clone(), body }
+    }
+}
+
+/// As people write it: a GET is its target.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.method != "GET" {
+            write!(f, "{} ", self.method)?;
+        }
+        f.write_str(&self.target)
+    }
+}
+
+/// A guest with what it has asked to be remembered in the evaluation.
+pub(super) struct Reader<'g> {
+    pub(super) guest: &'g Guest,
+    memory: Memory,
+}
+
+impl<'g> Reader<'g> {
+    /// One that remembers nothing.
+    pub(super) fn new(guest: &'g Guest) -> Self {
+        Self { guest, memory: Memory::held() }
+    }
+}
+
 /// Compares the paging of two guests over a recording, with these settings.
 ///
 /// Gives what is to be said of it.
-pub fn compare(
-    base: &Guest,
-    candidate: &Guest,
+pub(super) fn compare(
+    base: &mut Reader<'_>,
+    candidate: &mut Reader<'_>,
     name: &str,
     recording: &Recording,
     config: &str,
@@ -67,14 +109,14 @@ pub fn compare(
     let mut found: Vec<(&str, String)> = Vec::new();
     let mut add = |about, subject| found.push((about, subject));
     if let Some(target) = after.unanswered.as_ref().filter(|_| after.unanswered != before.unanswered) {
-        add("a request that the recording cannot answer", target.clone());
+        add("a request that the recording cannot answer", target.to_string());
     }
     if let Some(failure) = &after.failure {
         add("a failure where the base pages on", failure.clone());
     }
-    let asked: BTreeSet<&String> = after.asked.iter().collect();
+    let asked: BTreeSet<&Asked> = after.asked.iter().collect();
     for target in before.asked.iter().filter(|target| !asked.contains(target)) {
-        add("a page that is no longer asked for", target.clone());
+        add("a page that is no longer asked for", target.to_string());
     }
     if before.done && !after.done && after.failure.is_none() && after.unanswered.is_none() && after.trap.is_none() {
         add("a poll that does not end", format!("{} requests", after.asked.len()));
@@ -99,19 +141,19 @@ pub fn compare(
     format!("{} requests of {requests} recorded ones, {verdict}", after.asked.len())
 }
 
-fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
-    let mut answers: HashMap<&str, VecDeque<(Millis, Event)>> = HashMap::new();
+fn drive(reader: &mut Reader<'_>, recording: &Recording, config: &str) -> Drive {
+    let mut answers: HashMap<Asked, VecDeque<(Millis, Event)>> = HashMap::new();
     for exchange in &recording.exchanges {
         let event = match &exchange.answer {
             Ok(response) => Event::Response(response.clone()),
             Err(reason) => Event::Failed(reason.clone()),
         };
-        answers.entry(&exchange.target).or_default().push_back((exchange.at, event));
+        answers.entry(Asked::of(&exchange.request)).or_default().push_back((exchange.at, event));
     }
     let mut drive = Drive::default();
     let (mut state, mut now, mut event) = (recording.state.clone(), recording.began, Event::Start);
     for _ in 0..recording.exchanges.len() * STEPS_A_REQUEST + MORE_STEPS {
-        let step = match guest.advance(config, &state, now, &event) {
+        let step = match reader.guest.advance(config, &state, now, &event) {
             Ok(Ok(step)) => step,
             Ok(Err(failure)) => {
                 drive.failure = Some(failure.text().to_owned());
@@ -127,6 +169,10 @@ fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
             drive.failure = Some(format!("its state has {} bytes, {MAX_STATE_BYTES} are allowed", step.state.len()));
             return drive;
         }
+        reader.memory.remember(step.remember);
+        // What is evaluated is delivered at once.
+        reader.memory.hand_over();
+        reader.memory.settle();
         state = step.state;
         event = match step.next {
             Next::Done => {
@@ -137,10 +183,24 @@ fn drive(guest: &Guest, recording: &Recording, config: &str) -> Drive {
                 now = now.max(wait.until);
                 Event::Wake
             }
+            Next::Recall(keys) => {
+                let (Event::Response(response) | Event::Recalled((_, response))) = event else {
+                    drive.failure = Some("it asks for rows without a response that they are for".to_owned());
+                    return drive;
+                };
+                match reader.memory.ask(keys).0.answer() {
+                    Ok((rows, _)) => Event::Recalled((rows, response)),
+                    Err(error) => {
+                        drive.failure = Some(error.to_string());
+                        return drive;
+                    }
+                }
+            }
             Next::Fetch(request) => {
-                drive.asked.push(request.target.clone());
-                let Some((at, event)) = answers.get_mut(request.target.as_str()).and_then(VecDeque::pop_front) else {
-                    drive.unanswered = Some(request.target);
+                let asked = Asked::of(&request);
+                drive.asked.push(asked.clone());
+                let Some((at, event)) = answers.get_mut(&asked).and_then(VecDeque::pop_front) else {
+                    drive.unanswered = Some(asked);
                     return drive;
                 };
                 now = now.max(at);

@@ -1,14 +1,15 @@
 //! Recordings of polls: HAR 1.2 files, which browsers and HAR tools open.
 //!
-//! A recording holds what went between feed and guest in one poll. What HAR has no place for (the guest's settings, the
-//! state the poll began from, the host's clock at each step) stands in members that begin with `_tipline`, as the format
-//! allows; a recording made by a browser lacks them and is read all the same. No credential is ever in one: requests are
-//! written without it, and answers pass the feed's scrubber before anybody sees them. A recording is written as the poll
-//! goes on, in bounded memory, under a name ending in `.part` until it is whole.
+//! A recording holds what went between feed and guest in one poll, byte for byte: what is no text stands in base64, as HAR
+//! has it. What HAR has no place for (the guest's settings, the state the poll began from, the host's clock at each step,
+//! the rows the guest recalled for an answer) stands in members that begin with `_tipline`, as the format allows; a
+//! recording made by a browser lacks them and is read all the same. No credential is ever in one: requests are written
+//! without it, and answers pass the feed's scrubber before anybody sees them. Only its owner may read it. A recording is
+//! written as the poll goes on, in bounded memory, under a name ending in `.part` until it is whole.
 //!
 //! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use url::Url;
 
 use crate::clock::Millis;
 use crate::config::{Input, Reach};
-use crate::sandbox::{Request, Response};
+use crate::sandbox::{Request, Response, Row};
 use crate::store::time;
 use crate::text;
 
@@ -48,15 +49,15 @@ pub struct Recording {
 pub struct Exchange {
     /// What was asked for, as an address.
     pub url: Url,
-    /// What the guest asked for: path and query, from where the feed's base URL ends. In a browser's recording from the
-    /// origin.
-    pub target: String,
-    /// The media type asked for.
-    pub accept: String,
+    /// What the guest asked for; the target is path and query, from where the feed's base URL ends, and in a browser's
+    /// recording from the origin.
+    pub request: Request,
     /// The host's clock when the guest was told of the answer.
     pub at: Millis,
     /// The answer, or the host's reason for none.
     pub answer: Result<Response, String>,
+    /// The rows that the guest was given for this answer, question by question.
+    pub recalled: Vec<Vec<Row>>,
 }
 
 /// Why a recording cannot be used.
@@ -112,6 +113,15 @@ struct Entry {
     now: Option<Millis>,
     #[serde(rename = "_tiplineTarget")]
     target: Option<String>,
+    #[serde(default, rename = "_tiplineRecalled")]
+    recalled: Vec<Vec<HarRow>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct HarRow {
+    key: String,
+    value: String,
+    expires: Option<Millis>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +131,8 @@ struct HarRequest {
     url: String,
     #[serde(default)]
     headers: Vec<Header>,
+    #[serde(default, rename = "postData")]
+    body: Option<Content>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +156,34 @@ struct Header {
 struct Content {
     text: Option<String>,
     encoding: Option<String>,
+}
+
+impl Content {
+    /// The bytes; none where the file does not have them.
+    fn bytes(self) -> Option<Vec<u8>> {
+        let text = self.text?;
+        match self.encoding.as_deref() {
+            Some("base64") => base64::engine::general_purpose::STANDARD.decode(text).ok(),
+            _ => Some(text.into_bytes()),
+        }
+    }
+}
+
+/// A body's members: its text, or where it is none, its bytes in base64.
+fn body_members(body: &[u8]) -> serde_json::Map<String, serde_json::Value> {
+    let mut members = serde_json::Map::new();
+    match std::str::from_utf8(body) {
+        Ok(text) => members.insert("text".to_owned(), text.into()),
+        Err(_) => {
+            members.insert("encoding".to_owned(), "base64".into());
+            members.insert("text".to_owned(), base64::engine::general_purpose::STANDARD.encode(body).into())
+        }
+    };
+    members
+}
+
+fn headers(list: &[(String, String)]) -> Vec<Header> {
+    list.iter().map(|(name, value)| Header { name: name.clone(), value: value.clone() }).collect()
 }
 
 /// Whether a text looks like a HAR file: an object whose first member is `log`.
@@ -184,8 +224,8 @@ impl Recording {
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
-    /// Reads a text. Entries that are no GET, or whose answer's text is not in the file, are left out: a browser records
-    /// much besides.
+    /// Reads a text. Entries that are neither GET nor POST, or whose answer's text is not in the file, are left out: a browser
+    /// records much besides.
     ///
     /// # Errors
     /// [`RecordingError::NotHar`].
@@ -211,40 +251,34 @@ impl Recording {
 
 impl Entry {
     fn exchange(self) -> Option<Exchange> {
-        if !self.request.method.is_empty() && !self.request.method.eq_ignore_ascii_case("GET") {
-            return None;
-        }
+        let method = match self.request.method.to_ascii_uppercase().as_str() {
+            "" | "GET" => "GET",
+            "POST" => "POST",
+            _ => return None,
+        };
         let started = self.started_date_time.as_deref().and_then(time::parse);
-        let accept = self.request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("accept"));
+        let lower = |headers: Vec<Header>| headers.into_iter().map(|h| (h.name.to_ascii_lowercase(), h.value));
         let answer = match (u16::try_from(self.response.status), self.response.error) {
             (Ok(status @ 100..), _) => {
-                let Content { text, encoding } =
-                    self.response.content.unwrap_or(Content { text: None, encoding: None });
-                let text = match encoding.as_deref() {
-                    Some("base64") => {
-                        let bytes = base64::engine::general_purpose::STANDARD.decode(text.unwrap_or_default()).ok()?;
-                        Some(String::from_utf8_lossy(&bytes).into_owned())
-                    }
-                    _ => text,
-                };
+                let body = self.response.content.and_then(Content::bytes);
                 // Without a text there was either nothing to say, or the browser did not keep it.
-                let body = text.or_else(|| (status != 200).then(String::new))?;
-                let headers = self.response.headers.into_iter();
-                let headers = headers.map(|header| (header.name.to_ascii_lowercase(), header.value));
-                let headers = headers.filter(|(name, _)| name != "set-cookie").collect();
+                let body = body.or_else(|| (status != 200).then(Vec::new))?;
+                let headers = lower(self.response.headers).filter(|(name, _)| name != "set-cookie").collect();
                 Ok(Response { status, headers, body })
             }
             (_, error) => Err(error?),
         };
         let url = Url::parse(&self.request.url).ok()?;
         let from_origin = || url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        Some(Exchange {
+        let request = Request {
+            method: method.to_owned(),
             target: self.target.unwrap_or_else(from_origin),
-            url,
-            accept: accept.map(|header| header.value.clone()).unwrap_or_default(),
-            at: self.now.or(started).unwrap_or(0),
-            answer,
-        })
+            headers: lower(self.request.headers).collect(),
+            body: self.request.body.and_then(Content::bytes),
+        };
+        let row = |HarRow { key, value, expires }| Row { key, value, expires };
+        let recalled = self.recalled.into_iter().map(|rows| rows.into_iter().map(row).collect()).collect();
+        Some(Exchange { url, request, at: self.now.or(started).unwrap_or(0), answer, recalled })
     }
 }
 
@@ -257,6 +291,8 @@ pub struct Recorder {
     written: u64,
     most: u64,
     entries: u64,
+    /// The last entry, which rows may still be recalled for, and these.
+    open: Option<(String, Vec<String>)>,
     is_cut: bool,
     comment: String,
 }
@@ -282,7 +318,12 @@ impl Recorder {
         part.push(".part");
         let part = PathBuf::from(part);
         let broken = |reason| RecordingError::File { file: part.clone(), what: "written", reason };
-        let out = BufWriter::new(File::create(&part).map_err(broken)?);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // What a feed says is for those who may read it there.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let out = BufWriter::new(options.open(&part).map_err(broken)?);
         let mut recorder = Self {
             out,
             part: part.clone(),
@@ -290,6 +331,7 @@ impl Recorder {
             written: 0,
             most,
             entries: 0,
+            open: None,
             is_cut: false,
             comment: String::new(),
         };
@@ -313,10 +355,37 @@ impl Recorder {
         at: Millis,
         answer: Result<&Response, &str>,
     ) -> Result<(), RecordingError> {
+        self.close_entry()?;
         if self.is_cut {
             return Ok(());
         }
         let entry = entry(input, request, at, answer).map_err(|reason| self.broken(reason.into()))?;
+        self.open = Some((entry, Vec::new()));
+        Ok(())
+    }
+
+    /// Adds the rows that the guest was given for the answer added last.
+    ///
+    /// # Errors
+    /// [`RecordingError::File`].
+    pub fn recalled(&mut self, rows: &[Row]) -> Result<(), RecordingError> {
+        let row = |row: &Row| HarRow { key: row.key.clone(), value: row.value.clone(), expires: row.expires };
+        let rows = serde_json::to_string(&rows.iter().map(row).collect::<Vec<_>>());
+        let rows = rows.map_err(|reason| self.broken(reason.into()))?;
+        if let Some((_, recalled)) = &mut self.open {
+            recalled.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Writes the last entry, unless it would make the recording too long.
+    fn close_entry(&mut self) -> Result<(), RecordingError> {
+        let Some((mut entry, recalled)) = self.open.take() else { return Ok(()) };
+        if !recalled.is_empty() {
+            // An object, which gets one more member.
+            entry.truncate(entry.len() - 1);
+            entry.push_str(&format!(",\"_tiplineRecalled\":[{}]}}", recalled.join(",")));
+        }
         if self.written + entry.len() as u64 > self.most {
             self.is_cut = true;
             return Ok(());
@@ -337,6 +406,7 @@ impl Recorder {
     /// # Errors
     /// [`RecordingError::File`].
     pub fn finish(mut self) -> Result<Recorded, RecordingError> {
+        self.close_entry()?;
         if self.is_cut {
             self.comment.push_str("Cut here: it grew too long.");
         }
@@ -365,19 +435,13 @@ fn entry(input: &Input, request: &Request, at: Millis, answer: Result<&Response,
         url.query_pairs().map(|(name, value)| Header { name: name.into(), value: value.into() }).collect();
     let response = match answer {
         Ok(response) => {
-            let headers: Vec<Header> = response
-                .headers
-                .iter()
-                .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
-                .collect();
             let kind = response.headers.iter().find(|(name, _)| name == "content-type");
+            let mut content = body_members(&response.body);
+            content.insert("size".to_owned(), response.body.len().into());
+            content.insert("mimeType".to_owned(), kind.map_or("application/json", |(_, value)| value).into());
             json!({
-                "status": response.status, "statusText": "", "httpVersion": "HTTP/1.1", "headers": headers, "cookies": [],
-                "content": {
-                    "size": response.body.len(),
-                    "mimeType": kind.map_or("application/json", |(_, value)| value),
-                    "text": response.body,
-                },
+                "status": response.status, "statusText": "", "httpVersion": "HTTP/1.1",
+                "headers": headers(&response.headers), "cookies": [], "content": content,
                 "redirectURL": "", "headersSize": -1, "bodySize": -1,
             })
         }
@@ -387,16 +451,23 @@ fn entry(input: &Input, request: &Request, at: Millis, answer: Result<&Response,
             "redirectURL": "", "headersSize": -1, "bodySize": -1, "_error": reason,
         }),
     };
+    let mut asked = json!({
+        "method": request.method, "url": url.as_str(), "httpVersion": "HTTP/1.1", "headers": headers(&request.headers),
+        "queryString": query, "cookies": [], "headersSize": -1,
+        "bodySize": request.body.as_ref().map_or(0, Vec::len),
+    });
+    if let Some(body) = &request.body {
+        let kind = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let mut members = body_members(body);
+        members.insert("mimeType".to_owned(), kind.map_or("application/octet-stream", |(_, value)| value).into());
+        asked["postData"] = members.into();
+    }
     serde_json::to_string(&json!({
         "startedDateTime": time::print(at),
         "time": 0,
         "_tiplineNow": at,
         "_tiplineTarget": request.target,
-        "request": {
-            "method": "GET", "url": url.as_str(), "httpVersion": "HTTP/1.1",
-            "headers": [{ "name": "Accept", "value": request.accept }],
-            "queryString": query, "cookies": [], "headersSize": -1, "bodySize": 0,
-        },
+        "request": asked,
         "response": response,
         "cache": {},
         "timings": { "send": 0, "wait": 0, "receive": 0 },
@@ -422,12 +493,12 @@ mod tests {
     const AT: Millis = 1_733_740_200_123;
 
     fn request(target: &str) -> Request {
-        Request { target: target.to_owned(), accept: "application/json".to_owned() }
+        Request::get(target)
     }
 
     fn response(body: &str) -> Response {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Response { status: 200, headers, body: body.to_owned() }
+        Response { status: 200, headers, body: body.as_bytes().to_vec() }
     }
 
     #[test]
@@ -449,7 +520,8 @@ mod tests {
             (Some(r#"{"limit":5}"#), "{\"v\":1}", AT)
         );
         assert_eq!(read.exchanges[0].url.as_str(), "https://feed.example/base/api/v1/iocs?limit=5");
-        let targets: Vec<_> = read.exchanges.iter().map(|e| (e.target.as_str(), e.at, e.answer.clone())).collect();
+        let targets: Vec<_> =
+            read.exchanges.iter().map(|e| (e.request.target.as_str(), e.at, e.answer.clone())).collect();
         assert_eq!(
             targets,
             [
@@ -497,16 +569,16 @@ mod tests {
             {"startedDateTime": "2024-12-09T10:30:00.000Z", "time": 12, "request": {"method": "GET", "url": "https://feed.example/api/v1/iocs?limit=1",
               "headers": [{"name": "accept", "value": "*/*"}]},
              "response": {"status": 200, "headers": [{"name": "Date", "value": "Mon"}, {"name": "Set-Cookie", "value": "a=b"}], "content": {"size": 2, "mimeType": "application/json", "text": "e30=", "encoding": "base64"}}},
-            {"startedDateTime": "2024-12-09T10:30:01.000Z", "request": {"method": "POST", "url": "https://feed.example/log"}, "response": {"status": 204}},
+            {"startedDateTime": "2024-12-09T10:30:01.000Z", "request": {"method": "PUT", "url": "https://feed.example/log"}, "response": {"status": 204}},
             {"request": {"method": "GET", "url": "https://feed.example/evicted"}, "response": {"status": 200, "content": {"size": 5}}},
             {"request": {"method": "GET", "url": "https://feed.example/blocked"}, "response": {"status": 0, "_error": "net::ERR_BLOCKED"}}
           ]}}"#;
         assert!(is_har(text));
         let read = Recording::parse(text).unwrap();
         assert_eq!((read.config, read.began, read.exchanges.len()), (None, 1_733_740_200_000, 2));
-        assert_eq!(read.exchanges[0].target, "/api/v1/iocs?limit=1");
+        assert_eq!(read.exchanges[0].request.target, "/api/v1/iocs?limit=1");
         let first = read.exchanges[0].answer.clone().unwrap();
-        assert_eq!((first.body.as_str(), first.headers), ("{}", vec![("date".to_owned(), "Mon".to_owned())]));
+        assert_eq!((first.body.as_slice(), first.headers), (&b"{}"[..], vec![("date".to_owned(), "Mon".to_owned())]));
         assert_eq!(read.exchanges[1].answer, Err("net::ERR_BLOCKED".to_owned()));
     }
 

@@ -124,7 +124,7 @@ impl Walk<'_> {
                 name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },
                 config: config.clone(),
                 observed: self.defaults.observed.or(generated).unwrap_or(OBSERVED),
-                records: records.to_owned(),
+                records: records.to_vec(),
             })
         })
         .with_context(|| format!("{}", path.display()))
@@ -135,11 +135,11 @@ impl Walk<'_> {
         self.intake.recording(name, &recording, &config);
         for (number, exchange) in recording.exchanges.into_iter().enumerate() {
             let Ok(response) = exchange.answer else { continue };
-            if !(200..300).contains(&response.status) || response.body.trim().is_empty() {
+            if !(200..300).contains(&response.status) || response.body.trim_ascii().is_empty() {
                 continue;
             }
             let generated = || {
-                let page: Generated = serde_json::from_str(&response.body).ok()?;
+                let page: Generated = serde_json::from_slice(&response.body).ok()?;
                 time::parse(page.meta?.generated_at?.trim())
             };
             let observed = self.defaults.observed.or_else(generated);
@@ -203,11 +203,10 @@ pub fn cases(folder: &Path, observed: Option<Millis>) -> Result<Vec<Case>> {
 fn case(folder: &Path, name: &str, default: Option<Millis>) -> Result<Case> {
     let read = |file: &str| {
         let path = folder.join(file);
-        fs::read(&path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .with_context(|| format!("{} cannot be read", path.display()))
+        fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
     };
-    let optional = |file: &str| if folder.join(file).exists() { read(file).map(Some) } else { Ok(None) };
+    let text = |file: &str| read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let optional = |file: &str| if folder.join(file).exists() { text(file).map(Some) } else { Ok(None) };
     let observed = match optional("observed")? {
         None => None,
         Some(text) => Some(time::parse(text.trim()).with_context(|| {

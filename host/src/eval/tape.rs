@@ -88,6 +88,7 @@ impl Tape {
         match event {
             Event::Response(response) => recorder.add(input, request, now, Ok(response)),
             Event::Failed(reason) => recorder.add(input, request, now, Err(reason)),
+            Event::Recalled((rows, _)) => recorder.recalled(rows),
             Event::Start | Event::Wake => Ok(()),
         }
     }
@@ -186,8 +187,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tape = Tape::new(in_folder(&folder, MAX_RECORDINGS), u64::MAX);
         let input = Input::new("a/../b", "https://feed.example/".parse().unwrap());
-        let request = Request { target: "/x?y=1".to_owned(), accept: "application/json".to_owned() };
-        let answer = Event::Response(Response { status: 200, headers: Vec::new(), body: "{}".to_owned() });
+        let request = Request::get("/x?y=1");
+        let answer = Event::Response(Response { status: 200, headers: Vec::new(), body: b"{}".to_vec() });
         for now in [1_000, 2_000] {
             tape.advancing(&input, None, "state", now, &Event::Start);
             tape.advancing(&input, Some(&request), "later", now + 1, &answer);

@@ -9,6 +9,7 @@ use super::cost::{Calls, Costs};
 use super::detection::Detection;
 use super::finding::{At, Kind, Tally};
 use super::{Page, Sums, count_error, first_line};
+use crate::records::reject_line;
 use crate::sandbox::{Batch, Exceeded, Failure, Guest, SandboxError, Session};
 
 pub(super) struct Worker<'g> {
@@ -77,23 +78,23 @@ impl<'g> Worker<'g> {
             (Ok(Err(Failure::Protocol(_))), Ok(Err(Failure::Protocol(_)))) => return 0,
             (Ok(Err(failure)), _) if self.refused.is_none() => {
                 self.refused = Some(failure.text().to_owned());
-                empty()
+                Batch::empty()
             }
-            (Ok(Err(_)), _) => empty(),
+            (Ok(Err(_)), _) => Batch::empty(),
             (Err(error), Err(_)) => {
                 // Both may have met a page that is too large for the limits.
                 let about = format!("the base, too: {}", first_line(&error.to_string()));
                 self.tally.add(Kind::Limit, &about, at, || error.to_string(), None, None);
                 return 0;
             }
-            (Err(_), _) => empty(),
+            (Err(_), _) => Batch::empty(),
         };
         let read = u64::from(base.read);
         match candidate {
             Ok(Ok(candidate)) => {
                 self.again(page, &candidate, at);
                 if let Some(cluster) = self.cluster {
-                    cluster.take(&candidate.documents, at, &mut self.tally);
+                    cluster.take(&candidate, at, &mut self.tally);
                 }
                 Comparison {
                     base_rules: self.base_rules,
@@ -155,11 +156,17 @@ fn difference(first: &Batch, second: &Batch) -> (&'static str, String, String) {
         let same = sorted(&first.documents) == sorted(&second.documents);
         return (if same { "the order of the documents" } else { "the documents" }, before, after);
     }
+    if let Some((a, b)) = first.heads.iter().zip(&second.heads).find(|(a, b)| a != b) {
+        return ("the heads", format!("{a:?}"), format!("{b:?}"));
+    }
     if first.rejects != second.rejects {
-        let (before, after) = lines(&first.rejects, &second.rejects);
+        let text = |batch: &Batch| -> String {
+            batch.rejects.iter().map(|reject| reject_line(reject, batch.observed) + "\n").collect()
+        };
+        let (before, after) = lines(&text(first), &text(second));
         return ("the rejects", before, after);
     }
-    let rest = |batch: &Batch| format!("{:?}", (batch.read, batch.mapped, &batch.skips, &batch.notes));
+    let rest = |batch: &Batch| format!("{:?}", (batch.observed, batch.read, batch.mapped, &batch.skips, &batch.notes));
     ("the counters or notes", rest(first), rest(second))
 }
 
@@ -182,7 +189,7 @@ fn map(guest: &Guest, page: &Page, sums: &mut Sums, calls: &mut Calls) -> Answer
             sums.mapped += u64::from(batch.mapped);
             sums.rejected += u64::from(batch.rejected);
             sums.skipped += u64::from(batch.skipped);
-            sums.documents += batch.documents.lines().count() as u64;
+            sums.documents += batch.heads.len() as u64;
             Ok(Ok(batch))
         }
         Ok((Err(failure), _)) => Ok(Err(failure)),
@@ -190,20 +197,5 @@ fn map(guest: &Guest, page: &Page, sums: &mut Sums, calls: &mut Calls) -> Answer
             sums.stopped += 1;
             Err(error)
         }
-    }
-}
-
-fn empty() -> Batch {
-    Batch {
-        documents: String::new(),
-        rejects: String::new(),
-        read: 0,
-        mapped: 0,
-        rejected: 0,
-        skipped: 0,
-        made: 0,
-        merged: 0,
-        skips: Vec::new(),
-        notes: Vec::new(),
     }
 }

@@ -1,8 +1,7 @@
-//! Reading an answer without trusting its size or its bytes.
+//! Reading an answer without trusting its size.
 //!
 //! Bytes are counted as they leave the decoder, chunk by chunk, so a few compressed bytes that unfold into gigabytes
-//! stop at the cap. What is read becomes text: a byte-order mark is dropped and invalid UTF-8 becomes U+FFFD, which
-//! rejects the record it stands in, not the page.
+//! stop at the cap. What is read stays as it is: only a guest knows what a byte means that is no text.
 
 use reqwest::Response;
 
@@ -37,35 +36,6 @@ pub(super) async fn read(response: &mut Response, cap: u64) -> (Vec<u8>, Option<
             }
             Ok(None) => return (body, None),
             Err(error) => return (body, Some(Cut::Failed(error))),
-        }
-    }
-}
-
-/// The text of a body. Valid UTF-8 is not copied.
-pub(super) fn text(mut body: Vec<u8>) -> String {
-    const MARK: &[u8] = b"\xEF\xBB\xBF";
-    if body.starts_with(MARK) {
-        body.drain(..MARK.len());
-    }
-    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_become_text() {
-        let cases: [(&[u8], &str); 6] = [
-            (b"", ""),
-            (b"{}", "{}"),
-            (b"\xEF\xBB\xBF{}", "{}"),
-            (b"\xEF\xBB\xBF", ""),
-            (b"a\xFFb\xC3", "a\u{FFFD}b\u{FFFD}"),
-            ("\u{1F980}".as_bytes(), "\u{1F980}"),
-        ];
-        for (body, expected) in cases {
-            assert_eq!(text(body.to_vec()), expected);
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use reqwest::Method;
 use rustls::CertificateError;
 use url::Url;
 
@@ -14,31 +15,31 @@ use super::base::{shown, shown_text};
 use crate::config::HttpSettings;
 
 /// A sentence or two for a request that failed.
-pub(super) fn failure(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String {
-    format!("{}: {}", tried(url, settings), reason(url, error, settings))
+pub(super) fn failure(method: &Method, url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String {
+    format!("{}: {}", tried(method, url, settings), reason(url, error, settings))
 }
 
 /// A sentence for a request that took longer than `timeout` in all.
-pub(super) fn too_slow(url: &Url, settings: &HttpSettings) -> String {
+pub(super) fn too_slow(method: &Method, url: &Url, settings: &HttpSettings) -> String {
     format!(
         "{}: not complete after {} s. Ask for less with a smaller `limit`, or raise `timeout`.",
-        tried(url, settings),
+        tried(method, url, settings),
         settings.timeout.as_secs_f64()
     )
 }
 
 /// A sentence for a proxy that wants a login.
-pub(super) fn proxy_refuses(url: &Url, settings: &HttpSettings) -> String {
-    format!("{}: {PROXY_REFUSES}", tried(url, settings))
+pub(super) fn proxy_refuses(method: &Method, url: &Url, settings: &HttpSettings) -> String {
+    format!("{}: {PROXY_REFUSES}", tried(method, url, settings))
 }
 
 const PROXY_REFUSES: &str =
     "the proxy asks for a login (407). Set user and password in `proxy`, as http://user:password@host:port.";
 
-fn tried(url: &Url, settings: &HttpSettings) -> String {
+fn tried(method: &Method, url: &Url, settings: &HttpSettings) -> String {
     match &settings.proxy {
-        Some(proxy) => format!("GET {} through the proxy {}", shown(url), shown(proxy)),
-        None => format!("GET {}", shown(url)),
+        Some(proxy) => format!("{method} {} through the proxy {}", shown(url), shown(proxy)),
+        None => format!("{method} {}", shown(url)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The only place that opens a connection to a feed.
 //!
 //! A guest asks for a target; what leaves the machine is decided here. [`base`] makes the URL and refuses what would leave
-//! the configured origin and path; only then the credential is added. Redirects are followed by hand under the same
+//! the configured origin and path, [`outgoing`] refuses methods and headers that are not a guest's; only then the
+//! credential is added. Redirects are followed by hand under the same
 //! rule, so that a key is never sent where nobody configured it to go. The environment's proxies are not used.
 //!
 //! Whatever comes back is bounded: headers, the body after decompression, the time to connect, between two reads and in
@@ -12,15 +13,17 @@
 mod base;
 mod body;
 mod explain;
+mod outgoing;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine as _;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
-use reqwest::{Client, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::{Client, Method, StatusCode};
 use thiserror::Error;
 use url::Url;
 
@@ -29,6 +32,7 @@ use crate::sandbox::{Request, Response};
 use crate::secret::{Credential, MIN_SCRUBBED, Scrubber, Secret};
 use base::{Base, shown};
 use body::Cut;
+use outgoing::Outgoing;
 
 /// Redirects followed for one request: an address may move to its slash form and to a region, not on and on. Fixed: who
 /// meets more sets `url:` to where they end.
@@ -41,6 +45,9 @@ pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The body kept of an answer with an error status: its message stands at the beginning. Fixed: a message
 /// shows 200 characters of it.
 const MAX_ERROR_BODY_BYTES: u64 = 64 * 1024;
+
+/// Where a key goes, whichever kind it is of.
+const KEY_HEADER: HeaderName = AUTHORIZATION;
 
 /// A request that gave no answer.
 #[derive(Debug, Error)]
@@ -110,7 +117,7 @@ impl Feed {
         })
     }
 
-    /// Sends one GET and reads the whole answer.
+    /// Sends one request, once, and reads the whole answer.
     ///
     /// # Errors
     /// See [`FetchError`].
@@ -118,9 +125,11 @@ impl Feed {
         let key = self.key();
         let result = async {
             let url = self.base.join(&request.target)?;
-            match tokio::time::timeout(self.settings.timeout, self.exchange(&url, request, &key)).await {
+            let sent = Outgoing::of(request, &KEY_HEADER)?;
+            let method = sent.method.clone();
+            match tokio::time::timeout(self.settings.timeout, self.exchange(&url, sent, &request.target, &key)).await {
                 Ok(result) => result,
-                Err(_) => Err(FetchError::Failed(explain::too_slow(&url, &self.settings))),
+                Err(_) => Err(FetchError::Failed(explain::too_slow(&method, &url, &self.settings))),
             }
         };
         let result = result.await.map_err(|error| error.scrubbed(&key.scrubber));
@@ -170,28 +179,30 @@ impl Feed {
     }
 
     /// The request and the redirects it leads to.
-    async fn exchange(&self, url: &Url, request: &Request, key: &Key) -> Result<Response, FetchError> {
-        let accept = HeaderValue::from_str(&request.accept).map_err(|_| {
-            FetchError::Refused(
-                "The guest asked for a media type that cannot stand in a header; this is its fault.".to_owned(),
-            )
-        })?;
+    async fn exchange(&self, url: &Url, mut sent: Outgoing, target: &str, key: &Key) -> Result<Response, FetchError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, accept.clone());
+            let mut request = self.client.request(sent.method.clone(), url.clone()).headers(sent.headers.clone());
             if let Some(authorization) = &key.authorization {
-                headers.insert(AUTHORIZATION, authorization.clone());
+                request = request.header(KEY_HEADER, authorization.clone());
             }
-            tracing::debug!(input.id = self.input, url.path = &*key.scrubber.scrub(url.path()), "Asking the feed");
+            if let Some(body) = &sent.body {
+                request = request.body(body.clone());
+            }
+            tracing::debug!(
+                input.id = self.input,
+                http.request.method = sent.method.as_str(),
+                url.path = &*key.scrubber.scrub(url.path()),
+                "Asking the feed"
+            );
             self.requests.fetch_add(1, Ordering::Relaxed);
-            let answer =
-                self.client.get(url.clone()).headers(headers).send().await.map_err(|e| self.failed(&url, &e))?;
+            let answer = request.send().await.map_err(|e| self.failed(&sent.method, &url, &e))?;
             match answer.headers().get(LOCATION) {
                 Some(location) if is_redirect(answer.status()) => {
-                    url = self.base.follow(&url, location, &request.target)?;
+                    url = self.base.follow(&url, location, target)?;
+                    sent = sent.redirected(answer.status());
                 }
-                _ => return self.receive(&url, answer, key).await,
+                _ => return self.receive(&sent.method, &url, answer, key).await,
             }
         }
         Err(FetchError::Refused(format!(
@@ -200,18 +211,24 @@ impl Feed {
         )))
     }
 
-    async fn receive(&self, url: &Url, mut answer: reqwest::Response, key: &Key) -> Result<Response, FetchError> {
-        let failed = |what: String| FetchError::Failed(format!("GET {}: {what}", shown(url)));
+    async fn receive(
+        &self,
+        method: &Method,
+        url: &Url,
+        mut answer: reqwest::Response,
+        key: &Key,
+    ) -> Result<Response, FetchError> {
+        let failed = |what: String| FetchError::Failed(format!("{method} {}: {what}", shown(url)));
         let status = answer.status();
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.settings.proxy.is_some() {
-            return Err(FetchError::Failed(explain::proxy_refuses(url, &self.settings)));
+            return Err(FetchError::Failed(explain::proxy_refuses(method, url, &self.settings)));
         }
         let headers = answer.headers();
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_HEADER_BYTES {
             return Err(failed(explain::LONG_HEADERS.to_owned()));
         }
         self.note_rate_limit(headers);
-        // The client unpacks one layer and takes its name away; what is still named is not text.
+        // The client unpacks one layer and takes its name away; what is still named was not asked for.
         let packed = headers.get(CONTENT_ENCODING).filter(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")).cloned();
         let headers = pass_on(headers, &key.scrubber);
 
@@ -234,24 +251,25 @@ impl Feed {
                      `limit`, or raise `max_body`."
                 )));
             }
-            (Some(Cut::Failed(error)), None) => return Err(self.failed(url, &error)),
+            (Some(Cut::Failed(error)), None) => return Err(self.failed(method, url, &error)),
             (None, None) => {}
         }
-        let text = body::text(bytes);
-        let length = text.len();
-        let body = key.scrubber.scrub_owned(text);
-        if body.len() != length {
+        let scrubbed = match key.scrubber.scrub_bytes(&bytes) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(scrubbed) => Some(scrubbed),
+        };
+        if scrubbed.is_some() {
             tracing::warn!(
                 input.id = self.input,
                 url.path = &*key.scrubber.scrub(url.path()),
                 "The feed's answer repeats the key; it was replaced by [secret]"
             );
         }
-        Ok(Response { status: status.as_u16(), headers, body })
+        Ok(Response { status: status.as_u16(), headers, body: scrubbed.unwrap_or(bytes) })
     }
 
-    fn failed(&self, url: &Url, error: &reqwest::Error) -> FetchError {
-        FetchError::Failed(explain::failure(url, error, &self.settings))
+    fn failed(&self, method: &Method, url: &Url, error: &reqwest::Error) -> FetchError {
+        FetchError::Failed(explain::failure(method, url, error, &self.settings))
     }
 
     fn note_rate_limit(&self, headers: &HeaderMap) {

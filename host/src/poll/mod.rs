@@ -1,21 +1,20 @@
 //! Drives one input through one poll: guest step, fetch, deliver, commit.
 //!
-//! The guest decides what to ask for and what a page means; this loop only carries things between it, the feed and the
-//! sink. While two pages are being delivered the next one is fetched and mapped, so at most three are held. A page's
-//! state is committed with its acknowledgement, in order: when a delivery fails, the newer pages and their states are
-//! thrown away, and the next poll begins from the last committed state.
+//! The guest decides what to ask for and what a page means; this loop only carries things between it, the feed, its memory
+//! and the sink. While two pages are being checked and delivered the next one is fetched and mapped, so at most three are
+//! held. A page's state is committed with its acknowledgement, in order: when a delivery fails, the newer pages, their
+//! states and their rows are thrown away, and the next poll begins from the last committed state.
 //!
 //! A stop request ends the poll at the next page border, after the pages under way are committed.
 
+mod delivery;
 mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apart::blocking;
@@ -23,10 +22,12 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
-use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Step, Wait};
-use crate::state::{Commit, Counts, InputStatus, Ledger, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES, Reject};
-use crate::store::{Delivery, Page, Sink, SinkError, Turn};
+use crate::sandbox::{Event, Failure, Guest, Next, Request, Response, Step, Wait};
+use crate::state::{InputStatus, Ledger, MAX_STATE_BYTES};
+use crate::store::Sink;
 use crate::trapped::{Call, Traps};
+
+use delivery::Deliveries;
 
 pub use crate::observer::Observer;
 pub use report::{Ended, PollError, PollReport};
@@ -44,9 +45,9 @@ const MAX_IDLE_STEPS: u32 = 100;
 /// guest, asked again at each interval, gives the same wait until its time has come.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Pages that are being delivered at once: the one whose last requests are awaited, and the next, so that a store is not
-/// idle in between. More would only take memory, as the store is the slower part then. Fixed for that reason.
-const MAX_UNDER_WAY: usize = 2;
+/// How often a guest may ask for rows before it says what comes of a response. One question holds all keys of a page; a
+/// second and a third follow what the rows name. Fixed: more would be a guest that goes in a circle.
+pub const MAX_RECALLS: u32 = 10;
 
 /// Everything one input needs to be polled.
 #[derive(Clone)]
@@ -101,97 +102,98 @@ impl Poller {
         bounds: Bounds,
         stop: &CancellationToken,
     ) -> Result<PollReport, PollError> {
-        let mut run = Run::new(self, checkpoint);
+        let mut run = Run { poller: self, deliveries: Deliveries::new(self, checkpoint), checkpoint, requests: 0 };
         let ended = run.drive(state, bounds, stop).await;
         // Whatever ended the poll, the pages under way are awaited: their documents may have arrived.
-        let last = run.settle().await;
+        let last = run.deliveries.settle().await;
         let ended = ended?;
         last?;
-        let Run { counts, pages, requests, notes, skips, .. } = run;
-        Ok(PollReport { ended, counts, pages, requests, notes, skips })
+        Ok(run.deliveries.report(ended, run.requests))
     }
 
-    /// One call of the guest; `request` is what the event answers.
-    async fn step(&self, state: String, event: Event, request: Option<Request>) -> Result<Step, PollError> {
+    /// One call of the guest; `request` is what the event answers. Gives the event back.
+    async fn step(
+        &self,
+        state: String,
+        event: Event,
+        request: Option<Arc<Request>>,
+    ) -> Result<(Step, Event), PollError> {
         let (guest, input, traps, now) = (self.guest.clone(), self.input.clone(), self.traps.clone(), self.clock.now());
-        self.observer.advancing(&input, request.as_ref(), &state, now, &event);
-        let step = blocking(move || {
-            guest.advance(&input.guest_config, &state, now, &event).map_err(|reason| {
-                traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_ref() }, reason)
-            })
+        self.observer.advancing(&input, request.as_deref(), &state, now, &event);
+        let (step, event) = blocking(move || {
+            let step = guest.advance(&input.guest_config, &state, now, &event).map_err(|reason| {
+                traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_deref() }, reason)
+            });
+            (step, event)
         })
-        .await??;
-        let step = step.map_err(PollError::Guest)?;
+        .await?;
+        let step = step?.map_err(PollError::Guest)?;
         if step.state.len() > MAX_STATE_BYTES {
             return Err(PollError::Guest(Failure::State(format!(
                 "The guest returned a state of {} bytes, {MAX_STATE_BYTES} are allowed. It was not stored; configure fewer collections, or report this.",
                 step.state.len()
             ))));
         }
-        Ok(step)
+        Ok((step, event))
     }
 }
 
 /// One poll under way.
 struct Run<'p> {
     poller: &'p Poller,
+    deliveries: Deliveries<'p>,
     checkpoint: bool,
-    /// Oldest first.
-    under_way: VecDeque<UnderWay>,
-    /// The next page's.
-    turn: Turn,
-    counts: Counts,
-    pages: u32,
     requests: u64,
-    notes: Vec<Note>,
-    skips: BTreeMap<String, u64>,
 }
 
-/// A page that is being delivered.
-struct UnderWay {
-    delivery: JoinHandle<Result<Delivery, SinkError>>,
-    commit: Commit,
-    is_page: bool,
-}
-
-impl<'p> Run<'p> {
-    fn new(poller: &'p Poller, checkpoint: bool) -> Self {
-        Self {
-            poller,
-            checkpoint,
-            under_way: VecDeque::with_capacity(MAX_UNDER_WAY),
-            turn: Turn::default(),
-            counts: Counts::default(),
-            pages: 0,
-            requests: 0,
-            notes: Vec::new(),
-            skips: BTreeMap::new(),
-        }
-    }
-
+impl Run<'_> {
     async fn drive(&mut self, mut state: String, bounds: Bounds, stop: &CancellationToken) -> Result<Ended, PollError> {
         let poller = self.poller;
         let mut event = Event::Start;
         let mut handed_over = 0;
         let mut idle = 0;
         let mut fruitless = 0;
-        let mut asked = None;
+        let mut recalls = 0;
+        let mut asked: Option<Arc<Request>> = None;
         loop {
-            let Step { batch, next, state: newer } = poller.step(state, event, asked.take()).await?;
+            let (step, told) = poller.step(state, event, asked.clone()).await?;
+            let Step { batch, remember, next, state: newer } = step;
+            if matches!(next, Next::Recall(_)) {
+                if batch.is_some() || !remember.is_empty() {
+                    return Err(misused(
+                        "together with a batch or with rows to be remembered, which are of a later step",
+                    ));
+                }
+            } else {
+                recalls = 0;
+                asked = None;
+            }
             let gave_up =
                 batch.as_ref().and_then(|b| b.notes.iter().find(|n| n.code == GAVE_UP)).map(|n| n.text.clone());
             if batch.is_some() {
                 handed_over += 1;
                 fruitless = 0;
             }
+            self.deliveries.remember(remember);
             // A state without a batch is carried along by the next one, unless the poll rests here.
-            if batch.is_some() || !matches!(next, Next::Fetch(_)) {
-                self.hand_over(batch, newer.clone()).await?;
+            // One that is given with a question for rows is no checkpoint.
+            if batch.is_some() || matches!(next, Next::Done | Next::WaitUntil(_)) {
+                self.deliveries.hand_over(batch, newer.clone()).await?;
             }
             state = newer;
             event = match next {
                 Next::Done => return Ok(gave_up.map_or(Ended::Complete, Ended::GaveUp)),
                 _ if stop.is_cancelled() => return Ok(Ended::Stopped),
+                Next::Recall(keys) => {
+                    recalls += 1;
+                    if recalls > MAX_RECALLS {
+                        return Err(misused("again and again for one response"));
+                    }
+                    let (Event::Response(response) | Event::Recalled((_, response))) = told else {
+                        return Err(misused("without a response that they are for"));
+                    };
+                    self.recall(keys, response).await?
+                }
                 Next::Fetch(_) if handed_over >= poller.input.max_pages => return Ok(Ended::MaxPages),
                 Next::Fetch(_) if fruitless >= poller.input.max_fruitless => return Err(endless(fruitless)),
                 Next::Fetch(request) => {
@@ -216,7 +218,7 @@ impl<'p> Run<'p> {
                             Err(FetchError::Refused(reason)) => return Err(PollError::Refused(reason)),
                         },
                     };
-                    asked = Some(request);
+                    asked = Some(Arc::new(request));
                     answer
                 }
                 Next::WaitUntil(wait) => {
@@ -226,7 +228,7 @@ impl<'p> Run<'p> {
                             "The guest asked for {MAX_IDLE_STEPS} waits in a row without a request. The poll ends; the next one begins at the next interval."
                         ))));
                     }
-                    self.settle().await?;
+                    self.deliveries.settle().await?;
                     poller.gate.hold(wait.until.min(poller.clock.now().saturating_add(millis(LONGEST_WAIT))));
                     if self.longer_than(bounds, wait.until).is_some() {
                         return Ok(Ended::MustWait(wait));
@@ -259,7 +261,7 @@ impl<'p> Run<'p> {
             if until <= poller.clock.now() {
                 return Ok(None);
             }
-            self.settle().await?;
+            self.deliveries.settle().await?;
             if let Some(wait) = self.longer_than(bounds, until) {
                 return Ok(Some(Ended::MustWait(wait)));
             }
@@ -302,65 +304,21 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Gives a page to the sink, as soon as fewer than [`MAX_UNDER_WAY`] are on their way.
-    async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
-        let poller = self.poller;
-        let is_page = batch.is_some();
-        let (input, now) = (poller.input.id.clone(), poller.clock.now());
-        let state = self.checkpoint.then_some(state);
-        let mut page = blocking(move || page(input, batch, state, now)).await?;
-        let commit = page.commit.clone();
-        while self.under_way.len() >= MAX_UNDER_WAY {
-            self.settle_first().await?;
-        }
-        let (baton, next) = Turn::after();
-        page.turn = std::mem::replace(&mut self.turn, next);
-        let sink = poller.sink.clone();
-        let delivery = tokio::spawn(async move {
-            let delivery = sink.deliver(page).await?;
-            baton.pass();
-            Ok(delivery)
-        });
-        self.under_way.push_back(UnderWay { delivery, commit, is_page });
-        Ok(())
+    /// The rows asked for, with the response that they are needed for.
+    async fn recall(&mut self, keys: Vec<String>, response: Response) -> Result<Event, PollError> {
+        let (question, unfit) = self.deliveries.memory.ask(keys);
+        let (rows, cut) = blocking(move || question.answer()).await??;
+        self.deliveries.notes.extend(unfit.into_iter().chain(cut));
+        Ok(Event::Recalled((rows, response)))
     }
+}
 
-    /// Awaits all pages under way and counts them.
-    ///
-    /// # Errors
-    /// The first page's that was not delivered; those behind it end as well, as their turn never comes.
-    async fn settle(&mut self) -> Result<(), PollError> {
-        let mut outcome = Ok(());
-        while !self.under_way.is_empty() {
-            let settled = self.settle_first().await;
-            outcome = outcome.and(settled);
-        }
-        outcome
-    }
-
-    /// Awaits the oldest page under way and counts it.
-    async fn settle_first(&mut self) -> Result<(), PollError> {
-        let Some(UnderWay { delivery, commit, is_page }) = self.under_way.pop_front() else { return Ok(()) };
-        let delivery =
-            delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
-        let counts = Counts::of_page(&commit, &delivery);
-        self.counts.add(&counts);
-        for skip in commit.skips {
-            let is_known = self.skips.len() < MAX_SKIP_REASONS || self.skips.contains_key(&skip.reason);
-            let reason = if is_known { skip.reason } else { "other".to_owned() };
-            *self.skips.entry(reason).or_default() += u64::from(skip.count);
-        }
-        if is_page {
-            self.pages += 1;
-            self.poller.observer.page(&self.poller.input, &counts, &commit.notes);
-        }
-        for note in commit.notes {
-            if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
-        Ok(())
-    }
+/// The poll of a guest that asks for rows in a way that leads nowhere.
+fn misused(how: &str) -> PollError {
+    PollError::Guest(Failure::Protocol(format!(
+        "The guest asked for rows of its memory {how}. The poll ends; the next one begins at the next interval. This is a \
+         fault of the guest; report it to its maker."
+    )))
 }
 
 /// The poll of a guest that asks and asks.
@@ -374,38 +332,4 @@ fn endless(requests: u32) -> PollError {
 /// A wait for another input's limit.
 fn gate_wait(until: Millis) -> Wait {
     Wait { until, reason: "the feed told another input with the same key to wait".to_owned() }
-}
-
-/// Cuts and checks a batch's lines.
-fn page(input: String, batch: Option<Batch>, state: Option<String>, now: Millis) -> Page {
-    let mut commit = Commit { input, state, at: now, ..Commit::default() };
-    let Some(batch) = batch else { return Page::empty(commit) };
-    commit.read = u64::from(batch.read);
-    commit.mapped = u64::from(batch.mapped);
-    commit.skipped = u64::from(batch.skipped);
-    commit.made = u64::from(batch.made);
-    commit.merged = u64::from(batch.merged);
-    commit.rejects = rejects(&batch.rejects);
-    commit.skips = batch.skips;
-    commit.notes = batch.notes;
-    let mut page = Page::new(batch.documents, commit, now);
-    // The version begins with the seconds of the observation.
-    let observed = page.documents().map(|document| (document.version >> 21) * 1_000).max();
-    page.commit.observed = observed.unwrap_or(0);
-    page
-}
-
-/// A line that is no reject is kept as one: nothing vanishes, not even what a guest wrote wrongly.
-pub fn rejects(lines: &str) -> Vec<Reject> {
-    lines
-        .lines()
-        .map(|line| {
-            serde_json::from_str(line).unwrap_or_else(|e| Reject {
-                code: "unreadable-reject".to_owned(),
-                detail: format!("The guest reported a reject in a form the host cannot read: {e}."),
-                raw: line.to_owned(),
-                observed: 0,
-            })
-        })
-        .collect()
 }

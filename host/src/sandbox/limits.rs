@@ -85,6 +85,13 @@ pub enum Exceeded {
         /// Bytes allowed.
         limit: u64,
     },
+    /// A list of its answer.
+    Count {
+        /// Items of what.
+        what: &'static str,
+        /// Items allowed.
+        limit: usize,
+    },
     /// The clock.
     Time {
         /// The time allowed.
@@ -98,6 +105,7 @@ impl fmt::Display for Exceeded {
             Self::Fuel { limit } => write!(f, "it used up its {limit} units of fuel without an answer"),
             Self::Memory { limit, asked } => write!(f, "it asked for {asked} bytes of memory, {limit} are allowed"),
             Self::Output { limit } => write!(f, "its answer is longer than the {limit} bytes allowed"),
+            Self::Count { what, limit } => write!(f, "its answer has more than the {limit} {what} allowed"),
             Self::Time { limit } => write!(f, "it gave no answer within {}", crate::text::duration(*limit)),
         }
     }

@@ -11,6 +11,7 @@
 //! state, so nothing is lost.
 
 mod bindings;
+mod bounds;
 mod compiled;
 mod limits;
 mod module;
@@ -24,7 +25,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use wasmtime::{Store, Trap};
 
-pub use bindings::{Batch, Event, Failure, Next, Note, Request, Response, Skip, Step, Wait};
+pub use bindings::{Batch, Event, Failure, Head, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait};
+pub use bounds::{MAX_DOCUMENTS, MAX_NOTES, MAX_REASONS, MAX_REJECTS, MAX_ROWS, MAX_TEXT_BYTES, MAX_WORD_BYTES};
 pub use limits::{CallLimits, Exceeded};
 
 use bindings::Input;
@@ -54,7 +56,7 @@ pub enum Profile {
 pub enum SandboxError {
     /// The bytes are no component, or of another contract.
     #[error(
-        "The guest cannot be loaded: {0}. It must be a component that exports tipline:input/mapper@0.1.0 and tipline:input/pager@0.1.0, or the core module that wit-bindgen leaves of one."
+        "The guest cannot be loaded: {0}. It must be a component that exports tipline:input/mapper@0.2.0 and tipline:input/pager@0.2.0, or the core module that wit-bindgen leaves of one."
     )]
     Load(String),
     /// The component asks for something from its host.
@@ -161,8 +163,13 @@ impl Guest {
         now: u64,
         event: &Event,
     ) -> Result<Result<Step, Failure>, SandboxError> {
-        self.call(|input, store| input.tipline_input_pager().call_advance(store, config, state, now, event))
-            .map(|(r, _)| r)
+        let (mut answer, _) =
+            self.call(|input, store| input.tipline_input_pager().call_advance(store, config, state, now, event))?;
+        match &mut answer {
+            Ok(step) => bounds::step(step)?,
+            Err(failure) => bounds::failure(failure),
+        }
+        Ok(answer)
     }
 
     /// Maps records; see `mapper.map-records` in the contract.
@@ -173,7 +180,7 @@ impl Guest {
         &self,
         config: &str,
         observed: u64,
-        records: &str,
+        records: &[u8],
     ) -> Result<Result<Batch, Failure>, SandboxError> {
         self.map_records_metered(config, observed, records).map(|(r, _)| r)
     }
@@ -186,9 +193,11 @@ impl Guest {
         &self,
         config: &str,
         observed: u64,
-        records: &str,
+        records: &[u8],
     ) -> Result<(Result<Batch, Failure>, Cost), SandboxError> {
-        self.call(|input, store| input.tipline_input_mapper().call_map_records(store, config, observed, records))
+        let answer =
+            self.call(|input, store| input.tipline_input_mapper().call_map_records(store, config, observed, records));
+        bounded(answer)
     }
 
     /// The guest's description of itself, as JSON.
@@ -298,7 +307,7 @@ impl<'g> Session<'g> {
         &mut self,
         config: &str,
         observed: u64,
-        records: &str,
+        records: &[u8],
     ) -> Result<(Result<Batch, Failure>, Cost), SandboxError> {
         let mut live = match self.live.take() {
             Some(live) => live,
@@ -308,9 +317,22 @@ impl<'g> Session<'g> {
             input.tipline_input_mapper().call_map_records(store, config, observed, records)
         })?;
         self.live = Some(live);
-        Ok(answer)
+        bounded(Ok(answer))
     }
 }
+
+/// What `map-records` answered, with its lists and texts held to their bounds.
+fn bounded(answer: Result<(Mapped, Cost), SandboxError>) -> Result<(Mapped, Cost), SandboxError> {
+    let (mut answer, cost) = answer?;
+    match &mut answer {
+        Ok(batch) => bounds::batch(batch)?,
+        Err(failure) => bounds::failure(failure),
+    }
+    Ok((answer, cost))
+}
+
+/// What `map-records` answers.
+type Mapped = Result<Batch, Failure>;
 
 /// A time as ticks of the engine's clock; one more, as the first may come at once.
 fn ticks(time: Duration) -> u64 {
@@ -354,7 +376,7 @@ mod tests {
             format!(r#"{{"data":[{{"type":"domain","value":"a.example","x":"{}"}}]}}"#, "x".repeat(bytes))
         };
         for (bytes, is_kept) in [(1_000, true), (40 * 1024 * 1024, false), (1_000, true)] {
-            let (batch, cost) = guest.map_records_metered("", 0, &page(bytes)).unwrap();
+            let (batch, cost) = guest.map_records_metered("", 0, page(bytes).as_bytes()).unwrap();
             assert_eq!(batch.unwrap().mapped, 1);
             assert_eq!(cost.peak_memory <= limits::KEPT_MEMORY, is_kept, "{cost:?}");
             assert_eq!(guest.live.lock().unwrap().is_some(), is_kept, "{bytes}");

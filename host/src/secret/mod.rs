@@ -171,22 +171,31 @@ impl Scrubber {
 
     /// The text without the secrets; borrowed where there are none.
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some((plain, escapes)) = &self.needles else { return Cow::Borrowed(text) };
-        let mut scrubbed = Cow::Borrowed(text);
-        let spans = escapes.find(text);
+        match self.scrub_bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            // Whole characters are replaced by whole characters.
+            Cow::Owned(scrubbed) => Cow::Owned(String::from_utf8_lossy(&scrubbed).into_owned()),
+        }
+    }
+
+    /// The same for what may be no text; every other byte stays as it is.
+    pub fn scrub_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        let Some((plain, escapes)) = &self.needles else { return Cow::Borrowed(bytes) };
+        let mut scrubbed = Cow::Borrowed(bytes);
+        let spans = escapes.find(bytes);
         if !spans.is_empty() {
-            let mut out = String::with_capacity(text.len());
+            let mut out = Vec::with_capacity(bytes.len());
             let mut from = 0;
             for span in spans {
-                out.push_str(&text[from..span.start]);
-                out.push_str(REPLACEMENT);
+                out.extend_from_slice(&bytes[from..span.start]);
+                out.extend_from_slice(REPLACEMENT.as_bytes());
                 from = span.end;
             }
-            out.push_str(&text[from..]);
+            out.extend_from_slice(&bytes[from..]);
             scrubbed = Cow::Owned(out);
         }
         if plain.is_match(&*scrubbed) {
-            let replaced = plain.replace_all(&scrubbed, &vec![REPLACEMENT; plain.patterns_len()]);
+            let replaced = plain.replace_all_bytes(&scrubbed, &vec![REPLACEMENT; plain.patterns_len()]);
             scrubbed = Cow::Owned(replaced);
         }
         scrubbed

@@ -4,7 +4,7 @@ use rusqlite::Transaction;
 
 use super::rejects::{self, Refusal};
 use super::status::{self, GAP};
-use super::{Commit, Ledger, LedgerError, Limits, RejectKind, signed};
+use super::{Commit, Ledger, LedgerError, Limits, RejectKind, memory, signed};
 use crate::store::Delivery;
 
 /// The longest state: one is written with every page, and the largest real one (100 collections) has 20 KiB.
@@ -45,8 +45,8 @@ impl Ledger {
             .prepare_cached(
                 "UPDATE inputs SET state = coalesce(?2, state), committed_at = ?3, read = read + ?4,
                      mapped = mapped + ?5, rejected = rejected + ?6, skipped = skipped + ?7, made = made + ?8,
-                     indexed = indexed + ?9, merged = merged + ?10, stale = stale + ?11,
-                     quarantined = quarantined + ?12, expired = expired + ?13 WHERE id = ?1",
+                     indexed = indexed + ?9, stale = stale + ?10, quarantined = quarantined + ?11,
+                     expired = expired + ?12 WHERE id = ?1",
             )?
             .execute(rusqlite::params![
                 commit.input,
@@ -58,11 +58,11 @@ impl Ledger {
                 signed(commit.skipped),
                 signed(commit.made),
                 signed(delivery.indexed),
-                signed(commit.merged),
                 signed(delivery.stale),
                 count(commit.refused.len() + delivery.quarantined.len()),
                 signed(delivery.expired),
             ])?;
+        memory::remember(transaction, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
         self.keep_rejects(transaction, commit, delivery)?;
         keep_skips(transaction, commit)?;
         keep_notes(transaction, commit)
@@ -80,14 +80,14 @@ impl Ledger {
             code: &reject.code,
             detail: &reject.detail,
             raw: &reject.raw,
-            observed: reject.observed,
+            observed: commit.observed,
         });
         let quarantined = commit.refused.iter().chain(&delivery.quarantined).map(|document| Refusal {
             kind: RejectKind::Quarantined,
             document_id: Some(document.id.as_str()).filter(|id| !id.is_empty()),
             code: &document.code,
             detail: &document.detail,
-            raw: &document.document,
+            raw: document.document.as_bytes(),
             observed: commit.observed,
         });
         let limits: Limits = self.0.limits;

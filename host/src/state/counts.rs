@@ -21,8 +21,6 @@ pub struct Counts {
     pub made: u64,
     /// Documents written as new or newer.
     pub indexed: u64,
-    /// Documents merged into another of their page.
-    pub merged: u64,
     /// Documents the store already had, or newer.
     pub stale: u64,
     /// Documents refused by the host or the store.
@@ -34,10 +32,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Whether read = mapped + rejected + skipped and made = indexed + merged + stale + quarantined.
+    /// Whether read = mapped + rejected + skipped and made = indexed + stale + quarantined.
     pub fn adds_up(&self) -> bool {
         self.read == self.mapped + self.rejected + self.skipped
-            && self.made == self.indexed + self.merged + self.stale + self.quarantined
+            && self.made == self.indexed + self.stale + self.quarantined
     }
 
     /// Adds another's.
@@ -48,29 +46,32 @@ impl Counts {
         self.skipped += other.skipped;
         self.made += other.made;
         self.indexed += other.indexed;
-        self.merged += other.merged;
         self.stale += other.stale;
         self.quarantined += other.quarantined;
         self.expired += other.expired;
         self.rejects_overflow += other.rejects_overflow;
     }
 
-    /// What one page adds to the counters.
-    pub fn of_page(commit: &Commit, delivery: &Delivery) -> Self {
-        let refused = commit.refused.len() + delivery.quarantined.len();
+    /// What is known of a page before it is delivered.
+    pub fn of_commit(commit: &Commit) -> Self {
         Self {
             read: commit.read,
             mapped: commit.mapped,
             rejected: commit.rejects.len() as u64,
             skipped: commit.skipped,
             made: commit.made,
-            indexed: delivery.indexed,
-            merged: commit.merged,
-            stale: delivery.stale,
-            quarantined: refused as u64,
-            expired: delivery.expired,
-            rejects_overflow: 0,
+            quarantined: commit.refused.len() as u64,
+            ..Self::default()
         }
+    }
+
+    /// With what became of its documents: all that the page adds to the counters.
+    pub fn with(mut self, delivery: &Delivery) -> Self {
+        self.indexed += delivery.indexed;
+        self.stale += delivery.stale;
+        self.quarantined += delivery.quarantined.len() as u64;
+        self.expired += delivery.expired;
+        self
     }
 
     /// What came since `earlier`.
@@ -82,7 +83,6 @@ impl Counts {
             skipped: self.skipped.saturating_sub(earlier.skipped),
             made: self.made.saturating_sub(earlier.made),
             indexed: self.indexed.saturating_sub(earlier.indexed),
-            merged: self.merged.saturating_sub(earlier.merged),
             stale: self.stale.saturating_sub(earlier.stale),
             quarantined: self.quarantined.saturating_sub(earlier.quarantined),
             expired: self.expired.saturating_sub(earlier.expired),
@@ -100,7 +100,7 @@ impl Ledger {
         let counts = self.reading(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT read, mapped, rejected, skipped, made, indexed, merged, stale, quarantined, expired,
+                    "SELECT read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired,
                          rejects_overflow FROM inputs WHERE id = ?1",
                 )?
                 .query_row([input], |row| {
@@ -112,11 +112,10 @@ impl Ledger {
                         skipped: count(3)?,
                         made: count(4)?,
                         indexed: count(5)?,
-                        merged: count(6)?,
-                        stale: count(7)?,
-                        quarantined: count(8)?,
-                        expired: count(9)?,
-                        rejects_overflow: count(10)?,
+                        stale: count(6)?,
+                        quarantined: count(7)?,
+                        expired: count(8)?,
+                        rejects_overflow: count(9)?,
                     })
                 })
                 .optional()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::LedgerError;
+use crate::store::sqlite;
 
 /// The version of the tables below. A program refuses a file with a higher one.
 const SCHEMA_VERSION: i64 = 1;
@@ -25,22 +26,23 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// A reader's page cache in KiB; there may be several.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 
-/// A database page. Three documents with their search texts fit; writing them costs a fifth less than with SQLite's 4096.
-const PAGE_BYTES: i64 = 8192;
+/// A database page. Some twenty packed documents fit; the larger it is, the less room is left over, and the fewer pages an
+/// index by a hash has for each transaction to write. Past this, each of those writes too much beside what has changed.
+const PAGE_BYTES: i64 = 16 * 1024;
 
-/// Database pages in the log before they are moved to the file, about 32 MiB. Each move costs syncs of the disk, and a page
+/// Database pages in the log before they are moved to the file, 32 MiB. Each move costs syncs of the disk, and a page
 /// of an index that changes with every page of the feed is moved once instead of ten times; more gains nothing.
-const WAL_PAGES: i64 = 4096;
+const WAL_PAGES: i64 = 2048;
 
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
-/// `documents.key` is a hash of the identity. `documents_by_time` answers counts and facets without the documents; a run
-/// has one time, so the row comes next, and a new document is added at the end and not in the middle.
+/// The tables of the ledger; those of the documents are the store's.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     state TEXT,
     committed_at INTEGER,
     status TEXT,
@@ -50,11 +52,12 @@ CREATE TABLE inputs (
     skipped INTEGER NOT NULL DEFAULT 0,
     made INTEGER NOT NULL DEFAULT 0,
     indexed INTEGER NOT NULL DEFAULT 0,
-    merged INTEGER NOT NULL DEFAULT 0,
     stale INTEGER NOT NULL DEFAULT 0,
     quarantined INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
-    rejects_overflow INTEGER NOT NULL DEFAULT 0
+    rejects_overflow INTEGER NOT NULL DEFAULT 0,
+    memory_rows INTEGER NOT NULL DEFAULT 0,
+    memory_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE skips (
     input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
@@ -71,23 +74,15 @@ CREATE TABLE rejects (
     input TEXT NOT NULL, kind TEXT NOT NULL, document_id TEXT,
     code TEXT NOT NULL, detail TEXT NOT NULL, cut INTEGER NOT NULL,
     observed INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    raw TEXT NOT NULL
+    raw BLOB NOT NULL
 );
 CREATE INDEX rejects_by_input ON rejects (input, kind);
-CREATE TABLE documents (
+CREATE TABLE memory (
     row INTEGER PRIMARY KEY,
-    key INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    kind TEXT NOT NULL, provider TEXT, value TEXT NOT NULL,
-    timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
-    search TEXT NOT NULL,
-    json TEXT NOT NULL
+    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
 );
-CREATE INDEX documents_by_key ON documents (key);
-CREATE INDEX documents_by_time ON documents (timestamp, row, kind, provider, expires_at, retired_at);
-CREATE INDEX documents_to_retire ON documents (expires_at) WHERE retired_at IS NULL AND expires_at IS NOT NULL;
-CREATE INDEX documents_to_delete ON documents (retired_at) WHERE retired_at IS NOT NULL;
+CREATE INDEX memory_by_hash ON memory (hash);
+CREATE INDEX memory_to_let_go ON memory (input, expires);
 ";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
@@ -197,7 +192,10 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            sqlite::SCHEMA
+        ))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;

@@ -13,6 +13,8 @@
 mod commit;
 mod counts;
 mod file;
+mod memory;
+pub mod pack;
 mod rejects;
 mod status;
 
@@ -21,16 +23,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Millis;
-use crate::sandbox::{Note, Skip};
+use crate::sandbox::{Note, Reject, Skip};
 use crate::store::Quarantined;
 
 pub(crate) use commit::check;
 pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
+pub use memory::{MAX_MEMORY_BYTES, Remembered};
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, MAX_RAW_BYTES, MAX_REJECTS_BYTES, RejectFilter, RejectKind};
 pub use status::{Gap, InputStatus, StatusNote};
 
@@ -45,19 +47,6 @@ pub enum LedgerError {
     Unusable(String),
 }
 
-/// A record the guest could not map, as it wrote it in `batch.rejects`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
-    /// Stable, lower-case, with dashes.
-    pub code: String,
-    /// For people.
-    pub detail: String,
-    /// The record as received.
-    pub raw: String,
-    /// When the feed showed it.
-    pub observed: Millis,
-}
-
 /// What becomes durable with a page. The counters are added, not set.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
@@ -67,7 +56,7 @@ pub struct Commit {
     pub state: Option<String>,
     /// When it is committed, by the host's clock.
     pub at: Millis,
-    /// When the feed showed the page's records; kept with quarantined documents.
+    /// When the feed showed the page's records; kept with what is refused of them.
     pub observed: Millis,
     /// Records read.
     pub read: u64,
@@ -77,14 +66,14 @@ pub struct Commit {
     pub skipped: u64,
     /// Documents made.
     pub made: u64,
-    /// Documents merged into another of the page.
-    pub merged: u64,
     /// Records that could not be mapped; they count as rejected.
     pub rejects: Vec<Reject>,
     /// Documents the host refused before the store saw them; they count as quarantined.
     pub refused: Vec<Quarantined>,
     /// Reasons of the skipped.
     pub skips: Vec<Skip>,
+    /// Rows the guest asked to be remembered.
+    pub remember: Vec<Remembered>,
     /// What a person should know; `gap` notes are kept in the input's status.
     pub notes: Vec<Note>,
     /// Kept rejects this page is the retry of: they are dropped with it, unless it refuses them again.
@@ -98,11 +87,13 @@ pub struct Limits {
     pub raw_bytes: usize,
     /// Of all of them; past it they are only counted.
     pub rejects_bytes: u64,
+    /// Of the rows each input's guest asked to be remembered, on disk; past it the earliest to expire go.
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { raw_bytes: MAX_RAW_BYTES, rejects_bytes: MAX_REJECTS_BYTES }
+        Self { raw_bytes: MAX_RAW_BYTES, rejects_bytes: MAX_REJECTS_BYTES, memory_bytes: MAX_MEMORY_BYTES }
     }
 }
 
@@ -202,14 +193,22 @@ impl Ledger {
         })
     }
 
-    /// Forgets the input's state, so that its next poll begins as the first one did. Counters and rejects stay.
-    /// Tells whether there was a state.
+    /// Whether there is no file: a poll with this ledger leaves no trace.
+    pub fn is_nowhere(&self) -> bool {
+        self.0.path.as_os_str().is_empty()
+    }
+
+    /// Forgets the input's state and what its guest asked to be remembered, so that its next poll begins as the first one
+    /// did. Counters and rejects stay. Tells whether there was a state.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn reset(&self, input: &str) -> Result<bool, LedgerError> {
         self.writing(|transaction| {
-            Ok(transaction.execute("UPDATE inputs SET state = NULL WHERE id = ?1 AND state IS NOT NULL", [input])? > 0)
+            let had_one =
+                transaction.execute("UPDATE inputs SET state = NULL WHERE id = ?1 AND state IS NOT NULL", [input])? > 0;
+            memory::forget(transaction, input)?;
+            Ok(had_one)
         })
     }
 

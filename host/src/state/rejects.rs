@@ -4,8 +4,10 @@
 //! raises a counter and doesn't fill the disk. Raw text past [`MAX_RAW_BYTES`] is cut, and what is cut can't be tried
 //! again. Past [`MAX_REJECTS_BYTES`] in all they are only counted, and the input is degraded until some are dropped.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::{Ledger, LedgerError, Limits, fact, set_fact, signed, unsigned};
@@ -60,8 +62,9 @@ pub struct KeptReject {
     pub code: String,
     /// For people.
     pub detail: String,
-    /// The record as received, or the document.
-    pub raw: String,
+    /// The record as received, byte for byte, or the document. In JSON as text, where a byte that is none becomes U+FFFD.
+    #[serde(serialize_with = "as_text")]
+    pub raw: Vec<u8>,
     /// `raw` is only the beginning: it can't be tried again.
     pub cut: bool,
     /// When the feed showed it; a retry keeps this time.
@@ -72,6 +75,13 @@ pub struct KeptReject {
     pub last_at: Millis,
     /// How often.
     pub count: u64,
+}
+
+impl KeptReject {
+    /// The record or document as text; a byte that is none is U+FFFD.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.raw)
+    }
 }
 
 /// Which rejects.
@@ -91,7 +101,7 @@ pub(super) struct Refusal<'a> {
     pub(super) document_id: Option<&'a str>,
     pub(super) code: &'a str,
     pub(super) detail: &'a str,
-    pub(super) raw: &'a str,
+    pub(super) raw: &'a [u8],
     pub(super) observed: Millis,
 }
 
@@ -200,7 +210,7 @@ pub(super) fn keep<'a>(
     for refusal in refusals {
         let digest = refusal.digest(input);
         let raw = head(refusal.raw, limits.raw_bytes);
-        let detail = head(refusal.detail, MAX_DETAIL_BYTES);
+        let detail = &refusal.detail[..refusal.detail.floor_char_boundary(MAX_DETAIL_BYTES)];
         let cut = raw.len() < refusal.raw.len();
         let known: Option<(i64, i64)> = transaction
             .prepare_cached("SELECT id, octet_length(raw) + octet_length(detail) FROM rejects WHERE digest = ?1")?
@@ -303,15 +313,25 @@ impl Refusal<'_> {
     /// What makes it the same one again. The texts of one document differ from poll to poll by their times.
     fn digest(&self, input: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [input, self.kind.as_str(), self.code, self.document_id.unwrap_or(self.raw)] {
+        let own = self.document_id.map_or(self.raw, str::as_bytes);
+        for part in [input.as_bytes(), self.kind.as_str().as_bytes(), self.code.as_bytes(), own] {
             hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
+            hash.update(part);
         }
         hash.finalize().into()
     }
 }
 
-/// The longest beginning of whole characters.
-fn head(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+/// The longest beginning, which ends before a character of UTF-8 that would be cut.
+fn head(raw: &[u8], limit: usize) -> &[u8] {
+    let Some(next) = raw.get(limit) else { return raw };
+    let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
+    let begun =
+        if is_inside(next) { raw[..limit].iter().rev().take_while(|byte| is_inside(byte)).count() + 1 } else { 0 };
+    // No character has more than four bytes; a longer run is none.
+    &raw[..if begun <= 3 { limit.saturating_sub(begun) } else { limit }]
+}
+
+fn as_text<S: Serializer>(raw: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(raw))
 }

@@ -20,6 +20,8 @@ pub mod text;
 pub(crate) mod time;
 mod turn;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -30,14 +32,14 @@ pub use turn::{Baton, Turn};
 use crate::clock::Millis;
 use crate::state::LedgerError;
 
-/// What became of a page's documents: made = indexed + merged + stale + quarantined.
+/// What became of a page's documents: made = indexed + stale + quarantined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Written as new or newer.
     pub indexed: u64,
-    /// The store holds the same or a newer version, or a revocation was held back; duplicates of events mode.
+    /// The store holds a newer version; duplicates of events mode.
     pub stale: u64,
-    /// Of `indexed`: stored in retired form, because they had expired when they came.
+    /// Of `indexed`: stored in retired form, because they had expired when they came, or came retired by the guest.
     pub expired: u64,
     /// Refused by the store, one by one.
     pub quarantined: Vec<Quarantined>,
@@ -68,8 +70,18 @@ pub struct Swept {
     pub deleted: u64,
 }
 
-/// What a sweep does, at one moment.
-#[derive(Debug, Clone, Copy)]
+impl Swept {
+    /// Adds what was done further.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.renewed += more.renewed;
+        self.retired += more.retired;
+        self.deleted += more.deleted;
+    }
+}
+
+/// What a sweep does, at one moment. It touches only documents of the inputs that are named here, as another host may
+/// write to the same store.
+#[derive(Debug, Clone)]
 pub struct SweepOrder {
     /// The moment.
     pub now: Millis,
@@ -77,11 +89,29 @@ pub struct SweepOrder {
     pub renew_before: Millis,
     /// Documents retired before this are deleted.
     pub delete_before: Millis,
+    /// The inputs that are configured, by `tipline.input`.
+    pub inputs: Arc<[String]>,
+    /// Inputs that this host has polled once and are no longer configured. Nobody vouches for what they said: where a
+    /// document would be renewed, it is retired instead.
+    pub former: Arc<[String]>,
 }
+
+/// Why documents of [`SweepOrder::former`] are retired, in `tipline.expiry_reason`.
+pub(crate) const INPUT_REMOVED: &str = "input removed";
+
+/// Pages that are delivered at once, unless a sink says otherwise: the one whose last requests are awaited, and the next, so
+/// that a store is not idle in between. More would only take memory, as the store is the slower part then. Fixed for that
+/// reason.
+pub const PAGES_AT_ONCE: usize = 2;
 
 /// Where documents go.
 #[async_trait]
 pub trait Sink: Send + Sync {
+    /// How many pages of one input it takes before the first is acknowledged.
+    fn pages_at_once(&self) -> usize {
+        PAGES_AT_ONCE
+    }
+
     /// Delivers a page and commits its state, that not before [`Page::turn`] has come.
     ///
     /// # Errors
@@ -94,7 +124,7 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`]; the next sweep goes on.
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError>;
 
-    /// Retires these documents now, with a reason for `socdefenders.expiry_reason`; gives how many were live.
+    /// Retires these documents now, with a reason for `tipline.expiry_reason`; gives how many were live.
     ///
     /// # Errors
     /// [`SinkError`].

@@ -1,6 +1,6 @@
 //! Documents as lines, to standard output or a file, for pipes.
 //!
-//! Each line is a document in its stored form. A page is written and flushed (a file also synced) before its state is
+//! Each line is a document as given, in its stored form. A page is written and flushed (a file also synced) before its state is
 //! committed in the ledger, so a crash between the two writes the page again: every document arrives, some may arrive
 //! twice, and a reader keeps the highest `event.sequence` of an `event.id`. Lines are never changed afterwards, so
 //! nothing is renewed or retired here.
@@ -100,7 +100,7 @@ impl Ndjson {
 fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
     for document in page.documents() {
-        let json = form::stored(&document, page.commit.at);
+        let json = form::delivered(&document, &page.commit.input, page.commit.at);
         out.write_all(json.as_bytes())?;
         out.write_all(b"\n")?;
         delivery.indexed += 1;
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(delivery, Delivery { indexed: 2, expired: 1, ..Delivery::default() });
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..2], ["{\"half\":", &live.json()]);
+        assert_eq!(lines[..2], ["{\"half\":", &live.stored(NOW)]);
         let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
         assert_eq!(last["event"]["type"], serde_json::json!(["info"]));
         assert_eq!(ledger.checkpoint("feed").unwrap().as_deref(), Some("one"));

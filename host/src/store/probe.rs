@@ -1,7 +1,8 @@
-//! What the host reads of a document: its identity, its version and when it expires; and what it refuses in it.
+//! What a document says of its identity, its version and when it expires, to be held against its head; and what the host
+//! refuses in it.
 //!
 //! One pass with serde's borrowed visitors. Keys are compared after their escapes are resolved, so that `"_\u0069d"`
-//! is `_id`. What belongs to the host must stand in `event` and `socdefenders` as objects: a dotted key at the root
+//! is `_id`. What belongs to the host must stand in `event` and `tipline` as objects: a dotted key at the root
 //! (`event.ingested`) is the same field to Elasticsearch and another one to everybody else, so it is refused, and a
 //! key that stands twice too, as every reader picks another of the two.
 
@@ -20,6 +21,7 @@ pub(super) struct Identity<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) version: u64,
     pub(super) expires_at: Option<Millis>,
+    pub(super) retired_at: Option<Millis>,
 }
 
 /// Why a document is refused.
@@ -35,8 +37,8 @@ pub(super) enum ProbeError {
     Duplicate(&'static str),
     #[error("The document has no `{0}` of the right type: {1}.")]
     Missing(&'static str, &'static str),
-    #[error("`socdefenders.expires_at` is no date in the form 2026-01-31T12:00:00Z.")]
-    Expiry,
+    #[error("`{0}` is no date in the form 2026-01-31T12:00:00Z.")]
+    Expiry(&'static str),
 }
 
 impl ProbeError {
@@ -48,7 +50,7 @@ impl ProbeError {
             Self::Duplicate(_) => "duplicate-key",
             Self::Missing("event.id", _) => "invalid-id",
             Self::Missing(..) => "invalid-version",
-            Self::Expiry => "invalid-expiry",
+            Self::Expiry(_) => "invalid-expiry",
         }
     }
 }
@@ -65,7 +67,7 @@ pub(super) fn read(json: &str) -> Result<Identity<'_>, ProbeError> {
     let id = seen.id.ok_or(ProbeError::Missing("event.id", "it must be a string"))?;
     let version =
         seen.version.ok_or(ProbeError::Missing("event.sequence", "it must be a whole number that is not negative"))?;
-    Ok(Identity { id, version, expires_at: seen.expires_at })
+    Ok(Identity { id, version, expires_at: seen.expires_at, retired_at: seen.retired_at })
 }
 
 #[derive(Default)]
@@ -73,6 +75,7 @@ struct Seen<'a> {
     id: Option<Cow<'a, str>>,
     version: Option<u64>,
     expires_at: Option<Millis>,
+    retired_at: Option<Millis>,
     root: u8,
     inner: u8,
     /// serde's errors carry text only, so the reason is left here.
@@ -95,7 +98,7 @@ impl Seen<'_> {
 /// The keys the host cares about, at the root.
 enum RootKey {
     Event,
-    Socdefenders,
+    Tipline,
     Timestamp,
     Forbidden(String),
     Dotted(String),
@@ -106,7 +109,7 @@ impl RootKey {
     fn of(key: &str) -> Self {
         match key {
             "event" => return Self::Event,
-            "socdefenders" => return Self::Socdefenders,
+            "tipline" => return Self::Tipline,
             "@timestamp" => return Self::Timestamp,
             _ => {}
         }
@@ -116,13 +119,13 @@ impl RootKey {
             ("event", Some(rest)) if rest == "ingested" || rest.starts_with("ingested.") => {
                 Self::Forbidden(key.to_owned())
             }
-            ("event" | "socdefenders", Some(_)) => Self::Dotted(key.to_owned()),
+            ("event" | "tipline", Some(_)) => Self::Dotted(key.to_owned()),
             _ => Self::Other,
         }
     }
 }
 
-/// The keys the host cares about, in `event` and `socdefenders`.
+/// The keys the host cares about, in `event` and `tipline`.
 enum InnerKey {
     Id,
     Sequence,
@@ -130,6 +133,7 @@ enum InnerKey {
     ExpiresAt,
     ExpiryReason,
     RetiredAt,
+    Input,
     Ingested,
     Other,
 }
@@ -145,11 +149,12 @@ impl InnerKey {
         }
     }
 
-    fn socdefenders(key: &str) -> Self {
+    fn tipline(key: &str) -> Self {
         match key {
             "expires_at" => Self::ExpiresAt,
             "expiry_reason" => Self::ExpiryReason,
             "retired_at" => Self::RetiredAt,
+            _ if key == "input" || key.starts_with("input.") => Self::Input,
             _ => Self::Other,
         }
     }
@@ -191,10 +196,10 @@ impl<'de> Visitor<'de> for Root<'_, 'de> {
                         .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("event")))?;
                     map.next_value_seed(Event(seen))?;
                 }
-                RootKey::Socdefenders => {
+                RootKey::Tipline => {
                     Seen::once::<A::Error>(&mut seen.root, 1)
-                        .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("socdefenders")))?;
-                    map.next_value_seed(Socdefenders(seen))?;
+                        .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("tipline")))?;
+                    map.next_value_seed(Tipline(seen))?;
                 }
                 RootKey::Timestamp => {
                     Seen::once::<A::Error>(&mut seen.root, 2)
@@ -253,27 +258,28 @@ impl<'de> Visitor<'de> for Event<'_, 'de> {
     }
 }
 
-struct Socdefenders<'s, 'a>(&'s mut Seen<'a>);
+struct Tipline<'s, 'a>(&'s mut Seen<'a>);
 
-impl<'de> DeserializeSeed<'de> for Socdefenders<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for Tipline<'_, 'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Socdefenders<'_, 'de> {
+impl<'de> Visitor<'de> for Tipline<'_, 'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object under `socdefenders`")
+        f.write_str("an object under `tipline`")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let seen = self.0;
-        while let Some(key) = map.next_key_seed(Key(InnerKey::socdefenders))? {
+        while let Some(key) = map.next_key_seed(Key(InnerKey::tipline))? {
             let (bit, name) = match key {
-                InnerKey::ExpiresAt => (3, "socdefenders.expires_at"),
-                InnerKey::ExpiryReason => (4, "socdefenders.expiry_reason"),
-                InnerKey::RetiredAt => (5, "socdefenders.retired_at"),
+                InnerKey::ExpiresAt => (3, "tipline.expires_at"),
+                InnerKey::ExpiryReason => (4, "tipline.expiry_reason"),
+                InnerKey::RetiredAt => (5, "tipline.retired_at"),
+                InnerKey::Input => return Err(seen.refuse(ProbeError::Forbidden("tipline.input".to_owned()))),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -281,18 +287,22 @@ impl<'de> Visitor<'de> for Socdefenders<'_, 'de> {
             };
             Seen::once::<A::Error>(&mut seen.inner, bit)
                 .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate(name)))?;
-            if !matches!(key, InnerKey::ExpiresAt) {
+            if matches!(key, InnerKey::ExpiryReason) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            seen.expires_at = match map.next_value_seed(Scalar)? {
+            let moment = match map.next_value_seed(Scalar)? {
                 Value::Null => None,
                 Value::Text(text) => match time::parse(&text) {
                     Some(at) => Some(at),
-                    None => return Err(seen.refuse(ProbeError::Expiry)),
+                    None => return Err(seen.refuse(ProbeError::Expiry(name))),
                 },
-                _ => return Err(seen.refuse(ProbeError::Expiry)),
+                _ => return Err(seen.refuse(ProbeError::Expiry(name))),
             };
+            match key {
+                InnerKey::ExpiresAt => seen.expires_at = moment,
+                _ => seen.retired_at = moment,
+            }
         }
         Ok(())
     }

@@ -3,13 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::clock::Millis;
+use crate::sandbox::Head;
 use crate::state::Commit;
 use crate::store::page::VERSION_SECONDS_SHIFT;
-use crate::store::{Page, Query, time};
+use crate::store::{Page, Query, SweepOrder, form, time};
 
 /// The moment most tests live in.
 pub(crate) const NOW: Millis = 1_760_000_000_000;
 pub(crate) const DAY: Millis = 24 * 60 * 60 * 1000;
+
+/// The input of [`page`].
+pub(crate) const INPUT: &str = "feed";
 
 /// A document to be.
 #[derive(Debug, Clone)]
@@ -23,7 +27,10 @@ pub(crate) struct Sample {
     pub(crate) description: String,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) expiry_reason: &'static str,
-    pub(crate) stix_ids: Vec<&'static str>,
+    pub(crate) category: &'static str,
+    pub(crate) event_type: &'static str,
+    /// As a guest retires it, in a correction.
+    pub(crate) retired_at: Option<Millis>,
 }
 
 impl Sample {
@@ -39,7 +46,9 @@ impl Sample {
             description: "Seen in a campaign".to_owned(),
             expires_at: Some(observed + 90 * DAY),
             expiry_reason: "age",
-            stix_ids: Vec::new(),
+            category: "threat",
+            event_type: "indicator",
+            retired_at: None,
         }
     }
 
@@ -54,35 +63,60 @@ impl Sample {
             "@timestamp": at,
             "ecs": {"version": "8.17.0"},
             "event": {
-                "kind": "enrichment", "category": ["threat"], "type": ["indicator"], "module": "ti_socdefenders",
+                "kind": "enrichment", "category": [self.category], "type": [self.event_type], "module": "ti_socdefenders",
                 "dataset": "ti_socdefenders.ioc", "id": self.id, "sequence": self.version,
             },
             "threat": {"indicator": {
                 "type": self.kind, "name": self.value, "provider": self.provider, "description": self.description,
             }},
             "tags": ["Phishing"],
-            "socdefenders": {"expiry_reason": self.expiry_reason, "ioc": {"observed_at": at, "type": "domain"}},
+            "socdefenders": {"ioc": {"type": "domain"}},
+            "tipline": {"key": format!("{} of {}", self.value, self.kind), "expiry_reason": self.expiry_reason, "observed_at": at},
         });
-        if let Some(expires_at) = self.expires_at {
-            document["socdefenders"]["expires_at"] = time::print(expires_at).into();
-        }
-        if !self.stix_ids.is_empty() {
-            document["threat"]["indicator"]["id"] = json!(self.stix_ids);
+        for (name, moment) in [("expires_at", self.expires_at), ("retired_at", self.retired_at)] {
+            if let Some(moment) = moment {
+                document["tipline"][name] = time::print(moment).into();
+            }
         }
         document
     }
 
+    /// As the guest writes it.
     pub(crate) fn json(&self) -> String {
         self.value().to_string()
     }
+
+    /// As it is stored at `now`, delivered by the input of [`page`].
+    pub(crate) fn stored(&self, now: Millis) -> String {
+        let page = page(std::slice::from_ref(self), "", now);
+        page.documents().map(|document| form::delivered(&document, INPUT, now)).collect()
+    }
+}
+
+/// Documents as a guest hands them over: each with the head that it says itself to have.
+pub(crate) fn headed<'d>(documents: impl IntoIterator<Item = &'d str>) -> (String, Vec<Head>) {
+    let (mut text, mut heads) = (String::new(), Vec::new());
+    for json in documents {
+        let said: Value = serde_json::from_str(json).unwrap_or_default();
+        heads.push(Head {
+            id: said["event"]["id"].as_str().unwrap_or("?").to_owned(),
+            version: said["event"]["sequence"].as_u64().unwrap_or(0),
+            expires: said["tipline"]["expires_at"].as_str().and_then(time::parse),
+            length: u32::try_from(json.len()).unwrap(),
+        });
+        text.push_str(json);
+        text.push('\n');
+    }
+    (text, heads)
 }
 
 /// A page whose counters fit its documents.
 pub(crate) fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
-    let lines: String = samples.iter().map(|sample| sample.json() + "\n").collect();
+    let lines: Vec<String> = samples.iter().map(Sample::json).collect();
+    let (documents, heads) = headed(lines.iter().map(String::as_str));
     let count = samples.len() as u64;
     let commit = Commit {
-        input: "feed".to_owned(),
+        input: INPUT.to_owned(),
         state: Some(state.to_owned()),
         at,
         observed: at,
@@ -91,10 +125,21 @@ pub(crate) fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
         made: count,
         ..Commit::default()
     };
-    Page::new(lines, commit, at)
+    Page::new(documents, heads, commit, at).unwrap()
 }
 
 /// Everything that lives at `now`.
 pub(crate) fn live(now: Millis) -> Query {
     Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1000 }
+}
+
+/// A sweep for the input of [`page`], with the usual ages.
+pub(crate) fn order(now: Millis) -> SweepOrder {
+    SweepOrder {
+        now,
+        renew_before: now - 20 * DAY,
+        delete_before: now - 180 * DAY,
+        inputs: [INPUT.to_owned()].into(),
+        former: [].into(),
+    }
 }

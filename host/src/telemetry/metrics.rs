@@ -193,16 +193,14 @@ impl Series {
     }
 
     fn count(&self, input: &Input, counts: &Counts) {
-        let Counts { mapped, rejected, skipped, indexed, merged, stale, quarantined, .. } = *counts;
+        let Counts { mapped, rejected, skipped, indexed, stale, quarantined, .. } = *counts;
         let add = |family: &Family<Outcomes, Counter>, outcome, count| {
             family.get_or_create(&Outcomes { input: input.id.clone(), outcome }).inc_by(count);
         };
         for (outcome, count) in [("mapped", mapped), ("rejected", rejected), ("skipped", skipped)] {
             add(&self.records, outcome, count);
         }
-        for (outcome, count) in
-            [("indexed", indexed), ("merged", merged), ("stale", stale), ("quarantined", quarantined)]
-        {
+        for (outcome, count) in [("indexed", indexed), ("stale", stale), ("quarantined", quarantined)] {
             add(&self.documents, outcome, count);
         }
     }
@@ -297,7 +295,6 @@ mod tests {
                 r#"tipline_records_total{input="feed",outcome="rejected"} 0"#,
                 r#"tipline_records_total{input="feed",outcome="skipped"} 0"#,
                 r#"tipline_documents_total{input="feed",outcome="indexed"} 0"#,
-                r#"tipline_documents_total{input="feed",outcome="merged"} 0"#,
                 r#"tipline_documents_total{input="feed",outcome="stale"} 0"#,
                 r#"tipline_documents_total{input="feed",outcome="quarantined"} 0"#,
                 r#"tipline_polls_total{input="feed",outcome="failed"} 0"#,
@@ -321,9 +318,8 @@ mod tests {
             mapped: 6,
             rejected: 3,
             skipped: 1,
-            made: 7,
+            made: 6,
             indexed: 4,
-            merged: 1,
             stale: 1,
             quarantined: 1,
             ..Counts::default()
@@ -354,7 +350,6 @@ mod tests {
                 r#"tipline_records_total{input="feed",outcome="rejected"} 6"#,
                 r#"tipline_records_total{input="feed",outcome="skipped"} 2"#,
                 r#"tipline_documents_total{input="feed",outcome="indexed"} 8"#,
-                r#"tipline_documents_total{input="feed",outcome="merged"} 2"#,
                 r#"tipline_documents_total{input="feed",outcome="stale"} 2"#,
                 r#"tipline_documents_total{input="feed",outcome="quarantined"} 2"#,
                 r#"tipline_polls_total{input="feed",outcome="done"} 1"#,

@@ -121,6 +121,38 @@ fn what_shares_an_instant_is_not_lost_at_the_edge_of_a_page() {
     }
 }
 
+/// Two objects, and a microsecond later so many.
+fn neighbours(later: usize) -> Vec<Object> {
+    let mut objects = indicators(2 + later as u64);
+    let instant = from_millis(NOON - HOUR);
+    objects.iter_mut().enumerate().for_each(|(i, o)| o.added = instant + u64::from(i >= 2));
+    objects
+}
+
+#[test]
+fn two_instants_a_microsecond_apart_that_fill_a_page_are_all_there_is() {
+    let config = CONFIG.replace("100}", "8}");
+    for style in [Style::Bundle, Style::MoreOnly, Style::Envelope] {
+        for later in [5, 6, 7, 14, 30] {
+            let traits = Traits { style, inclusive: true, ..Traits::default() };
+            reads_all(&format!("{style:?} {later}"), &config, neighbours(later), traits, &[]);
+        }
+    }
+}
+
+#[test]
+fn two_instants_a_microsecond_apart_and_pages_that_are_cut() {
+    // Where the later one alone fills a page, nobody can tell whether that is all of it.
+    for (later, reads) in [(7, true), (8, false), (20, false)] {
+        let traits = Traits { style: Style::Bundle, inclusive: true, clamp: 8, ..Traits::default() };
+        let mut driver = Driver::new(&CONFIG.replace("100}", "8}"), one(neighbours(later), traits));
+        match driver.poll() {
+            Ok(_) => assert!(reads && driver.missing().is_empty(), "{later}"),
+            Err(failure) => assert!(!reads && failure.to_string().contains("one instant"), "{later}: {failure}"),
+        }
+    }
+}
+
 #[test]
 fn an_instant_larger_than_any_page_is_a_plain_error() {
     for style in [Style::Bundle, Style::MoreOnly] {

@@ -24,7 +24,7 @@ fn feed(server: &server::Server) -> Feed {
 }
 
 fn get(target: &str) -> Request {
-    Request { target: target.to_owned(), accept: "application/json".to_owned() }
+    Request::get(target)
 }
 
 async fn fetch(server: &server::Server) -> Result<Response, FetchError> {

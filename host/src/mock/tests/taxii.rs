@@ -275,7 +275,8 @@ async fn a_configured_input_logs_in_and_sees_what_it_pages_by() {
         let http = crate::http::Feed::new(&config.inputs[0]).unwrap();
         let fetch = async |target: &str| {
             let target = format!("/api/taxii2/api{target}");
-            let request = crate::sandbox::Request { target, accept: ACCEPT.to_owned() };
+            let headers = vec![("accept".to_owned(), ACCEPT.to_owned())];
+            let request = crate::sandbox::Request { headers, ..crate::sandbox::Request::get(target) };
             http.fetch(&request).await.unwrap()
         };
         // Without its slash the server redirects, and the key goes along.

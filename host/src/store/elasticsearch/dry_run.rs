@@ -20,6 +20,7 @@ use super::setup::{SetupReport, Step, mappings};
 use super::{Elasticsearch, operations};
 use crate::clock::Clock;
 use crate::config::{ElasticsearchSettings, Mode, RetrySettings};
+use crate::sandbox::Head;
 use crate::state::Commit;
 use crate::store::{Page, Quarantined, SinkError, blocking};
 
@@ -104,16 +105,16 @@ impl DryRun {
         &self.store.settings.index
     }
 
-    /// Which of these documents, one a line, the cluster refuses.
+    /// Which of these documents the cluster refuses; none is tried where they and their heads do not fit each other.
     ///
     /// # Errors
     /// [`SinkError`]: the cluster cannot be asked.
-    pub async fn refused(&self, documents: String) -> Result<Tried, SinkError> {
+    pub async fn refused(&self, documents: String, heads: Vec<Head>) -> Result<Tried, SinkError> {
         let now = self.store.clock.now();
         let settings = self.store.settings.clone();
         let (page, operations) = blocking(move || {
-            let page = Page::new(documents, Commit::default(), now);
-            let operations = operations(page.documents(), &settings, now);
+            let page = Page::new(documents, heads, Commit::default(), now).unwrap_or_default();
+            let operations = operations(&page, &settings, now);
             (page, operations)
         })
         .await;

@@ -17,15 +17,19 @@ const KEYWORD_IGNORE_ABOVE: u32 = 1024;
 const LONG_KEYWORD_IGNORE_ABOVE: u32 = 8191;
 
 /// Fields the host writes or reads, whatever the guest says.
-const OF_THE_HOST: [(&str, &str); 8] = [
+const OF_THE_HOST: [(&str, &str); 12] = [
     ("@timestamp", "date"),
+    ("event.category", "keyword"),
     ("event.id", "keyword"),
     ("event.ingested", "date"),
     ("event.sequence", "long"),
     ("event.type", "keyword"),
-    ("socdefenders.expires_at", "date"),
-    ("socdefenders.expiry_reason", "keyword"),
-    ("socdefenders.retired_at", "date"),
+    ("tipline.expires_at", "date"),
+    ("tipline.expiry_reason", "keyword"),
+    ("tipline.input", "keyword"),
+    ("tipline.key", "keyword"),
+    ("tipline.observed_at", "date"),
+    ("tipline.retired_at", "date"),
 ];
 
 /// Fields the host adds to a data stream's documents. Keywords, as OpenSearch takes a constant only with its value.

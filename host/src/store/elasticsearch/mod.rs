@@ -2,7 +2,8 @@
 //!
 //! In `latest` mode there is one document for each identity, written by `index` under an external version, so that
 //! replays and late pages change nothing. In `events` mode there is an append-only data stream, written by `create`
-//! under an id that is a hash of the content, so that what has not changed makes no new row. A page is acknowledged
+//! under an id that is a hash of the content, so that what has not changed makes no new row. Nothing that is stored is
+//! asked for before a page is written: what a document is to be, the guest and the form say alone. A page is acknowledged
 //! when each of its documents is indexed, stale or refused by Elasticsearch with a reason; only then is its state
 //! committed to the ledger. Where a fifth of a page (and at least twenty documents) is refused, the fault is not in
 //! the documents: nothing is committed and the run stops with advice.
@@ -16,7 +17,6 @@ pub mod fields;
 pub mod health;
 mod reply;
 mod retire;
-mod revocation;
 mod search;
 pub mod setup;
 
@@ -32,7 +32,7 @@ use self::setup::SetupReport;
 use crate::clock::{Clock, Millis};
 use crate::config::{ElasticsearchSettings, Mode, Setup};
 use crate::state::{self, Ledger, LedgerError};
-use crate::store::{Delivery, Document, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form, time};
+use crate::store::{Delivery, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form, time};
 
 /// From this many refused documents in a page on, the fault may be the set-up.
 const REFUSED_MIN: usize = 20;
@@ -40,7 +40,7 @@ const REFUSED_MIN: usize = 20;
 /// A page of which more than one in so many documents is refused shows a fault of the set-up.
 const REFUSED_SHARE: usize = 5;
 
-/// What an action line and `event.ingested` add to a document, about; only a buffer's first size depends on it.
+/// What an action line, `tipline.input` and `event.ingested` add to a document, about; only a buffer's first size depends on it.
 const OVERHEAD_BYTES: usize = 192;
 
 /// The store.
@@ -101,13 +101,8 @@ impl Elasticsearch {
     /// Writes a page's documents; what became of each kind. Nothing is committed to the ledger here.
     async fn write(&self, page: &Arc<Page>) -> Result<Delivery, SinkError> {
         let now = self.clock.now();
-        let held_back: Arc<[String]> = match self.settings.mode {
-            Mode::Latest => self.held_back(page, now).await?.into(),
-            Mode::Events => Arc::default(),
-        };
-        let (whole, settings, left_out) = (page.clone(), self.settings.clone(), held_back.clone());
-        let operations = blocking(move || operations(sent(&whole, &left_out), &settings, now)).await;
-        let stale = (page.len() - operations.len()) as u64;
+        let (whole, settings) = (page.clone(), self.settings.clone());
+        let operations = blocking(move || operations(&whole, &settings, now)).await;
         let settled = self.bulk.write(operations).await.map_err(|error| match error {
             SinkError::Unavailable(text) => {
                 SinkError::Unavailable(format!("{text} Nothing was committed; the next poll sends it again."))
@@ -115,8 +110,8 @@ impl Elasticsearch {
             error => error,
         })?;
 
-        let mut delivery = Delivery { stale, ..Delivery::default() };
-        for (document, settled) in sent(page, &held_back).zip(settled) {
+        let mut delivery = Delivery::default();
+        for (document, settled) in page.documents().zip(settled) {
             match settled {
                 Settled::Indexed => {
                     delivery.indexed += 1;
@@ -151,26 +146,20 @@ impl Elasticsearch {
     }
 }
 
-/// What is sent of a page.
-fn sent<'p>(page: &'p Page, held_back: &'p [String]) -> impl Iterator<Item = Document<'p>> + Clone {
-    page.documents().filter(|document| held_back.binary_search_by(|id| id.as_str().cmp(document.id)).is_err())
-}
-
-fn operations<'p>(
-    documents: impl Iterator<Item = Document<'p>> + Clone,
-    settings: &ElasticsearchSettings,
-    now: Millis,
-) -> Operations {
-    let sizes = documents.clone().map(|document| document.json.len() + OVERHEAD_BYTES);
-    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
-    let mut operations = Operations::with_capacity(count, bytes);
+fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Operations {
+    let bytes = page.documents().map(|document| document.json.len() + OVERHEAD_BYTES).sum();
+    let mut operations = Operations::with_capacity(page.len(), bytes);
     let ingested = time::print(now);
-    for document in documents {
-        let stored = form::stored(&document, now);
+    let input = &page.commit.input;
+    for document in page.documents() {
         match settings.mode {
-            Mode::Latest => operations.index(document.id, document.version, &stored, Some(&ingested)),
+            Mode::Latest => {
+                let stored = form::delivered(&document, input, now);
+                operations.index(document.id, document.version, &stored, Some(&ingested));
+            }
             Mode::Events => {
-                let event = events::event(&document, &stored, &ingested, settings);
+                let stored = form::stored(&document, now);
+                let event = events::event(document.id, &stored, input, &ingested, settings);
                 operations.create(&event.id, &event.json);
             }
         }
@@ -194,7 +183,7 @@ impl Sink for Elasticsearch {
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
-        self.sweep_index(order).await
+        self.sweep_index(&order).await
     }
 
     async fn retire(&self, ids: &[String], reason: &str, now: Millis) -> Result<u64, SinkError> {

@@ -3,7 +3,7 @@
 //! Everything is written under the version it was read with, so a document that was confirmed in between stays as the
 //! feed has it: the write is a conflict, and a conflict is left alone. A sweep walks in pages by identity, so that
 //! what it changes can't make it skip or repeat, and holds one page at a time. Documents that Elasticsearch refuses
-//! are logged and left for the next sweep. Events mode is history and is never swept.
+//! are logged and left for the next sweep. Only documents of the order's inputs are touched. Events mode is history and is never swept.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,52 +12,66 @@ use super::Elasticsearch;
 use super::body::Operations;
 use super::bulk::Settled;
 use super::client::{Call, encoded};
-use super::search::Found;
+use super::search::{Found, condition, expired, retired};
 use crate::clock::Millis;
 use crate::config::Mode;
-use crate::store::{SinkError, SweepOrder, Swept, form, time};
+use crate::store::{INPUT_REMOVED, SinkError, SweepOrder, Swept, form, time};
 
 /// Documents read and written at once: some megabytes at the largest.
 const SWEEP_PAGE: usize = 500;
 
 impl Elasticsearch {
-    /// Deletes what was retired long ago, retires what has expired, renews what lives and has an old `@timestamp`.
+    /// Deletes what was retired long ago, retires what has expired, renews what lives and has an old `@timestamp`; what
+    /// has one and came from an input that is no longer configured is retired.
     ///
     /// # Errors
     /// [`SinkError`]; what was done until then stays, and the next sweep goes on.
-    pub async fn sweep_index(&self, order: SweepOrder) -> Result<Swept, SinkError> {
+    pub async fn sweep_index(&self, order: &SweepOrder) -> Result<Swept, SinkError> {
         if self.settings.mode == Mode::Events {
             return Ok(Swept::default());
         }
         self.refresh().await;
-        let retired = json!({ "exists": { "field": "socdefenders.retired_at" } });
-        let expired = json!({ "range": { "socdefenders.expires_at": { "lte": time::print(order.now) } } });
+        let now = order.now;
+        let of = |inputs: &[String]| json!({ "terms": { "tipline.input": inputs } });
+        let of_both = of(&[&*order.inputs, &*order.former].concat());
         let old = |field: &str, before: Millis| json!({ "range": { field: { "lt": time::print(before) } } });
+        let unvouched = || old("@timestamp", order.renew_before);
 
-        let deleted = json!({ "bool": { "filter": [old("socdefenders.retired_at", order.delete_before)] } });
+        let deleted = json!({ "bool": { "filter": [of_both, old("tipline.retired_at", order.delete_before)] } });
         let deleted = self.rewrite(&deleted, |found, operations| {
             operations.delete(&found.id, found.version);
             Ok(())
         });
         let deleted = deleted.await?;
 
-        let retire = json!({ "bool": { "filter": [expired], "must_not": [retired] } });
-        let retired_now = self.rewrite(&retire, |found, operations| {
-            let at = found.expires_at().unwrap_or(order.now);
-            let stored = form::stored(&found.document(Some(at)), order.now);
+        let ended = json!({ "bool": { "filter": [of_both, expired(now)], "must_not": [retired()] } });
+        let ended = self.rewrite(&ended, |found, operations| {
+            let at = found.expires_at().unwrap_or(now);
+            let stored = form::stored(&found.document(Some(at)), now);
             operations.index(&found.id, found.version, &stored, None);
             Ok(())
         });
-        let retired_now = retired_now.await?;
+        let ended = ended.await?;
 
-        let renew =
-            json!({ "bool": { "filter": [old("@timestamp", order.renew_before)], "must_not": [retired, expired] } });
+        let orphaned = json!({ "bool": {
+            "filter": [of(&order.former), unvouched()], "must_not": [retired(), expired(now)],
+        } });
+        let orphaned = self.rewrite(&orphaned, |found, operations| {
+            let stored = form::retired(found.json(), now, INPUT_REMOVED)?;
+            operations.index(&found.id, found.version, &stored, None);
+            Ok(())
+        });
+        let orphaned = if order.former.is_empty() { 0 } else { orphaned.await? };
+
+        let renew = json!({ "bool": {
+            "filter": [of(&order.inputs), unvouched()], "must_not": [retired(), expired(now), condition()],
+        } });
         let renewed = self.rewrite(&renew, |found, operations| {
-            let fresh = form::renewed(found.json(), order.now)?;
+            let fresh = form::renewed(found.json(), now)?;
             operations.index(&found.id, found.version, &fresh, None);
             Ok(())
         });
-        Ok(Swept { renewed: renewed.await?, retired: retired_now, deleted })
+        Ok(Swept { renewed: renewed.await?, retired: ended + orphaned, deleted })
     }
 
     /// Retires these documents for a reason, whatever their feed says; how many were live.
@@ -73,14 +87,14 @@ impl Elasticsearch {
         for some in ids.chunks(SWEEP_PAGE) {
             let query = json!({ "bool": {
                 "filter": [{ "terms": { "event.id": some } }],
-                "must_not": [{ "exists": { "field": "socdefenders.retired_at" } }],
+                "must_not": [retired()],
             } });
-            let retired = self.rewrite(&query, |found, operations| {
+            let done = self.rewrite(&query, |found, operations| {
                 let stored = form::retired(found.json(), now, reason)?;
                 operations.index(&found.id, found.version, &stored, None);
                 Ok(())
             });
-            live += retired.await?;
+            live += done.await?;
         }
         Ok(live)
     }

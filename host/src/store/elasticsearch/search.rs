@@ -15,7 +15,7 @@ use super::bulk::request_needs_person;
 use super::client::{Answer, Call, encoded};
 use crate::clock::Millis;
 use crate::config::Mode;
-use crate::store::{Catalog, CatalogError, Document, Facet, Hit, Query, SinkError, text, time};
+use crate::store::{Catalog, CatalogError, Document, Facet, Hit, Query, SinkError, form, text, time};
 
 /// Documents of one page of a walk, or of a search that asks for many.
 const PAGE: usize = 500;
@@ -46,7 +46,7 @@ struct Stored {
     #[serde(default)]
     event: StoredEvent,
     #[serde(default)]
-    socdefenders: StoredOwn,
+    tipline: StoredShared,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +58,7 @@ struct StoredEvent {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct StoredOwn {
+struct StoredShared {
     expires_at: Option<String>,
 }
 
@@ -68,11 +68,12 @@ impl Found {
     }
 
     pub(super) fn expires_at(&self) -> Option<Millis> {
-        time::parse(self.stored().socdefenders.expires_at.as_deref()?)
+        time::parse(self.stored().tipline.expires_at.as_deref()?)
     }
 
+    /// As it is before it is retired.
     pub(super) fn document(&self, expires_at: Option<Millis>) -> Document<'_> {
-        Document { id: &self.id, version: self.version, expires_at, json: self.json() }
+        Document { id: &self.id, version: self.version, expires_at, retired_at: None, json: self.json() }
     }
 
     fn stored(&self) -> Stored {
@@ -202,8 +203,7 @@ impl Elasticsearch {
             filter.push(json!({ "range": { "@timestamp": { "gte": time::print(since) } } }));
         }
         if !query.expired {
-            must_not.push(json!({ "exists": { "field": "socdefenders.retired_at" } }));
-            must_not.push(json!({ "range": { "socdefenders.expires_at": { "lte": time::print(query.now) } } }));
+            must_not.extend([retired(), expired(query.now), condition()]);
         }
         json!({ "bool": { "filter": filter, "must_not": must_not } })
     }
@@ -312,6 +312,23 @@ impl Catalog for Elasticsearch {
             }
         }
     }
+}
+
+/// What was taken out of matching.
+pub(super) fn retired() -> Value {
+    json!({ "exists": { "field": "tipline.retired_at" } })
+}
+
+/// What has expired.
+pub(super) fn expired(now: Millis) -> Value {
+    json!({ "range": { "tipline.expires_at": { "lte": time::print(now) } } })
+}
+
+/// What says something of a threat and is no indicator: [`form`] tells what is what. It finds what is retired as well.
+pub(super) fn condition() -> Value {
+    json!({ "bool": { "filter": [
+        { "term": { "event.category": form::THREAT } }, { "term": { "event.type": form::INFO } },
+    ] } })
 }
 
 /// Some shards' answer looks like a whole one.

@@ -411,9 +411,12 @@ fn call_of(step: &Step) -> Call {
     Call::new(method, &step.path).json(&step.body)
 }
 
-/// What has not expired, by the cluster's clock.
+/// What has not expired, by the cluster's clock, and was not retired before its time.
 pub(super) fn live_filter() -> Value {
-    json!({ "bool": { "must_not": { "range": { "socdefenders.expires_at": { "lte": "now" } } } } })
+    json!({ "bool": { "must_not": [
+        { "range": { "tipline.expires_at": { "lte": "now" } } },
+        { "exists": { "field": "tipline.retired_at" } },
+    ] } })
 }
 
 /// Nothing is mapped but what is described, so that a document cannot change the mapping.

@@ -1,120 +1,82 @@
-//! A page into the file: documents, state, counters and rejects in one transaction.
-
-use std::borrow::Cow;
+//! A page's rows into the file, in the transaction of its state.
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 
-use super::entry::Entry;
-use super::key;
-use crate::state::{self, Ledger, LedgerError, signed};
-use crate::store::{Delivery, Document, Page, Quarantined, form};
+use super::row::{Row, Rows};
+use crate::store::Delivery;
 
-/// Writes one page.
-pub(super) fn deliver(ledger: &Ledger, page: &Page) -> Result<Delivery, LedgerError> {
-    state::check(&page.commit)?;
-    ledger.writing(|transaction| {
-        let mut writer = Writer::new(transaction, page.commit.at)?;
-        for document in page.documents() {
-            writer.store(&document)?;
-        }
-        let delivery = writer.delivery;
-        ledger.record(transaction, &page.commit, &delivery)?;
-        Ok(delivery)
-    })
+/// Writes the rows of a page, each unless the file has a higher version of its identity.
+pub(super) fn store(transaction: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<Delivery> {
+    let words = numbers(transaction, &rows.words.texts)?;
+    let mut writer = Writer::new(transaction, words, rows.input)?;
+    for row in &rows.rows {
+        writer.store(row)?;
+    }
+    Ok(Delivery { quarantined: rows.quarantined.clone(), ..writer.delivery })
+}
+
+/// The numbers by which words are stored, in their order; a new one gets a number.
+fn numbers(transaction: &Transaction<'_>, words: &[String]) -> rusqlite::Result<Vec<i64>> {
+    let mut find = transaction.prepare_cached("SELECT number FROM words WHERE word = ?1")?;
+    let mut add = transaction.prepare_cached("INSERT INTO words (word) VALUES (?1)")?;
+    words
+        .iter()
+        .map(|word| match find.query_row([word], |row| row.get(0)).optional()? {
+            Some(number) => Ok(number),
+            None => add.insert([word]),
+        })
+        .collect()
 }
 
 /// The statements of a page, each looked up once.
 struct Writer<'t> {
-    now: u64,
+    words: Vec<i64>,
+    input: Option<i64>,
     find: CachedStatement<'t>,
-    read: CachedStatement<'t>,
     insert: CachedStatement<'t>,
     update: CachedStatement<'t>,
     delivery: Delivery,
 }
 
 impl<'t> Writer<'t> {
-    fn new(transaction: &'t Transaction<'_>, now: u64) -> rusqlite::Result<Self> {
+    fn new(transaction: &'t Transaction<'_>, words: Vec<i64>, input: usize) -> rusqlite::Result<Self> {
         Ok(Self {
-            now,
+            input: words.get(input).copied(),
+            words,
             find: transaction.prepare_cached("SELECT row, version FROM documents WHERE key = ?1 AND id = ?2")?,
-            read: transaction.prepare_cached("SELECT json FROM documents WHERE row = ?1")?,
             insert: transaction.prepare_cached(
                 "INSERT INTO documents
-                     (version, kind, provider, value, timestamp, expires_at, retired_at, search, json, key, id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                     (version, kind, provider, input, timestamp, expires_at, retired_at, stands, search, json, key, id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?,
             update: transaction.prepare_cached(
-                "UPDATE documents SET version = ?1, kind = ?2, provider = ?3, value = ?4, timestamp = ?5,
-                     expires_at = ?6, retired_at = ?7, search = ?8, json = ?9 WHERE row = ?10",
+                "UPDATE documents SET version = ?1, kind = ?2, provider = ?3, input = ?4, timestamp = ?5,
+                     expires_at = ?6, retired_at = ?7, stands = ?8, search = ?9, json = ?10 WHERE row = ?11",
             )?,
             delivery: Delivery::default(),
         })
     }
 
-    fn store(&mut self, document: &Document<'_>) -> rusqlite::Result<()> {
-        let json = form::stored(document, self.now);
-        let entry = match Entry::read(&json) {
-            Ok(entry) => entry,
-            Err(error) => {
-                self.delivery.quarantined.push(Quarantined {
-                    id: document.id.to_owned(),
-                    code: "unreadable-document".to_owned(),
-                    detail: format!("A field that is searched can't be read: {error}. Correct the mapping."),
-                    document: document.json.to_owned(),
-                });
-                return Ok(());
-            }
-        };
-        let (key, version) = (key(document.id), signed(document.version));
+    fn store(&mut self, row: &Row) -> rusqlite::Result<()> {
         let known: Option<(i64, i64)> =
-            self.find.query_row((key, document.id), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        if let Some((row, stored)) = known
-            && (stored > version || entry.revoked && self.holds_back(row, &entry)?)
-        {
+            self.find.query_row((row.key, &row.id), |found| Ok((found.get(0)?, found.get(1)?))).optional()?;
+        if known.is_some_and(|(_, version)| version > row.version) {
             self.delivery.stale += 1;
             return Ok(());
         }
-        let (expires_at, retired_at) = (entry.expires_at.map(signed), entry.retired_at.map(signed));
-        let (kind, provider, value, timestamp) = (entry.kind, entry.provider, entry.value, signed(entry.timestamp));
+        let word = |place: usize| self.words.get(place).copied();
+        let (kind, provider) = (word(row.kind), row.provider.and_then(word));
+        let Row { key, id, version, timestamp, expires_at, retired_at, stands, search, json, .. } = row;
         match known {
-            Some((row, _)) => self.update.execute(rusqlite::params![
-                version,
-                kind,
-                provider,
-                value,
-                timestamp,
-                expires_at,
-                retired_at,
-                entry.search,
-                json,
-                row
+            Some((place, _)) => self.update.execute(rusqlite::params![
+                version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, search, json, place
             ])?,
             None => self.insert.execute(rusqlite::params![
-                version,
-                kind,
-                provider,
-                value,
-                timestamp,
-                expires_at,
-                retired_at,
-                entry.search,
-                json,
-                key,
-                document.id
+                version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, search, json, key, id
             ])?,
         };
         self.delivery.indexed += 1;
-        // The text is only rewritten for what has expired.
-        self.delivery.expired += u64::from(matches!(json, Cow::Owned(_)));
+        self.delivery.expired += u64::from(retired_at.is_some());
         Ok(())
-    }
-
-    /// A feed that takes back one of the objects a document is made of doesn't take back the others.
-    fn holds_back(&mut self, row: i64, revocation: &Entry<'_>) -> rusqlite::Result<bool> {
-        let stored: String = self.read.query_row([row], |row| row.get(0))?;
-        // A stored document was read when it came.
-        let Ok(stored) = Entry::read(&stored) else { return Ok(false) };
-        Ok(!stored.stix_ids.iter().all(|id| revocation.stix_ids.contains(id)))
     }
 }

@@ -17,22 +17,19 @@ use crate::store::{form, text, time};
 pub(super) struct Entry<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) provider: Option<Cow<'a, str>>,
-    pub(super) value: Cow<'a, str>,
     pub(super) timestamp: Millis,
     pub(super) expires_at: Option<Millis>,
     pub(super) retired_at: Option<Millis>,
+    /// Neither retired nor a condition: live until it expires.
+    pub(super) stands: bool,
     pub(super) search: String,
-    /// The feed took its indicator back.
-    pub(super) revoked: bool,
-    /// The STIX objects the document is made of.
-    pub(super) stix_ids: Texts<'a>,
 }
 
 impl<'a> Entry<'a> {
     /// Reads a document's stored form.
     pub(super) fn read(json: &'a str) -> Result<Self, serde_json::Error> {
-        let Document { timestamp, tags, threat, vulnerability, socdefenders } = serde_json::from_str(json)?;
-        let Indicator { kind, name, provider, description, id: stix_ids } = threat.indicator;
+        let Document { timestamp, tags, event, threat, vulnerability, tipline } = serde_json::from_str(json)?;
+        let Indicator { kind, name, provider, description } = threat.indicator;
         let kind = match kind.first() {
             Some(kind) => kind,
             None if !vulnerability.id.is_empty() => "vulnerability".into(),
@@ -48,18 +45,17 @@ impl<'a> Entry<'a> {
             }
             text::fold_into(&mut search, part);
         }
-        let value = name.first().or(vulnerability.id.first()).or(threat.technique.id.first()).unwrap_or_default();
         let moment = |texts: Texts<'_>| texts.first().and_then(|text| time::parse(&text));
+        let retired_at = moment(tipline.retired_at);
+        let is_condition = event.category.contains(form::THREAT) && event.kind.contains(form::INFO);
         Ok(Self {
             kind,
             provider,
-            value,
             timestamp: moment(timestamp).unwrap_or(0),
-            expires_at: moment(socdefenders.expires_at),
-            retired_at: moment(socdefenders.retired_at),
+            expires_at: moment(tipline.expires_at),
+            retired_at,
+            stands: retired_at.is_none() && !is_condition,
             search,
-            revoked: socdefenders.expiry_reason.first().is_some_and(|reason| reason == form::REVOKED),
-            stix_ids,
         })
     }
 }
@@ -68,9 +64,16 @@ impl<'a> Entry<'a> {
 struct Document<'a> {
     timestamp: Texts<'a>,
     tags: Texts<'a>,
+    event: Event<'a>,
     threat: Threat<'a>,
     vulnerability: Named<'a>,
-    socdefenders: Own<'a>,
+    tipline: Shared<'a>,
+}
+
+#[derive(Default)]
+struct Event<'a> {
+    category: Texts<'a>,
+    kind: Texts<'a>,
 }
 
 #[derive(Default)]
@@ -85,7 +88,6 @@ struct Indicator<'a> {
     name: Texts<'a>,
     provider: Texts<'a>,
     description: Texts<'a>,
-    id: Texts<'a>,
 }
 
 #[derive(Default)]
@@ -94,9 +96,8 @@ struct Named<'a> {
 }
 
 #[derive(Default)]
-struct Own<'a> {
+struct Shared<'a> {
     expires_at: Texts<'a>,
-    expiry_reason: Texts<'a>,
     retired_at: Texts<'a>,
 }
 
@@ -207,13 +208,14 @@ macro_rules! fields {
     };
 }
 
-fields!(Document, DocumentFields, "@timestamp" => timestamp, "tags" => tags, "threat" => threat,
-    "vulnerability" => vulnerability, "socdefenders" => socdefenders);
+fields!(Document, DocumentFields, "@timestamp" => timestamp, "tags" => tags, "event" => event, "threat" => threat,
+    "vulnerability" => vulnerability, "tipline" => tipline);
+fields!(Event, EventFields, "category" => category, "type" => kind);
 fields!(Threat, ThreatFields, "indicator" => indicator, "technique" => technique);
 fields!(Indicator, IndicatorFields, "type" => kind, "name" => name, "provider" => provider,
-    "description" => description, "id" => id);
+    "description" => description);
 fields!(Named, NamedFields, "id" => id);
-fields!(Own, OwnFields, "expires_at" => expires_at, "expiry_reason" => expiry_reason, "retired_at" => retired_at);
+fields!(Shared, SharedFields, "expires_at" => expires_at, "retired_at" => retired_at);
 
 /// A key, borrowed where it has no escapes.
 struct Key<'a>(Cow<'a, str>);

@@ -1,7 +1,7 @@
 //! The default output: one SQLite file that holds documents, states and rejects.
 //!
-//! A page is one transaction on the [`Ledger`]'s connection, so a state is never ahead of its documents and no crash can
-//! separate them. A document replaces the stored one of its identity where its version is equal or higher, as with
+//! A page is in one transaction with its state on the [`Ledger`]'s connection, so a state is never ahead of its documents
+//! and no crash can separate them; what is ready when a transaction begins is in it, up to sixteen pages. A document replaces the stored one of its identity where its version is equal or higher, as with
 //! Elasticsearch's `external_gte`. A sweep works in short transactions between the pages. Searches have connections of
 //! their own and see what was last committed, also from another process while `run` writes.
 //!
@@ -10,11 +10,14 @@
 
 mod deliver;
 mod entry;
+mod queue;
+mod row;
 mod search;
 mod sweep;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 
 use crate::clock::Millis;
 use crate::state::{Ledger, LedgerError};
@@ -24,16 +27,40 @@ use crate::store::{
 
 pub use sweep::SWEEP_BATCH;
 
+use queue::Queue;
+
+/// The tables of the documents. `key` is a hash of the identity. `kind`, `provider` and `input` are numbers of words.
+/// `stands` is whether a document is live until it expires. `json` is packed. `documents_by_time` answers counts, facets and sweeps without
+/// the documents; a run has one time, so the row comes next, and a new document is added at the end and not in the middle.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE words (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY,
+    key INTEGER NOT NULL,
+    id NOT NULL,
+    version INTEGER NOT NULL,
+    kind INTEGER NOT NULL, provider INTEGER, input INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
+    stands INTEGER NOT NULL,
+    search TEXT NOT NULL,
+    json BLOB NOT NULL
+);
+CREATE INDEX documents_by_key ON documents (key);
+CREATE INDEX documents_by_time
+    ON documents (timestamp, row, kind, provider, input, expires_at, retired_at, stands);
+";
+
 /// The store in a ledger's file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     ledger: Ledger,
+    queue: Queue,
 }
 
 impl Sqlite {
     /// The store in this ledger's file. A ledger opened for reading gives a store that can only be searched.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        Self { ledger, queue: Queue::default() }
     }
 
     /// The ledger of the same file.
@@ -52,28 +79,30 @@ impl Sqlite {
 
 #[async_trait]
 impl Sink for Sqlite {
+    fn pages_at_once(&self) -> usize {
+        queue::MAX_PAGES_TOGETHER
+    }
+
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
-        page.turn.come().await?;
-        Ok(self.on_ledger(move |ledger| deliver::deliver(ledger, &page)).await?)
+        self.queue.deliver(&self.ledger, page).await
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
+        let now = order.now;
+        let rules = Arc::new(self.on_ledger(move |ledger| sweep::Rules::read(ledger, order)).await?);
         let mut swept = Swept::default();
-        for step in [sweep::Step::Retire, sweep::Step::Renew, sweep::Step::Delete] {
-            loop {
-                // A transaction each, so that a page waits for one batch and not for the sweep.
-                let changed = self.on_ledger(move |ledger| sweep::batch(ledger, step, order)).await?;
-                match step {
-                    sweep::Step::Retire => swept.retired += changed,
-                    sweep::Step::Renew => swept.renewed += changed,
-                    sweep::Step::Delete => swept.deleted += changed,
-                }
-                if changed < SWEEP_BATCH {
-                    break;
-                }
+        let mut place = Some(sweep::Place::START);
+        while let Some(after) = place {
+            let by = rules.clone();
+            let (found, next) = self.on_ledger(move |ledger| sweep::find(ledger, &by, after)).await?;
+            place = next;
+            // A transaction each, so that a page waits for one batch and not for the sweep.
+            for rows in found.chunks(usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX)) {
+                let (rows, by) = (rows.to_vec(), rules.clone());
+                swept.add(self.on_ledger(move |ledger| sweep::act(ledger, &by, &rows)).await?);
             }
         }
-        self.on_ledger(move |ledger| ledger.set_last_sweep(order.now)).await?;
+        self.on_ledger(move |ledger| ledger.set_last_sweep(now)).await?;
         Ok(swept)
     }
 
@@ -121,13 +150,6 @@ impl Catalog for Sqlite {
             }
         }
     }
-}
-
-/// What a document is found by: an index of whole identities would be four times as large, and as they come in no order
-/// each page would write most of it anew. Whoever looks compares the identity too, as two may have one key.
-fn key(id: &str) -> i64 {
-    let digest = Sha256::digest(id);
-    digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
 impl From<LedgerError> for CatalogError {

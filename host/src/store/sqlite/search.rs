@@ -1,9 +1,10 @@
 //! Searching. What a person types is only ever a bound value, never a part of the SQL, and it is compared as text:
 //! there are no wildcards to escape.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
+use super::row;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
 use crate::store::{Facet, Hit, Query, text};
 
@@ -20,16 +21,16 @@ impl Filter {
     fn of(query: &Query) -> Self {
         let mut filter = Self { sql: "1".to_owned(), values: Vec::new() };
         if let Some(kind) = &query.kind {
-            filter.and("kind = ?", [kind.clone().into()]);
+            filter.and("kind = (SELECT number FROM words WHERE word = ?)", [kind.clone().into()]);
         }
         if let Some(provider) = &query.provider {
-            filter.and("provider = ?", [provider.clone().into()]);
+            filter.and("provider = (SELECT number FROM words WHERE word = ?)", [provider.clone().into()]);
         }
         if let Some(since) = query.since {
             filter.and("timestamp >= ?", [signed(since).into()]);
         }
         if !query.expired {
-            filter.and("retired_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", [signed(query.now).into()]);
+            filter.and("stands AND (expires_at IS NULL OR expires_at > ?)", [signed(query.now).into()]);
         }
         if let Some(wanted) = query.text.as_deref().map(str::trim).filter(|wanted| !wanted.is_empty()) {
             let folded = text::fold(wanted);
@@ -78,7 +79,7 @@ pub(super) fn get(ledger: &Ledger, id: &str) -> Result<Option<Hit>, LedgerError>
     ledger.reading(|connection| {
         connection
             .prepare_cached("SELECT id, version, json FROM documents WHERE key = ?1 AND id = ?2")?
-            .query_row((super::key(id), id), hit)
+            .query_row((row::key(id), row::packed_id(id)), hit)
             .optional()
     })
 }
@@ -92,8 +93,10 @@ pub(super) fn facets(ledger: &Ledger, query: &Query, facet: Facet) -> Result<Vec
     ledger.reading(|connection| {
         connection
             .prepare_cached(&format!(
-                "SELECT {column}, count(*) FROM documents WHERE {} AND {column} IS NOT NULL
-                 GROUP BY {column} ORDER BY count(*) DESC, {column}",
+                "SELECT word, found FROM words JOIN
+                     (SELECT {column} AS wanted, count(*) AS found FROM documents WHERE {} GROUP BY {column})
+                     ON number = wanted
+                 ORDER BY found DESC, word",
                 filter.sql
             ))?
             .query_map(params_from_iter(filter.values), |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?
@@ -124,5 +127,7 @@ pub(super) fn scan(ledger: &Ledger, query: &Query, after: i64) -> Result<(Vec<Hi
 }
 
 fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
-    Ok(Hit { id: row.get(0)?, version: unsigned(row.get(1)?), json: row.get(2)? })
+    let json = row::unpacked(row.get_ref(2)?.as_blob()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error)))?;
+    Ok(Hit { id: row::unpacked_id(row.get(0)?), version: unsigned(row.get(1)?), json })
 }

@@ -1,31 +1,174 @@
-//! Renewal, retirement and deletion, a batch at a time.
+//! Renewal, retirement and deletion.
 //!
-//! A document that can't be read, which only a damaged file holds, still gets its columns, so that a sweep ends and
-//! searches go by them.
+//! One walk over the index by time finds what is to be done; it reads no documents, and beside the writer. What is found
+//! is then done a batch at a time, each decided anew in its transaction, as a page may have confirmed it in between. A
+//! document that is stamped again comes once more at the walk's end, where nothing is left to do for it.
+//!
+//! A document that can't be read, which only a damaged file holds, stays as it is and still gets its columns, so that a
+//! sweep ends and searches go by them.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::row;
 use crate::clock::Millis;
+use crate::state::pack::pack;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
-use crate::store::{Document, SweepOrder, form};
+use crate::store::form::{self, FormError};
+use crate::store::{Document, INPUT_REMOVED, SweepOrder, Swept};
 
 /// Documents changed in one transaction: a page waits a hundredth of a second for it.
 pub const SWEEP_BATCH: u64 = 500;
 
-/// The parts of a sweep.
+/// Rows looked at in one step of the walk: a few megabytes of the index, and a read so short that it never keeps the log
+/// from being emptied.
+const WALK_ROWS: i64 = 50_000;
+
+/// Where a walk goes on: after this time and row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(i64, i64);
+
+impl Place {
+    pub(super) const START: Self = Self(i64::MIN, i64::MIN);
+}
+
+/// What is to be done with a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Retire,
+enum Action {
     Renew,
+    Retire,
+    /// Its input is no longer configured.
+    Orphan,
     Delete,
 }
 
-/// Does one batch and gives how many documents it changed; fewer than [`SWEEP_BATCH`] means that it is done.
-pub(super) fn batch(ledger: &Ledger, step: Step, order: SweepOrder) -> Result<u64, LedgerError> {
-    ledger.writing(|transaction| match step {
-        Step::Retire => retire_expired(transaction, order.now),
-        Step::Renew => renew(transaction, order),
-        Step::Delete => delete(transaction, order.delete_before),
+/// What the walk knows of a document.
+struct Standing {
+    timestamp: i64,
+    expires_at: Option<i64>,
+    retired_at: Option<i64>,
+    stands: bool,
+    input: Option<i64>,
+}
+
+impl Standing {
+    /// Reads the columns of [`Standing::COLUMNS`], which come first.
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            timestamp: row.get(0)?,
+            expires_at: row.get(1)?,
+            retired_at: row.get(2)?,
+            stands: row.get(3)?,
+            input: row.get(4)?,
+        })
+    }
+}
+
+const STANDING: &str = "timestamp, expires_at, retired_at, stands, input";
+
+/// An order with the numbers of its inputs.
+pub(super) struct Rules {
+    order: SweepOrder,
+    inputs: Vec<i64>,
+    former: Vec<i64>,
+}
+
+impl Rules {
+    /// Looks the inputs up; one without a number has no documents.
+    pub(super) fn read(ledger: &Ledger, order: SweepOrder) -> Result<Self, LedgerError> {
+        ledger.reading(|connection| {
+            let numbers = |names: &[String]| -> rusqlite::Result<Vec<i64>> {
+                let mut find = connection.prepare_cached("SELECT number FROM words WHERE word = ?1")?;
+                names
+                    .iter()
+                    .filter_map(|name| find.query_row([name], |row| row.get(0)).optional().transpose())
+                    .collect()
+            };
+            Ok(Self { inputs: numbers(&order.inputs)?, former: numbers(&order.former)?, order })
+        })
+    }
+
+    fn action(&self, document: &Standing) -> Option<Action> {
+        let input = document.input?;
+        let is_former = self.former.contains(&input);
+        if !is_former && !self.inputs.contains(&input) {
+            return None;
+        }
+        if let Some(at) = document.retired_at {
+            return (at < signed(self.order.delete_before)).then_some(Action::Delete);
+        }
+        if document.expires_at.is_some_and(|at| at <= signed(self.order.now)) {
+            return Some(Action::Retire);
+        }
+        // What is stamped now must not be found again.
+        if document.timestamp >= signed(self.order.renew_before.min(self.order.now)) {
+            return None;
+        }
+        match is_former {
+            true => Some(Action::Orphan),
+            false => document.stands.then_some(Action::Renew),
+        }
+    }
+}
+
+/// One step of the walk: the rows for which there is something to do, and where to go on.
+pub(super) fn find(ledger: &Ledger, rules: &Rules, after: Place) -> Result<(Vec<i64>, Option<Place>), LedgerError> {
+    ledger.reading(|connection| {
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {STANDING}, row FROM documents INDEXED BY documents_by_time
+             WHERE (timestamp, row) > (?1, ?2) ORDER BY timestamp, row LIMIT {WALK_ROWS}"
+        ))?;
+        let mut rows = statement.query((after.0, after.1))?;
+        let (mut found, mut count, mut last) = (Vec::new(), 0, after);
+        while let Some(row) = rows.next()? {
+            let (document, place) = (Standing::read(row)?, row.get(5)?);
+            (count, last) = (count + 1, Place(document.timestamp, place));
+            found.extend(rules.action(&document).map(|_| place));
+        }
+        Ok((found, (count == WALK_ROWS).then_some(last)))
+    })
+}
+
+/// Does what is to be done for these rows, in one transaction.
+pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept, LedgerError> {
+    ledger.writing(|transaction| {
+        let mut swept = Swept::default();
+        for &row in rows {
+            let found = transaction
+                .prepare_cached(&format!("SELECT {STANDING}, json FROM documents WHERE row = ?1"))?
+                .query_row([row], |found| Ok((Standing::read(found)?, found.get::<_, Vec<u8>>(5)?)))
+                .optional()?;
+            let Some((document, packed)) = found else { continue };
+            let now = rules.order.now;
+            match rules.action(&document) {
+                None => {}
+                Some(Action::Renew) => {
+                    let json = changed(packed, |json| form::renewed(json, now));
+                    transaction
+                        .prepare_cached("UPDATE documents SET json = ?2, timestamp = ?3 WHERE row = ?1")?
+                        .execute((row, json, signed(now)))?;
+                    swept.renewed += 1;
+                }
+                Some(Action::Retire) => {
+                    let at = document.expires_at.map_or(now, unsigned);
+                    let json = changed(packed, |json| {
+                        let expired = Document { id: "", version: 0, expires_at: Some(at), retired_at: None, json };
+                        Ok(form::stored(&expired, now).into_owned())
+                    });
+                    set_retired(transaction, row, &json, at)?;
+                    swept.retired += 1;
+                }
+                Some(Action::Orphan) => {
+                    let json = changed(packed, |json| form::retired(json, now, INPUT_REMOVED));
+                    set_retired(transaction, row, &json, now)?;
+                    swept.retired += 1;
+                }
+                Some(Action::Delete) => {
+                    transaction.prepare_cached("DELETE FROM documents WHERE row = ?1")?.execute([row])?;
+                    swept.deleted += 1;
+                }
+            }
+        }
+        Ok(swept)
     })
 }
 
@@ -34,74 +177,34 @@ pub(super) fn retire(ledger: &Ledger, ids: &[String], reason: &str, now: Millis)
     ledger.writing(|transaction| {
         let mut live = 0;
         for id in ids {
-            let found: Option<(i64, String)> = transaction
-                .prepare_cached("SELECT row, json FROM documents WHERE key = ?1 AND id = ?2 AND retired_at IS NULL")?
-                .query_row((super::key(id), id), |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let Some((row, json)) = found else { continue };
-            let json = form::retired(&json, now, reason).unwrap_or(json);
-            live += transaction
-                .prepare_cached(
-                    "UPDATE documents SET json = ?2, retired_at = ?3,
-                         expires_at = min(coalesce(expires_at, ?3), ?3) WHERE row = ?1",
-                )?
-                .execute((row, json, signed(now)))? as u64;
+            let Some((row, packed)) = unretired(transaction, id)? else { continue };
+            let json = changed(packed, |json| form::retired(json, now, reason));
+            set_retired(transaction, row, &json, now)?;
+            live += 1;
         }
         Ok(live)
     })
 }
 
-fn retire_expired(transaction: &Transaction<'_>, now: Millis) -> rusqlite::Result<u64> {
-    let expired = rows(
-        transaction,
-        "SELECT row, json, expires_at FROM documents WHERE retired_at IS NULL AND expires_at <= ?1 LIMIT ?2",
-        now,
-    )?;
-    for (row, json, expires_at) in &expired {
-        let expires_at = expires_at.map_or(now, unsigned);
-        let document = Document { id: "", version: 0, expires_at: Some(expires_at), json };
-        transaction.prepare_cached("UPDATE documents SET json = ?2, retired_at = ?3 WHERE row = ?1")?.execute((
-            row,
-            form::stored(&document, now),
-            signed(expires_at),
-        ))?;
-    }
-    Ok(expired.len() as u64)
+/// A packed document, changed; one that cannot be read stays as it is.
+fn changed(packed: Vec<u8>, change: impl FnOnce(&str) -> Result<String, FormError>) -> Vec<u8> {
+    let text = row::unpacked(&packed).ok().and_then(|json| change(&json).ok());
+    text.map_or(packed, |text| pack(text.as_bytes()))
 }
 
-fn renew(transaction: &Transaction<'_>, order: SweepOrder) -> rusqlite::Result<u64> {
-    // What is stamped now must not be found again.
-    let before = order.renew_before.min(order.now);
-    let old = rows(
-        transaction,
-        "SELECT row, json, expires_at FROM documents WHERE timestamp < ?1 AND retired_at IS NULL LIMIT ?2",
-        before,
-    )?;
-    for (row, json, _) in &old {
-        let json = form::renewed(json, order.now).unwrap_or_else(|_| json.clone());
-        transaction.prepare_cached("UPDATE documents SET json = ?2, timestamp = ?3 WHERE row = ?1")?.execute((
-            row,
-            json,
-            signed(order.now),
-        ))?;
-    }
-    Ok(old.len() as u64)
+fn unretired(connection: &Connection, id: &str) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    connection
+        .prepare_cached("SELECT row, json FROM documents WHERE key = ?1 AND id = ?2 AND retired_at IS NULL")?
+        .query_row((row::key(id), row::packed_id(id)), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
 }
 
-fn delete(transaction: &Transaction<'_>, before: Millis) -> rusqlite::Result<u64> {
-    let deleted = transaction
-        .prepare_cached(
-            "DELETE FROM documents WHERE row IN (SELECT row FROM documents WHERE retired_at < ?1 LIMIT ?2)",
-        )?
-        .execute((signed(before), signed(SWEEP_BATCH)))?;
-    Ok(deleted as u64)
-}
-
-type Old = (i64, String, Option<i64>);
-
-fn rows(transaction: &Transaction<'_>, sql: &str, moment: Millis) -> rusqlite::Result<Vec<Old>> {
+fn set_retired(transaction: &Transaction<'_>, row: i64, json: &[u8], at: Millis) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached(sql)?
-        .query_map((signed(moment), signed(SWEEP_BATCH)), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect()
+        .prepare_cached(
+            "UPDATE documents SET json = ?2, retired_at = ?3, expires_at = min(coalesce(expires_at, ?3), ?3), stands = 0
+             WHERE row = ?1",
+        )?
+        .execute(params![row, json, signed(at)])?;
+    Ok(())
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::state::{Counts, RejectFilter};
 use crate::store::form;
-use crate::store::testing::{DAY, NOW, Sample, live, page};
+use crate::store::testing::{DAY, NOW, Sample, live, order, page};
 
 fn open(folder: &tempfile::TempDir) -> Sqlite {
     Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap())
@@ -48,7 +48,7 @@ fn newer_and_equal_versions_replace_and_older_ones_are_stale() {
         assert_eq!(deliver(&store, std::slice::from_ref(&new), NOW).await, outcome(1, 0, 0));
         assert_eq!(deliver(&store, &[old, new.clone()], NOW).await, outcome(1, 1, 0));
         let hit = store.get("a").await.unwrap().unwrap();
-        assert_eq!((hit.version, hit.json), (new.version, new.json()));
+        assert_eq!((hit.version, hit.json), (new.version, new.stored(NOW)));
         assert_eq!(store.get("b").await.unwrap(), None);
         let counts = store.ledger().counts("feed").unwrap();
         assert_eq!((counts.made, counts.indexed, counts.stale), (3, 2, 1));
@@ -73,8 +73,6 @@ fn every_outcome_in_one_page() {
             "next",
             NOW,
         );
-        page.commit.made += 1;
-        page.commit.merged = 1;
         page.commit.read += 2;
         page.commit.skipped = 2;
         assert_eq!(store.deliver(page).await.unwrap(), outcome(2, 1, 1));
@@ -83,9 +81,8 @@ fn every_outcome_in_one_page() {
             read: 6,
             mapped: 4,
             skipped: 2,
-            made: 5,
+            made: 4,
             indexed: 2,
-            merged: 1,
             stale: 1,
             quarantined: 1,
             expired: 1,
@@ -107,7 +104,7 @@ fn a_document_that_cannot_be_read_for_its_columns_is_quarantined() {
         // Half of a surrogate pair is valid JSON and no text.
         let bad = Sample::new("bad", NOW).json().replace("Seen in", "\\ud800");
         let commit = crate::state::Commit { made: 1, input: "feed".to_owned(), ..Default::default() };
-        let page = Page::new(bad, commit, NOW);
+        let page = Page::again(bad, commit, NOW).unwrap();
         assert_eq!(page.len(), 1);
         let delivery = store.deliver(page).await.unwrap();
         assert_eq!((delivery.indexed, delivery.quarantined[0].code.as_str()), (0, "unreadable-document"));
@@ -121,9 +118,9 @@ fn identities_that_share_a_key_are_kept_apart() {
     run(async {
         let store = open(&folder);
         deliver(&store, &[Sample::new("a", NOW)], NOW).await;
-        let moved = store.ledger().writing(|transaction| {
-            transaction.execute("UPDATE documents SET key = ?1 WHERE id = 'a'", [super::key("b")])
-        });
+        let moved = store
+            .ledger()
+            .writing(|transaction| transaction.execute("UPDATE documents SET key = ?1", [super::row::key("b")]));
         assert_eq!(moved.unwrap(), 1);
         assert_eq!(store.get("b").await.unwrap(), None);
         assert_eq!(store.retire(&["b".to_owned()], "excluded", NOW).await.unwrap(), 0);
@@ -134,29 +131,79 @@ fn identities_that_share_a_key_are_kept_apart() {
 }
 
 #[test]
-fn a_revocation_retires_only_what_it_names_whole() {
-    for (stored, revoked, indexed) in [
-        (vec!["indicator--1"], vec!["indicator--1"], 1),
-        (vec!["indicator--1", "indicator--2"], vec!["indicator--2", "indicator--1"], 1),
-        (vec!["indicator--1", "indicator--2"], vec!["indicator--1"], 0),
-        (vec!["indicator--1"], vec![], 0),
-        (vec![], vec!["indicator--1"], 1),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        run(async {
-            let store = open(&folder);
-            deliver(&store, &[Sample::new("a", NOW - DAY).with(|s| s.stix_ids = stored.clone())], NOW).await;
-            let revocation = Sample::new("a", NOW).with(|s| {
-                s.stix_ids = revoked.clone();
-                s.expiry_reason = form::REVOKED;
-                // A feed's clock may be ahead of this machine's.
-                s.expires_at = Some(NOW + 60_000);
-            });
-            let delivery = deliver(&store, &[revocation], NOW).await;
-            assert_eq!(delivery, outcome(indexed, 1 - indexed, indexed), "{stored:?} {revoked:?}");
-            assert_eq!(found(&store, live(NOW)).await.len() as u64, 1 - indexed, "{stored:?} {revoked:?}");
+fn claims_of_one_value_live_and_end_each_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let claim = |id: &str, at| Sample::new(id, at).with(|s| s.value = "c2.example.com".to_owned());
+        deliver(&store, &[claim("a", NOW - DAY), claim("b", NOW - DAY)], NOW - DAY).await;
+        assert_eq!(found(&store, live(NOW)).await, ["a", "b"]);
+        let correction = claim("a", NOW).with(|s| {
+            (s.event_type, s.expiry_reason) = ("info", "replaced");
+            (s.retired_at, s.expires_at) = (Some(NOW), Some(NOW));
         });
-    }
+        assert_eq!(deliver(&store, std::slice::from_ref(&correction), NOW).await, outcome(1, 0, 1));
+        assert_eq!(found(&store, live(NOW)).await, ["b"]);
+        assert_eq!(store.get("a").await.unwrap().unwrap().json, correction.stored(NOW));
+        // The older version, late, changes nothing; a newer one revives it.
+        assert_eq!(deliver(&store, &[claim("a", NOW - DAY)], NOW).await, outcome(0, 1, 0));
+        assert_eq!(found(&store, live(NOW)).await, ["b"]);
+        deliver(&store, &[claim("a", NOW + 1000)], NOW + 1000).await;
+        assert_eq!(found(&store, live(NOW + 1000)).await, ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_condition_is_neither_live_nor_renewed_and_context_is_both() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let old = NOW - 30 * DAY;
+        let info = |id: &str, category| {
+            Sample::new(id, old).with(|s| (s.event_type, s.category, s.expires_at) = ("info", category, None))
+        };
+        let ending = info("ending", "threat").with(|s| s.expires_at = Some(NOW));
+        let samples = [info("condition", "threat"), info("vulnerability", "vulnerability"), ending];
+        assert_eq!(deliver(&store, &samples, old).await, outcome(3, 0, 0));
+        assert_eq!(found(&store, live(old)).await, ["vulnerability"]);
+        let all = Query { expired: true, ..live(NOW) };
+        assert_eq!(found(&store, all.clone()).await, ["condition", "ending", "vulnerability"]);
+        let swept = store.sweep(order(NOW)).await.unwrap();
+        assert_eq!(swept, Swept { renewed: 1, retired: 1, deleted: 0 });
+        assert_eq!(store.get("condition").await.unwrap().unwrap().json, samples[0].stored(old));
+        let deleted = store.sweep(order(NOW + 181 * DAY)).await.unwrap().deleted;
+        assert_eq!((deleted, found(&store, all).await), (1, vec!["condition".to_owned(), "vulnerability".to_owned()]));
+    });
+}
+
+#[test]
+fn a_sweep_leaves_other_hosts_inputs_alone_and_retires_what_nobody_vouches_for() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let old = NOW - 30 * DAY;
+        for input in ["ours", "former", "foreign"] {
+            let samples = ["old", "expired", "retired"].map(|what| {
+                Sample::new(format!("{input} {what}"), old).with(|s| {
+                    s.expires_at = (what == "expired").then_some(NOW - DAY);
+                    s.retired_at = (what == "retired").then_some(NOW - 181 * DAY);
+                })
+            });
+            let fresh = Sample::new(format!("{input} fresh"), NOW - DAY);
+            let samples: Vec<_> = samples.into_iter().chain([fresh]).collect();
+            let mut page = page(&samples, "", old);
+            page.commit.input = input.to_owned();
+            assert_eq!(store.deliver(page).await.unwrap(), outcome(4, 0, 1));
+        }
+        let (inputs, former) = (["ours".to_owned()].into(), ["former".to_owned(), "never".to_owned()].into());
+        let swept = store.sweep(SweepOrder { inputs, former, ..order(NOW) }).await.unwrap();
+        assert_eq!(swept, Swept { renewed: 1, retired: 3, deleted: 2 });
+        let live = found(&store, live(NOW)).await;
+        assert_eq!(live, ["foreign fresh", "foreign old", "former fresh", "ours fresh", "ours old"]);
+        let orphan: serde_json::Value =
+            serde_json::from_str(&store.get("former old").await.unwrap().unwrap().json).unwrap();
+        assert_eq!(orphan["tipline"]["expiry_reason"], crate::store::INPUT_REMOVED);
+    });
 }
 
 #[test]
@@ -213,14 +260,14 @@ fn searches() {
 
 #[test]
 fn what_is_no_indicator_has_a_kind_too() {
-    for (json, kind, value) in [
-        (r#"{"vulnerability":{"id":["CVE-2024-1"]},"tags":"x"}"#, "vulnerability", "CVE-2024-1"),
-        (r#"{"threat":{"technique":{"id":["T1059"]}}}"#, "technique", "T1059"),
-        (r#"{"threat":{"indicator":{"type":["file"],"name":"n"}},"vulnerability":{"id":"CVE-1"}}"#, "file", "n"),
-        (r#"{"threat":null,"tags":{"a":1},"vulnerability":[1],"socdefenders":7}"#, "technique", ""),
+    for (json, kind, search) in [
+        (r#"{"vulnerability":{"id":["CVE-2024-1"]},"tags":"x"}"#, "vulnerability", "cve-2024-1\nx"),
+        (r#"{"threat":{"technique":{"id":["T1059"]}}}"#, "technique", "t1059"),
+        (r#"{"threat":{"indicator":{"type":["file"],"name":"n"}},"vulnerability":{"id":"CVE-1"}}"#, "file", "n\ncve-1"),
+        (r#"{"threat":null,"tags":{"a":1},"vulnerability":[1],"tipline":7,"event":[]}"#, "technique", ""),
     ] {
         let entry = entry::Entry::read(json).unwrap();
-        assert_eq!((entry.kind.as_ref(), entry.value.as_ref()), (kind, value), "{json}");
+        assert_eq!((entry.kind.as_ref(), entry.search.as_ref()), (kind, search), "{json}");
     }
 }
 
@@ -252,8 +299,7 @@ fn a_sweep_retires_renews_and_deletes() {
         samples.push(Sample::new("fresh", NOW - DAY));
         deliver(&store, &samples, NOW - DAY).await;
         let before = store.get("live0").await.unwrap().unwrap();
-        let order = SweepOrder { now: NOW, renew_before: NOW - 20 * DAY, delete_before: NOW - 180 * DAY };
-        let swept = store.sweep(order).await.unwrap();
+        let swept = store.sweep(order(NOW)).await.unwrap();
         assert_eq!(swept, Swept { renewed: count, retired: count, deleted: count });
         let renewed = store.get("live0").await.unwrap().unwrap();
         assert_eq!(renewed.version, before.version);
@@ -261,11 +307,11 @@ fn a_sweep_retires_renews_and_deletes() {
         let retired: serde_json::Value =
             serde_json::from_str(&store.get("ends0").await.unwrap().unwrap().json).unwrap();
         assert_eq!(retired["event"]["type"], serde_json::json!(["info"]));
-        assert_eq!(retired["socdefenders"]["retired_at"], retired["socdefenders"]["expires_at"]);
+        assert_eq!(retired["tipline"]["retired_at"], retired["tipline"]["expires_at"]);
         assert_eq!(store.get("gone0").await.unwrap(), None);
         assert_eq!(store.count(&live(NOW)).await.unwrap(), count + 1);
         assert_eq!(store.count(&Query { since: Some(NOW - 20 * DAY), ..live(NOW) }).await.unwrap(), count + 1);
-        assert_eq!(store.sweep(order).await.unwrap(), Swept::default());
+        assert_eq!(store.sweep(order(NOW)).await.unwrap(), Swept::default());
         assert_eq!(store.ledger().last_sweep().unwrap(), Some(NOW));
     });
 }
@@ -281,7 +327,7 @@ fn what_was_retired_comes_back_when_it_is_confirmed() {
         assert_eq!(store.retire(&ids, "excluded", NOW).await.unwrap(), 1);
         assert_eq!(store.retire(&ids, "excluded", NOW + 1).await.unwrap(), 0);
         let hit = store.get("a").await.unwrap().unwrap();
-        assert_eq!(hit.json, form::retired(&sample.json(), NOW, "excluded").unwrap());
+        assert_eq!(hit.json, form::retired(&sample.stored(NOW - DAY), NOW, "excluded").unwrap());
         assert_eq!(hit.version, sample.version);
         assert_eq!(store.count(&live(NOW)).await.unwrap(), 0);
         deliver(&store, &[Sample::new("a", NOW + 1000)], NOW + 1000).await;

@@ -1,0 +1,181 @@
+//! What the fields of records and objects hold, read without copying.
+//!
+//! Every field is only a hint: one of the wrong type is as good as absent.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Text, or a number in its decimal form; nothing for anything else and for blank text.
+#[derive(Debug, Clone, Default)]
+pub struct Text<'a>(pub Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    // Not worth its code in thirty places: it is for records that were cut in the middle of a character.
+
+    /// The text, if there is one.
+    pub fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+/// A list of texts; one text counts as a list of one.
+#[derive(Debug, Default)]
+pub struct Texts<'a>(pub Vec<Cow<'a, str>>);
+
+/// Values of no interest, for visitors that take some.
+macro_rules! pass_over {
+    ($none:expr; $($what:ident)*) => { $(pass_over!(@ $what, $none);)* };
+    (@ bool, $none:expr) => { fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> { Ok($none) } };
+    (@ number, $none:expr) => {
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> { Ok($none) }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> { Ok($none) }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> { Ok($none) }
+    };
+    (@ text, $none:expr) => { fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> { Ok($none) } };
+    (@ null, $none:expr) => { fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok($none) } };
+    (@ list, $none:expr) => {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+    };
+    (@ object, $none:expr) => {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok($none)
+        }
+    };
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text((!super::trim(text).is_empty()).then_some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text((!super::trim(text).is_empty()).then(|| Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Text<'de>, E> {
+                Ok(Text(decimal(number).map(Cow::Owned)))
+            }
+
+            pass_over!(Text(None); bool null list object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element::<Text<'de>>()? {
+                    texts.extend(text.0);
+                }
+                Ok(Texts(texts))
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
+                Ok(Texts(if super::trim(text).is_empty() { Vec::new() } else { vec![Cow::Borrowed(text)] }))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
+                Ok(Texts(if super::trim(text).is_empty() { Vec::new() } else { vec![Cow::Owned(text.to_owned())] }))
+            }
+
+            pass_over!(Texts(Vec::new()); bool number null object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// A number as people write it, to six places; `None` where it is too large for that. The standard library's way, which
+/// finds the shortest text for any number, costs fourteen kilobytes.
+fn decimal(number: f64) -> Option<String> {
+    const PLACES: u64 = 1_000_000;
+    /// Above, a number has no six places any more.
+    const LARGEST: f64 = 1e9;
+    if number.abs() >= LARGEST {
+        return None;
+    }
+    let millionths = (number.abs() * PLACES as f64).round() as u64;
+    let sign = if number < 0.0 { "-" } else { "" };
+    let text = format!("{sign}{}.{:06}", millionths / PLACES, millionths % PLACES);
+    Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+}
+
+/// `true`, and nothing else for true.
+#[derive(Default)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Flag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false")
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
+                Ok(Flag(flag))
+            }
+
+            pass_over!(Flag(false); number text null list object);
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_count_as_their_decimal_form() {
+        for (json, text) in [
+            ("85", Some("85")),
+            ("-3", Some("-3")),
+            ("0.85", Some("0.85")),
+            ("85.0", Some("85")),
+            ("-0.5", Some("-0.5")),
+            ("0.1234567", Some("0.123457")),
+            ("0.9999999", Some("1")),
+            ("999999999.25", Some("999999999.25")),
+            ("1e9", None),
+            ("1e300", None),
+        ] {
+            let text_of: Text<'_> = serde_json::from_str(json).unwrap();
+            assert_eq!(text_of.as_deref(), text, "{json}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The pages of a poll on their way to the sink: checked, delivered and committed beside the next step of the guest.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use tokio::task::JoinHandle;
+
+use super::{Ended, PollError, PollReport, Poller};
+use crate::apart::blocking;
+use crate::memory::Memory;
+use crate::sandbox::{Batch, Failure, Note, Row, Skip};
+use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
+use crate::store::{Page, SinkError, Turn};
+
+/// The most bytes of documents under way, beside two pages: a store that takes many pages at once takes them as they come,
+/// and pages of a megabyte come sixteen at a time. Fixed: it only bounds the memory.
+const MAX_BYTES_UNDER_WAY: usize = 32 * 1024 * 1024;
+
+/// Pages that may be under way whatever their size.
+const PAGES_UNDER_WAY: usize = 2;
+
+/// What a poll has delivered and is delivering.
+pub(super) struct Deliveries<'p> {
+    poller: &'p Poller,
+    checkpoint: bool,
+    /// Oldest first.
+    under_way: VecDeque<UnderWay>,
+    /// The next page's.
+    turn: Turn,
+    pub(super) memory: Memory,
+    /// What the host has to say with the next page.
+    pub(super) notes: Vec<Note>,
+    counts: Counts,
+    pages: u32,
+    told: Vec<Note>,
+    skips: BTreeMap<String, u64>,
+}
+
+/// A page that is being delivered.
+struct UnderWay {
+    delivery: JoinHandle<Result<Counts, PollError>>,
+    skips: Vec<Skip>,
+    notes: Vec<Note>,
+    is_page: bool,
+    bytes: usize,
+}
+
+impl<'p> Deliveries<'p> {
+    pub(super) fn new(poller: &'p Poller, checkpoint: bool) -> Self {
+        Self {
+            poller,
+            checkpoint,
+            under_way: VecDeque::new(),
+            turn: Turn::default(),
+            memory: Memory::of(&poller.ledger, &poller.input.id),
+            notes: Vec::new(),
+            counts: Counts::default(),
+            pages: 0,
+            told: Vec::new(),
+            skips: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a step's rows, to be committed with the next state.
+    pub(super) fn remember(&mut self, rows: Vec<Row>) {
+        self.notes.extend(self.memory.remember(rows));
+    }
+
+    /// Gives a page to the sink, as soon as it takes one more.
+    pub(super) async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
+        let bytes = batch.as_ref().map_or(0, |batch| batch.documents.len());
+        while self.is_full(bytes) {
+            self.settle_first().await?;
+        }
+        let poller = self.poller;
+        let is_page = batch.is_some();
+        let commit = Commit {
+            input: poller.input.id.clone(),
+            state: self.checkpoint.then_some(state),
+            at: poller.clock.now(),
+            notes: std::mem::take(&mut self.notes),
+            ..Commit::default()
+        };
+        let skips = batch.as_ref().map(|batch| batch.skips.clone()).unwrap_or_default();
+        let notes = commit.notes.iter().chain(batch.iter().flat_map(|batch| &batch.notes)).cloned().collect();
+        let rows = self.memory.hand_over();
+        let (baton, next) = Turn::after();
+        let turn = std::mem::replace(&mut self.turn, next);
+        let sink = poller.sink.clone();
+        let delivery = tokio::spawn(async move {
+            let mut page = blocking(move || page(commit, batch, &rows)).await??;
+            (page.turn, page.baton) = (turn, baton.clone());
+            let counts = Counts::of_commit(&page.commit);
+            let delivery = sink.deliver(page).await?;
+            baton.pass();
+            Ok(counts.with(&delivery))
+        });
+        self.under_way.push_back(UnderWay { delivery, skips, notes, is_page, bytes });
+        Ok(())
+    }
+
+    /// Whether a page of so many bytes has to wait.
+    fn is_full(&self, bytes: usize) -> bool {
+        let pages = self.under_way.len();
+        let bytes = bytes + self.under_way.iter().map(|page| page.bytes).sum::<usize>();
+        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_UNDER_WAY && bytes > MAX_BYTES_UNDER_WAY
+    }
+
+    /// Awaits all pages under way and counts them.
+    ///
+    /// # Errors
+    /// The first page's that was not delivered; those behind it end as well, as their turn never comes.
+    pub(super) async fn settle(&mut self) -> Result<(), PollError> {
+        let mut outcome = Ok(());
+        while !self.under_way.is_empty() {
+            let settled = self.settle_first().await;
+            outcome = outcome.and(settled);
+        }
+        outcome
+    }
+
+    /// Awaits the oldest page under way and counts it.
+    async fn settle_first(&mut self) -> Result<(), PollError> {
+        let Some(UnderWay { delivery, skips, notes, is_page, .. }) = self.under_way.pop_front() else { return Ok(()) };
+        let counts =
+            delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
+        self.memory.settle();
+        self.counts.add(&counts);
+        for skip in skips {
+            let is_known = self.skips.len() < MAX_SKIP_REASONS || self.skips.contains_key(&skip.reason);
+            let reason = if is_known { skip.reason } else { "other".to_owned() };
+            *self.skips.entry(reason).or_default() += u64::from(skip.count);
+        }
+        if is_page {
+            self.pages += 1;
+            self.poller.observer.page(&self.poller.input, &counts, &notes);
+        }
+        for note in notes {
+            if self.told.len() < MAX_NOTES && !self.told.contains(&note) {
+                self.told.push(note);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is said in the end.
+    pub(super) fn report(self, ended: Ended, requests: u64) -> PollReport {
+        let Self { counts, pages, told: notes, skips, .. } = self;
+        PollReport { ended, counts, pages, requests, notes, skips }
+    }
+}
+
+/// Checks a batch's documents and packs the rows that are committed with them.
+fn page(mut commit: Commit, batch: Option<Batch>, rows: &HashMap<String, Row>) -> Result<Page, PollError> {
+    commit.remember = rows.values().map(|row| Remembered::new(&commit.input, row)).collect();
+    let Some(batch) = batch else { return Ok(Page::empty(commit)) };
+    Page::of(batch, commit).map_err(|misfit| PollError::Guest(Failure::Protocol(misfit.to_string())))
+}
