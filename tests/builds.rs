@@ -66,12 +66,12 @@ fn cargo(project: &Path, arguments: &[&str]) -> Result<(), Failed> {
     Err(format!("cargo {arguments:?} in {}:\n{out}\n{err}", project.display()).into())
 }
 
-/// The guest of `tests/guests/0.1.0`: with its fault, which is an umlaut, or mended.
+/// The guest of `tests/guests/obedient`: with its fault, which is an umlaut, or mended.
 pub fn obedient(mended: bool) -> Result<&'static [u8], Failed> {
     static GUESTS: [OnceLock<Result<Vec<u8>, String>>; 2] = [OnceLock::new(), OnceLock::new()];
     let features = if mended { "mended" } else { "" };
     let build = || {
-        built(&repository("tests/guests/0.1.0"), features).map_err(|e| e.message().unwrap_or("no reason").to_owned())
+        built(&repository("tests/guests/obedient"), features).map_err(|e| e.message().unwrap_or("no reason").to_owned())
     };
     match GUESTS[usize::from(mended)].get_or_init(build) {
         Ok(guest) => Ok(guest),

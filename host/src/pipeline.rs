@@ -70,7 +70,7 @@ impl Pipeline {
     /// [`PipelineError`] with what to do.
     pub async fn open(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
         let mut guests = Guests::new(Some(&config.state_dir));
-        let ledger = Ledger::open_with(&config.ledger_path(), config.rejects)?;
+        let ledger = Ledger::open_with(&config.ledger_path(), config.limits)?;
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
             Output::Sqlite { .. } => {
                 let store = Arc::new(Sqlite::new(ledger.clone()));

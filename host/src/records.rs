@@ -152,8 +152,10 @@ pub fn reject_line(reject: &Reject, observed: Millis) -> String {
 mod tests {
     use super::*;
 
-    fn parts(input: &[u8]) -> Result<Vec<(Vec<u8>, Option<Millis>)>> {
-        parts_up_to(MAX_WHOLE_BYTES, input)
+    /// Of inputs that are texts.
+    fn parts(input: &[u8]) -> Result<Vec<(String, Option<Millis>)>> {
+        let parts = parts_up_to(MAX_WHOLE_BYTES, input)?;
+        Ok(parts.into_iter().map(|(part, at)| (String::from_utf8(part).unwrap(), at)).collect())
     }
 
     fn parts_up_to(most: u64, input: &[u8]) -> Result<Vec<(Vec<u8>, Option<Millis>)>> {
@@ -214,10 +216,28 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_stay_as_they_are() {
+        for input in [&b"{\"a\":\"\xff\"}\n{}\n"[..], b"{\"data\":[\"\xff\"]}", b"[\"\xff\"]"] {
+            assert_eq!(parts_up_to(MAX_WHOLE_BYTES, input).unwrap(), [(input.to_vec(), None)]);
+        }
+    }
+
+    #[test]
+    fn a_reject_is_a_line_of_a_file() {
+        for (raw, expected) in [
+            (&b"{\"v\":\"\xc3\xa9\"}\n"[..], "\"raw\":\"{\\\"v\\\":\\\"\u{e9}\\\"}\\n\""),
+            (b"\xff\x00", "\"raw_base64\":\"/wA=\""),
+        ] {
+            let reject = Reject { code: "c".to_owned(), detail: "d".to_owned(), raw: raw.to_vec() };
+            let line = format!("{{\"code\":\"c\",\"detail\":\"d\",{expected},\"observed\":7}}");
+            assert_eq!(reject_line(&reject, 7), line);
+        }
+    }
+
+    #[test]
     fn a_bad_line_is_the_guests_to_reject() {
         let lines = "{\"a\":\n{\"b\":2}\n";
         assert_eq!(parts(lines.as_bytes()).unwrap(), [(lines.to_owned(), None)]);
-        assert_eq!(parts(b"{\"a\":\"\xff\"}\n{}\n").unwrap()[0].0, "{\"a\":\"\u{fffd}\"}\n{}\n");
     }
 
     #[test]

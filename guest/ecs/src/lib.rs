@@ -413,7 +413,7 @@ impl Writer {
             Observable::Attack(_) => "info",
             // It says nothing of any one name.
             Observable::Wildcard(_) => {
-                body.ready(r#""category":["threat"]"#);
+                body.raw(r#""category":["threat"],"#);
                 "info"
             }
             _ => {

@@ -49,6 +49,6 @@ pub(super) fn ledger(config: &Config) -> Result<Ledger> {
 
 /// The checkpoints and rejects, to be changed.
 pub(super) fn writer(config: &Config) -> Result<Ledger> {
-    Ledger::open_with(&config.ledger_path(), config.rejects)
+    Ledger::open_with(&config.ledger_path(), config.limits)
         .context("This command changes the state; stop `tipline run` first")
 }

@@ -171,7 +171,7 @@ fn list(ledger: &Ledger, which: &Which, limit: usize, json: bool) -> Result<()> 
             text::count(reject.count),
             text::instant(reject.last_at),
             text::cell(&reject.detail),
-            text::cut(&text::cell(&String::from_utf8_lossy(&reject.raw)), 60),
+            text::cut(&text::cell(&reject.text()), 60),
         ]);
     }
     write!(out, "{}", table.render(Style::stdout()))?;
@@ -235,10 +235,7 @@ impl Retry<'_> {
         };
         let page = match reject.kind {
             RejectKind::Rejected => self.mapped(reject, commit)?,
-            RejectKind::Quarantined => {
-                let document = String::from_utf8_lossy(&reject.raw).into_owned();
-                Page::again(document, Commit { made: 1, ..commit }, self.now)?
-            }
+            RejectKind::Quarantined => Page::again(reject.text().into_owned(), Commit { made: 1, ..commit }, self.now)?,
         };
         let refused = page.commit.rejects.len() + page.commit.refused.len();
         let delivery = self.sink.deliver(page).await?;

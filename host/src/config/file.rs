@@ -48,6 +48,10 @@ const RAW_BYTES: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
 /// Of all rejects: with none they are only counted; above 64 GiB they are no side note of a store any more.
 const REJECTS_BYTES: RangeInclusive<u64> = 0..=64 * 1024 * 1024 * 1024;
 
+/// Of the rows an input's guest asks to be remembered: below 1 MiB a page's rows push each other out; above 1 TiB no disk
+/// holds them.
+const MEMORY_BYTES: RangeInclusive<u64> = 1024 * 1024..=1024 * 1024 * 1024 * 1024;
+
 /// An index's name, by Elasticsearch's own rule.
 const MAX_INDEX_BYTES: usize = 255;
 
@@ -79,13 +83,13 @@ pub(super) const INPUT_KEYS: &[&str] = &[
 
 pub(super) fn read(root: &Node, folder: &Path) -> Result<Config, Fault> {
     let section = Section::new("", root)?;
-    section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "monitoring", "log"])?;
+    section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "memory", "monitoring", "log"])?;
     Ok(Config {
         inputs: inputs(&section, folder)?,
         output: output(&section, folder)?,
         state_dir: section.file("state_dir", folder)?.unwrap_or_else(|| folder.join(STATE_DIR)),
         sweep: sweep(&section)?,
-        rejects: rejects(&section)?,
+        limits: limits(&section)?,
         monitoring: monitoring(&section)?,
         log: log(&section)?,
     })
@@ -414,15 +418,22 @@ fn sweep(root: &Section<'_>) -> Result<SweepSettings, Fault> {
     Ok(sweep)
 }
 
-fn rejects(root: &Section<'_>) -> Result<Limits, Fault> {
+fn limits(root: &Section<'_>) -> Result<Limits, Fault> {
     let mut limits = Limits::default();
-    let Some(section) = root.section("rejects")? else { return Ok(limits) };
-    section.only(&["max_raw", "max_total"])?;
-    if let Some(bytes) = section.size("max_raw", RAW_BYTES)? {
-        limits.raw_bytes = usize::try_from(bytes).unwrap_or(limits.raw_bytes);
+    if let Some(section) = root.section("rejects")? {
+        section.only(&["max_raw", "max_total"])?;
+        if let Some(bytes) = section.size("max_raw", RAW_BYTES)? {
+            limits.raw_bytes = usize::try_from(bytes).unwrap_or(limits.raw_bytes);
+        }
+        if let Some(bytes) = section.size("max_total", REJECTS_BYTES)? {
+            limits.rejects_bytes = bytes;
+        }
     }
-    if let Some(bytes) = section.size("max_total", REJECTS_BYTES)? {
-        limits.rejects_bytes = bytes;
+    if let Some(section) = root.section("memory")? {
+        section.only(&["max_bytes"])?;
+        if let Some(bytes) = section.size("max_bytes", MEMORY_BYTES)? {
+            limits.memory_bytes = bytes;
+        }
     }
     Ok(limits)
 }

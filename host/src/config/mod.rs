@@ -131,8 +131,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Renewal, retirement and deletion.
     pub sweep: SweepSettings,
-    /// How much is kept of what was refused.
-    pub rejects: Limits,
+    /// How much is kept of what was refused, and of what guests ask to be remembered.
+    pub limits: Limits,
     /// Where metrics and health are served; none if left out.
     pub monitoring: Option<SocketAddr>,
     /// How the log is written.
@@ -199,7 +199,7 @@ impl Config {
             output: Output::Sqlite { path: folder.join(file::DATABASE) },
             state_dir: folder.join(file::STATE_DIR),
             sweep: SweepSettings::default(),
-            rejects: Limits::default(),
+            limits: Limits::default(),
             monitoring: None,
             log: LogSettings::default(),
         }

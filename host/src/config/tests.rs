@@ -85,7 +85,7 @@ fn an_empty_file_is_the_defaults() {
         assert!(config.inputs.is_empty());
         assert!(matches!(&config.output, Output::Sqlite { path } if path == Path::new("etc/tipline.db")), "{text}");
         assert_eq!((config.state_dir.as_path(), config.monitoring), (Path::new("etc/.tipline"), None));
-        assert_eq!(config.rejects, Limits { raw_bytes: 64 << 10, rejects_bytes: 256 << 20 });
+        assert_eq!(config.limits, Limits { raw_bytes: 64 << 10, rejects_bytes: 256 << 20, memory_bytes: 4 << 30 });
         assert_eq!((config.sweep.renew_after, config.sweep.keep_expired), (20 * 24 * HOUR, 180 * 24 * HOUR));
     }
 }
@@ -183,9 +183,10 @@ fn every_setting_of_elasticsearch() {
 fn the_other_outputs_and_groups() {
     let config = good(
         "output: {ndjson: {path: out.ndjson}}\nstate_dir: /var/lib/tipline\nsweep: {interval: 1h, renew_after: 2d, keep_expired: 0s}\n\
-         monitoring: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}\nrejects: {max_raw: 1MiB, max_total: 2GiB}",
+         monitoring: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}\nrejects: {max_raw: 1MiB, max_total: 2GiB}\n\
+         memory: {max_bytes: 8GiB}",
     );
-    assert_eq!((config.rejects.raw_bytes, config.rejects.rejects_bytes), (1 << 20, 2 << 30));
+    assert_eq!(config.limits, Limits { raw_bytes: 1 << 20, rejects_bytes: 2 << 30, memory_bytes: 8 << 30 });
     assert!(matches!(&config.output, Output::Ndjson { path: Some(p) } if p == Path::new("etc/out.ndjson")));
     assert_eq!(config.state_dir, Path::new("/var/lib/tipline"));
     assert_eq!((config.sweep.interval, config.sweep.keep_expired), (HOUR, Duration::ZERO));
@@ -302,6 +303,9 @@ fn what_is_wrong_is_named() {
             "`rejects.max_raw`: found `17MiB`, expected a size such as 512KiB or 5MiB, from",
         ),
         ("rejects: {max_total: 65GiB}\n", "`rejects.max_total`: found `65GiB`, expected a size"),
+        ("memory: {max_bytes: 1023KiB}\n", "`memory.max_bytes`: found `1023KiB`, expected a size"),
+        ("memory: {max_bytes: 1025GiB}\n", "`memory.max_bytes`: found `1025GiB`, expected a size"),
+        ("memory: {max: 1}\n", "`memory.max` is no setting; it may hold max_bytes"),
         ("rejects: {max_bytes: 1}\n", "`rejects.max_bytes` is no setting; it may hold max_raw, max_total"),
         ("monitoring: {listen: everywhere}\n", "`monitoring.listen`: found `everywhere`, expected an address and port"),
         ("log: {format: xml}\n", "`log.format`: found `xml`, expected human or json"),
@@ -435,6 +439,7 @@ fn every_setting_is_in_the_readme() {
         "inputs:\n  - id: a\n    type: ./a.wasm\n    sandbox:\n      ".to_owned(),
         "sweep:\n  ".to_owned(),
         "rejects:\n  ".to_owned(),
+        "memory:\n  ".to_owned(),
         "monitoring:\n  ".to_owned(),
         "log:\n  ".to_owned(),
     ];

@@ -6,7 +6,8 @@ use super::*;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::sandbox::Response;
-use crate::store::Delivery;
+use crate::state::Commit;
+use crate::store::{Delivery, Page, SinkError};
 
 const NOW: Millis = 1_760_000_000_000;
 const MINUTE: Millis = 60_000;
@@ -106,7 +107,7 @@ fn wait_for(poller: &Poller, seconds: &str) {
     let step =
         |state: &str, event| poller.guest.advance(&poller.input.guest_config, state, NOW, &event).unwrap().unwrap();
     let headers = vec![("retry-after".to_owned(), seconds.to_owned())];
-    let limited = Event::Response(Response { status: 429, headers, body: String::new() });
+    let limited = Event::Response(Response { status: 429, headers, body: Vec::new() });
     let state = Some(step(&step("", Event::Start).state, limited).state);
     let commit = Commit { input: poller.input.id.clone(), state, ..Commit::default() };
     poller.ledger.commit(&commit, &Delivery::default()).unwrap();
@@ -176,7 +177,7 @@ async fn two_pages_are_under_way_at_once_and_none_is_committed_before_its_turn()
             refused,
         });
         poller.sink = sink.clone();
-        let mut run = Run::new(&poller, true);
+        let mut run = Deliveries::new(&poller, true);
         for state in ["a", "b"] {
             run.hand_over(None, state.to_owned()).await.unwrap();
         }

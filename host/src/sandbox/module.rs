@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_core_module_becomes_the_component_and_a_component_stays() {
         assert_eq!(component(BUILT_IN).unwrap(), BUILT_IN);
-        let page = r#"{"data":[{"type":"domain","value":"a.example"}]}"#;
+        let page = br#"{"data":[{"type":"domain","value":"a.example"}]}"#;
         let [one, other] = [BUILT_IN, BUILT_IN_CORE].map(|file| Guest::new(file, Profile::Trusted, None).unwrap());
         assert_eq!(one.map_records("", 0, page).unwrap(), other.map_records("", 0, page).unwrap());
         assert_ne!(one.sha256(), other.sha256(), "each is known by its file");

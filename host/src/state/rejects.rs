@@ -4,6 +4,8 @@
 //! raises a counter and doesn't fill the disk. Raw text past [`MAX_RAW_BYTES`] is cut, and what is cut can't be tried
 //! again. Past [`MAX_REJECTS_BYTES`] in all they are only counted, and the input is degraded until some are dropped.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -73,6 +75,13 @@ pub struct KeptReject {
     pub last_at: Millis,
     /// How often.
     pub count: u64,
+}
+
+impl KeptReject {
+    /// The record or document as text; a byte that is none is U+FFFD.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.raw)
+    }
 }
 
 /// Which rejects.

@@ -21,7 +21,7 @@ async fn a_good_answer_is_passed_on() {
     let feed = feed(&server);
     let response = feed.fetch(&get("/api/v1/iocs?limit=1")).await.unwrap();
     assert_eq!(response.status, 200);
-    assert_eq!(response.body, "{\"a\":\"\u{FFFD}\"}");
+    assert_eq!(response.body, b"\xEF\xBB\xBF{\"a\":\"\xFF\"}", "every byte as it came");
     let names: Vec<_> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"x-ratelimit-remaining") && !names.contains(&"set-cookie"), "{names:?}");
     assert!(response.headers.contains(&("x-latin".to_owned(), "\u{fc}".to_owned())));
@@ -59,11 +59,80 @@ async fn redirects_on_the_same_origin_are_followed_with_the_key() {
         })
     })
     .await;
-    assert_eq!(fetch(&server).await.unwrap().body, "there");
+    assert_eq!(fetch(&server).await.unwrap().body, b"there");
     let seen = server.seen();
     let paths: Vec<_> = seen.iter().map(|head| head.split(' ').nth(1).unwrap()).collect();
     assert_eq!(paths, ["/api/v1/iocs?limit=1", "/api/v1/other?x=1", "/api/v1/last", "/api/v1/end"]);
     assert!(seen.iter().all(|head| head.contains(KEY)));
+}
+
+/// A POST of these bytes.
+fn post(body: &[u8]) -> Request {
+    let headers = vec![("content-type".to_owned(), "a/b".to_owned()), ("x-own".to_owned(), "1".to_owned())];
+    Request { method: "POST".to_owned(), headers, body: Some(body.to_vec()), ..get("/api/query?a=b") }
+}
+
+#[tokio::test]
+async fn a_post_is_sent_once_with_its_headers_and_body() {
+    for (body, length) in [(&b"{\"since\":1}"[..], 11), (b"", 0)] {
+        let server = Server::always(answer("503 Busy", "", b"later")).await;
+        let feed = feed(&server);
+        assert_eq!(feed.fetch(&post(body)).await.unwrap().status, 503);
+        let seen = server.seen();
+        let [sent] = seen.as_slice() else { panic!("{seen:?}") };
+        let lower = sent.to_lowercase();
+        assert!(sent.starts_with("POST /api/query?a=b HTTP/1.1\r\n"), "{sent}");
+        for line in ["content-type: a/b\r\n", "x-own: 1\r\n", &format!("content-length: {length}\r\n")] {
+            assert!(lower.contains(line), "{sent}");
+        }
+        assert!(sent.contains(&format!("Bearer {KEY}\r\n")) && lower.contains("user-agent: tipline/"), "{sent}");
+        assert!(sent.as_bytes().ends_with(body), "{sent}");
+        assert_eq!(feed.requests(), 1);
+    }
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = failed(Feed::new(&input(&format!("http://{address}"))).unwrap().fetch(&post(b"")).await);
+    assert!(text.starts_with(&format!("POST http://{address}/api/query: ")), "{text}");
+}
+
+#[tokio::test]
+async fn a_redirected_post_is_sent_again_or_asked_for() {
+    for (status, again) in [(301, false), (302, false), (303, false), (307, true), (308, true)] {
+        let server = Server::start(move |n, _, _| {
+            Answer::Close(match n {
+                0 => answer(&format!("{status} Moved"), "Location: /other\r\n", b""),
+                _ => ok("", b"there"),
+            })
+        })
+        .await;
+        assert_eq!(feed(&server).fetch(&post(b"{}")).await.unwrap().body, b"there");
+        let sent = server.seen().remove(1);
+        assert_eq!(sent.starts_with("POST /other HTTP/1.1\r\n"), again, "{status}: {sent}");
+        assert_eq!(sent.starts_with("GET /other HTTP/1.1\r\n"), !again, "{status}: {sent}");
+        assert_eq!((sent.ends_with("{}"), sent.contains("content-type: a/b")), (again, again), "{status}: {sent}");
+        assert!(sent.contains("x-own: 1\r\n") && sent.contains(KEY), "{status}: {sent}");
+    }
+    // Where it leads is under the same rule.
+    let other = Server::always(ok("", b"")).await;
+    let to = format!("http://127.0.0.1:{}/x", other.address.port());
+    let server =
+        Server::start(move |_, _, _| Answer::Close(answer("307 Moved", &format!("Location: {to}\r\n"), b""))).await;
+    assert!(refused(feed(&server).fetch(&post(b"{}")).await).contains("set url: http://"));
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_a_guests_to_send_is_not_sent() {
+    let server = Server::always(ok("", b"{}")).await;
+    let headers = vec![("authorization".to_owned(), "Bearer mine".to_owned())];
+    for request in [
+        Request { method: "DELETE".to_owned(), ..get("/") },
+        Request { headers, ..get("/") },
+        Request { body: Some(b"x".to_vec()), ..get("/") },
+    ] {
+        let text = refused(feed(&server).fetch(&request).await);
+        assert!(text.contains("was not sent") && text.contains("fault of the guest"), "{text}");
+    }
+    assert!(server.seen().is_empty());
 }
 
 #[tokio::test]

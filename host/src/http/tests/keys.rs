@@ -73,7 +73,20 @@ async fn a_key_that_the_server_repeats_reaches_nobody() {
         }
     }
     let server = Server::always(ok("", format!("[\"{KEY}\", 1]").as_bytes())).await;
-    assert_eq!(fetch(&server).await.unwrap().body, "[\"[secret]\", 1]");
+    assert_eq!(fetch(&server).await.unwrap().body, b"[\"[secret]\", 1]");
+}
+
+#[tokio::test]
+async fn a_key_among_bytes_that_are_no_text_is_replaced_and_they_stay() {
+    let escaped = KEY.replace('_', "\\u005f");
+    for key in [KEY.to_owned(), escaped, STANDARD.encode(KEY)] {
+        let body = [b"\xff\x00[", key.as_bytes(), b"]\xfe\xc3"].concat();
+        let response = fetch(&Server::always(ok("", &body)).await).await.unwrap();
+        let shown = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(response.body.starts_with(b"\xff\x00[[secret]"), "{shown}");
+        assert!(response.body.ends_with(b"]\xfe\xc3"), "{shown}");
+        assert_clean(&shown);
+    }
 }
 
 #[test]
@@ -120,7 +133,7 @@ async fn a_changed_key_file_is_used_after_a_reload() {
 
     std::fs::write(&path, "second_key_6789\n").unwrap();
     feed.reload_credential().unwrap();
-    let body = feed.fetch(&get("/first_key_12345")).await.unwrap().body;
+    let body = String::from_utf8(feed.fetch(&get("/first_key_12345")).await.unwrap().body).unwrap();
     assert!(!body.contains("second_key") && !body.contains("first_key"), "{body}");
     let seen = server.seen();
     assert!(seen[0].contains("Bearer first_key_12345\r\n") && seen[1].contains("Bearer second_key_6789\r\n"));

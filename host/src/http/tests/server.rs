@@ -63,7 +63,7 @@ impl Server {
         Self::start(move |_, _, _| Answer::Close(bytes.clone())).await
     }
 
-    /// The heads of the requests so far.
+    /// The heads of the requests so far, each with its body.
     pub(super) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -88,7 +88,13 @@ async fn serve(
             Err(_) => return,
         }
     }
-    let head = String::from_utf8(head).unwrap();
+    let mut head = String::from_utf8(head).unwrap();
+    let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    head.push_str(&String::from_utf8_lossy(&body));
     let number = {
         let mut log = log.lock().unwrap();
         log.push(head.clone());

@@ -60,11 +60,11 @@ async fn an_unknown_authority_is_trusted_by_its_file_or_its_fingerprint() {
     let path = dir.path().join("ca.pem");
     std::fs::write(&path, authority.issuer.pem()).unwrap();
     input.http.tls.ca_file = Some(path);
-    assert_eq!(Feed::new(&input).unwrap().fetch(&get("/")).await.unwrap().body, "trusted");
+    assert_eq!(Feed::new(&input).unwrap().fetch(&get("/")).await.unwrap().body, b"trusted");
 
     input.http.tls.ca_file = None;
     input.http.tls.ca_fingerprint = Some(hex::encode(Sha256::digest(authority.issuer.der())));
-    assert_eq!(Feed::new(&input).unwrap().fetch(&get("/")).await.unwrap().body, "trusted");
+    assert_eq!(Feed::new(&input).unwrap().fetch(&get("/")).await.unwrap().body, b"trusted");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ struct Mutant;
 export!(Mutant);
 
 impl m::Guest for Mutant {
-    fn map_records(config: String, observed: u64, records: String) -> Result<m::Batch, m::Failure> {
+    fn map_records(config: String, observed: u64, records: Vec<u8>) -> Result<m::Batch, m::Failure> {
         let fault = fault();
         match fault.as_str() {
             "endless-loop" => loop {
@@ -44,20 +44,25 @@ impl m::Guest for Mutant {
         for document in &mut documents {
             spoil(&fault, observed, document);
         }
+        let mut heads = headed(&documents, &batch.heads);
         if fault == "nondeterministic-order" && calls % 2 == 1 {
             documents.reverse();
+            heads.reverse();
         }
-        let documents =
-            if fault == "none" { batch.documents } else { documents.iter().map(|d| format!("{d}\n")).collect() };
+        let (documents, heads) = match fault.as_str() {
+            "none" => (batch.documents, batch.heads.into_iter().map(head).collect()),
+            _ => (documents.iter().map(|d| format!("{d}\n")).collect(), heads),
+        };
+        let reject = |r: built_in::Reject| m::Reject { code: r.code, detail: r.detail, raw: r.raw };
         Ok(m::Batch {
+            observed: batch.observed,
             documents,
-            rejects: batch.rejects,
+            heads,
+            rejects: batch.rejects.into_iter().map(reject).collect(),
             read: batch.read,
             mapped: batch.mapped,
             rejected: batch.rejected,
             skipped: batch.skipped,
-            made: batch.made,
-            merged: batch.merged,
             skips: batch.skips.into_iter().map(|s| m::Skip { reason: s.reason, count: s.count }).collect(),
             notes: batch.notes.into_iter().map(|n| m::Note { code: n.code, text: n.text }).collect(),
         })
@@ -66,6 +71,20 @@ impl m::Guest for Mutant {
     fn describe() -> String {
         built_in::describe()
     }
+}
+
+fn head(h: built_in::Head) -> m::Head {
+    m::Head { id: h.id, version: h.version, expires: h.expires, length: h.length }
+}
+
+/// The heads of documents that were changed; no fault touches version or expiry.
+fn headed(documents: &[Value], before: &[built_in::Head]) -> Vec<m::Head> {
+    let of = |(document, before): (&Value, &built_in::Head)| {
+        let id = document["event"]["id"].as_str().unwrap_or_default().to_owned();
+        let length = document.to_string().len() as u32;
+        m::Head { id, version: before.version, expires: before.expires, length }
+    };
+    documents.iter().zip(before).map(of).collect()
 }
 
 /// The name of the fault. Read as the machine has it: what the test writes is not known to the compiler.
@@ -143,20 +162,27 @@ impl p::Guest for Mutant {
             p::Event::Response(r) => {
                 built_in::Event::Response(built_in::Response { status: r.status, headers: r.headers, body: r.body })
             }
+            p::Event::Recalled((rows, r)) => built_in::Event::Recalled(
+                rows.into_iter().map(|r| built_in::Row { key: r.key, value: r.value, expires: r.expires }).collect(),
+                built_in::Response { status: r.status, headers: r.headers, body: r.body },
+            ),
             p::Event::Failed(reason) => built_in::Event::Failed(reason),
             p::Event::Wake => built_in::Event::Wake,
         };
         let step = built_in::advance(&config, &state, now, event).map_err(failure)?;
         let next = match step.next {
-            // It asks for pages of another size.
-            built_in::Next::Fetch(r) if fault() == "wrong-page" => {
-                p::Next::Fetch(p::Request { target: r.target.replace("limit=", "limit=1"), accept: r.accept })
+            built_in::Next::Fetch(r) => {
+                // It asks for pages of another size.
+                let is_other = fault() == "wrong-page";
+                let target = if is_other { r.target.replace("limit=", "limit=1") } else { r.target };
+                p::Next::Fetch(p::Request { method: r.method, target, headers: r.headers, body: r.body })
             }
-            built_in::Next::Fetch(r) => p::Next::Fetch(p::Request { target: r.target, accept: r.accept }),
+            built_in::Next::Recall(keys) => p::Next::Recall(keys),
             built_in::Next::WaitUntil(w) => p::Next::WaitUntil(p::Wait { until: w.until, reason: w.reason }),
             built_in::Next::Done => p::Next::Done,
         };
-        Ok(p::Step { batch: None, next, state: step.state })
+        let row = |r: built_in::Row| p::Row { key: r.key, value: r.value, expires: r.expires };
+        Ok(p::Step { batch: None, remember: step.remember.into_iter().map(row).collect(), next, state: step.state })
     }
 }
 
