@@ -137,7 +137,8 @@ impl Sweeper {
             let seen = format!("exclude/{}", input.id);
             let mark = seen.clone();
             let known = self.in_ledger(move |ledger| ledger.mark(&mark)).await?;
-            let Some(settings) = Exclusion::of(input)? else {
+            let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
+            let Some(settings) = Exclusion::of(input, &others)? else {
                 // The same list is a change when it comes back: what was polled in between is stored.
                 if known.is_some_and(|known| known != NOTHING_EXCLUDED) {
                     self.in_ledger(move |ledger| ledger.set_mark(&seen, NOTHING_EXCLUDED)).await?;
@@ -148,7 +149,6 @@ impl Sweeper {
                 continue;
             }
             let is_own = input.guest_file.is_some();
-            let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
             let digest = settings.digest;
             let asked = Asked { settings, input: input.clone(), guest: guest.clone(), others, now };
             let ids = match asked.of_all(catalog.clone()).await {
@@ -175,7 +175,7 @@ struct Exclusion {
 
 impl Exclusion {
     /// `None` where nothing is excluded.
-    fn of(input: &Input) -> Result<Option<Self>, SweepError> {
+    fn of(input: &Input, others: &[(Arc<Input>, Arc<Guest>)]) -> Result<Option<Self>, SweepError> {
         let mut settings: Map<String, Value> = serde_json::from_str(&input.guest_config)
             .map_err(|e| SweepError::Guest(format!("The settings of input {} cannot be read: {e}.", input.id)))?;
         for narrowing in ["types", "min_confidence"] {
@@ -187,7 +187,12 @@ impl Exclusion {
         if list.as_array().is_none_or(Vec::is_empty) {
             return Ok(None);
         }
-        let digest = Sha256::digest(list.to_string());
+        // What others want is kept, until they no longer want it.
+        let mut digest = Sha256::new_with_prefix(list.to_string());
+        for (other, _) in others {
+            digest.update(&other.guest_config);
+        }
+        let digest = digest.finalize();
         let digest = digest.first_chunk().map_or(0, |first| i64::from_le_bytes(*first));
         Ok(Some(Self { with, without: Value::Object(settings).to_string(), digest }))
     }

@@ -97,22 +97,30 @@ struct Served {
     ledger: Ledger,
 }
 
+/// What a page's delivery is told.
+type Answer = (oneshot::Sender<Result<Delivery, SinkError>>, Result<Delivery, SinkError>);
+
 impl Served {
     fn serve(self) {
-        loop {
-            let pages = self.queue.next();
+        let mut pages = self.queue.next();
+        while !pages.is_empty() {
+            let mut answers = Vec::with_capacity(pages.len());
+            self.commit(pages, &mut answers);
+            pages = self.queue.next();
             if pages.is_empty() {
-                return;
+                // Whoever is answered last may open the file anew.
+                drop(self);
+                return tell(answers);
             }
-            self.commit(pages);
+            tell(answers);
         }
     }
 
-    fn commit(&self, mut pages: Vec<Ready>) {
+    fn commit(&self, mut pages: Vec<Ready>, answers: &mut Vec<Answer>) {
         pages.retain_mut(|page| match page.turn.stands() {
             Ok(()) => true,
             Err(error) => {
-                page.settle(Err(error));
+                answers.extend(page.settle(Err(error)));
                 false
             }
         });
@@ -129,15 +137,21 @@ impl Served {
         });
         match written {
             Ok(deliveries) => {
-                for (page, delivery) in pages.iter_mut().zip(deliveries) {
-                    page.settle(Ok(delivery));
-                }
+                let settled = pages.iter_mut().zip(deliveries).filter_map(|(page, delivery)| page.settle(Ok(delivery)));
+                answers.extend(settled);
             }
             Err(error) => match pages.as_mut_slice() {
-                [page] => page.settle(Err(error.into())),
-                _ => pages.into_iter().for_each(|page| self.commit(vec![page])),
+                [page] => answers.extend(page.settle(Err(error.into()))),
+                _ => pages.into_iter().for_each(|page| self.commit(vec![page], answers)),
             },
         }
+    }
+}
+
+fn tell(answers: Vec<Answer>) {
+    for (page, outcome) in answers {
+        // Whoever delivered it may be gone.
+        let _ = page.send(outcome);
     }
 }
 
@@ -153,13 +167,13 @@ impl Drop for Served {
 }
 
 impl Ready {
-    fn settle(&mut self, outcome: Result<Delivery, SinkError>) {
+    /// Hands the turn on; gives what its delivery is to be told.
+    fn settle(&mut self, outcome: Result<Delivery, SinkError>) -> Option<Answer> {
         match outcome {
             Ok(_) => self.baton.pass(),
             Err(_) => self.baton.fail(),
         }
-        // Whoever delivered it may be gone.
-        let _ = self.answer.take().map(|answer| answer.send(outcome));
+        Some((self.answer.take()?, outcome))
     }
 }
 

@@ -185,13 +185,13 @@ fn a_sweep_leaves_other_hosts_inputs_alone_and_retires_what_nobody_vouches_for()
         for input in ["ours", "former", "foreign"] {
             let samples = ["old", "expired", "retired"].map(|what| {
                 Sample::new(format!("{input} {what}"), old).with(|s| {
-                    s.expires_at = (what == "expired").then_some(NOW - DAY);
+                    s.expires_at = (what == "expired").then_some(NOW - 1);
                     s.retired_at = (what == "retired").then_some(NOW - 181 * DAY);
                 })
             });
             let fresh = Sample::new(format!("{input} fresh"), NOW - DAY);
             let samples: Vec<_> = samples.into_iter().chain([fresh]).collect();
-            let mut page = page(&samples, "", old);
+            let mut page = page(&samples, "", NOW - DAY);
             page.commit.input = input.to_owned();
             assert_eq!(store.deliver(page).await.unwrap(), outcome(4, 0, 1));
         }
