@@ -177,7 +177,10 @@ fn breakage() -> Outcome {
         (change("        wake,\n", ""), "pager.event is variant"),
         (change("        wake,\n", "        wake,\n        slept,\n"), "pager.event is variant"),
         (change("recalled(tuple<list<row>, response>)", "recalled(list<row>)"), "pager.event is variant"),
-        (change("map-records: func(config: string, observed", "map-records: func(config: string, seen"), "mapper.map-records is"),
+        (
+            change("map-records: func(config: string, observed", "map-records: func(config: string, seen"),
+            "mapper.map-records is",
+        ),
         (change("observed: u64, records: list<u8>", "observed: s64, records: list<u8>"), "mapper.map-records is"),
         (change("records: list<u8>", "records: string"), "mapper.map-records is"),
         (change("map-records:", "map-all:"), "mapper.map-records is gone"),

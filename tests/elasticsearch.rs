@@ -116,7 +116,8 @@ impl Indicator {
         self.version += 1;
         self.expires_at = Some(at);
         let at = jiff::Timestamp::from_millisecond(at as i64).unwrap().to_string();
-        self.more = json!({ "event": { "type": ["info"] }, "tipline": { "retired_at": at, "expiry_reason": "replaced" } });
+        self.more =
+            json!({ "event": { "type": ["info"] }, "tipline": { "retired_at": at, "expiry_reason": "replaced" } });
         self
     }
 }

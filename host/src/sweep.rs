@@ -279,12 +279,7 @@ impl Asked {
 }
 
 /// What a guest makes of records that name no source: keys of values by identity.
-fn mapped(
-    guest: &Guest,
-    settings: &str,
-    now: Millis,
-    records: &str,
-) -> Result<BTreeMap<String, String>, SweepError> {
+fn mapped(guest: &Guest, settings: &str, now: Millis, records: &str) -> Result<BTreeMap<String, String>, SweepError> {
     #[derive(Deserialize)]
     struct Document {
         tipline: Shared,

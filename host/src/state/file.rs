@@ -192,7 +192,10 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;", sqlite::SCHEMA))?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            sqlite::SCHEMA
+        ))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;

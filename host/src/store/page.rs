@@ -244,12 +244,7 @@ fn line<'t>(documents: &'t str, head: &Head, start: usize) -> &'t str {
 }
 
 /// When a document was retired by its guest; or what is wrong with it, in a code and a sentence.
-fn check(
-    head: &Head,
-    json: &str,
-    newest: u64,
-    max_bytes: usize,
-) -> Result<Option<Millis>, (&'static str, String)> {
+fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<Option<Millis>, (&'static str, String)> {
     if head.id.is_empty() || head.id.len() > MAX_ID_BYTES {
         let detail = format!("`event.id` has {} bytes; it must have 1 to {MAX_ID_BYTES}.", head.id.len());
         return Err(("invalid-id", detail));

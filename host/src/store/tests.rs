@@ -242,7 +242,10 @@ fn a_delivery_names_its_input() {
             r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k"},"z":[{"}":"\"tipline\":{\\"}]}"#,
             r#"{"event":{"id":"a","sequence":1},"tipline":{"input":"in \"put","key":"k"},"z":[{"}":"\"tipline\":{\\"}]}"#,
         ),
-        (r#"{"tipline":{},"event":{"id":"a","sequence":1}}"#, r#"{"tipline":{"input":"in \"put"},"event":{"id":"a","sequence":1}}"#),
+        (
+            r#"{"tipline":{},"event":{"id":"a","sequence":1}}"#,
+            r#"{"tipline":{"input":"in \"put"},"event":{"id":"a","sequence":1}}"#,
+        ),
         // Where it isn't found at a look: none, another's, spaces, escapes.
         (r#"{"event":{"id":"a","sequence":1}}"#, r#"{"event":{"id":"a","sequence":1},"tipline":{"input":"in \"put"}}"#),
         (

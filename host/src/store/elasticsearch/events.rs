@@ -9,8 +9,8 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::ElasticsearchSettings;
 use crate::clock::Millis;
+use crate::config::ElasticsearchSettings;
 use crate::store::time;
 
 /// What moves with every poll though nothing new has been said.
@@ -33,13 +33,7 @@ pub(super) struct Event {
 }
 
 /// The row of a document, given in its stored form.
-pub(super) fn event(
-    id: &str,
-    stored: &str,
-    input: &str,
-    ingested: &str,
-    settings: &ElasticsearchSettings,
-) -> Event {
+pub(super) fn event(id: &str, stored: &str, input: &str, ingested: &str, settings: &ElasticsearchSettings) -> Event {
     // A page's documents have been read as objects before; one that is none would be refused by Elasticsearch.
     let mut root: Value = serde_json::from_str(stored).unwrap_or_default();
     let id = format!("{id}-{}", content_hash(&root));
@@ -135,7 +129,9 @@ mod tests {
 
     #[test]
     fn what_says_something_new_is_a_new_row() {
-        let retired = FIRST.replace("indicator\"]", "info\"]").replace(r#""key":"k""#, r#""key":"k","retired_at":"2026-01-02T00:00:00Z""#);
+        let retired = FIRST
+            .replace("indicator\"]", "info\"]")
+            .replace(r#""key":"k""#, r#""key":"k","retired_at":"2026-01-02T00:00:00Z""#);
         let rows = [
             FIRST.to_owned(),
             FIRST.replace("[\"a\"]", "[\"b\"]"),

@@ -78,7 +78,10 @@ impl Rules {
         ledger.reading(|connection| {
             let numbers = |names: &[String]| -> rusqlite::Result<Vec<i64>> {
                 let mut find = connection.prepare_cached("SELECT number FROM words WHERE word = ?1")?;
-                names.iter().filter_map(|name| find.query_row([name], |row| row.get(0)).optional().transpose()).collect()
+                names
+                    .iter()
+                    .filter_map(|name| find.query_row([name], |row| row.get(0)).optional().transpose())
+                    .collect()
             };
             Ok(Self { inputs: numbers(&order.inputs)?, former: numbers(&order.former)?, order })
         })

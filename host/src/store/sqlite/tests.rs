@@ -118,9 +118,9 @@ fn identities_that_share_a_key_are_kept_apart() {
     run(async {
         let store = open(&folder);
         deliver(&store, &[Sample::new("a", NOW)], NOW).await;
-        let moved = store.ledger().writing(|transaction| {
-            transaction.execute("UPDATE documents SET key = ?1", [super::row::key("b")])
-        });
+        let moved = store
+            .ledger()
+            .writing(|transaction| transaction.execute("UPDATE documents SET key = ?1", [super::row::key("b")]));
         assert_eq!(moved.unwrap(), 1);
         assert_eq!(store.get("b").await.unwrap(), None);
         assert_eq!(store.retire(&["b".to_owned()], "excluded", NOW).await.unwrap(), 0);
