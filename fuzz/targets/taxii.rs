@@ -5,6 +5,7 @@
 
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
@@ -23,6 +24,9 @@ const HEADERS: [&[(&str, &str)]; 6] = [
     &[("x-taxii-date-added-last", "undefined"), ("retry-after", "3")],
     &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1772366460")],
 ];
+/// What the contract allows a row.
+const MAX_KEY_BYTES: usize = 512;
+const MAX_ROW_BYTES: usize = 64 * 1024;
 /// How long one answer is given again.
 const STEPS: usize = 6;
 
@@ -38,12 +42,15 @@ static STATES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut step = advance(SETTINGS, "", NOON, Event::Start).expect("a first request");
     for body in answers {
         states.push(step.state.clone());
-        let event = Event::Response(Response {
+        let response = Response {
             status: 200,
             headers: vec![("x-taxii-date-added-last".to_owned(), "2026-02-28T09:00:00Z".to_owned())],
-            body: body.to_owned(),
-        });
-        step = advance(SETTINGS, &step.state, NOON, event).expect("a step");
+            body: body.as_bytes().to_vec(),
+        };
+        step = advance(SETTINGS, &step.state, NOON, Event::Response(response.clone())).expect("a step");
+        if let Next::Recall(_) = step.next {
+            step = advance(SETTINGS, &step.state, NOON, Event::Recalled(Vec::new(), response)).expect("a page");
+        }
     }
     states.push(step.state);
     states
@@ -57,7 +64,8 @@ fn check(step: &Step) {
     }
     if let Some(batch) = &step.batch {
         assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
-        assert_eq!(batch.documents.lines().count(), (batch.made - batch.merged) as usize);
+        let lines = batch.documents.split_terminator('\n').map(str::len);
+        assert!(lines.eq(batch.heads.iter().map(|head| head.length as usize)));
     }
 }
 
@@ -66,19 +74,27 @@ fuzz_target!(|bytes: &[u8]| {
     let pick = |number: u8, of: usize| usize::from(number) % of;
     let mut state = STATES[pick(*place, STATES.len())].clone();
     let headers = HEADERS[pick(*headers, HEADERS.len())];
-    let answer = Event::Response(Response {
+    let answer = Response {
         status: STATUSES[pick(*status, STATUSES.len())],
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        body: String::from_utf8_lossy(body).into_owned(),
-    });
-    let (mut now, mut event) = (NOON, answer.clone());
+        body: body.to_vec(),
+    };
+    let (mut now, mut event, mut rows) = (NOON, Event::Response(answer.clone()), BTreeMap::new());
     for _ in 0..STEPS {
         let Ok(step) = advance(SETTINGS, &state, now, event) else { return };
         check(&step);
         // A restart in the middle goes on from there.
         check(&advance(SETTINGS, &step.state, now, Event::Start).expect("a state that was given is taken"));
+        for row in step.remember {
+            assert!((1..=MAX_KEY_BYTES).contains(&row.key.len()) && row.value.len() <= MAX_ROW_BYTES, "{}", row.key);
+            rows.insert(row.key.clone(), row);
+        }
         event = match &step.next {
-            Next::Fetch(_) => answer.clone(),
+            Next::Fetch(_) => Event::Response(answer.clone()),
+            Next::Recall(keys) => {
+                assert!(step.batch.is_none(), "a question comes before its page");
+                Event::Recalled(keys.iter().filter_map(|key| rows.get(key).cloned()).collect(), answer.clone())
+            }
             Next::WaitUntil(wait) => {
                 assert!(wait.until > now, "a pause in the past");
                 now = wait.until;

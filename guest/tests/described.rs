@@ -12,6 +12,7 @@ const RECORDS: &[(&str, &str)] = &[
     ("ipv4", "192.0.2.1:443"),
     ("ipv4", "198.51.100.0/24"),
     ("domain", "a.b.example.co.uk"),
+    ("domain", "*.example.co.uk"),
     ("url", "http://user:pass@www.example.com:8080/a/b.exe?q=1#top"),
     ("md5", "0123456789abcdef0123456789abcdef"),
     ("sha1", "0123456789abcdef0123456789abcdef01234567"),
@@ -32,7 +33,8 @@ const RECORDS: &[(&str, &str)] = &[
 
 /// STIX patterns that fill what records do not.
 const PATTERNS: &[&str] = &[
-    "[domain-name:value = 'example.com' AND domain-name:resolves_to_refs[*].value = '192.0.2.1']",
+    "[x-any:value = 'x']",
+    "[domain-name:value LIKE '%.example.com']",
     "[file:hashes.MD5 = '0123456789abcdef0123456789abcdef' AND file:hashes.'SHA-512' IN ('0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') \
      AND file:hashes.SSDEEP = '3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C' AND file:hashes.TLSH = 't1' AND file:hashes.IMPHASH = 'ab' \
      AND file:hashes.PEHASH = 'ab' AND file:hashes.TELFHASH = 'ab' AND file:hashes.VHASH = 'ab' AND file:name = 'a.exe' \
@@ -115,6 +117,10 @@ fn every_field_written_is_described_and_the_other_way_round() {
         assert!(batch.documents.contains(&format!(r#""{field}":{{"#)), "{}", batch.documents);
         leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
     }
+    // A condition carries its pattern and no value.
+    let condition = r#"{"type":"indicator","id":"indicator--1","pattern":"[domain-name:value = 'a.example.com' AND file:name = 'x']"}"#;
+    let batch = socdefenders::map_records("", 1_733_740_200_000, condition.as_bytes()).unwrap();
+    leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
     // A correction: the second version no longer says what the first one said.
     let mut host = Host::new(Style::Envelope, 10);
     for value in ["a.example.com", "b.example.com"] {

@@ -17,7 +17,7 @@ pub(crate) fn adds_up(batch: &Batch) {
     assert_eq!(batch.documents.matches('\n').count(), batch.heads.len());
     for (line, head) in batch.documents.lines().zip(&batch.heads) {
         assert_eq!(line.len(), head.length as usize);
-        let document: Value = serde_json::from_str(line).unwrap();
+        let document: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(document["event"]["id"], *head.id);
         assert_eq!(document["event"]["sequence"], head.version);
         let expires = document["tipline"]["expires_at"].as_str().map(|text| parse_rfc3339(text).unwrap());

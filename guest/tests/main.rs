@@ -5,6 +5,7 @@ mod convergence;
 mod described;
 mod host;
 mod laws;
+mod patterns;
 mod stix;
 mod suffixes;
 mod table;

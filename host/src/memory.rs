@@ -110,6 +110,11 @@ impl Memory {
         })
     }
 
+    /// What waits for the next state, in bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// The rows to be committed with the next state, those of the steps before it included. They are seen from here on.
     pub fn hand_over(&mut self) -> Arc<Rows> {
         let rows = std::mem::take(&mut self.waiting);

@@ -139,7 +139,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::sandbox::Response;
+    use crate::sandbox::{Response, Row};
 
     const NOW: Millis = 1_733_740_200_000;
 
@@ -173,6 +173,26 @@ mod tests {
         assert_eq!((&own["state"], &own["began"]), (&json!(call.state), &json!(NOW)));
         let comment = har["log"]["comment"].as_str().unwrap();
         assert!(comment.starts_with("The guest built-in was told of an answer: ") && comment.contains("unreachable"));
+    }
+
+    #[test]
+    fn the_rows_that_a_guest_was_given_are_kept_with_its_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = Row { key: "1a".to_owned(), value: "v".to_owned(), expires: Some(7) };
+        let response = Response { status: 200, headers: Vec::new(), body: b"\xff".to_vec() };
+        let event = Event::Recalled((vec![row], response));
+        let request = Request::get("/page");
+        let call = Call { state: "", now: NOW, event: &event, request: Some(&request) };
+        Traps::of(&input(), folder.path()).keep(&input(), &call, trapped());
+        let har = fs::read(folder.path().join("trapped/feed/001733740200000.har")).unwrap();
+        let har: Value = serde_json::from_slice(&har).unwrap();
+        let entry = &har["log"]["entries"][0];
+        assert_eq!(entry["_tiplineRecalled"], json!([[{ "key": "1a", "value": "v", "expires": 7 }]]));
+        assert_eq!(
+            (&entry["response"]["content"]["text"], &entry["response"]["content"]["encoding"]),
+            (&json!("/w=="), &json!("base64"))
+        );
+        assert!(har["log"]["comment"].as_str().unwrap().contains("rows it had asked for"), "{har}");
     }
 
     #[test]

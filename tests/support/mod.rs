@@ -216,7 +216,7 @@ impl Stand {
         let mut expected = Documents::new();
         for offset in (0..self.feed.len()).step_by(limit) {
             let target = format!("/api/v1/iocs?limit={limit}&offset={offset}");
-            let page = feed.fetch(&Request { target, accept: "application/json".to_owned() }).await?;
+            let page = feed.fetch(&Request::get(target)).await?;
             for document in native(&input.guest_config, observed, &page.body)? {
                 keep_newest(&mut expected, document);
             }
@@ -232,10 +232,11 @@ impl Stand {
         let mut usual = None;
         self.feed.change(|mock| usual = mock.max_limit.replace(u32::MAX));
         let target = format!("{ROOT_PATH}collections/all/objects/?limit={}", u32::MAX);
-        let accept = "application/taxii+json;version=2.1".to_owned();
-        let answer = tipline::http::Feed::new(&input)?.fetch(&Request { target, accept }).await?;
+        let headers = vec![("accept".to_owned(), "application/taxii+json;version=2.1".to_owned())];
+        let request = Request { headers, ..Request::get(target) };
+        let answer = tipline::http::Feed::new(&input)?.fetch(&request).await?;
         self.feed.change(|mock| mock.max_limit = usual);
-        let objects: Value = serde_json::from_str(&answer.body)?;
+        let objects: Value = serde_json::from_slice(&answer.body)?;
         let objects = objects["objects"].as_array().ok_or("a page without objects")?;
         expected_of(&input.guest_config, observed, objects, limit)
     }
@@ -245,7 +246,7 @@ impl Stand {
 pub fn expected_of(config: &str, observed: Millis, objects: &[Value], limit: usize) -> Result<Documents, Failed> {
     let mut expected = Documents::new();
     for page in objects.chunks(limit) {
-        for document in native(config, observed, &json!({ "objects": page }).to_string())? {
+        for document in native(config, observed, json!({ "objects": page }).to_string().as_bytes())? {
             keep_newest(&mut expected, document);
         }
     }
@@ -269,7 +270,7 @@ pub async fn in_sqlite(ledger: Ledger) -> Result<Documents, Failed> {
 }
 
 /// What the mapping, compiled natively, makes of a page.
-pub fn native(config: &str, observed: Millis, page: &str) -> Result<Vec<Value>, Failed> {
+pub fn native(config: &str, observed: Millis, page: &[u8]) -> Result<Vec<Value>, Failed> {
     let batch = socdefenders::map_records(config, observed, page)?;
     Ok(batch.documents.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }

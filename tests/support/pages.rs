@@ -12,10 +12,22 @@ use url::Url;
 
 #[derive(Default)]
 struct Inner {
-    pages: BTreeMap<String, String>,
-    requests: Vec<String>,
-    authorization: Option<String>,
+    pages: BTreeMap<String, Vec<u8>>,
+    asked: Vec<Asked>,
 }
+
+/// A request as it came.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub method: String,
+    pub target: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+/// The longest body that is read: longer than any guest may send.
+const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// The feed; it ends when this is dropped.
 pub struct Pages {
@@ -41,18 +53,23 @@ impl Pages {
     }
 
     /// Serves another text at this target from now on.
-    pub fn put(&self, target: &str, text: String) {
-        self.inner().pages.insert(target.to_owned(), text);
+    pub fn put(&self, target: &str, text: impl Into<Vec<u8>>) {
+        self.inner().pages.insert(target.to_owned(), text.into());
     }
 
     /// The targets asked for so far.
     pub fn requests(&self) -> Vec<String> {
-        self.inner().requests.clone()
+        self.asked().into_iter().map(|asked| asked.target).collect()
+    }
+
+    /// The requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.inner().asked.clone()
     }
 
     /// The last request's `Authorization`.
     pub fn authorization(&self) -> Option<String> {
-        self.inner().authorization.clone()
+        self.asked().pop()?.headers.remove("authorization")
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -67,11 +84,19 @@ impl Drop for Pages {
 }
 
 async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let method = head.method.as_str().to_owned();
+    let asked = Asked { method, target: target.clone(), headers: headers.collect(), body: body.to_vec() };
     let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    inner.requests.push(target.clone());
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    inner.authorization = authorization.map(str::to_owned);
+    inner.asked.push(asked);
     match inner.pages.get(&target) {
         Some(text) => ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),

@@ -31,11 +31,11 @@ impl Guest {
         Ok(Self { store, input })
     }
 
-    /// Maps a page. After a trap the instance is of no use any more: make a new one.
+    /// Maps a page, as its feed sent it. After a trap the instance is of no use any more: make a new one.
     ///
     /// # Errors
     /// A trap, or the guest's own words.
-    pub fn map(&mut self, config: &str, observed: u64, records: &str) -> Result<Batch> {
+    pub fn map(&mut self, config: &str, observed: u64, records: &[u8]) -> Result<Batch> {
         self.store.set_fuel(FUEL)?;
         let mapper = self.input.tipline_input_mapper();
         mapper

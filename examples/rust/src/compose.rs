@@ -11,8 +11,8 @@ use wasmtime::{Engine, Error, Store};
 wasmtime::component::bindgen!({
     inline: "package example:composed;
         world composed {
-            export documents: func(config: string, observed: u64, records: string) -> result<string, string>;
-            export addresses: func(config: string, observed: u64, records: string) -> result<list<string>, string>;
+            export documents: func(config: string, observed: u64, records: list<u8>) -> result<string, string>;
+            export addresses: func(config: string, observed: u64, records: list<u8>) -> result<list<string>, string>;
         }",
 });
 
@@ -34,7 +34,7 @@ pub fn compose(stage: &[u8], mapper: &[u8]) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// A trap, or what the stage says.
-pub fn run(composed: &[u8], config: &str, observed: u64, records: &str) -> wasmtime::Result<(String, Vec<String>)> {
+pub fn run(composed: &[u8], config: &str, observed: u64, records: &[u8]) -> wasmtime::Result<(String, Vec<String>)> {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let stage = Composed::instantiate(&mut store, &Component::new(&engine, composed)?, &Linker::new(&engine))?;

@@ -8,11 +8,12 @@ pub mod native {
     use anyhow::{Result, anyhow};
     use socdefenders::Batch;
 
-    /// Maps a page; `config` is the feed's settings as JSON, `observed` when the feed showed it, in milliseconds since 1970.
+    /// Maps a page; `config` is the feed's settings as JSON, `observed` when the feed showed it, in milliseconds since
+    /// 1970, `records` what it sent, byte for byte.
     ///
     /// # Errors
     /// The guest's own words: what was expected, what came, what to change.
-    pub fn map(config: &str, observed: u64, records: &str) -> Result<Batch> {
+    pub fn map(config: &str, observed: u64, records: &[u8]) -> Result<Batch> {
         socdefenders::map_records(config, observed, records).map_err(|failure| anyhow!("{failure}"))
     }
 }

@@ -12,17 +12,16 @@ const OBSERVED: u64 = 1_733_740_200_000;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let read = |path: &str| fs::read(path).with_context(|| format!("{path} cannot be read"));
-    let page = |path: &str| fs::read_to_string(path).with_context(|| format!("{path} cannot be read"));
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let documents = match words.as_slice() {
-        ["native", records] => native::map("", OBSERVED, &page(records)?)?.documents,
+        ["native", records] => native::map("", OBSERVED, &read(records)?)?.documents,
         ["component", guest, records] => {
             let mut guest = component::Guest::new(&read(guest)?).map_err(told)?;
-            guest.map("", OBSERVED, &page(records)?).map_err(told)?.documents
+            guest.map("", OBSERVED, &read(records)?).map_err(told)?.documents
         }
         ["compose", stage, guest, records] => {
             let composed = compose::compose(&read(stage)?, &read(guest)?)?;
-            let (documents, addresses) = compose::run(&composed, "", OBSERVED, &page(records)?).map_err(told)?;
+            let (documents, addresses) = compose::run(&composed, "", OBSERVED, &read(records)?).map_err(told)?;
             writeln!(io::stderr(), "{} addresses of high confidence", addresses.len())?;
             documents
         }

@@ -59,8 +59,9 @@ pub struct Stix<'a> {
     pub types: Vec<Cow<'a, str>>,
     /// `chain:phase`, sorted.
     pub phases: Vec<String>,
-    /// Why nothing in its pattern is a value by itself, as sorted keywords; empty where the document is no condition.
-    pub condition: Vec<&'static str>,
+    /// Why its pattern says more than the document does, as sorted keywords; `condition` among them where no value of it
+    /// counts alone. Empty where the document says it all.
+    pub partial: Vec<&'static str>,
     /// Software and groups that other objects join to it, sorted.
     pub context: Vec<Fact>,
     /// The strictest of its markings.
@@ -101,11 +102,11 @@ impl Writer {
     pub(super) fn stix(&mut self, stix: &Stix<'_>) {
         let body = &mut self.body;
         let object = body.open(key!("stix"));
-        body.list(key!("condition"), &stix.condition);
         body.text_field(key!("created_by_ref"), stix.created_by.as_deref().unwrap_or_default());
         body.one_or_many(key!("indicator_types"), &stix.types);
         body.one_or_many(key!("kill_chain_phases"), &stix.phases);
         body.text_field(key!("name"), stix.name.as_deref().unwrap_or_default());
+        body.list(key!("partial"), &stix.partial);
         body.text_field(key!("pattern"), stix.pattern.as_deref().unwrap_or_default());
         body.text_field(key!("pattern_type"), stix.pattern_type.as_deref().unwrap_or_default());
         body.close(object);

@@ -222,7 +222,7 @@ impl<'a> Indicator<'a> {
             set(&mut stix.types);
             set(&mut stix.phases);
             set(&mut stix.context);
-            set(&mut stix.condition);
+            set(&mut stix.partial);
         }
     }
 
@@ -413,7 +413,7 @@ impl Writer {
             Observable::Attack(_) => "info",
             // It says nothing of any one name.
             Observable::Wildcard(_) => {
-                body.ready(r#""category":["threat"]"#);
+                body.raw(r#""category":["threat"],"#);
                 "info"
             }
             _ => {
@@ -465,7 +465,6 @@ impl Writer {
             },
             _ => {}
         }
-        body.list(key!("ip"), &indicator.facts_of("threat.indicator.ip"));
         body.close(related);
     }
 

@@ -1,7 +1,8 @@
 //! Where the values of a pattern go: for each kind of object what it is in ECS, and the field of each of its properties.
 //!
-//! Also which of an object's properties name it by themselves: beside one of those a property without a field says only
-//! more of the same object, and the claim stays one. Beside others it narrows what is meant, and the whole is a condition.
+//! Also what is no value alone, as it would fit too much (a size, a protocol), and what of an object's properties speaks of
+//! another object: a process' parent, the address a name resolves to. A file's directory and content, a message's sender and
+//! attachments and a process' own binary are parts of what they belong to.
 
 use tipline_ecs::Fact;
 use tipline_ecs::time::{parse_rfc3339, rfc3339};
@@ -16,8 +17,8 @@ pub(crate) const MAX_TEXT: usize = 8 * 1024;
 pub(crate) enum Home {
     /// A value to be told apart.
     Value(Label),
-    /// The same, but a document of its own only where there is no other value.
-    Aside(Label, &'static str),
+    /// The address of a message's recipient: a value only where there is no other.
+    Recipient,
     /// The type of the address that stands beside it.
     Hint,
     /// A port.
@@ -55,7 +56,6 @@ pub(crate) fn ecs_type(object: &str) -> Option<&'static str> {
         "windows-registry-key" | "win-registry-key" => "windows-registry-key",
         "x509-certificate" => "x509-certificate",
         "autonomous-system" => "autonomous-system",
-        "network-traffic" => "port",
         _ => return None,
     })
 }
@@ -84,18 +84,23 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
         ("ipv4-addr", "value") => Home::Value(Label::Ipv4),
         ("ipv6-addr", "value") => Home::Value(Label::Ipv6),
         ("domain-name" | "hostname" | "x-opencti-hostname", "value") => Home::Value(Label::Domain),
-        ("domain-name", "resolves_to_refs.value") => Home::Aside(Label::Ip, "threat.indicator.ip"),
         ("url", "value") => Home::Value(Label::Url),
-        ("email-addr", "value") | ("email-message", "from_ref.value" | "sender_ref.value") => Home::Value(Label::Email),
-        ("email-message", "to_refs.value" | "cc_refs.value" | "bcc_refs.value") => {
-            Home::Aside(Label::Email, "socdefenders.ioc.email.to")
+        ("email-addr", "value") => Home::Value(Label::Email),
+        // A reference has no text of its own, but not all who write patterns know.
+        ("email-message", "from_ref.value" | "from_ref" | "sender_ref.value" | "sender_ref") => {
+            Home::Value(Label::Email)
         }
+        (
+            "email-message",
+            "to_refs.value" | "to_refs" | "cc_refs.value" | "cc_refs" | "bcc_refs.value" | "bcc_refs",
+        ) => Home::Recipient,
         ("email-message", "subject") => own("socdefenders.ioc.email.subject"),
+        ("email-message", "body_multipart.body_raw_ref.name") => own("threat.indicator.file.name"),
         ("email-message", "message_id") => own("socdefenders.ioc.email.message_id"),
-        ("network-traffic", "dst_ref.value" | "src_ref.value") => Home::Value(Label::Other),
-        ("network-traffic", "dst_ref.type" | "src_ref.type") => Home::Hint,
-        ("network-traffic", "dst_port" | "src_port") => Home::Port,
-        ("network-traffic", "protocols") => own("socdefenders.ioc.protocols"),
+        (TRAFFIC, "dst_ref.value" | "src_ref.value") => Home::Value(Label::Other),
+        (TRAFFIC, "dst_ref.type" | "src_ref.type") => Home::Hint,
+        (TRAFFIC, "dst_port" | "src_port") => Home::Port,
+        (TRAFFIC, "protocols") => own("socdefenders.ioc.protocols"),
         ("file" | "artifact", "name") => own("threat.indicator.file.name"),
         ("file", "path") => own("threat.indicator.file.path"),
         ("file", "parent_directory_ref.path") | ("directory", "path") => own("threat.indicator.file.directory"),
@@ -149,28 +154,102 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
     }
 }
 
-/// Whether a property names its object by itself, so that what else is said of that object widens or narrows nothing: a
-/// file is its hash, whatever its name; a message is told by who sent it. An address of traffic, a process' name or a
-/// file's name say less than that.
-pub(crate) fn names(object: &str, home: Home) -> bool {
+/// Whether a property can be what its object is known by. A size, a protocol or a date fits too much, a port as well.
+pub(crate) fn tells(home: Home) -> bool {
     match home {
-        _ if matches!(object, "network-traffic" | "process" | "software") => false,
-        Home::Value(_) | Home::Hash | Home::RegistryKey => true,
-        Home::Aside(..) => object == "email-message",
-        Home::Field(field) => matches!(
-            (object, field),
-            ("directory", "threat.indicator.file.directory")
-                | (_, "threat.indicator.as.number" | "threat.indicator.file.pe.imphash")
-                | (_, "threat.indicator.x509.serial_number" | "socdefenders.ioc.mac" | "socdefenders.ioc.mutex")
-                | (_, "socdefenders.ioc.user.id" | "socdefenders.ioc.user.name")
-        ),
-        _ => false,
+        Home::Field(field) => !is_general(field),
+        Home::Value(_) | Home::Recipient | Home::Hash | Home::RegistryKey | Home::Distinguished(..) => true,
+        Home::Hint | Home::Port | Home::Detail | Home::None => false,
     }
 }
 
-/// `hashes.MD5`.
+/// Whether a field says nothing alone.
+pub(crate) fn is_general(field: &str) -> bool {
+    matches!(
+        field,
+        "threat.indicator.file.size"
+            | "threat.indicator.file.mime_type"
+            | "threat.indicator.registry.data.type"
+            | "threat.indicator.x509.signature_algorithm"
+            | "threat.indicator.x509.public_key_algorithm"
+            | "threat.indicator.x509.version_number"
+            | "threat.indicator.x509.not_before"
+            | "threat.indicator.x509.not_after"
+            | "socdefenders.ioc.protocols"
+            | "socdefenders.ioc.process.pid"
+            | "socdefenders.ioc.process.working_directory"
+            | "socdefenders.ioc.software.vendor"
+            | "socdefenders.ioc.software.version"
+            | "socdefenders.ioc.user.type"
+    )
+}
+
+/// References whose objects are parts of those that hold them.
+const OWN_REFERENCES: [&str; 12] = [
+    "bcc_refs",
+    "binary_ref",
+    "body_raw_ref",
+    "cc_refs",
+    "content_ref",
+    "dst_ref",
+    "from_ref",
+    "image_ref",
+    "parent_directory_ref",
+    "sender_ref",
+    "src_ref",
+    "to_refs",
+];
+
+/// Whether a property speaks of another object.
+pub(crate) fn is_foreign(path: &str) -> bool {
+    path.split('.').any(|step| (step.ends_with("_ref") || step.ends_with("_refs")) && !OWN_REFERENCES.contains(&step))
+}
+
+/// What a property behind a reference is where it stands alone: the type of the object that is referred to, and the
+/// property there.
+pub(crate) fn behind(path: &str) -> Option<(&'static str, String)> {
+    let steps: Vec<&str> = path.split('.').collect();
+    let last = steps.iter().rposition(|step| step.ends_with("_ref") || step.ends_with("_refs"))?;
+    let property = steps.get(last.saturating_add(1)..)?.join(".");
+    let object = match *steps.get(last)? {
+        "contains_refs" | "body_raw_ref" => "file",
+        "parent_ref" | "child_refs" => "process",
+        "creator_user_ref" => "user-account",
+        "belongs_to_refs" => "autonomous-system",
+        // Whose kind of address is not said.
+        "resolves_to_refs" | "src_ref" | "dst_ref" if property == "value" => {
+            return Some((TRAFFIC, "dst_ref.value".to_owned()));
+        }
+        _ => return None,
+    };
+    Some((object, property))
+}
+
+/// The object whose ends are addresses and names.
+pub(crate) const TRAFFIC: &str = "network-traffic";
+
+/// Whether a text is a value of its own although there is no field for what it is: of an object that STIX does not know,
+/// any property but a custom one; of the others those that are compared elsewhere: headers, user agents, names of
+/// services and of platforms, fingerprints of TLS.
+pub(crate) fn is_bare(object: &str, path: &str) -> bool {
+    match object {
+        TRAFFIC => {
+            matches!(path, "extensions.http-request-ext.request_header.User-Agent" | "x_misp_ja3_fingerprint_md5")
+        }
+        "email-message" => path.starts_with("additional_header_fields."),
+        "process" => path == "extensions.windows-service-ext.service_name",
+        "software" => path == "cpe",
+        // Their names are of any form and nobody compares them with what is seen.
+        "attack-pattern" | "vulnerability" | "malware" | "tool" | "threat-actor" | "intrusion-set" | "campaign" => {
+            false
+        }
+        _ => ecs_type(object).is_none() && !path.split('.').any(|name| name.starts_with("x_")),
+    }
+}
+
+/// `hashes.MD5`, and `hashes[*]` for any of them.
 fn is_hash(path: &str) -> bool {
-    path.strip_prefix("hashes.").is_some_and(|algorithm| !algorithm.contains('.'))
+    path == "hashes" || path.strip_prefix("hashes.").is_some_and(|algorithm| !algorithm.contains('.'))
 }
 
 /// A path without its indexes, and the quotes of its names.
@@ -199,6 +278,8 @@ fn hash_field(algorithm: &str) -> &'static str {
         "TLSH" => "threat.indicator.file.hash.tlsh",
         "IMPHASH" => "threat.indicator.file.pe.imphash",
         "PEHASH" => "threat.indicator.file.pe.pehash",
+        // Any of them: the length tells which.
+        "HASHES" => "threat.indicator.file.hash.md5",
         "TELFHASH" => "threat.indicator.file.elf.telfhash",
         _ => "socdefenders.ioc.hash",
     }
@@ -272,7 +353,7 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
             "socdefenders.ioc.mac" => put(field, text.replace(':', "-").to_ascii_uppercase()),
             field => put(field, text.to_owned()),
         },
-        Home::Value(_) | Home::Aside(..) | Home::Hint | Home::Port | Home::Detail | Home::None => return false,
+        Home::Value(_) | Home::Recipient | Home::Hint | Home::Port | Home::Detail | Home::None => return false,
     }
     true
 }

@@ -12,11 +12,13 @@
 //! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
 //! skipped.
 
+mod condition;
 mod context;
 mod home;
 mod marks;
 mod object;
 mod part;
+mod said;
 mod thing;
 
 use std::borrow::Cow;
@@ -81,10 +83,12 @@ pub(crate) fn read<'a>(
     } else {
         given.whole.push("pattern-type");
     }
-    let has_whole = found.parts.is_empty() || !found.conditions.is_empty();
+    let has_whole = found.parts.is_empty() || found.is_conditional;
     if has_whole && settings.types.is_empty() {
         // First, as of long patterns the first document alone carries the text.
-        found.parts.insert(0, whole(object, &written, found.shown));
+        let words = found.words.iter().copied().chain(found.is_conditional.then_some(CONDITION));
+        let words = if found.words.is_empty() { given.whole.clone() } else { words.collect() };
+        found.parts.insert(0, whole(object, &written, found.shown, words));
         if found.parts.len() > MAX_DOCUMENTS {
             found.parts.truncate(MAX_DOCUMENTS);
             given.whole.push("too-many");
@@ -102,15 +106,13 @@ pub(crate) fn read<'a>(
             indicator.standing = Standing::Condition;
         }
         indicator.observable = part.observable;
-        indicator.label = Cow::Borrowed(part.label);
+        indicator.label = part.label;
         indicator.ports = part.ports;
         indicator.notes = part.notes;
         indicator.facts = part.facts;
         if let Some(stix) = &mut indicator.stix {
             stix.pattern = (place == 0 || !long).then(|| written.clone());
-            if is_whole {
-                stix.condition.clone_from(&found.conditions);
-            }
+            stix.partial = part.partial;
         }
         indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
         indicator.tidy();
@@ -120,14 +122,18 @@ pub(crate) fn read<'a>(
 
 /// The label of a document that carries a pattern and no value.
 const PATTERN: &str = "pattern";
+/// The keyword of a condition, beside why it is one.
+const CONDITION: &str = "condition";
 
 /// What a pattern says.
 #[derive(Default)]
 struct Found {
     /// The values it claims, each once.
     parts: Vec<Part>,
-    /// Why some of its alternatives are conditions; empty where none is.
-    conditions: Vec<&'static str>,
+    /// Why alternatives gave no value.
+    words: Vec<&'static str>,
+    /// Some of them are conditions.
+    is_conditional: bool,
     /// The ECS type that all of it is about.
     shown: &'static str,
 }
@@ -138,7 +144,7 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
         Ok(pattern) => pattern,
         Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
     };
-    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object).filter(|kind| *kind != "port"));
+    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object));
     let first = types.next().flatten();
     let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
     let mut found = Found { shown, ..Found::default() };
@@ -162,23 +168,26 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
             Err(part::Gone::Left(reason)) => {
                 if let Left::Rejected(misfit) = &reason {
                     whole.push(misfit.code);
+                    found.words.push(misfit.code);
                 }
                 // What was skipped on purpose decides over what could not be read.
                 if left.is_none() || matches!(reason, Left::Skipped(_)) {
                     left = Some(reason);
                 }
             }
-            Err(part::Gone::Whole(reason)) => whole.push(reason),
+            Err(part::Gone::Whole(reason)) => {
+                whole.push(reason);
+                found.words.push(reason);
+            }
             Err(part::Gone::Condition(why)) => {
                 let (word, counted) = why.words();
                 whole.push(counted);
-                if !found.conditions.contains(&word) {
-                    found.conditions.push(word);
-                }
+                found.words.push(word);
+                found.is_conditional = true;
             }
         }
     }
-    let says_nothing = found.parts.is_empty() && found.conditions.is_empty();
+    let says_nothing = found.parts.is_empty() && !found.is_conditional;
     match left {
         Some(left) if says_nothing && (matches!(left, Left::Skipped(_)) || whole.len() == codes(whole)) => Err(left),
         _ => Ok(found),
@@ -186,7 +195,7 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
 }
 
 /// The document of a pattern without a value.
-fn whole(object: &Object<'_>, written: &str, shown: &'static str) -> Part {
+fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&'static str>) -> Part {
     let name = object.name.as_deref().unwrap_or(written).trim();
     let thing = Thing {
         kind: PATTERN.into(),
@@ -194,13 +203,7 @@ fn whole(object: &Object<'_>, written: &str, shown: &'static str) -> Part {
         key: written.trim().to_owned(),
         name: part::cut(name, LONGEST_NAME),
     };
-    Part {
-        observable: Observable::Thing(Box::new(thing)),
-        label: PATTERN,
-        ports: Vec::new(),
-        notes: Vec::new(),
-        facts: Vec::new(),
-    }
+    Part { partial, ..Part::new(Observable::Thing(Box::new(thing)), PATTERN) }
 }
 
 /// What all documents of an object have in common.
@@ -246,7 +249,7 @@ fn base<'a>(
         pattern_type: language,
         types: sorted(std::mem::take(&mut object.types.0)),
         phases,
-        condition: Vec::new(),
+        partial: Vec::new(),
         tlp: markings.filter_map(|marking| context.tlp(marking)).max(),
         context: Vec::new(),
     };
@@ -342,7 +345,7 @@ mod tests {
 
     #[test]
     fn an_alternative_has_so_many_comparisons() {
-        for (leaves, kind) in [(part::MAX_LEAVES, "domain-name"), (part::MAX_LEAVES + 1, "pattern")] {
+        for (leaves, kind) in [(condition::MAX_LEAVES, "domain-name"), (condition::MAX_LEAVES + 1, "pattern")] {
             let others: String = (1..leaves).map(|number| format!(" AND domain-name:b{number} = 1")).collect();
             let document = document(&format!("[domain-name:value = 'example.com'{others}]"));
             assert_eq!(document["socdefenders"]["ioc"]["type"], kind, "{leaves}");
@@ -368,17 +371,5 @@ mod tests {
         let mut long = object(1);
         long["description"] = "d".repeat(LONG_PATTERN + 1).into();
         assert_eq!(map(&[long]).documents.matches(&"d".repeat(LONG_PATTERN)).count(), 1);
-    }
-
-    #[test]
-    fn what_has_an_address_has_no_other_one() {
-        for (value, addresses) in [("example.com", 1), ("http://example.com/x", 1), ("http://198.51.100.7/x", 1)] {
-            let pattern =
-                format!("[domain-name:value = '{value}' AND domain-name:resolves_to_refs[*].value = '203.0.113.9']");
-            let object = json!({"type": "indicator", "id": "indicator--1", "pattern": pattern});
-            let documents = map(&[object]).documents;
-            let related = documents.split_once(r#""related":{"#).unwrap().1.split_once('}').unwrap().0;
-            assert_eq!(related.matches(r#""ip":"#).count(), addresses, "{documents}");
-        }
     }
 }

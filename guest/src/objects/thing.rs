@@ -67,8 +67,7 @@ pub(crate) fn known_by(object: &str, shown: &'static str, facts: &mut Vec<Fact>)
     Some(thing(kind, shown, key, name))
 }
 
-/// A value without a form of its own.
-pub(crate) fn thing(kind: &'static str, shown: &'static str, key: String, name: String) -> Observable {
+fn thing(kind: &'static str, shown: &'static str, key: String, name: String) -> Observable {
     Observable::Thing(Box::new(Thing { kind: kind.into(), shown: shown.into(), key, name }))
 }
 

@@ -119,7 +119,10 @@ fn types_and_values(folder: &Folder) {
             }
             if kind == "windows-registry" {
                 assert_eq!(set(theirs, &["registry.path"], "threat.indicator.").len(), 1);
-                assert_eq!(set(&ours, &["socdefenders.stix.partial"], ""), BTreeSet::from(["like".to_owned()]));
+                assert_eq!(
+                    set(&ours, &["socdefenders.stix.partial"], ""),
+                    BTreeSet::from(["condition".to_owned(), "like".to_owned()])
+                );
                 used.insert("");
             }
             let level = |documents: &[Value]| set(documents, &["threat.indicator.confidence"], "");

@@ -96,13 +96,23 @@ fn texts(value: &Value, into: &mut Vec<String>) {
     }
 }
 
+/// Whether a document carries a condition.
+fn is_condition(document: &Value) -> bool {
+    at(document, "socdefenders.stix.partial")
+        .is_some_and(|words| words.as_array().unwrap().contains(&"condition".into()))
+}
+
 /// What came of a source's objects.
 #[derive(Default)]
 struct Tally {
     objects: u32,
     mapped: u32,
     documents: u32,
-    /// Objects with a value ECS has a home for, and those of them whose every such value stands in a document.
+    /// Objects of which something is a condition.
+    conditional: u32,
+    /// Of the others those that match by a value, or tell all below a name.
+    valued: u32,
+    /// And those with a value ECS has a home for, and those of them whose every such value stands in a document.
     homed: u32,
     given: u32,
     reasons: BTreeMap<String, u32>,
@@ -148,7 +158,11 @@ fn indicators_give_documents(folder: &Folder) {
                 wanted.extend(values(&operator, &literal).into_iter().map(|value| (fields, value)));
             }
         }
-        if !wanted.is_empty() {
+        let is_conditional = documents.iter().any(is_condition);
+        tally.conditional += u32::from(is_conditional);
+        let has_value = documents.iter().any(|document| document["socdefenders"]["ioc"]["type"] != "pattern");
+        tally.valued += u32::from(!is_conditional && has_value);
+        if !wanted.is_empty() && !is_conditional {
             tally.homed += 1;
             let missing = wanted.iter().find(|(fields, value)| {
                 !documents.iter().any(|document| {
@@ -170,15 +184,22 @@ fn indicators_give_documents(folder: &Folder) {
         }
     }
     let mut report = String::new();
-    let (mut homed, mut given) = (0, 0);
+    let (mut homed, mut given, mut others, mut valued) = (0, 0, 0, 0);
     for (source, tally) in &tallies {
-        let Tally { objects, mapped, documents, homed: with, given: all, reasons } = tally;
+        let Tally { objects, mapped, documents, conditional, valued: with_any, homed: with, given: all, reasons } =
+            tally;
         homed += with;
         given += all;
+        others += objects - conditional;
+        valued += with_any;
         report.push_str(&format!(
-            "{source}: {objects} objects, {mapped} mapped, {documents} documents, {all} of {with} with all values, {reasons:?}\n"
+            "{source}: {objects} objects, {mapped} mapped, {documents} documents, {conditional} with a condition, \
+             {with_any} of the others with a value, {all} of {with} with all values, {reasons:?}\n"
         ));
     }
+    report.push_str(&format!(
+        "{valued} of {others} objects without a condition have a value, {given} of {homed} all of them\n"
+    ));
     println!("{report}");
     assert_eq!(traffic, traffic_given, "network traffic of Talos without an address");
     assert!(traffic > 1_000, "{traffic}");

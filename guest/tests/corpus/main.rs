@@ -7,6 +7,7 @@
 mod data;
 mod elastic;
 mod indicators;
+mod labels;
 mod mutations;
 mod patterns;
 mod talos;
@@ -18,6 +19,7 @@ fn main() {
     let trials = [
         elastic::trials(),
         indicators::trials(),
+        labels::trials(),
         mutations::trials(),
         patterns::trials(),
         talos::trials(),

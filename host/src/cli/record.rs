@@ -26,7 +26,7 @@ use crate::eval::recording::{Exchange, MAX_READ_BYTES, Recording};
 use crate::eval::tape::{Tape, Target};
 use crate::gate::Gate;
 use crate::guests::Guests;
-use crate::http::Feed;
+use crate::http::{Feed, MAX_REQUEST_BODY_BYTES};
 use crate::poll::{Bounds, Poller};
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
@@ -203,9 +203,6 @@ impl Replay {
     }
 }
 
-/// The longest body of a request that is read: no feed is sent a longer one.
-const MAX_ASKED_BYTES: usize = 1024 * 1024;
-
 /// The next answer to this body, or to any where it was not recorded; the last one stays.
 fn next(left: &mut VecDeque<(Vec<u8>, Answer)>, body: &[u8]) -> Option<Answer> {
     let same: Vec<usize> = left.iter().enumerate().filter(|(_, (b, _))| b == body).map(|(at, _)| at).collect();
@@ -224,7 +221,7 @@ async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) ->
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let asked = (request.method().as_str().to_owned(), target.clone());
     // A longer body was not recorded, as none is sent.
-    let body = axum::body::to_bytes(request.into_body(), MAX_ASKED_BYTES).await.unwrap_or_default();
+    let body = axum::body::to_bytes(request.into_body(), MAX_REQUEST_BODY_BYTES).await.unwrap_or_default();
     let recorded = answers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&asked).and_then(|l| next(l, &body));
     let plain = |status: StatusCode, text: String| {
         let mut response = Response::new(Body::from(text));

@@ -532,6 +532,66 @@ mod tests {
     }
 
     #[test]
+    fn requests_bytes_and_rows_are_read_again_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.har");
+        let base = Input::new("feed", Url::parse("https://feed.example/").unwrap());
+        let headers = vec![("content-type".to_owned(), "a/b".to_owned()), ("x-own".to_owned(), "1".to_owned())];
+        let post = |body: &[u8]| Request {
+            method: "POST".to_owned(),
+            target: "/query".to_owned(),
+            headers: headers.clone(),
+            body: Some(body.to_vec()),
+        };
+        let odd = b"\xef\xbb\xbf{\xff\x00\xfe}".to_vec();
+        let raw = Response { body: odd.clone(), ..response("") };
+        let row = |key: &str, expires| Row { key: key.to_owned(), value: "{\"v\":1}".to_owned(), expires };
+        let rows = [row("1a", Some(AT)), row("1b", None)];
+        let exchanges = [
+            (post(b"{\"since\":1}"), Ok(raw), vec![rows.to_vec(), Vec::new()]),
+            (post(&odd), Ok(response("{}")), vec![]),
+            (post(b""), Err("no route".to_owned()), vec![rows[..1].to_vec()]),
+            (request("/page"), Ok(response("")), vec![]),
+        ];
+        let mut recorder = Recorder::create(&file, u64::MAX, "{}", "", AT).unwrap();
+        for (request, answer, recalled) in &exchanges {
+            recorder.add(&base, request, AT, answer.as_ref().map_err(String::as_str)).unwrap();
+            recalled.iter().try_for_each(|rows| recorder.recalled(rows)).unwrap();
+        }
+        let whole = recorder.finish().unwrap();
+        assert_eq!(whole.entries, 4);
+        let har: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let first = &har["log"]["entries"][0];
+        assert_eq!(first["request"]["postData"], serde_json::json!({ "text": "{\"since\":1}", "mimeType": "a/b" }));
+        assert_eq!(
+            (&first["response"]["content"]["encoding"], &first["request"]["bodySize"]),
+            (&"base64".into(), &11.into())
+        );
+        let read = Recording::read(&file).unwrap();
+        let read: Vec<_> = read.exchanges.into_iter().map(|e| (e.request, e.answer, e.recalled)).collect();
+        assert_eq!(read, exchanges);
+        // Rows count to its length, too.
+        let mut recorder = Recorder::create(&file, whole.bytes, "{}", "", AT).unwrap();
+        recorder.add(&base, &exchanges[0].0, AT, Ok(&response(""))).unwrap();
+        recorder.recalled(&vec![rows[0].clone(); 1_000]).unwrap();
+        assert!(recorder.finish().unwrap().is_cut);
+        assert_eq!(Recording::read(&file).unwrap().exchanges, []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_a_recording() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.har");
+        let recorder = Recorder::create(&file, u64::MAX, "{}", "", AT).unwrap();
+        let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder.path().join("a.har.part")), 0o600);
+        recorder.finish().unwrap();
+        assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
     fn a_recording_grows_to_its_limit_and_no_further() {
         let folder = tempfile::tempdir().unwrap();
         let base = Input::new("feed", Url::parse("https://feed.example/").unwrap());

@@ -34,6 +34,8 @@ use base::{Base, shown};
 use body::Cut;
 use outgoing::Outgoing;
 
+pub use outgoing::MAX_REQUEST_BODY_BYTES;
+
 /// Redirects followed for one request: an address may move to its slash form and to a region, not on and on. Fixed: who
 /// meets more sets `url:` to where they end.
 pub const MAX_REDIRECTS: usize = 3;

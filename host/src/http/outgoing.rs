@@ -23,7 +23,7 @@ pub(super) const MAX_REQUEST_HEADERS: usize = 50;
 pub(super) const MAX_REQUEST_HEADER_BYTES: usize = 8 * 1024;
 
 /// The body of a request, in bytes: a question, not an upload; common servers take no longer one. Fixed for that reason.
-pub(super) const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
+pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
 
 /// What only the host says of a request, beside the header of the configured key. The last eleven belong to one
 /// connection: RFC 9110, 7.6.1.

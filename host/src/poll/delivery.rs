@@ -9,14 +9,11 @@ use crate::apart::blocking;
 use crate::memory::Memory;
 use crate::sandbox::{Batch, Failure, Note, Row, Skip};
 use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
-use crate::store::{Page, SinkError, Turn};
+use crate::store::{PAGES_AT_ONCE, Page, SinkError, Turn};
 
-/// The most bytes of documents under way, beside two pages: a store that takes many pages at once takes them as they come,
+/// The most bytes of documents and rows under way, beside two pages: a store that takes many pages at once takes them as they come,
 /// and pages of a megabyte come sixteen at a time. Fixed: it only bounds the memory.
 const MAX_BYTES_UNDER_WAY: usize = 32 * 1024 * 1024;
-
-/// Pages that may be under way whatever their size.
-const PAGES_UNDER_WAY: usize = 2;
 
 /// What a poll has delivered and is delivering.
 pub(super) struct Deliveries<'p> {
@@ -67,7 +64,7 @@ impl<'p> Deliveries<'p> {
 
     /// Gives a page to the sink, as soon as it takes one more.
     pub(super) async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
-        let bytes = batch.as_ref().map_or(0, |batch| batch.documents.len());
+        let bytes = batch.as_ref().map_or(0, |batch| batch.documents.len()) + self.memory.waiting_bytes();
         while self.is_full(bytes) {
             self.settle_first().await?;
         }
@@ -102,7 +99,7 @@ impl<'p> Deliveries<'p> {
     fn is_full(&self, bytes: usize) -> bool {
         let pages = self.under_way.len();
         let bytes = bytes + self.under_way.iter().map(|page| page.bytes).sum::<usize>();
-        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_UNDER_WAY && bytes > MAX_BYTES_UNDER_WAY
+        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_AT_ONCE && bytes > MAX_BYTES_UNDER_WAY
     }
 
     /// Awaits all pages under way and counts them.
@@ -154,4 +151,55 @@ fn page(mut commit: Commit, batch: Option<Batch>, rows: &HashMap<String, Row>) -
     commit.remember = rows.values().map(|row| Remembered::new(&commit.input, row)).collect();
     let Some(batch) = batch else { return Ok(Page::empty(commit)) };
     Page::of(batch, commit).map_err(|misfit| PollError::Guest(Failure::Protocol(misfit.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Delivery, Sink, SweepOrder, Swept};
+
+    /// A store that takes sixteen pages at once.
+    struct Wide;
+
+    #[async_trait::async_trait]
+    impl Sink for Wide {
+        async fn deliver(&self, _: Page) -> Result<Delivery, SinkError> {
+            Ok(Delivery::default())
+        }
+        fn pages_at_once(&self) -> usize {
+            16
+        }
+        async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {
+            Ok(Swept::default())
+        }
+        async fn retire(&self, _: &[String], _: &str, _: crate::clock::Millis) -> Result<u64, SinkError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_bytes_are_under_way_beside_two_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = crate::config::Config::without_file(folder.path(), None);
+        let input = crate::config::Input::new("feed", "http://127.0.0.1:9".parse().unwrap());
+        let config = crate::config::Config { inputs: vec![input], ..config };
+        let opened = crate::pipeline::Pipeline::open(&config, crate::clock::Clock::system(), std::sync::Arc::new(()));
+        let mut poller = opened.await.unwrap().pollers.remove(0);
+        poller.sink = std::sync::Arc::new(Wide);
+        for (pages, each, next, is_full) in [
+            (1, 2 * MAX_BYTES_UNDER_WAY, MAX_BYTES_UNDER_WAY, false),
+            (2, MAX_BYTES_UNDER_WAY / 4, MAX_BYTES_UNDER_WAY / 2, false),
+            (2, MAX_BYTES_UNDER_WAY / 4, MAX_BYTES_UNDER_WAY / 2 + 1, true),
+            (15, 0, 0, false),
+            (16, 0, 0, true),
+        ] {
+            let mut deliveries = Deliveries::new(&poller, true);
+            for _ in 0..pages {
+                let delivery = tokio::spawn(std::future::pending());
+                let (skips, notes) = (Vec::new(), Vec::new());
+                deliveries.under_way.push_back(UnderWay { delivery, skips, notes, is_page: true, bytes: each });
+            }
+            assert_eq!(deliveries.is_full(next), is_full, "{pages} {each} {next}");
+        }
+    }
 }

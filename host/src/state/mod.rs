@@ -212,6 +212,16 @@ impl Ledger {
         })
     }
 
+    /// Moves everything that is committed into the file itself, so that its length says what it holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn settle(&self) -> Result<(), LedgerError> {
+        let connection = self.writer()?;
+        let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        moved.map_err(|e| file::explain(&self.0.path, &e))
+    }
+
     /// When the last sweep ended.
     ///
     /// # Errors

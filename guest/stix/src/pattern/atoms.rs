@@ -9,7 +9,7 @@ use super::{LiteralKind, Node, Operator, Pattern, Test};
 
 /// The most comparisons that combinations may have together. More of them say less than their parts: a list of names
 /// and a list of hashes are two lists.
-const MAX_COMBINED: usize = 256;
+const MAX_COMBINED: usize = 1_024;
 
 /// A comparison within an alternative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

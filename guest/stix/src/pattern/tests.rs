@@ -161,10 +161,10 @@ fn alternatives_are_the_branches_of_or() {
 #[test]
 fn combinations_are_bounded() {
     let choice = |n: usize| format!("({})", vec!["a:b=1"; n].join(" OR "));
-    let kept = format!("[{} AND {}]", choice(16), choice(8));
-    assert_eq!(alternatives(&Pattern::parse(&kept).unwrap()).len(), 128);
-    let exceeded = format!("[{} AND {}]", choice(16), choice(9));
+    let kept = format!("[{} AND {}]", choice(32), choice(16));
+    assert_eq!(alternatives(&Pattern::parse(&kept).unwrap()).len(), 512);
+    let exceeded = format!("[{} AND {}]", choice(32), choice(17));
     let apart = alternatives(&Pattern::parse(&exceeded).unwrap());
-    assert_eq!(apart.len(), 25);
+    assert_eq!(apart.len(), 49);
     assert!(apart.iter().all(|one| one.limits().eq([Limit::Combinations])));
 }
