@@ -9,14 +9,11 @@ use crate::apart::blocking;
 use crate::memory::Memory;
 use crate::sandbox::{Batch, Failure, Note, Row, Skip};
 use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
-use crate::store::{Page, SinkError, Turn};
+use crate::store::{PAGES_AT_ONCE, Page, SinkError, Turn};
 
 /// The most bytes of documents and rows under way, beside two pages: a store that takes many pages at once takes them as they come,
 /// and pages of a megabyte come sixteen at a time. Fixed: it only bounds the memory.
 const MAX_BYTES_UNDER_WAY: usize = 32 * 1024 * 1024;
-
-/// Pages that may be under way whatever their size.
-const PAGES_UNDER_WAY: usize = 2;
 
 /// What a poll has delivered and is delivering.
 pub(super) struct Deliveries<'p> {
@@ -102,7 +99,7 @@ impl<'p> Deliveries<'p> {
     fn is_full(&self, bytes: usize) -> bool {
         let pages = self.under_way.len();
         let bytes = bytes + self.under_way.iter().map(|page| page.bytes).sum::<usize>();
-        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_UNDER_WAY && bytes > MAX_BYTES_UNDER_WAY
+        pages >= self.poller.sink.pages_at_once() || pages >= PAGES_AT_ONCE && bytes > MAX_BYTES_UNDER_WAY
     }
 
     /// Awaits all pages under way and counts them.

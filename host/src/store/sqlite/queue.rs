@@ -184,3 +184,130 @@ impl Drop for Ready {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sqlite;
+    use super::super::row::Row;
+    use super::*;
+    use crate::store::testing::{NOW, Sample, live, page};
+    use crate::store::{Catalog as _, Sink as _};
+
+    fn ready(documents: usize) -> Ready {
+        let row = || Row {
+            key: 0,
+            id: rusqlite::types::Value::Null,
+            version: 0,
+            kind: 0,
+            provider: None,
+            timestamp: 0,
+            expires_at: None,
+            retired_at: None,
+            stands: true,
+            search: String::new(),
+            json: Vec::new(),
+        };
+        let rows = Rows { rows: (0..documents).map(|_| row()).collect(), ..Rows::default() };
+        Ready { rows, commit: Commit::default(), turn: Turn::default(), baton: Baton::default(), answer: None }
+    }
+
+    #[test]
+    fn so_many_pages_and_documents_are_committed_together() {
+        let all = MAX_DOCUMENTS_TOGETHER;
+        for (documents, expected) in [
+            (vec![1; MAX_PAGES_TOGETHER + 1], vec![MAX_PAGES_TOGETHER, 1]),
+            (vec![0; 2 * MAX_PAGES_TOGETHER], vec![MAX_PAGES_TOGETHER, MAX_PAGES_TOGETHER]),
+            (vec![all / 2, all / 2, 0, 1], vec![3, 1]),
+            (vec![all + 1, 1], vec![1, 1]),
+            (vec![], vec![]),
+        ] {
+            let queue = Queue::default();
+            queue.waiting().is_served = true;
+            queue.waiting().pages.extend(documents.iter().map(|documents| ready(*documents)));
+            let taken: Vec<usize> =
+                std::iter::from_fn(|| Some(queue.next().len()).filter(|taken| *taken > 0)).collect();
+            assert_eq!(taken, expected, "{documents:?}");
+            assert!(!queue.waiting().is_served, "the next page begins anew");
+        }
+    }
+
+    /// Pages of one input, one document each, to be delivered in this order of their turns.
+    fn pages(ids: &[&str]) -> Vec<Page> {
+        let mut turn = Turn::default();
+        let chained = |id: &&str| {
+            let mut page = page(&[Sample::new(*id, NOW)], id, NOW);
+            let (baton, next) = Turn::after();
+            (page.turn, page.baton) = (std::mem::replace(&mut turn, next), baton);
+            page
+        };
+        ids.iter().map(chained).collect()
+    }
+
+    #[tokio::test]
+    async fn pages_are_committed_in_the_order_of_their_turns_whatever_comes_first() {
+        let ids: Vec<String> = (0..40).map(|n| format!("p{n:02}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+        let mut pages = pages(&ids);
+        fastrand::Rng::with_seed(7).shuffle(&mut pages);
+        let deliveries = pages.into_iter().map(|page| {
+            let store = store.clone();
+            tokio::spawn(async move { store.deliver(page).await })
+        });
+        for delivery in futures_util::future::join_all(deliveries).await {
+            assert_eq!(delivery.unwrap().unwrap().indexed, 1);
+        }
+        assert_eq!(store.ledger().checkpoint("feed").unwrap().as_deref(), Some("p39"));
+        // A row's number is the order in which it came.
+        let mut found = Vec::new();
+        store.scan(&live(NOW), &mut |hit| found.push(hit.id)).await.unwrap();
+        assert_eq!(found, ids);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_fails_ends_those_after_it_and_no_other_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+        let refusal = "CREATE TRIGGER refusal BEFORE INSERT ON documents WHEN NEW.search LIKE '%broken%'
+                       BEGIN SELECT RAISE(ABORT, 'broken'); END";
+        store.ledger().writing(|transaction| transaction.execute_batch(refusal)).unwrap();
+        let mut all = pages(&["first", "broken", "after"]);
+        let mut other = page(&[Sample::new("other", NOW)], "other", NOW);
+        other.commit.input = "other".to_owned();
+        all.push(other);
+        // All are in one transaction, as nobody serves the queue while they come.
+        store.queue.waiting().is_served = true;
+        let deliveries: Vec<_> = all
+            .into_iter()
+            .map(|page| {
+                let store = store.clone();
+                tokio::spawn(async move { store.deliver(page).await })
+            })
+            .collect();
+        while store.queue.waiting().pages.len() < deliveries.len() {
+            tokio::task::yield_now().await;
+        }
+        let served = Served { queue: store.queue.clone(), ledger: store.ledger().clone() };
+        tokio::task::spawn_blocking(move || served.serve()).await.unwrap();
+        let outcomes: Vec<_> =
+            futures_util::future::join_all(deliveries).await.into_iter().map(Result::unwrap).collect();
+        let said: Vec<&str> = outcomes
+            .iter()
+            .map(|outcome| match outcome {
+                Ok(_) => "stored",
+                Err(SinkError::Unavailable(text)) if text.contains("page before") => "after",
+                Err(_) => "failed",
+            })
+            .collect();
+        assert_eq!(said, ["stored", "failed", "after", "stored"]);
+        for (input, state) in [("feed", "first"), ("other", "other")] {
+            assert_eq!(store.ledger().checkpoint(input).unwrap().as_deref(), Some(state));
+        }
+        let mut found = Vec::new();
+        store.scan(&live(NOW), &mut |hit| found.push(hit.id)).await.unwrap();
+        assert_eq!(found, ["first", "other"]);
+        // And it goes on from there.
+        assert!(store.deliver(page(&[Sample::new("again", NOW)], "again", NOW)).await.is_ok());
+    }
+}
