@@ -70,8 +70,6 @@ struct Stand {
     input: String,
     /// In the place of SQLite.
     output: Option<String>,
-    /// What stands before each target.
-    base: &'static str,
 }
 
 impl Stand {
@@ -81,7 +79,7 @@ impl Stand {
         std::os::unix::fs::symlink(compiled()?, folder.path().join("state/cache"))?;
         let pages: Vec<_> = pages.iter().map(|(target, page)| (*target, page.to_string())).collect();
         let feed = Pages::start(&pages).await?;
-        let stand = Self { folder, hand: HandClock::default(), feed, input: String::new(), output: None, base: "" };
+        let stand = Self { folder, hand: HandClock::default(), feed, input: String::new(), output: None };
         stand.replace(guest)?;
         Ok(stand)
     }
@@ -103,9 +101,9 @@ impl Stand {
     fn configure_with(&self, kind: &str) -> Outcome {
         let more: String = self.input.lines().map(|line| format!("    {line}\n")).collect();
         let output = self.output.as_deref().unwrap_or("sqlite: {path: tipline.db}");
-        let (url, base) = (&self.feed.url, self.base);
+        let url = &self.feed.url;
         let text = format!(
-            "inputs:\n  - id: feed\n{kind}    url: {url}{base}\n    interval: 10s\n{more}output:\n  {output}\nstate_dir: state\n"
+            "inputs:\n  - id: feed\n{kind}    url: {url}\n    interval: 10s\n{more}output:\n  {output}\nstate_dir: state\n"
         );
         Ok(fs::write(self.path("tipline.yml"), text)?)
     }
@@ -828,15 +826,21 @@ async fn threatfox() -> Outcome {
         built(&project, "")
     })
     .await??;
-    let export: Value = serde_json::from_str(include_str!("../examples/threatfox/tests/page.json"))?;
-    let mut stand = Stand::new(&guest, &[("/export/json/recent/", export)]).await?;
-    stand.base = "export/json";
+    let answer: Value = serde_json::from_str(include_str!("../examples/threatfox/tests/page.json"))?;
+    let mut stand = Stand::new(&guest, &[("/api/v1/", answer)]).await?;
     stand.input = "min_confidence: 25".to_owned();
     stand.configure()?;
     let ran = stand.program(&["run", "--once"]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("feed: read 8 = mapped 5 + rejected 2 + skipped 1"), "{ran:?}");
     assert!(ran.out.contains("feed: made 5 = indexed 5 + stale 0 + quarantined 0"), "{ran:?}");
+    let posted = |stand: &Stand, days: u32| {
+        let asked = stand.feed.asked().pop().expect("a request");
+        assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/api/v1/"));
+        assert_eq!(asked.headers["content-type"], "application/json");
+        assert_eq!(String::from_utf8_lossy(&asked.body), format!(r#"{{"days":{days},"query":"get_iocs"}}"#));
+    };
+    posted(&stand, 7);
     let stored = stand.stored().await?;
     for line in include_str!("../examples/threatfox/tests/expected.ndjson").lines() {
         let expected: Value = serde_json::from_str(line)?;
@@ -848,26 +852,32 @@ async fn threatfox() -> Outcome {
     // What was rejected is tried again by the same guest, in the form it gave it.
     let retried = stand.program(&["rejects", "retry", "--all"]).await?;
     assert!(retried.out.contains("retried 2: settled 0, refused again 2"), "{retried:?}");
+    // The next poll asks for what is new, a backfill for all there is.
+    let ran = stand.program(&["run", "--once"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    posted(&stand, 1);
     let ran = stand.program(&["backfill", "--since", "7d"]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    posted(&stand, 7);
 
     // What the guide says of costs.
-    let many: serde_json::Map<String, Value> = (0..10_000)
+    let many: Vec<Value> = (0..10_000)
         .map(|n| {
-            let value = format!("host{n}.example.com");
-            let record = json!([{
-                "ioc_value": value, "ioc_type": "domain", "threat_type": "botnet_cc", "malware_printable": "Example Bot",
-                "malware_alias": "ExBot,Sample Bot", "first_seen_utc": "2026-01-30 21:04:11", "last_seen_utc": null,
-                "confidence_level": 100, "is_compromised": false, "reference": "https://reports.example.org/1",
-                "tags": "c2,ExampleBot", "anonymous": "0", "reporter": "a_reporter",
-            }]);
-            (n.to_string(), record)
+            json!({
+                "id": n.to_string(), "ioc": format!("host{n}.example.com"), "ioc_type": "domain",
+                "ioc_type_desc": "Domain that is used for botnet Command&control (C&C)", "threat_type": "botnet_cc",
+                "threat_type_desc": "Indicator that identifies a botnet command&control server (C&C)",
+                "malware": "win.example_bot", "malware_printable": "Example Bot", "malware_alias": "ExBot,Sample Bot",
+                "malware_malpedia": "https://malpedia.example.org/details/win.example_bot", "confidence_level": 100,
+                "first_seen": "2026-01-30 21:04:11 UTC", "last_seen": null, "reporter": "a_reporter",
+                "reference": "https://reports.example.org/1", "tags": ["c2", "ExampleBot"],
+            })
         })
         .collect();
+    let many = json!({ "query_status": "ok", "data": many }).to_string();
     let guest = Guest::new(&guest, Profile::Sandboxed(CallLimits::SANDBOXED), Some(&compiled()?))?;
     let config = r#"{"url":"https://feed.example"}"#;
-    let (batch, cost) =
-        guest.map_records_metered(config, 1_769_860_800_000, Value::Object(many).to_string().as_bytes())?;
+    let (batch, cost) = guest.map_records_metered(config, 1_769_860_800_000, many.as_bytes())?;
     assert_eq!(batch?.mapped, 10_000);
     let (fuel, memory) = (cost.fuel / 1_000_000, cost.peak_memory >> 20);
     assert!((1_400..2_400).contains(&fuel) && (20..80).contains(&memory), "{fuel} million units, {memory} MiB");

@@ -28,6 +28,9 @@ struct Settings {
     /// Days after which an indicator is taken out of matching.
     #[serde(default = "ninety")]
     expire_after_days: u64,
+    /// Set by `tipline backfill`: how far to go back. This feed always shows what it shows.
+    #[serde(rename = "initial_interval")]
+    _initial_interval: Option<String>,
 }
 
 fn ninety() -> u64 {
