@@ -583,7 +583,7 @@ async fn indicators_live_and_expire(url: String) {
     assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 2]));
     assert!(cluster.found(ALIAS, recent).await.contains("id-00002"));
     assert_eq!(cluster.found(&index, json!({ "match_all": {} })).await, ids(&[0, 1, 2]));
-    let again = store.sink.sweep(order).await.unwrap();
+    let again = store.sink.sweep(order.clone()).await.unwrap();
     assert_eq!((again.renewed, again.retired, again.deleted), (0, 0, 0));
 
     // An old page again revives nothing; a new confirmation does.

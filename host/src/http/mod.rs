@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine as _;
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+};
 use reqwest::{Client, Method, StatusCode};
 use thiserror::Error;
 use url::Url;
@@ -189,6 +191,10 @@ impl Feed {
                 request = request.header(KEY_HEADER, authorization.clone());
             }
             if let Some(body) = &sent.body {
+                // The client says nothing of an empty one; some servers refuse a POST that does not.
+                if body.is_empty() {
+                    request = request.header(CONTENT_LENGTH, 0);
+                }
                 request = request.body(body.clone());
             }
             tracing::debug!(

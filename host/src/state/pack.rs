@@ -26,8 +26,7 @@ const DICTIONARY_1: u8 = 1;
 /// What every Zstandard frame begins with.
 const MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// How hard is tried. Level 3 packs 1,000 documents in five milliseconds; level 9 saves a thirtieth and takes three times as
-/// long.
+/// How hard is tried. Level 3 packs some 90 MB a second; level 9 saves a tenth and takes six times as long.
 const LEVEL: i32 = 3;
 
 /// The longest text unpacked, in bytes: the longest document, and what the host adds to one. Fixed: it guards the memory
