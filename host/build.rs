@@ -53,7 +53,7 @@ fn build() -> Result<(), String> {
     let component = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(|e| format!("{} cannot be made a component: {e:#}.", core.display()))?;
     write(&out.join("guest.core.wasm"), &module)?;
     write(&out.join("guest.component.wasm"), &component)

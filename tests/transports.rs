@@ -64,10 +64,10 @@ const ONLY_REST: [&str; 10] = [
     "socdefenders.ioc.category",
     "socdefenders.ioc.id",
     "socdefenders.ioc.origin",
-    // Of what was last seen long ago: TAXII does not say when that was.
-    "socdefenders.retired_at",
     "threat.indicator.last_seen",
     "threat.indicator.provider",
+    // Of what was last seen long ago: TAXII does not say when that was.
+    "tipline.retired_at",
 ];
 const ONLY_TAXII: [&str; 11] = [
     "socdefenders.stix.created_by_ref",

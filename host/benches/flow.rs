@@ -70,7 +70,12 @@ fn wanted(part: &str) -> bool {
 }
 
 fn sqlite(work: &Workplace, records: u64) {
-    let sqlite = median((0..3).map(|_| work.run("sqlite: {path: store.db}").report("tipline → SQLite", records)));
+    let sqlite = median((0..3).map(|_| {
+        let speed = work.run("sqlite: {path: store.db}").report("tipline → SQLite", records);
+        let bytes = fs::metadata(work.path("store.db")).expect("the file").len();
+        println!("  a file of {} MB, {} bytes a document", bytes / 1_000_000, bytes / records);
+        speed
+    }));
     println!("  {sqlite:.0} documents/s (median of 3)\n");
 }
 
@@ -225,11 +230,12 @@ impl Workplace {
         self.configure(&self.feed, output);
         let began = Instant::now();
         let mut child = self.spawn();
-        let (mut peak_kib, mut cpu) = (0, Duration::ZERO);
+        let (mut peak_kib, mut cpu, mut written) = (0, Duration::ZERO, 0);
         let status = loop {
             // Both only rise, so the last look before the end is at most this much behind.
             peak_kib = high_water_mark(child.id()).unwrap_or(peak_kib);
             cpu = processor_time(child.id()).unwrap_or(cpu);
+            written = bytes_written(child.id()).unwrap_or(written);
             if let Some(status) = child.try_wait().expect("its status") {
                 break status;
             }
@@ -237,7 +243,7 @@ impl Workplace {
         };
         let took = began.elapsed();
         assert!(status.success(), "{}", fs::read_to_string(self.path("log")).unwrap_or_default());
-        Finished { took, cpu, peak_kib }
+        Finished { took, cpu, peak_kib, written }
     }
 
     async fn fresh_index(&self, client: &reqwest::Client, url: &str, output: &str) {
@@ -257,6 +263,8 @@ struct Finished {
     took: Duration,
     cpu: Duration,
     peak_kib: u64,
+    /// To files.
+    written: u64,
 }
 
 impl Finished {
@@ -264,10 +272,11 @@ impl Finished {
         let speed = records as f64 / self.took.as_secs_f64();
         // Processor time shows what a shared machine hides.
         println!(
-            "{what}: {speed:.0} documents/s, {:.2} s, {:.1} us of processor time a document, peak {} MiB",
+            "{what}: {speed:.0} documents/s, {:.2} s, {:.1} us of processor time a document, peak {} MiB, {} MB written",
             self.took.as_secs_f64(),
             self.cpu.as_secs_f64() * 1e6 / records as f64,
-            self.peak_kib / 1024
+            self.peak_kib / 1024,
+            self.written / 1_000_000
         );
         speed
     }
@@ -277,6 +286,13 @@ impl Finished {
 fn high_water_mark(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What a process has written to files, whether or not it has reached the disk.
+fn bytes_written(pid: u32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = io.lines().find(|line| line.starts_with("write_bytes:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 

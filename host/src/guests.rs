@@ -43,8 +43,7 @@ pub struct Guests {
 impl Guests {
     /// Compiles nothing yet. Without a folder for the state, nothing compiled is kept.
     pub fn new(state_dir: Option<&Path>) -> Self {
-        // The cache takes absolute paths only, and is left out silently otherwise.
-        let cache = state_dir.and_then(|dir| std::path::absolute(dir.join("cache")).ok());
+        let cache = state_dir.map(|dir| dir.join("cache"));
         Self { cache, built_in: None, files: Vec::new() }
     }
 

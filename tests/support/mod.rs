@@ -317,7 +317,8 @@ fn timeless(document: &Value) -> Value {
     drop("", "@timestamp");
     drop("/event", "sequence");
     drop("/event", "ingested");
-    drop("/socdefenders/ioc", "observed_at");
+    drop("/tipline", "observed_at");
+    drop("/tipline", "input");
     document
 }
 

@@ -98,6 +98,9 @@ pub(crate) fn condition(alternative: &Conjunction, all: &[Comparison<'_, '_>]) -
 /// The object type that all of an alternative is about. Ports and protocols of traffic belong to the address or name
 /// beside them.
 pub(crate) fn subject<'p>(all: &[Comparison<'p, '_>]) -> Option<&'p str> {
+    if let [one] = all {
+        return Some(one.object);
+    }
     let mut objects: Vec<&str> = all.iter().map(|one| one.object).collect();
     tipline_ecs::set(&mut objects);
     let is_end =

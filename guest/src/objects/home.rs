@@ -208,6 +208,10 @@ pub(crate) fn is_foreign(path: &str) -> bool {
 /// What a property behind a reference is where it stands alone: the type of the object that is referred to, and the
 /// property there.
 pub(crate) fn behind(path: &str) -> Option<(&'static str, String)> {
+    // Most have none.
+    if !path.contains("_ref") {
+        return None;
+    }
     let steps: Vec<&str> = path.split('.').collect();
     let last = steps.iter().rposition(|step| step.ends_with("_ref") || step.ends_with("_refs"))?;
     let property = steps.get(last.saturating_add(1)..)?.join(".");

@@ -150,8 +150,11 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
     let mut found = Found { shown, ..Found::default() };
     let mut places = BTreeMap::new();
     let mut left = None;
-    for alternative in alternatives(&pattern) {
-        match part::part(settings, &pattern, &alternative) {
+    let alternatives = alternatives(&pattern);
+    for alternative in &alternatives {
+        match part::part(settings, &pattern, alternative) {
+            // The usual case, in which there is nothing to be compared.
+            Ok(part) if alternatives.len() == 1 => found.parts.push(part),
             Ok(part) => {
                 let mut key = part.observable.kind().to_owned();
                 key.push('\n');

@@ -93,14 +93,14 @@ fn alone(settings: &Settings, one: &Comparison<'_, '_>) -> Result<Part, Gone> {
             None => Err(Gone::Whole("no-field")),
         };
     };
-    let (object, path) = home::behind(&one.path).unwrap_or((one.object, one.path.clone()));
-    let is_known = home::home(object, &path) != Home::None;
-    let mut said = Said::about(if is_known { object } else { one.object });
-    if is_known {
-        let behind = Comparison { object, path, ..*one };
-        said.hear(&behind).map_err(Gone::Condition)?;
+    if let Some((object, path)) = home::behind(&one.path)
+        && home::home(object, &path) != Home::None
+    {
+        let mut said = Said::about(object);
+        said.hear(&Comparison { object, path, ..*one }).map_err(Gone::Condition)?;
         return said.speak(settings);
     }
+    let mut said = Said::about(one.object);
     said.hear(one).map_err(Gone::Condition)?;
     match said.speak(settings) {
         Err(Gone::Whole(_)) if home::is_text(literal) && home::is_bare(one.object, &one.path) => {

@@ -93,7 +93,7 @@ fn seeds() -> Vec<String> {
     pages.sort();
     for page in pages {
         // Some pages are broken on purpose.
-        let Ok(page) = serde_json::from_str::<Value>(&fs::read_to_string(page).unwrap()) else { continue };
+        let Ok(page) = serde_json::from_slice::<Value>(&fs::read(page).unwrap()) else { continue };
         let objects = page["objects"].as_array().map(Vec::as_slice).unwrap_or_default();
         seeds.extend(objects.iter().filter_map(|object| object["pattern"].as_str()).map(str::to_owned));
     }

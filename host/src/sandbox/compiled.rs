@@ -8,17 +8,17 @@
 //!
 //! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
+use wasmtime::{Config, Engine, Strategy};
 
 use super::SandboxError;
 use super::bindings::InputPre;
+use super::cache::Cache;
 use super::limits::Meter;
 
 /// Who makes the code.
@@ -42,20 +42,39 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
+    /// The component's code out of the cache, else made anew and kept there.
     pub(super) fn new(component: &[u8], compiler: Compiler, cache: Option<&Path>) -> Result<Self, SandboxError> {
-        let load = |error: wasmtime::Error| SandboxError::Load(format!("{error:#}"));
-        let engine = engine(compiler, cache).map_err(load)?;
-        let compiled = Component::new(&engine, component).map_err(load)?;
-        let imports: Vec<_> = compiled.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
+        let cache = cache.and_then(Cache::open);
+        let engine = engine(compiler).map_err(load)?;
+        match cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
+            Some(code) => Self::of(engine, &code, compiler),
+            None => Self::made(engine, component, compiler, cache.as_ref()),
+        }
+    }
+
+    fn made(engine: Engine, component: &[u8], compiler: Compiler, cache: Option<&Cache>) -> Result<Self, SandboxError> {
+        let code = Component::new(&engine, component).map_err(load)?;
+        if let Some(cache) = cache {
+            cache.keep(&engine, component, &code);
+        }
+        Self::of(engine, &code, compiler)
+    }
+
+    fn of(engine: Engine, code: &Component, compiler: Compiler) -> Result<Self, SandboxError> {
+        let imports: Vec<_> = code.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
         if !imports.is_empty() {
             return Err(SandboxError::Imports(imports.join(", ")));
         }
-        let pre = Linker::new(&engine).instantiate_pre(&compiled).and_then(InputPre::new).map_err(load)?;
+        let pre = Linker::new(&engine).instantiate_pre(code).and_then(InputPre::new).map_err(load)?;
         if let Compiler::Cranelift { clock: true, .. } = compiler {
             tick(&engine)?;
         }
         Ok(Self { engine, pre })
     }
+}
+
+fn load(error: wasmtime::Error) -> SandboxError {
+    SandboxError::Load(format!("{error:#}"))
 }
 
 /// How often guests look at the clock: a limit of seconds need not be met more exactly.
@@ -79,7 +98,7 @@ fn tick(engine: &Engine) -> Result<(), SandboxError> {
 
 /// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
 /// of the speed. Memory is capped by the store's limiter instead.
-fn engine(compiler: Compiler, cache: Option<&Path>) -> wasmtime::Result<Engine> {
+fn engine(compiler: Compiler) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.wasm_relaxed_simd(false);
@@ -93,13 +112,6 @@ fn engine(compiler: Compiler, cache: Option<&Path>) -> wasmtime::Result<Engine> 
         Compiler::Winch => {
             config.strategy(Strategy::Winch);
         }
-    }
-    if let Some(directory) = cache {
-        // A cache that cannot be opened costs half a second, no more.
-        let mut settings = CacheConfig::new();
-        // A folder of its own: what the cache does not know in its folder, such as our mark, it deletes.
-        settings.with_directory(directory.join("code"));
-        config.cache(Cache::new(settings).ok());
     }
     Engine::new(&config)
 }
@@ -118,41 +130,31 @@ impl Code {
     }
 
     /// Cranelift's code where the cache has it, else Winch's until it has.
-    pub(super) fn soon(component: &'static [u8], sha256: &str, cache: &Path) -> Result<Self, SandboxError> {
+    pub(super) fn soon(component: &'static [u8], cache: &Path) -> Result<Self, SandboxError> {
         let slow = Compiler::Cranelift { fuel: false, clock: false };
-        let mark = cache.join(format!("{sha256}.compiled"));
-        if !mark.exists()
-            && let Ok(quick) = Compiled::new(component, Compiler::Winch, None)
-        {
-            let mut code = Self::of(quick);
-            let (now, cache) = (code.now.clone(), cache.to_owned());
-            let make = move || match Compiled::new(component, slow, Some(&cache)) {
-                Ok(better) => {
-                    leave(mark);
-                    *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better);
-                }
-                Err(error) => {
-                    tracing::warn!(error.message = %error, "The guest could not be compiled anew; slower code stays");
-                }
-            };
-            // Without a thread the quick code has to do.
-            code.maker = thread::Builder::new().name("compiler".to_owned()).spawn(make).ok();
-            return Ok(code);
+        let engine = engine(slow).map_err(load)?;
+        let cache = Cache::open(cache);
+        if let Some(code) = cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
+            return Compiled::of(engine, &code, slow).map(Self::of);
         }
-        let compiled = Compiled::new(component, slow, Some(cache))?;
-        leave(mark);
-        Ok(Self::of(compiled))
+        let Ok(quick) = Compiled::new(component, Compiler::Winch, None) else {
+            return Compiled::made(engine, component, slow, cache.as_ref()).map(Self::of);
+        };
+        let mut code = Self::of(quick);
+        let now = code.now.clone();
+        let make = move || match Compiled::made(engine, component, slow, cache.as_ref()) {
+            Ok(better) => *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better),
+            Err(error) => {
+                tracing::warn!(error.message = %error, "The guest could not be compiled anew; slower code stays");
+            }
+        };
+        // Without a thread the quick code has to do.
+        code.maker = thread::Builder::new().name("compiler".to_owned()).spawn(make).ok();
+        Ok(code)
     }
 
     pub(super) fn now(&self) -> Arc<Compiled> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Says that the cache has the code. A mark that cannot be left costs the next start a quick compilation.
-fn leave(mark: PathBuf) {
-    if let Err(error) = fs::write(&mark, "") {
-        tracing::debug!(error.message = %error, file.path = %mark.display(), "The compile cache could not be marked");
     }
 }
 
@@ -173,17 +175,17 @@ mod tests {
     #[test]
     fn the_cache_is_filled_when_the_first_code_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        let first = Code::soon(BUILT_IN, folder.path()).unwrap();
         assert!(first.maker.is_some(), "the first code is made in one pass");
         drop(first);
-        let second = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        let second = Code::soon(BUILT_IN, folder.path()).unwrap();
         assert!(second.maker.is_none(), "the second one comes out of the cache");
     }
 
     #[test]
     fn the_better_code_takes_the_place_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let mut code = Code::soon(BUILT_IN, "sum", folder.path()).unwrap();
+        let mut code = Code::soon(BUILT_IN, folder.path()).unwrap();
         let first = code.now();
         code.maker.take().unwrap().join().unwrap();
         assert!(!Arc::ptr_eq(&first, &code.now()));

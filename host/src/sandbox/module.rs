@@ -36,7 +36,7 @@ pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
         let mut contract = Resolve::default();
         let package = contract.push_str("input.wit", WIT)?;
         let world = contract.select_world(&[package], Some("input"))?;
-        embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8, false)?;
+        embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8)?;
         ComponentEncoder::default().validate(true).module(&module)?.encode()
     });
     match encoded {

@@ -2,8 +2,9 @@
 //!
 //! Each line is a document as given, in its stored form. A page is written and flushed (a file also synced) before its state is
 //! committed in the ledger, so a crash between the two writes the page again: every document arrives, some may arrive
-//! twice, and a reader keeps the highest `event.sequence` of an `event.id`. Lines are never changed afterwards, so
-//! nothing is renewed or retired here.
+//! twice, and late ones after newer ones. A reader that keeps the highest `event.sequence` of each `event.id` holds what any
+//! other store would; of that is live what the stored form says. Lines are never changed afterwards, so nothing is renewed
+//! or retired here: a reader goes by `tipline.expires_at`, too.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -136,8 +137,12 @@ impl std::fmt::Debug for Ndjson {
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::store::testing::{DAY, NOW, Sample, page};
+    use crate::store::Catalog as _;
+    use crate::store::sqlite::Sqlite;
+    use crate::store::testing::{DAY, NOW, Sample, live, page};
 
     fn run<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
@@ -161,6 +166,63 @@ mod tests {
         assert_eq!(last["event"]["type"], serde_json::json!(["info"]));
         assert_eq!(ledger.checkpoint("feed").unwrap().as_deref(), Some("one"));
         assert!(ledger.counts("feed").unwrap().adds_up());
+    }
+
+    /// What a reader holds live that keeps the highest version of each identity, as the module's documentation says.
+    fn read(text: &str, now: Millis) -> Vec<String> {
+        let mut newest = std::collections::BTreeMap::new();
+        for line in text.lines() {
+            let document: serde_json::Value = serde_json::from_str(line).unwrap();
+            let id = document["event"]["id"].as_str().unwrap().to_owned();
+            let version = document["event"]["sequence"].as_u64();
+            let known = newest.entry(id).or_insert((version, serde_json::Value::Null));
+            if known.0 <= version {
+                *known = (version, document);
+            }
+        }
+        let is_live = |document: &serde_json::Value| {
+            let expires_at = document["tipline"]["expires_at"].as_str().and_then(crate::store::time::parse);
+            document["event"]["type"] == serde_json::json!(["indicator"]) && expires_at.is_none_or(|at| at > now)
+        };
+        newest.into_iter().filter(|(_, (_, document))| is_live(document)).map(|(id, _)| id).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Claims that are confirmed, end, are corrected and revived, in pages of any cut and any order, some twice.
+        #[test]
+        fn a_reader_holds_live_what_the_store_does(
+            said in prop::collection::vec((0..6_u64, 0..30_u64, 0..4_u8), 1..30), shuffle in any::<u64>(), cut in 1..7_usize
+        ) {
+            let mut samples: Vec<Sample> = said.into_iter().map(|(id, days, what)| {
+                // A version is one content, as a guest has it.
+                let at = NOW - days * DAY - u64::from(what) * 1_000;
+                Sample::new(format!("d{id}"), at).with(|s| match what {
+                    0 => {}
+                    1 => s.expires_at = Some(at + DAY / 2),
+                    2 => (s.event_type, s.retired_at, s.expires_at) = ("info", Some(at), Some(at)),
+                    _ => s.event_type = "info",
+                })
+            }).collect();
+            samples.extend_from_within(..samples.len() / 2);
+            fastrand::Rng::with_seed(shuffle).shuffle(&mut samples);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.ndjson");
+            let sink = Ndjson::file(&path, Ledger::open(&folder.path().join("ledger.db")).unwrap()).unwrap();
+            let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+            run(async {
+                for some in samples.chunks(cut) {
+                    sink.deliver(page(some, "", NOW)).await.unwrap();
+                    store.deliver(page(some, "", NOW)).await.unwrap();
+                }
+                let mut stored = Vec::new();
+                store.scan(&live(NOW), &mut |hit| stored.push(hit.id)).await.unwrap();
+                stored.sort();
+                prop_assert_eq!(read(&fs::read_to_string(&path).unwrap(), NOW), stored);
+                Ok(())
+            })?;
+        }
     }
 
     struct Broken(io::ErrorKind);

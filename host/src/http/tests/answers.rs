@@ -170,64 +170,23 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Spaces, packed.
-fn packed(coding: &str, length: usize) -> Vec<u8> {
-    match coding {
-        "gzip" => gzip(&vec![b' '; length]),
-        "zstd" => zstd_run(length),
-        "br" => brotli_run(length),
-        other => panic!("{other}"),
-    }
-}
-
-/// Made by a Brotli encoder, which is no part of the program.
-fn brotli_run(length: usize) -> Vec<u8> {
-    let digits = match length {
-        1_000_000 => "5b3f420f4002241e0b243fe701",
-        1_000_001 => "5b40420f4002241e0b443fe701",
-        20_000_000 => "cbffff3f002440e2b14072effff8ffff078004401c1680eefd5ffeb3c400900088c302d0258901",
-        other => panic!("no Brotli text of {other} spaces"),
-    };
-    hex::decode(digits).unwrap()
-}
-
-/// A Zstandard frame of run-length blocks, each of at most 128 KiB: RFC 8878, 3.1.1.
-fn zstd_run(length: usize) -> Vec<u8> {
-    const BLOCK: usize = 128 * 1024;
-    // No checksum, no dictionary, several segments, a window of 1 MiB.
-    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x50];
-    let mut left = length;
-    while left > 0 {
-        let size = left.min(BLOCK);
-        left -= size;
-        let header = u32::try_from(size).unwrap() << 3 | 1 << 1 | u32::from(left == 0);
-        frame.extend_from_slice(&header.to_le_bytes()[..3]);
-        frame.push(b' ');
-    }
-    frame
-}
-
 #[tokio::test]
 async fn compressed_answers_are_read_up_to_the_cap_and_no_further() {
     const CAP: usize = 1_000_000;
-    for coding in ["gzip", "zstd", "br"] {
-        for (length, fits) in [(CAP, true), (CAP + 1, false), (CAP * 20, false)] {
-            let bytes = ok(&format!("Content-Encoding: {coding}\r\n"), &packed(coding, length));
-            let server = Server::always(bytes).await;
-            let mut input = input(&format!("http://{}", server.address));
-            input.http.max_body_bytes = CAP as u64;
-            let result = Feed::new(&input).unwrap().fetch(&get("/")).await;
-            if fits {
-                assert_eq!(result.unwrap().body.len(), length);
-            } else {
-                let text = failed(result);
-                assert!(
-                    text.contains("longer than 1000000 bytes")
-                        && text.contains("`limit`")
-                        && text.contains("`max_body`"),
-                    "{text}"
-                );
-            }
+    for (length, fits) in [(CAP, true), (CAP + 1, false), (CAP * 20, false)] {
+        let bytes = ok("Content-Encoding: gzip\r\n", &gzip(&vec![b' '; length]));
+        let server = Server::always(bytes).await;
+        let mut input = input(&format!("http://{}", server.address));
+        input.http.max_body_bytes = CAP as u64;
+        let result = Feed::new(&input).unwrap().fetch(&get("/")).await;
+        if fits {
+            assert_eq!(result.unwrap().body.len(), length);
+        } else {
+            let text = failed(result);
+            assert!(
+                text.contains("longer than 1000000 bytes") && text.contains("`limit`") && text.contains("`max_body`"),
+                "{text}"
+            );
         }
     }
 }
@@ -271,7 +230,7 @@ async fn an_answer_without_end_stops_at_the_cap() {
 
 #[tokio::test]
 async fn a_second_layer_or_an_unknown_coding_is_named() {
-    for coding in ["gzip, gzip", "gzip, br", "deflate", "x-own"] {
+    for coding in ["gzip, gzip", "gzip, br", "br", "zstd", "deflate", "x-own"] {
         let bytes = ok(&format!("Content-Encoding: {coding}\r\n"), &gzip(&gzip(b"{}")));
         let text = failed(fetch(&Server::always(bytes).await).await);
         assert!(text.contains(&format!("packed as `{coding}`")), "{text}");

@@ -142,8 +142,6 @@ impl Client {
             .timeout(settings.timeout)
             .pool_max_idle_per_host(settings.workers.max(1))
             .gzip(settings.compression_level > 0)
-            .brotli(false)
-            .zstd(false)
             .build()
             .map_err(|error| refused(&format!("The connection to Elasticsearch cannot be prepared: {error}.")))?;
         Ok(Self {
