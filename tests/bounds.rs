@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
-use tipline::sandbox::{CallLimits, Cost, Exceeded, Guest, Profile, SandboxError};
+use tipline::sandbox::{Batch, CallLimits, Cost, Exceeded, Guest, Head, Profile, SandboxError};
 
 use tipline::mock::{MockSettings, Records};
 use tipline::state::RejectFilter;
@@ -179,7 +179,8 @@ fn sandboxed_call() -> Outcome {
 fn mapped(limits: CallLimits, page: &str) -> Result<Result<(Cost, usize), SandboxError>, Failed> {
     let guest = Guest::built_in(Profile::Sandboxed(limits), Some(&crate::support::compiled()?))?;
     Ok(guest.map_records_metered("", 1_733_740_200_000, page.as_bytes()).map(|(answer, cost)| {
-        let answer = answer.map_or(0, |batch| batch.documents.len());
+        let heads = |batch: &Batch| batch.heads.iter().map(|head| size_of::<Head>() + head.id.len()).sum::<usize>();
+        let answer = answer.map_or(0, |batch| batch.documents.len() + heads(&batch));
         (cost, answer)
     }))
 }
