@@ -562,7 +562,10 @@ fn verify_names_what_is_missing() -> Outcome {
     let place = Place::new()?;
     let feed = place.feed(RECORDS, &[], "")?;
     place.run(&["run", "--once"])?.exits(0)?;
-    place.run(&["verify"])?.exits(0)?.prints("shows 2 documents; 0 are missing in the store, 0 differ")?;
+    place
+        .run(&["verify"])?
+        .exits(0)?
+        .prints("shows 2 claims; in the store 0 are missing, 0 are older, 0 are not live")?;
     drop(feed);
     let more = format!("{RECORDS}{}\n", r#"{"type":"domain","value":"new.example"}"#);
     let fewer: String = more.lines().skip(1).map(|line| format!("{line}\n")).collect();

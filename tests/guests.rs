@@ -499,7 +499,10 @@ async fn commands() -> Outcome {
     assert_eq!(stand.names().await?, ["a.example", "b.example"]);
     assert_eq!(stand.ledger()?.checkpoint("feed")?, None, "it stays where it is");
     let verified = stand.program(&["verify"]).await?;
-    assert!(verified.code == Some(0) && verified.out.contains("in the store 0 are missing, 0 are older, 0 are not live"), "{verified:?}");
+    assert!(
+        verified.code == Some(0) && verified.out.contains("in the store 0 are missing, 0 are older, 0 are not live"),
+        "{verified:?}"
+    );
     Ok(())
 }
 

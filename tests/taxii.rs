@@ -164,7 +164,9 @@ async fn claims_of_one_value() -> Outcome {
             indicator(3, "[domain-name:value = 'other.example']", &json!({})),
         ]);
         let stand = Stand::taxii(styled(style), records, "overlap: 0s", Store::Sqlite).await?;
-        assert_eq!(once(&stand).await?.indexed, 3, "{style:?}");
+        // A bundle's second page has the last object of the first again, under the same version.
+        let again = u64::from(style != AnswerStyle::Envelope);
+        assert_eq!(once(&stand).await?.indexed, 3 + again, "{style:?}");
         assert_eq!(found(&stand, "two-claims.example", false).await?, 2, "{style:?}");
         let stored = stand.stored().await?;
         let keys: BTreeSet<String> = stored.values().map(|document| document["tipline"]["key"].to_string()).collect();
@@ -216,7 +218,7 @@ async fn every_outcome() -> Outcome {
         let rejects = ledger.rejects(&RejectFilter::default(), 10)?;
         assert_eq!(rejects.len(), 1, "{style:?}: {rejects:?}");
         let ran = program(&stand, &["search", "--count"]).await?;
-        assert_eq!(ran.out, "6\n", "{style:?}: what has ended is not found; {ran:?}");
+        assert_eq!(ran.out, "5\n", "{style:?}: what has ended, and the condition, is not found; {ran:?}");
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ impl Host {
             }
             event = match step.next {
                 Next::Done => {
-                    under_way.drain(..).collect::<Vec<_>>().into_iter().for_each(|step| self.commit(step));
+                    std::mem::take(&mut under_way).into_iter().for_each(|step| self.commit(step));
                     self.now += 15 * MINUTE;
                     return;
                 }

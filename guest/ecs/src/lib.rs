@@ -70,8 +70,8 @@ pub enum Standing {
     Live,
     /// It never does: it holds no value, or none that counts without other things.
     Condition,
-    /// No longer: its source says something else now.
-    Replaced {
+    /// No longer: its source took it back, or says something else now.
+    Ended {
         /// `tipline.retired_at`.
         at: Millis,
     },
@@ -440,7 +440,7 @@ impl Writer {
         body.hex(key!("key"), &claim.key);
         body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
         body.time(key!("observed_at"), Some(frame.observed));
-        if let Standing::Replaced { at } = indicator.standing {
+        if let Standing::Ended { at } = indicator.standing {
             body.time(key!("retired_at"), Some(at));
         }
         body.close(object);

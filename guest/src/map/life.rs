@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 
 use crate::settings::TimeToLive;
-use tipline_ecs::Expiry;
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+use tipline_ecs::{Expiry, Standing};
 use tipline_observable::Observable;
 
 /// The dates of a record.
@@ -64,6 +64,14 @@ pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Milli
     };
     let at = start.min(observed).saturating_add(life);
     Some(Expiry { at, reason: reason(word, life) })
+}
+
+/// Whether it takes part in matching until then. What was taken back is over at once, whatever clock a host goes by.
+pub fn standing(dates: Dates, expiry: Option<&Expiry>) -> Standing {
+    match expiry {
+        Some(expiry) if dates.revoked => Standing::Ended { at: expiry.at },
+        _ => Standing::Live,
+    }
 }
 
 /// `last_seen + 45d`. The usual ones are at hand.

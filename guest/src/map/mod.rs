@@ -21,7 +21,7 @@ mod record;
 use std::borrow::Cow;
 
 use tipline_ecs::time::{Millis, parse_rfc3339};
-use tipline_ecs::{Claim, Composed, Confidence, Feed, Frame, Indicator, Standing, Writer, is_web, write_hex};
+use tipline_ecs::{Claim, Composed, Confidence, Feed, Frame, Indicator, Writer, is_web, write_hex};
 use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 
 use crate::contract::{Batch, Head, Note, Reject, Skip};
@@ -35,7 +35,7 @@ pub use body::Body;
 pub use entries::{Entries, Entry};
 pub use harmless::{empty_file, harmless};
 pub use objects::MAX_DOCUMENT_BYTES;
-pub(crate) use objects::object_ids;
+pub(crate) use objects::object_keys;
 pub use pages::records;
 pub use parts::{Data, Parts};
 pub use record::{Record, Source};
@@ -278,7 +278,7 @@ impl<'a> Mapper<'a> {
             notes: found.notes,
             label: word,
             id: text(record.id.0.as_ref()),
-            standing: Standing::Live,
+            standing: life::standing(dates, expiry.as_ref()),
             raw_confidence,
             confidence,
             provider: text(source.feed_name.0.as_ref()),

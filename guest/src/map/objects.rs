@@ -29,7 +29,7 @@ const MAX_RECALLED: usize = 65_536;
 const REPLACED: &str = "replaced";
 
 /// The keys of the rows that a page's objects need, each once. This first pass reads nothing but ids and types.
-pub(crate) fn object_ids(list: &[&str]) -> Vec<String> {
+pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow, default)]
@@ -185,7 +185,7 @@ impl<'a> Mapper<'a> {
             let name = if claimed.name.is_empty() { &claimed.value } else { &claimed.name };
             let indicator = Indicator {
                 id: Some(Cow::Borrowed(id)),
-                standing: Standing::Replaced { at },
+                standing: Standing::Ended { at },
                 expiry: Some(Expiry { at, reason: Cow::Borrowed(REPLACED) }),
                 modified,
                 stix: Some(Box::new(Stix::default())),
@@ -236,5 +236,26 @@ fn is_indicator(kind: Option<&str>, id: Option<&str>) -> bool {
     match kind {
         Some(kind) => kind == "indicator",
         None => id.is_some_and(|id| id.starts_with("indicator--")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_so_many_objects_are_asked_for_and_each_once() {
+        for (objects, keys) in [(2, 2), (MAX_RECALLED, MAX_RECALLED), (MAX_RECALLED + 1, MAX_RECALLED)] {
+            let texts: Vec<String> =
+                (0..objects).map(|n| format!(r#"{{"type":"indicator","id":"indicator--{n}"}}"#)).collect();
+            let twice: Vec<&str> = texts.iter().chain(&texts).map(String::as_str).collect();
+            assert_eq!(object_keys(&twice).len(), keys, "{objects}");
+        }
+    }
+
+    #[test]
+    fn rows_of_indicators_alone_are_asked_for() {
+        let texts = [r#"{"type":"identity","id":"identity--1"}"#, r#"{"id":"indicator--2"}"#, r#"{"id":7}"#, "[", "{}"];
+        assert_eq!(object_keys(&texts), [object_key("indicator--2")]);
     }
 }

@@ -101,8 +101,9 @@ pub(crate) fn read<'a>(
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
         indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
+        indicator.standing = life::standing(dates, indicator.expiry.as_ref());
         let is_whole = part.label == PATTERN;
-        if is_whole {
+        if is_whole && indicator.standing == Standing::Live {
             indicator.standing = Standing::Condition;
         }
         indicator.observable = part.observable;

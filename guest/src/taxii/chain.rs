@@ -20,7 +20,7 @@ use super::page::Page;
 use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
 use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::{Body, Mapper, object_ids};
+use crate::map::{Body, Mapper, object_keys};
 use crate::objects::Context;
 use crate::page::Unreadable;
 use crate::refusal::clean;
@@ -65,7 +65,7 @@ impl Poll<'_> {
         }
         let body = Body::of(&response.body);
         let page = Page::read(body.text(), response.status).ok()?;
-        let keys = object_ids(&page.objects.iter().map(|object| object.get()).collect::<Vec<_>>());
+        let keys = object_keys(&page.objects.iter().map(|object| object.get()).collect::<Vec<_>>());
         (!keys.is_empty()).then_some(keys)
     }
 
