@@ -33,6 +33,7 @@ mod taxii;
 mod three_ways;
 mod transports;
 mod trial;
+mod verify;
 
 use libtest_mimic::Arguments;
 
@@ -57,6 +58,7 @@ fn main() {
         taxii::trials(),
         three_ways::trials(),
         transports::trials(),
+        verify::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

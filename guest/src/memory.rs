@@ -60,6 +60,14 @@ impl Edition {
     }
 }
 
+impl Edition {
+    /// Whether it replaces another one. What says the same is the same version whenever it is shown, also where the feed's
+    /// clock was set back in between.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        self > other && (self.modified, self.print) != (other.modified, other.print)
+    }
+}
+
 /// What is remembered of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Object {
@@ -262,6 +270,21 @@ mod tests {
             let key = object_key(&"i".repeat(length));
             assert!(key.len() <= 512);
             assert_eq!(key.len() == length + 2, is_whole);
+        }
+    }
+
+    #[test]
+    fn what_says_the_same_replaces_nothing_whenever_it_is_shown() {
+        let edition = |modified, observed, print| Edition { modified: Some(modified), observed, print };
+        for (one, other, replaces) in [
+            (edition(2, 0, 0), edition(1, 9, 9), true),
+            (edition(1, 2, 0), edition(1, 1, 9), true),
+            (edition(1, 1, 2), edition(1, 1, 1), true),
+            (edition(1, 2, 7), edition(1, 1, 7), false),
+            (edition(1, 1, 7), edition(1, 1, 7), false),
+            (edition(1, 1, 1), edition(1, 1, 2), false),
+        ] {
+            assert_eq!(one.replaces(&other), replaces, "{one:?} {other:?}");
         }
     }
 

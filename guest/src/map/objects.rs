@@ -102,7 +102,7 @@ impl<'a> Mapper<'a> {
         }
         let known_by = object.id.clone().0.filter(|id| is_indicator(object.kind.as_deref(), Some(id)));
         let known = known_by.as_ref().and_then(|id| self.memory.object(id));
-        if is_old || known.as_ref().is_some_and(|known| known.edition > edition) {
+        if is_old || known.as_ref().is_some_and(|known| known.edition.replaces(&edition)) {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let given = objects::read(self.context, self.settings, self.frame.observed(), &mut object);
@@ -115,6 +115,7 @@ impl<'a> Mapper<'a> {
                 Err(left) => self.leave(raw, left),
             };
         };
+        let edition = known.as_ref().map_or(edition, |known| known.edition.max(edition));
         let mut claims = self.recalled(known, &id);
         let (given, left) = match given {
             Ok(given) => (given, None),
