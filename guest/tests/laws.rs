@@ -84,6 +84,20 @@ fn record() -> impl Strategy<Value = String> {
     )
 }
 
+/// Leaves out records of which two of one claim have the same version and say different things: one in a thousand of those
+/// seen in one hour, for which no order is promised (the ten bits of the version that stand for what is said are equal).
+pub(crate) fn told_apart(records: Vec<String>, observed: u64) -> Vec<String> {
+    let mut said: BTreeMap<(String, u64), String> = BTreeMap::new();
+    let mut is_told_apart =
+        |record: &String| {
+            let batch = map_records("", observed, record.as_bytes()).unwrap();
+            batch.heads.iter().zip(batch.documents.lines()).all(|(head, line)| {
+                *said.entry((head.id.clone(), head.version)).or_insert_with(|| line.to_owned()) == line
+            })
+        };
+    records.into_iter().filter(|record| is_told_apart(record)).collect()
+}
+
 fn page(records: &[String]) -> Batch {
     map_records("", OBSERVED, format!("{{\"data\":[{}]}}", records.join(",")).as_bytes()).unwrap()
 }
@@ -124,6 +138,7 @@ proptest! {
     #[test]
     fn the_order_of_records_does_not_matter(
         (records, shuffled) in prop::collection::vec(record(), 1..12)
+            .prop_map(|records| told_apart(records, OBSERVED))
             .prop_flat_map(|records| (Just(records.clone()), Just(records).prop_shuffle()))
     ) {
         let (one, other) = (page(&records), page(&shuffled));
