@@ -131,6 +131,11 @@ impl Memory {
         Self { recalled, is_kept: true, ..Self::default() }
     }
 
+    /// Whether anything is remembered at all.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
     /// What is known of an object.
     pub(crate) fn object(&self, id: &str) -> Option<Object> {
         self.row(&object_key(id)).and_then(|row| serde_json::from_str(&row.value).ok())

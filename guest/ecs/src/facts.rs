@@ -18,11 +18,6 @@ pub struct Fact {
     pub text: String,
 }
 
-/// Sorts facts and drops those that are there twice.
-pub fn tidy(facts: &mut Vec<Fact>) {
-    crate::set(facts);
-}
-
 /// Where the fields of ECS's `threat.indicator` begin.
 pub const INDICATOR: &str = "threat.indicator.";
 /// Where those begin that ECS has no place for.

@@ -34,7 +34,7 @@ use tipline_observable::{Algorithm, AttackId, AttackKind, Host, Location, Observ
 
 use crate::time::{DAY, HOUR, Millis, SECOND};
 
-pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number, tidy};
+pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use json::{Begun, Json, Key, write_number, write_string};
 

@@ -39,7 +39,7 @@ pub(crate) use objects::object_keys;
 pub use pages::records;
 pub use parts::{Data, Parts};
 pub use record::{Record, Source};
-pub(crate) use texts::Flag;
+pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
 
 /// The record types of the REST interface.

@@ -11,7 +11,7 @@ use tipline_ecs::time::{Millis, SECOND};
 use tipline_ecs::{Claim, Composed, Expiry, Indicator, Standing, Stix};
 use tipline_observable::{Misfit, Observable};
 
-use super::texts::Text;
+use super::texts::{InPlace as _, Text};
 use super::{Left, Mapper, Record, Yield, count, date, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject};
@@ -100,7 +100,8 @@ impl<'a> Mapper<'a> {
             let detail = "The objects before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.";
             return self.leave(raw, Left::Rejected(Misfit::new("page-too-large", detail)));
         }
-        let known_by = object.id.clone().0.filter(|id| is_indicator(object.kind.as_deref(), Some(id)));
+        let is_known = |id: &Cow<'_, str>| self.memory.is_kept() && is_indicator(object.kind.as_deref(), Some(id));
+        let known_by = object.id.clone().0.filter(is_known);
         let known = known_by.as_ref().and_then(|id| self.memory.object(id));
         if is_old || known.as_ref().is_some_and(|known| known.edition.replaces(&edition)) {
             return self.leave(raw, Left::Skipped("older version of the same object"));
@@ -110,7 +111,7 @@ impl<'a> Mapper<'a> {
             return match given {
                 Ok(given) => {
                     count(&mut self.batch.mapped);
-                    self.say(given, &mut Vec::new());
+                    self.say(given, None);
                 }
                 Err(left) => self.leave(raw, left),
             };
@@ -123,7 +124,7 @@ impl<'a> Mapper<'a> {
             Err(Left::Skipped(reason)) => (Yield::default(), Some(Left::Skipped(reason))),
             Err(rejected) => return self.leave(raw, rejected),
         };
-        let says = self.say(given, &mut claims);
+        let says = self.say(given, Some(&mut claims));
         let corrected = self.correct(&id, edition.modified, &says, &mut claims);
         match left {
             Some(left) if !corrected => self.leave(raw, left),
@@ -144,8 +145,9 @@ impl<'a> Mapper<'a> {
         claims
     }
 
-    /// Writes what an object says, each claim once, and notes it among its claims. Gives the claims it makes.
-    fn say(&mut self, given: Yield<'_>, claims: &mut Vec<Claimed>) -> Vec<Claim> {
+    /// Writes what an object says, each claim once, and notes it among the claims to be remembered. Gives the claims it
+    /// makes.
+    fn say(&mut self, given: Yield<'_>, mut claims: Option<&mut Vec<Claimed>>) -> Vec<Claim> {
         let mut says: Vec<(Claim, Composed)> = Vec::with_capacity(given.made.len());
         for indicator in &given.made {
             let (claim, composed) = self.compose(indicator);
@@ -157,18 +159,17 @@ impl<'a> Mapper<'a> {
                 }
                 _ => {}
             }
-            let known = claims.iter().position(|known| known.identity == claim.identity);
-            let version = match known.and_then(|place| claims.get(place)) {
-                Some(known) => known.next_version(composed.version, composed.content),
-                None => composed.version,
-            };
+            let known = claims.iter_mut().flat_map(|claims| claims.iter_mut());
+            let known = known.into_iter().find(|known| known.identity == claim.identity);
+            let next = |known: &Claimed| known.next_version(composed.version, composed.content);
+            let version = known.as_deref().map_or(composed.version, next);
+            if let Some(known) = known {
+                *known = claimed(&claim, version, composed, indicator);
+            } else if let Some(claims) = &mut claims {
+                claims.push(claimed(&claim, version, composed, indicator));
+            }
             self.write(&claim, version, indicator);
             says.push((claim, composed));
-            let claimed = claimed(&claim, version, composed, indicator);
-            match known.and_then(|place| claims.get_mut(place)) {
-                Some(known) => *known = claimed,
-                None => claims.push(claimed),
-            }
         }
         for reason in given.whole {
             tally(&mut self.whole, reason);

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::texts::{Flag, Text, Texts};
+use super::texts::{Flag, InPlace, Text, Texts};
 
 /// A record as the feed sent it.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub struct Source<'a> {
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Key {
+pub(crate) enum Key {
     Id,
     Type,
     Value,
@@ -83,57 +83,28 @@ enum Key {
     Unknown,
 }
 
-impl<'a> Record<'a> {
-    /// Reads one, in place of what was there.
-    ///
-    /// # Errors
-    /// The text is no JSON, or no object.
-    pub fn read(&mut self, raw: &'a str) -> serde_json::Result<()> {
-        *self = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_str(raw);
-        Fields(self).deserialize(&mut deserializer)?;
-        deserializer.end()
-    }
-}
+impl<'a> InPlace<'a> for Record<'a> {
+    type Key = Key;
 
-/// Filled in place, as it is large.
-struct Fields<'r, 'a>(&'r mut Record<'a>);
+    const WHAT: &'static str = "a record";
 
-impl<'de> DeserializeSeed<'de> for Fields<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record: a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self(record) = self;
-        while let Some(key) = map.next_key::<Key>()? {
-            match key {
-                Key::Id => record.id = map.next_value()?,
-                Key::Type => record.kind = map.next_value()?,
-                Key::Value => record.value = map.next_value()?,
-                Key::Confidence => record.confidence = map.next_value()?,
-                Key::FirstSeen => record.first_seen = map.next_value()?,
-                Key::LastSeen => record.last_seen = map.next_value()?,
-                Key::Modified => record.modified = map.next_value()?,
-                Key::ExpiresAt => record.expires_at = map.next_value()?,
-                Key::Revoked => record.revoked = map.next_value::<Flag>()?.0,
-                Key::Source => record.source = map.next_value()?,
-                Key::Context => record.context = map.next_value()?,
-                Key::Tags | Key::Labels => record.tags.0.extend(map.next_value::<Texts<'de>>()?.0),
-                Key::MitreTechniques => record.techniques = map.next_value()?,
-                Key::Unknown => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+    fn member<A: MapAccess<'a>>(&mut self, key: Key, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            Key::Id => self.id = map.next_value()?,
+            Key::Type => self.kind = map.next_value()?,
+            Key::Value => self.value = map.next_value()?,
+            Key::Confidence => self.confidence = map.next_value()?,
+            Key::FirstSeen => self.first_seen = map.next_value()?,
+            Key::LastSeen => self.last_seen = map.next_value()?,
+            Key::Modified => self.modified = map.next_value()?,
+            Key::ExpiresAt => self.expires_at = map.next_value()?,
+            Key::Revoked => self.revoked = map.next_value::<Flag>()?.0,
+            Key::Source => self.source = map.next_value()?,
+            Key::Context => self.context = map.next_value()?,
+            Key::Tags | Key::Labels => self.tags.0.extend(map.next_value::<Texts<'a>>()?.0),
+            Key::MitreTechniques => self.techniques = map.next_value()?,
+            Key::Unknown => {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())

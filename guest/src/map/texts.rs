@@ -4,16 +4,63 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// What is filled in place from a JSON object, as it is large. Of a repeated member the last counts.
+pub(crate) trait InPlace<'a>: Default {
+    /// The names of its members, and one for all others.
+    type Key: Deserialize<'a>;
+
+    /// What it is, for an error.
+    const WHAT: &'static str;
+
+    /// Takes the value of a member.
+    fn member<A: MapAccess<'a>>(&mut self, key: Self::Key, map: &mut A) -> Result<(), A::Error>;
+
+    /// Reads one, in place of what was there.
+    ///
+    /// # Errors
+    /// The text is no JSON, or no object.
+    fn read(&mut self, raw: &'a str) -> serde_json::Result<()> {
+        *self = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_str(raw);
+        Members(self, PhantomData).deserialize(&mut deserializer)?;
+        deserializer.end()
+    }
+}
+
+struct Members<'r, 'a, T>(&'r mut T, PhantomData<&'a ()>);
+
+impl<'a, T: InPlace<'a>> DeserializeSeed<'a> for Members<'_, 'a, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a, T: InPlace<'a>> Visitor<'a> for Members<'_, 'a, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: a JSON object", T::WHAT)
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key()? {
+            self.0.member(key, &mut map)?;
+        }
+        Ok(())
+    }
+}
 
 /// Text, or a number in its decimal form; nothing for anything else and for blank text.
 #[derive(Debug, Clone, Default)]
 pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 impl Text<'_> {
-    // Not worth its code in thirty places: it is for records that were cut in the middle of a character.
-
     /// The text, if there is one.
     pub fn as_deref(&self) -> Option<&str> {
         self.0.as_deref()

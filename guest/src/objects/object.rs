@@ -3,11 +3,9 @@
 //! Every field is only a hint: one of the wrong type is as good as absent, an unknown one is passed over, of a repeated
 //! one the last counts. Only text that is no JSON object at all is an error.
 
-use std::fmt;
+use serde::de::{IgnoredAny, MapAccess};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-
-use crate::map::{Entries, Flag, Text, Texts};
+use crate::map::{Entries, Flag, InPlace, Text, Texts};
 
 /// An object as the feed sent it.
 #[derive(Debug, Default)]
@@ -54,7 +52,7 @@ pub struct Object<'a> {
 
 #[derive(serde::Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Key {
+pub(crate) enum Key {
     Id,
     Type,
     Confidence,
@@ -82,63 +80,34 @@ enum Key {
     Unknown,
 }
 
-impl<'a> Object<'a> {
-    /// Reads one, in place of what was there.
-    ///
-    /// # Errors
-    /// The text is no JSON, or no object.
-    pub fn read(&mut self, raw: &'a str) -> serde_json::Result<()> {
-        *self = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_str(raw);
-        Fields(self).deserialize(&mut deserializer)?;
-        deserializer.end()
-    }
-}
+impl<'a> InPlace<'a> for Object<'a> {
+    type Key = Key;
 
-/// Filled in place, as it is large.
-struct Fields<'r, 'a>(&'r mut Object<'a>);
+    const WHAT: &'static str = "an object";
 
-impl<'de> DeserializeSeed<'de> for Fields<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object: a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self(record) = self;
-        while let Some(key) = map.next_key::<Key>()? {
-            match key {
-                Key::Id => record.id = map.next_value()?,
-                Key::Type => record.kind = map.next_value()?,
-                Key::Confidence => record.confidence = map.next_value()?,
-                Key::Modified => record.modified = map.next_value()?,
-                Key::ExpiresAt => record.expires_at = map.next_value()?,
-                Key::Revoked => record.revoked = map.next_value::<Flag>()?.0,
-                Key::Context => record.context = map.next_value()?,
-                Key::Tags | Key::Labels => record.tags.0.extend(map.next_value::<Texts<'de>>()?.0),
-                Key::CreatedByRef => record.created_by = map.next_value()?,
-                Key::Created => record.created = map.next_value()?,
-                Key::Name => record.name = map.next_value()?,
-                Key::IndicatorTypes => record.types = map.next_value()?,
-                Key::Pattern => record.pattern = map.next_value()?,
-                Key::PatternType => record.pattern_type = map.next_value()?,
-                Key::ValidFrom => record.valid_from = map.next_value()?,
-                Key::ObjectMarkingRefs => record.markings = map.next_value()?,
-                Key::GranularMarkings => record.granular = map.next_value()?,
-                Key::KillChainPhases => record.phases = map.next_value()?,
-                Key::ExternalReferences => record.references = map.next_value()?,
-                Key::Unknown => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+    fn member<A: MapAccess<'a>>(&mut self, key: Key, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            Key::Id => self.id = map.next_value()?,
+            Key::Type => self.kind = map.next_value()?,
+            Key::Confidence => self.confidence = map.next_value()?,
+            Key::Modified => self.modified = map.next_value()?,
+            Key::ExpiresAt => self.expires_at = map.next_value()?,
+            Key::Revoked => self.revoked = map.next_value::<Flag>()?.0,
+            Key::Context => self.context = map.next_value()?,
+            Key::Tags | Key::Labels => self.tags.0.extend(map.next_value::<Texts<'a>>()?.0),
+            Key::CreatedByRef => self.created_by = map.next_value()?,
+            Key::Created => self.created = map.next_value()?,
+            Key::Name => self.name = map.next_value()?,
+            Key::IndicatorTypes => self.types = map.next_value()?,
+            Key::Pattern => self.pattern = map.next_value()?,
+            Key::PatternType => self.pattern_type = map.next_value()?,
+            Key::ValidFrom => self.valid_from = map.next_value()?,
+            Key::ObjectMarkingRefs => self.markings = map.next_value()?,
+            Key::GranularMarkings => self.granular = map.next_value()?,
+            Key::KillChainPhases => self.phases = map.next_value()?,
+            Key::ExternalReferences => self.references = map.next_value()?,
+            Key::Unknown => {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use tipline_ecs::{Fact, tidy};
+use tipline_ecs::{Fact, set};
 use tipline_observable::{Algorithm, Observable, Thing};
 
 const HASHES: [(&str, Algorithm); 5] = [
@@ -43,7 +43,7 @@ pub(crate) fn known_by(object: &str, shown: &'static str, facts: &mut Vec<Fact>)
         "windows-registry-key" | "win-registry-key" => return registry(shown, facts),
         _ => {}
     }
-    tidy(facts);
+    set(facts);
     let first = |field: &str| facts.iter().find(|fact| fact.field == field).map(|fact| fact.text.clone());
     if object == "file" {
         if let Some((hash, algorithm)) = HASHES.iter().find_map(|(field, algorithm)| Some((first(field)?, *algorithm)))
@@ -102,7 +102,7 @@ fn registry(shown: &'static str, facts: &mut Vec<Fact>) -> Option<Observable> {
     if has_key {
         facts.push(Fact { field: "threat.indicator.registry.path", text: path });
     }
-    tidy(facts);
+    set(facts);
     Some(thing(shown, shown, identity, name))
 }
 

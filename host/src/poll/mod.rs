@@ -1,8 +1,8 @@
 //! Drives one input through one poll: guest step, fetch, deliver, commit.
 //!
 //! The guest decides what to ask for and what a page means; this loop only carries things between it, the feed, its memory
-//! and the sink. While two pages are being checked and delivered the next one is fetched and mapped, so at most three are
-//! held. A page's state is committed with its acknowledgement, in order: when a delivery fails, the newer pages, their
+//! and the sink. While pages are being checked and delivered, as many as the sink takes at once, the next one is fetched and
+//! mapped. A page's state is committed with its acknowledgement, in order: when a delivery fails, the newer pages, their
 //! states and their rows are thrown away, and the next poll begins from the last committed state.
 //!
 //! A stop request ends the poll at the next page border, after the pages under way are committed.
