@@ -42,6 +42,7 @@ mod memory;
 pub mod objects;
 mod page;
 mod pause;
+pub mod plain;
 mod refusal;
 mod rest;
 mod seen;

@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 
 use crate::contract::Failure;
 use crate::map::{Data, Parts};
@@ -40,11 +39,11 @@ pub(crate) fn parts<'b>(body: &'b str, list: &str) -> Result<Parts<'b>, Unreadab
 /// The records; `if_absent` says whether a page without them can be an empty one.
 pub(crate) fn records<'b>(
     data: Data<'b>,
-    error: Option<&RawValue>,
+    error: Option<&str>,
     if_absent: bool,
     body: &str,
     list: &str,
-) -> Result<Vec<&'b RawValue>, Unreadable> {
+) -> Result<Vec<&'b str>, Unreadable> {
     let what = match data {
         Data::List(records) => return Ok(records),
         Data::Other => format!("another JSON, without an array in `{list}`: {}", quote(body)),
@@ -63,8 +62,8 @@ fn no_page(what: &str, list: &str) -> Unreadable {
 }
 
 /// Anything; of a repeated member the last. Nothing for what is nested deeper than anyone would.
-pub(crate) fn value(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or_default()
+pub(crate) fn value(raw: &str) -> Value {
+    serde_json::from_str(raw).unwrap_or_default()
 }
 
 /// A text that says something.

@@ -1,6 +1,5 @@
 //! Pages by their fingerprints: how a pager notices that a server repeats itself.
 
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::members::{Members, number};
@@ -41,8 +40,8 @@ impl Seen {
 }
 
 /// What a page is, whatever it says it is.
-pub(crate) fn fingerprint(records: &[&RawValue]) -> u64 {
-    print(&mut records.iter().map(|record| record.get()))
+pub(crate) fn fingerprint(records: &[&str]) -> u64 {
+    print(&mut records.iter().copied())
 }
 
 /// A list of texts as a number.

@@ -250,11 +250,11 @@ impl Json {
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = to_escape(rest.as_bytes()) {
-        let Some((plain, found)) = rest.split_at_checked(at) else { break };
+    while let Some((plain, found)) = rest.split_at_checked(plain_length(rest.as_bytes())) {
         out.push_str(plain);
         let mut chars = found.chars();
         match chars.next() {
+            None => break,
             Some('"') => out.push_str("\\\""),
             Some('\\') => out.push_str("\\\\"),
             Some('\n') => out.push_str("\\n"),
@@ -266,36 +266,39 @@ pub fn write_string(text: &str, out: &mut String) {
                     out.push(char::from_digit((u32::from(control) >> shift) & 0xf, 16).unwrap_or('0'));
                 }
             }
-            None => break,
         }
         rest = chars.as_str();
     }
-    out.push_str(rest);
     out.push('"');
 }
 
-/// Where the first byte is that cannot stand in a string as it is. Most texts have none, so eight bytes are looked at
-/// together, the last eight once more where the length is no multiple.
-fn to_escape(bytes: &[u8]) -> Option<usize> {
+/// How many bytes stand at the beginning of a text that need no escape in a JSON string: all up to the first quote,
+/// backslash or control character. Most texts have none, so eight bytes are looked at together.
+#[inline]
+pub fn plain_length(bytes: &[u8]) -> usize {
     let (eights, rest) = bytes.as_chunks::<8>();
-    let plain = eights.iter().position(|eight| !is_plain(eight)).unwrap_or(eights.len());
-    if plain == eights.len() && (rest.is_empty() || bytes.last_chunk().is_some_and(is_plain)) {
-        return None;
+    let mut plain = 0_usize;
+    for eight in eights {
+        match special(eight) {
+            0 => plain = plain.saturating_add(8),
+            // The lowest mark is at the first such byte; those above it may be wrong.
+            marks => return plain.saturating_add(usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0)),
+        }
     }
-    let plain = plain.saturating_mul(8);
-    let at = bytes.get(plain..)?.iter().position(|b| *b < 0x20 || matches!(*b, b'"' | b'\\'))?;
-    Some(plain.saturating_add(at))
+    let is_special = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\');
+    plain.saturating_add(rest.iter().position(is_special).unwrap_or(rest.len()))
 }
 
-/// Whether none of eight bytes has to be escaped: a byte below the subtracted one borrows its highest bit, which counts
+/// Marks the bytes that have to be escaped in their highest bit: a byte below the subtracted one borrows it, which counts
 /// where it was not set before.
-fn is_plain(eight: &[u8; 8]) -> bool {
+#[inline]
+fn special(eight: &[u8; 8]) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let eight = u64::from_le_bytes(*eight);
     let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));
     let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
     let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
-    (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80) == 0
+    (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80)
 }
 
 /// Writes a number in decimal.

@@ -15,6 +15,7 @@ use super::texts::{InPlace as _, Text};
 use super::{Left, Mapper, Record, Yield, count, date, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject};
+use crate::plain::Plain;
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
 /// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
@@ -29,7 +30,7 @@ const MAX_RECALLED: usize = 65_536;
 const REPLACED: &str = "replaced";
 
 /// The keys of the rows that a page's objects need, each once. This first pass reads nothing but ids and types.
-pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
+pub(crate) fn object_keys<'a>(list: &[&'a str]) -> Vec<String> {
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow, default)]
@@ -37,7 +38,11 @@ pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
         #[serde(borrow, default, rename = "type")]
         kind: Text<'a>,
     }
-    let named = list.iter().filter_map(|raw| serde_json::from_str::<Named<'_>>(raw).ok());
+    let plain = |raw: &&'a str| {
+        let mut reader = Plain::new(raw);
+        Named::deserialize(&mut reader).and_then(|named| reader.end().map(|()| named)).ok()
+    };
+    let named = list.iter().filter_map(|raw| plain(raw).or_else(|| serde_json::from_str(raw).ok()));
     let indicators = named.filter(|named| is_indicator(named.kind.as_deref(), named.id.as_deref()));
     let mut keys: Vec<String> = indicators.filter_map(|named| Some(object_key(named.id.as_deref()?))).collect();
     tipline_ecs::set(&mut keys);

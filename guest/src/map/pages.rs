@@ -1,11 +1,10 @@
 //! Records as they come: a page, a list, one a line.
 
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use tipline_ecs::time::Millis;
 
-use super::{Body, Data, Mapper, Parts, escaped};
+use super::{Body, Data, Mapper, Parts, escaped, parts};
 use crate::contract::{Batch, Failure};
 use crate::memory::Memory;
 use crate::objects::Context;
@@ -31,9 +30,9 @@ pub fn records(
         return Ok(mapper.finish());
     }
     if text.starts_with('[') {
-        if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        if let Ok(list) = parts::list(text) {
             mapper.expect(list.len(), text.len());
-            mapper.records(&texts(&list));
+            mapper.records(&list);
             return Ok(mapper.finish());
         }
     } else if let Ok(page) = Parts::read(text) {
@@ -42,16 +41,12 @@ pub fn records(
     lines(mapper, text)
 }
 
-fn texts<'a>(list: &[&'a RawValue]) -> Vec<&'a str> {
-    list.iter().map(|raw| raw.get()).collect()
-}
-
 fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
     match &page.objects {
         Data::Absent => {}
         Data::List(list) => {
             mapper.expect(list.len(), text.len());
-            mapper.objects(&texts(list));
+            mapper.objects(list);
             return Ok(mapper.finish());
         }
         Data::Null | Data::Other => {
@@ -69,7 +64,7 @@ fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Ba
         Data::Absent => mapper.records(&[text]),
         Data::List(list) => {
             mapper.expect(list.len(), text.len());
-            mapper.records(&texts(list));
+            mapper.records(list);
         }
         Data::Null | Data::Other => {
             return Err(Failure::Protocol(format!(

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::plain::{NotPlain, Plain};
+
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;
 
@@ -16,19 +18,19 @@ pub struct Parts<'p> {
     /// `data`.
     pub data: Data<'p>,
     /// `meta`.
-    pub meta: Option<&'p RawValue>,
+    pub meta: Option<&'p str>,
     /// `links`.
-    pub links: Option<&'p RawValue>,
+    pub links: Option<&'p str>,
     /// `error`.
-    pub error: Option<&'p RawValue>,
+    pub error: Option<&'p str>,
     /// `objects`, where a STIX bundle and a TAXII envelope have their records.
     pub objects: Data<'p>,
     /// `type`, of a bundle.
-    pub kind: Option<&'p RawValue>,
+    pub kind: Option<&'p str>,
     /// `more`, of an envelope.
-    pub more: Option<&'p RawValue>,
+    pub more: Option<&'p str>,
     /// `next`, of an envelope.
-    pub next: Option<&'p RawValue>,
+    pub next: Option<&'p str>,
     /// Whether there are other members than these.
     pub others: bool,
 }
@@ -42,7 +44,7 @@ pub enum Data<'p> {
     /// `null`.
     Null,
     /// Each record as received.
-    List(Vec<&'p RawValue>),
+    List(Vec<&'p str>),
     /// Something else.
     Other,
 }
@@ -53,12 +55,12 @@ impl<'p> Parts<'p> {
     /// # Errors
     /// The text is no JSON, or no object.
     pub fn read(page: &'p str) -> serde_json::Result<Self> {
-        serde_json::from_str(page)
+        plain(page).or_else(|NotPlain| serde_json::from_str(page))
     }
 
     /// Whether it is a STIX bundle, whose `objects` may be missing.
     pub fn is_bundle(&self) -> bool {
-        self.kind.is_some_and(|kind| kind.get() == r#""bundle""#)
+        self.kind == Some(r#""bundle""#)
     }
 
     /// Whether it is an envelope of TAXII: it says whether there is more, or nothing at all.
@@ -66,6 +68,64 @@ impl<'p> Parts<'p> {
         let said = [self.meta, self.links, self.error, self.kind, self.next].iter().any(Option::is_some);
         self.more.is_some() || !(said || self.others)
     }
+}
+
+/// The elements of a list, as received.
+///
+/// # Errors
+/// The text is no JSON, or no list.
+pub(super) fn list(text: &str) -> serde_json::Result<Vec<&str>> {
+    let mut reader = Plain::new(text);
+    let mut list = Vec::with_capacity(USUAL_RECORDS);
+    let read = reader.elements(|reader| {
+        list.push(reader.raw()?);
+        Ok(())
+    });
+    if read.and_then(|()| reader.end()).is_ok() {
+        return Ok(list);
+    }
+    let list = serde_json::from_str::<Vec<&RawValue>>(text)?;
+    Ok(list.into_iter().map(RawValue::get).collect())
+}
+
+/// [`Parts::read`] of a page as nearly all are written.
+fn plain(page: &str) -> Result<Parts<'_>, NotPlain> {
+    let mut reader = Plain::new(page);
+    let mut parts = Parts::default();
+    reader.members(|name, reader| {
+        let raw = match name {
+            "data" => return plain_list(&mut parts.data, reader),
+            "objects" => return plain_list(&mut parts.objects, reader),
+            "meta" => &mut parts.meta,
+            "links" => &mut parts.links,
+            "error" => &mut parts.error,
+            "type" => &mut parts.kind,
+            "more" => &mut parts.more,
+            "next" => &mut parts.next,
+            _ => {
+                parts.others = true;
+                return reader.raw().map(|_| ());
+            }
+        };
+        *raw = Some(reader.raw()?);
+        Ok(())
+    })?;
+    reader.end()?;
+    Ok(parts)
+}
+
+fn plain_list<'p>(data: &mut Data<'p>, reader: &mut Plain<'p>) -> Result<(), NotPlain> {
+    if !reader.is_list() {
+        *data = if reader.raw()? == "null" { Data::Null } else { Data::Other };
+        return Ok(());
+    }
+    let mut list = Vec::with_capacity(USUAL_RECORDS);
+    reader.elements(|reader| {
+        list.push(reader.raw()?);
+        Ok(())
+    })?;
+    *data = Data::List(list);
+    Ok(())
 }
 
 #[derive(serde::Deserialize)]
@@ -114,7 +174,7 @@ impl<'de> Deserialize<'de> for Parts<'de> {
                         Member::More => &mut parts.more,
                         Member::Next => &mut parts.next,
                     };
-                    *raw = Some(map.next_value()?);
+                    *raw = Some(map.next_value::<&RawValue>()?.get());
                 }
                 Ok(parts)
             }
@@ -135,8 +195,8 @@ impl<'de> Deserialize<'de> for Data<'de> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Data<'de>, A::Error> {
                 let mut records = Vec::with_capacity(USUAL_RECORDS);
-                while let Some(record) = list.next_element()? {
-                    records.push(record);
+                while let Some(record) = list.next_element::<&RawValue>()? {
+                    records.push(record.get());
                 }
                 Ok(Data::List(records))
             }

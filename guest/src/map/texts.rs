@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::plain::Plain;
+
 /// What is filled in place from a JSON object, as it is large. Of a repeated member the last counts.
 pub(crate) trait InPlace<'a>: Default {
     /// The names of its members, and one for all others.
@@ -24,6 +26,11 @@ pub(crate) trait InPlace<'a>: Default {
     /// # Errors
     /// The text is no JSON, or no object.
     fn read(&mut self, raw: &'a str) -> serde_json::Result<()> {
+        *self = Self::default();
+        let mut reader = Plain::new(raw);
+        if Members(self, PhantomData).deserialize(&mut reader).and_then(|()| reader.end()).is_ok() {
+            return Ok(());
+        }
         *self = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(raw);
         Members(self, PhantomData).deserialize(&mut deserializer)?;

@@ -4,7 +4,6 @@
 //! string.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::page::{self, Unreadable, text, value};
 use tipline_ecs::time::{Millis, parse_rfc3339};
@@ -15,7 +14,7 @@ const LIST: &str = "data";
 /// A page.
 pub(super) struct Page<'b> {
     /// Each record as received.
-    pub(super) records: Vec<&'b RawValue>,
+    pub(super) records: Vec<&'b str>,
     pub(super) meta: Meta,
     /// `links.next`, if it is a text.
     pub(super) next: Option<String>,
@@ -55,7 +54,7 @@ impl<'b> Page<'b> {
 }
 
 impl Meta {
-    fn read(raw: &RawValue) -> Self {
+    fn read(raw: &str) -> Self {
         let meta = value(raw);
         let filters = meta.get("filters");
         let filter = |name| filters.and_then(|filters| filters.get(name));

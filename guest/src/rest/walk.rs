@@ -67,9 +67,8 @@ impl Poll<'_> {
 
         let (mut context, mut memory) = (Context::default(), Memory::none());
         let mut mapper = Mapper::new(&self.config.mapping, observed, body, &mut context, &mut memory);
-        let records: Vec<&str> = page.records.iter().map(|record| record.get()).collect();
-        mapper.expect(records.len(), body.text().len());
-        mapper.records(&records);
+        mapper.expect(page.records.len(), body.text().len());
+        mapper.records(&page.records);
         let batch = Some(mapper.finish());
 
         match self.walk_on(page, forward) {

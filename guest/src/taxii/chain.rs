@@ -65,7 +65,7 @@ impl Poll<'_> {
         }
         let body = Body::of(&response.body);
         let page = Page::read(body.text(), response.status).ok()?;
-        let keys = object_keys(&page.objects.iter().map(|object| object.get()).collect::<Vec<_>>());
+        let keys = object_keys(&page.objects);
         (!keys.is_empty()).then_some(keys)
     }
 
@@ -111,11 +111,10 @@ impl Poll<'_> {
             }
         }
 
-        let objects: Vec<&str> = page.objects.iter().map(|object| object.get()).collect();
         let mut context = Context::new(self.config.context, std::mem::take(&mut self.state.memory));
         let mut mapper = Mapper::new(&self.config.mapping, observed, &body, &mut context, &mut self.memory);
-        mapper.expect(objects.len(), body.text().len());
-        mapper.objects(&objects);
+        mapper.expect(page.objects.len(), body.text().len());
+        mapper.objects(&page.objects);
         let mut batch = mapper.finish();
         batch.notes.extend(context.note());
         let batch = Some(batch);

@@ -1,7 +1,6 @@
 //! A page of objects, in either style: TAXII's envelope, or a bare STIX bundle.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::page::{self, Unreadable, value};
 
@@ -14,7 +13,7 @@ const LONGEST_NEXT: usize = 2 * 1024;
 /// A page.
 pub(super) struct Page<'b> {
     /// Each object as received.
-    pub(super) objects: Vec<&'b RawValue>,
+    pub(super) objects: Vec<&'b str>,
     /// Whether there is more, if it says so.
     pub(super) more: Option<bool>,
     pub(super) next: Option<String>,
@@ -34,10 +33,10 @@ impl<'b> Page<'b> {
         let objects = page::records(parts.objects, parts.error, known || !parts.others, body, LIST)?;
         let next = parts.next.and_then(|next| match value(next) {
             Value::String(text) => Some(text),
-            Value::Number(_) => Some(next.get().to_owned()),
+            Value::Number(_) => Some(next.to_owned()),
             _ => None,
         });
-        let more = parts.more.and_then(|more| more.get().trim_matches('"').trim().parse().ok());
+        let more = parts.more.and_then(|more| more.trim_matches('"').trim().parse().ok());
         let fits = |next: &String| {
             !next.trim().is_empty() && next.len() <= LONGEST_NEXT && !next.contains(|c: char| c.is_control())
         };

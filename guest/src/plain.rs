@@ -1,0 +1,514 @@
+//! JSON as nearly all feeds write it, read in one walk and without copying.
+//!
+//! [`Plain`] is a `serde` deserializer beside `serde_json`'s, for the pages and records on the hot path. It gives what that
+//! one gives, or it gives up: what is rare (fractions, deep nesting) and all that is no JSON ends in [`NotPlain`], and its
+//! caller reads the text again with `serde_json`, whose word counts and whose error is shown. So this reader decides
+//! nothing; `fuzz/targets/plain.rs` and a property test hold the two against each other.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use tipline_ecs::plain_length;
+
+/// How deep objects and lists may stand in each other here. Records nest three deep.
+const DEEPEST: u8 = 32;
+
+/// Digits of a number that is read here. More may not fit into 64 bits.
+const MOST_DIGITS: usize = 18;
+
+/// The text is to be read by `serde_json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotPlain;
+
+impl fmt::Display for NotPlain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this JSON is not plain")
+    }
+}
+
+impl std::error::Error for NotPlain {}
+
+impl serde::de::Error for NotPlain {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+}
+
+/// What stands first in the text that is left, white space aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Object,
+    List,
+    Text,
+    /// A number or a word.
+    Bare,
+}
+
+/// A text being read.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    text: &'a str,
+    rest: &'a [u8],
+    depth: u8,
+}
+
+impl<'a> Plain<'a> {
+    /// Begins to read.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, rest: text.as_bytes(), depth: 0 }
+    }
+
+    /// Nothing but white space is left.
+    ///
+    /// # Errors
+    /// There is something.
+    pub fn end(&mut self) -> Result<(), NotPlain> {
+        self.space();
+        if self.rest.is_empty() { Ok(()) } else { Err(NotPlain) }
+    }
+
+    /// Passes a value over and gives its text.
+    ///
+    /// # Errors
+    /// It is not plain.
+    pub fn raw(&mut self) -> Result<&'a str, NotPlain> {
+        self.space();
+        let from = self.at();
+        self.pass()?;
+        self.text.get(from..self.at()).ok_or(NotPlain)
+    }
+
+    /// Walks through the members of an object: `each` is given the name and has to take the value.
+    ///
+    /// # Errors
+    /// It is no object, or not plain.
+    pub fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
+        self.enter(b'{')?;
+        let mut first = true;
+        while let Some(name) = self.name(&mut first)? {
+            each(&name, self)?;
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Walks through a list: `each` has to take an element.
+    ///
+    /// # Errors
+    /// It is no list, or not plain.
+    pub fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
+        self.enter(b'[')?;
+        let mut first = true;
+        while self.element(&mut first)? {
+            each(self)?;
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Whether a list comes next.
+    pub fn is_list(&mut self) -> bool {
+        self.space();
+        self.rest.first() == Some(&b'[')
+    }
+
+    fn at(&self) -> usize {
+        self.text.len().saturating_sub(self.rest.len())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    /// Takes a byte, if it comes next.
+    #[inline]
+    fn takes(&mut self, byte: u8) -> bool {
+        self.space();
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn token(&mut self) -> Result<Token, NotPlain> {
+        self.space();
+        match self.rest.first() {
+            Some(b'{') => Ok(Token::Object),
+            Some(b'[') => Ok(Token::List),
+            Some(b'"') => Ok(Token::Text),
+            Some(_) => Ok(Token::Bare),
+            None => Err(NotPlain),
+        }
+    }
+
+    fn enter(&mut self, open: u8) -> Result<(), NotPlain> {
+        if !self.takes(open) || self.depth >= DEEPEST {
+            return Err(NotPlain);
+        }
+        self.depth = self.depth.saturating_add(1);
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// The name of the next member, with its colon; none at the object's end.
+    #[inline]
+    fn name(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, NotPlain> {
+        if self.takes(b'}') {
+            return Ok(None);
+        }
+        if !std::mem::take(first) && !self.takes(b',') {
+            return Err(NotPlain);
+        }
+        self.space();
+        let name = self.string()?;
+        if self.takes(b':') { Ok(Some(name)) } else { Err(NotPlain) }
+    }
+
+    /// Whether another element comes; the list's end is taken.
+    #[inline]
+    fn element(&mut self, first: &mut bool) -> Result<bool, NotPlain> {
+        if self.takes(b']') {
+            return Ok(false);
+        }
+        if std::mem::take(first) || self.takes(b',') { Ok(true) } else { Err(NotPlain) }
+    }
+
+    /// Takes a text with its quotes; gives what stands between them, and whether there are escapes in it.
+    #[inline]
+    fn quoted(&mut self) -> Result<(&'a str, bool), NotPlain> {
+        let [b'"', rest @ ..] = self.rest else { return Err(NotPlain) };
+        self.rest = rest;
+        let from = self.at();
+        let mut escaped = false;
+        loop {
+            let plain = plain_length(self.rest);
+            self.skip(plain);
+            match self.rest {
+                [b'"', rest @ ..] => {
+                    let text = self.text.get(from..self.at()).ok_or(NotPlain)?;
+                    self.rest = rest;
+                    return Ok((text, escaped));
+                }
+                [b'\\', _, rest @ ..] => {
+                    self.rest = rest;
+                    escaped = true;
+                }
+                _ => return Err(NotPlain),
+            }
+        }
+    }
+
+    /// Takes a text.
+    #[inline]
+    fn string(&mut self) -> Result<Cow<'a, str>, NotPlain> {
+        let from = self.at();
+        let (text, escaped) = self.quoted()?;
+        if escaped { self.unescaped(from) } else { Ok(Cow::Borrowed(text)) }
+    }
+
+    /// The text that was taken since a place, escapes resolved.
+    #[cold]
+    fn unescaped(&self, from: usize) -> Result<Cow<'a, str>, NotPlain> {
+        let quoted = self.text.get(from..self.at()).ok_or(NotPlain)?;
+        serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| NotPlain)
+    }
+
+    /// Takes a number or a word.
+    fn bare(&mut self) -> Result<&'a str, NotPlain> {
+        let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
+        let length = self.rest.iter().take_while(is_part).count();
+        let from = self.at();
+        self.skip(length);
+        self.text.get(from..self.at()).ok_or(NotPlain)
+    }
+
+    /// Passes a value over.
+    fn pass(&mut self) -> Result<(), NotPlain> {
+        match self.token()? {
+            Token::Object => self.members(|_, reader| reader.pass()),
+            Token::List => self.elements(Self::pass),
+            Token::Text => {
+                let from = self.at();
+                if self.quoted()?.1 {
+                    self.unescaped(from)?;
+                }
+                Ok(())
+            }
+            Token::Bare => {
+                let bare = self.bare()?;
+                let is_known = matches!(bare, "true" | "false" | "null") || whole(bare).is_some();
+                let is_json = || serde_json::from_str::<IgnoredAny>(bare).is_ok();
+                if is_known || is_json() { Ok(()) } else { Err(NotPlain) }
+            }
+        }
+    }
+}
+
+/// A whole number that is not negative, as JSON writes it.
+fn whole(text: &str) -> Option<u64> {
+    let digits = text.as_bytes();
+    if digits.is_empty() || digits.len() > MOST_DIGITS || (digits.len() > 1 && digits.first() == Some(&b'0')) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit.wrapping_sub(b'0')))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+impl<'de> Deserializer<'de> for &mut Plain<'de> {
+    type Error = NotPlain;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
+        match self.token()? {
+            Token::Object => {
+                self.enter(b'{')?;
+                let mut members = Members { reader: self, first: true, ended: false };
+                let value = visitor.visit_map(&mut members)?;
+                if !members.ended {
+                    return Err(NotPlain);
+                }
+                self.leave();
+                Ok(value)
+            }
+            Token::List => {
+                self.enter(b'[')?;
+                let mut elements = Elements { reader: self, first: true, ended: false };
+                let value = visitor.visit_seq(&mut elements)?;
+                if !elements.ended {
+                    return Err(NotPlain);
+                }
+                self.leave();
+                Ok(value)
+            }
+            Token::Text => match self.string()? {
+                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+                Cow::Owned(text) => visitor.visit_string(text),
+            },
+            Token::Bare => match self.bare()? {
+                "null" => visitor.visit_unit(),
+                "true" => visitor.visit_bool(true),
+                "false" => visitor.visit_bool(false),
+                number => match whole(number) {
+                    Some(number) => visitor.visit_u64(number),
+                    None => serde_json::from_str::<Number>(number)
+                        .and_then(|number| number.deserialize_any(visitor))
+                        .map_err(|_| NotPlain),
+                },
+            },
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
+        self.space();
+        if self.rest.starts_with(b"null") { self.deserialize_any(visitor) } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, NotPlain> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
+        self.pass()?;
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier
+    }
+}
+
+struct Members<'r, 'a> {
+    reader: &'r mut Plain<'a>,
+    first: bool,
+    ended: bool,
+}
+
+impl<'a> MapAccess<'a> for &mut Members<'_, 'a> {
+    type Error = NotPlain;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, NotPlain> {
+        match self.reader.name(&mut self.first)? {
+            Some(Cow::Borrowed(name)) => seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some),
+            Some(Cow::Owned(name)) => seed.deserialize(StringDeserializer::new(name)).map(Some),
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+        }
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, NotPlain> {
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+struct Elements<'r, 'a> {
+    reader: &'r mut Plain<'a>,
+    first: bool,
+    ended: bool,
+}
+
+impl<'a> SeqAccess<'a> for &mut Elements<'_, 'a> {
+    type Error = NotPlain;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, NotPlain> {
+        if self.reader.element(&mut self.first)? {
+            return seed.deserialize(&mut *self.reader).map(Some);
+        }
+        self.ended = true;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Value, NotPlain> {
+        let mut reader = Plain::new(text);
+        let value = Value::deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(value)
+    }
+
+    fn passed(text: &str) -> Result<&str, NotPlain> {
+        let mut reader = Plain::new(text);
+        let raw = reader.raw()?;
+        reader.end()?;
+        Ok(raw)
+    }
+
+    /// It gives up, or gives what `serde_json` gives; what is read is also passed over.
+    fn agrees(text: &str) {
+        if let Ok(value) = read(text) {
+            assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(value), "{text:?}");
+            assert!(passed(text).is_ok(), "{text:?}");
+        }
+        if let Ok(raw) = passed(text) {
+            assert_eq!(serde_json::from_str::<&RawValue>(text).map(RawValue::get).ok(), Some(raw), "{text:?}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            (-1e9..1e9).prop_map(Value::from),
+            "[ -~]{0,12}".prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"\\\\ü]{0,4}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    #[test]
+    fn plain_records_are_read() {
+        for text in [
+            r#"{"type":"ipv4","value":"192.0.2.1","tags":["a","ü"],"source":{"x":null},"n":7,"f":true}"#,
+            " [ 1 , { } , [ ] , \"\\u00fc\\n\" , 0.5 , -3 ] \r\n\t",
+            r#"{"a":1,"a":2}"#,
+            "\"\"",
+            "999999999999999999",
+            "18446744073709551615",
+        ] {
+            assert_eq!(read(text).ok(), serde_json::from_str::<Value>(text).ok(), "{text}");
+            assert_eq!(passed(text), Ok(text.trim()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_not_read() {
+        for text in [
+            "",
+            "{",
+            "[1",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{,}",
+            "[,1]",
+            "[1 2]",
+            "01",
+            "1.",
+            "-",
+            "nul",
+            "tru e",
+            "\"a",
+            "\"\\x\"",
+            "\"\\ud83d\"",
+            "\"a\nb\"",
+            "{\"a\":1}}",
+            "1 1",
+            "nullx",
+            "{1:2}",
+            "\u{feff}{}",
+            "+1",
+            "\"\\",
+        ] {
+            assert_eq!(read(text), Err(NotPlain), "{text:?}");
+            assert_eq!(passed(text), Err(NotPlain), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn so_deep_and_no_deeper() {
+        let nested = |depth: u8| "[".repeat(depth.into()) + &"]".repeat(depth.into());
+        assert!(read(&nested(DEEPEST)).is_ok() && passed(&nested(DEEPEST)).is_ok());
+        assert_eq!(read(&nested(DEEPEST + 1)), Err(NotPlain));
+        assert_eq!(passed(&nested(DEEPEST + 1)), Err(NotPlain));
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_as_serde_reads_it(value in json(), pretty in any::<bool>()) {
+            let write = if pretty { serde_json::to_string_pretty } else { serde_json::to_string };
+            let text = write(&value).unwrap();
+            agrees(&text);
+            prop_assert!(passed(&text).is_ok());
+        }
+
+        #[test]
+        fn damaged_json_is_read_as_serde_reads_it(
+            value in json(), at in any::<prop::sample::Index>(), put in "[]\\[{}\",:\\\\0-9.e+ntu\u{0}-\u{20}ü-]{0,2}", cut in 0..3_usize,
+        ) {
+            let text: Vec<char> = value.to_string().chars().collect();
+            let at = at.index(text.len());
+            let damaged: String = text[..at].iter().copied().chain(put.chars()).chain(text[(at + cut).min(text.len())..].iter().copied()).collect();
+            agrees(&damaged);
+        }
+    }
+}
