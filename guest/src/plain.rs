@@ -37,28 +37,19 @@ impl serde::de::Error for NotPlain {
     }
 }
 
-/// What stands first in the text that is left, white space aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Object,
-    List,
-    Text,
-    /// A number or a word.
-    Bare,
-}
-
 /// A text being read.
 #[derive(Debug)]
 pub struct Plain<'a> {
     text: &'a str,
-    rest: &'a [u8],
+    /// How far it is read; never beyond its end, so that one more is no overflow.
+    at: usize,
     depth: u8,
 }
 
 impl<'a> Plain<'a> {
     /// Begins to read.
     pub fn new(text: &'a str) -> Self {
-        Self { text, rest: text.as_bytes(), depth: 0 }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// Nothing but white space is left.
@@ -66,8 +57,8 @@ impl<'a> Plain<'a> {
     /// # Errors
     /// There is something.
     pub fn end(&mut self) -> Result<(), NotPlain> {
-        self.space();
-        if self.rest.is_empty() { Ok(()) } else { Err(NotPlain) }
+        self.next();
+        if self.at == self.text.len() { Ok(()) } else { Err(NotPlain) }
     }
 
     /// Passes a value over and gives its text.
@@ -75,10 +66,10 @@ impl<'a> Plain<'a> {
     /// # Errors
     /// It is not plain.
     pub fn raw(&mut self) -> Result<&'a str, NotPlain> {
-        self.space();
-        let from = self.at();
+        self.next();
+        let from = self.at;
         self.pass()?;
-        self.text.get(from..self.at()).ok_or(NotPlain)
+        self.since(from)
     }
 
     /// Walks through the members of an object: `each` is given the name and has to take the value.
@@ -88,7 +79,8 @@ impl<'a> Plain<'a> {
     pub fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
         self.enter(b'{')?;
         let mut first = true;
-        while let Some(name) = self.name(&mut first)? {
+        while self.member(&mut first)? {
+            let name = self.name()?;
             each(&name, self)?;
         }
         self.leave();
@@ -111,102 +103,112 @@ impl<'a> Plain<'a> {
 
     /// Whether a list comes next.
     pub fn is_list(&mut self) -> bool {
-        self.space();
-        self.rest.first() == Some(&b'[')
+        self.next() == b'['
     }
 
-    fn at(&self) -> usize {
-        self.text.len().saturating_sub(self.rest.len())
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-    }
-
+    /// What was read since a place.
     #[inline]
-    fn space(&mut self) {
-        while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
+    fn since(&self, from: usize) -> Result<&'a str, NotPlain> {
+        self.text.get(from..self.at).ok_or(NotPlain)
     }
 
-    /// Takes a byte, if it comes next.
+    /// The next byte that is no white space, which is not taken; 0, which no JSON has outside its texts, at the end.
     #[inline]
-    fn takes(&mut self, byte: u8) -> bool {
-        self.space();
-        match self.rest {
-            [first, rest @ ..] if *first == byte => {
-                self.rest = rest;
-                true
+    fn next(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if *byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return *byte;
             }
-            _ => false,
+            self.advance();
         }
+        0
     }
 
-    fn token(&mut self) -> Result<Token, NotPlain> {
-        self.space();
-        match self.rest.first() {
-            Some(b'{') => Ok(Token::Object),
-            Some(b'[') => Ok(Token::List),
-            Some(b'"') => Ok(Token::Text),
-            Some(_) => Ok(Token::Bare),
-            None => Err(NotPlain),
-        }
+    #[inline]
+    fn advance(&mut self) {
+        self.at = self.at.wrapping_add(1);
     }
 
     fn enter(&mut self, open: u8) -> Result<(), NotPlain> {
-        if !self.takes(open) || self.depth >= DEEPEST {
+        if self.next() != open || self.depth >= DEEPEST {
             return Err(NotPlain);
         }
-        self.depth = self.depth.saturating_add(1);
+        self.advance();
+        self.depth = self.depth.wrapping_add(1);
         Ok(())
     }
 
     fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
+        self.depth = self.depth.wrapping_sub(1);
     }
 
-    /// The name of the next member, with its colon; none at the object's end.
+    /// Whether another member comes, whose name is next; the object's end is taken.
     #[inline]
-    fn name(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, NotPlain> {
-        if self.takes(b'}') {
-            return Ok(None);
+    fn member(&mut self, first: &mut bool) -> Result<bool, NotPlain> {
+        let next = self.next();
+        if next == b'}' {
+            self.advance();
+            return Ok(false);
         }
-        if !std::mem::take(first) && !self.takes(b',') {
-            return Err(NotPlain);
+        if std::mem::take(first) {
+            return Ok(true);
         }
-        self.space();
-        let name = self.string()?;
-        if self.takes(b':') { Ok(Some(name)) } else { Err(NotPlain) }
+        self.advance();
+        if next == b',' { Ok(true) } else { Err(NotPlain) }
     }
 
     /// Whether another element comes; the list's end is taken.
     #[inline]
     fn element(&mut self, first: &mut bool) -> Result<bool, NotPlain> {
-        if self.takes(b']') {
+        let next = self.next();
+        if next == b']' {
+            self.advance();
             return Ok(false);
         }
-        if std::mem::take(first) || self.takes(b',') { Ok(true) } else { Err(NotPlain) }
+        if std::mem::take(first) {
+            return Ok(true);
+        }
+        self.advance();
+        if next == b',' { Ok(true) } else { Err(NotPlain) }
     }
 
-    /// Takes a text with its quotes; gives what stands between them, and whether there are escapes in it.
+    /// The name of a member, with its colon.
     #[inline]
-    fn quoted(&mut self) -> Result<(&'a str, bool), NotPlain> {
-        let [b'"', rest @ ..] = self.rest else { return Err(NotPlain) };
-        self.rest = rest;
-        let from = self.at();
+    fn name(&mut self) -> Result<Cow<'a, str>, NotPlain> {
+        if self.next() != b'"' {
+            return Err(NotPlain);
+        }
+        let name = self.string()?;
+        self.colon()?;
+        Ok(name)
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), NotPlain> {
+        let next = self.next();
+        self.advance();
+        if next == b':' { Ok(()) } else { Err(NotPlain) }
+    }
+
+    /// Takes a text, whose quote is the next byte, up to its end; whether there are escapes in it.
+    #[inline]
+    fn quoted(&mut self) -> Result<bool, NotPlain> {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at.wrapping_add(1);
         let mut escaped = false;
         loop {
-            let plain = plain_length(self.rest);
-            self.skip(plain);
-            match self.rest {
-                [b'"', rest @ ..] => {
-                    let text = self.text.get(from..self.at()).ok_or(NotPlain)?;
-                    self.rest = rest;
-                    return Ok((text, escaped));
+            let rest = bytes.get(at..).unwrap_or_default();
+            let plain = plain_length(rest);
+            at = at.wrapping_add(plain);
+            match rest.get(plain) {
+                Some(b'"') => {
+                    self.at = at.wrapping_add(1);
+                    return Ok(escaped);
                 }
-                [b'\\', _, rest @ ..] => {
-                    self.rest = rest;
+                // What is escaped is looked at later; a quote or a backslash there ends nothing.
+                Some(b'\\') => {
+                    at = at.wrapping_add(2);
                     escaped = true;
                 }
                 _ => return Err(NotPlain),
@@ -214,49 +216,99 @@ impl<'a> Plain<'a> {
         }
     }
 
-    /// Takes a text.
+    /// Takes a text, whose quote is the next byte.
     #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, NotPlain> {
-        let from = self.at();
-        let (text, escaped) = self.quoted()?;
-        if escaped { self.unescaped(from) } else { Ok(Cow::Borrowed(text)) }
+        let from = self.at;
+        if self.quoted()? {
+            return self.unescaped(from);
+        }
+        let text = self.text.get(from.wrapping_add(1)..self.at.wrapping_sub(1)).ok_or(NotPlain)?;
+        Ok(Cow::Borrowed(text))
     }
 
-    /// The text that was taken since a place, escapes resolved.
+    /// The text that was taken since its quote, with its escapes resolved.
     #[cold]
     fn unescaped(&self, from: usize) -> Result<Cow<'a, str>, NotPlain> {
-        let quoted = self.text.get(from..self.at()).ok_or(NotPlain)?;
-        serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| NotPlain)
+        serde_json::from_str(self.since(from)?).map(Cow::Owned).map_err(|_| NotPlain)
     }
 
     /// Takes a number or a word.
     fn bare(&mut self) -> Result<&'a str, NotPlain> {
+        let from = self.at;
         let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
-        let length = self.rest.iter().take_while(is_part).count();
-        let from = self.at();
-        self.skip(length);
-        self.text.get(from..self.at()).ok_or(NotPlain)
+        let length = self.text.as_bytes().get(from..).unwrap_or_default().iter().take_while(is_part).count();
+        self.at = from.wrapping_add(length);
+        self.since(from)
     }
 
     /// Passes a value over.
     fn pass(&mut self) -> Result<(), NotPlain> {
-        match self.token()? {
-            Token::Object => self.members(|_, reader| reader.pass()),
-            Token::List => self.elements(Self::pass),
-            Token::Text => {
-                let from = self.at();
-                if self.quoted()?.1 {
-                    self.unescaped(from)?;
+        match self.next() {
+            b'"' => self.pass_text(),
+            b'{' => {
+                self.enter(b'{')?;
+                let mut first = true;
+                while self.member(&mut first)? {
+                    if self.next() != b'"' {
+                        return Err(NotPlain);
+                    }
+                    self.pass_text()?;
+                    self.colon()?;
+                    self.pass()?;
                 }
+                self.leave();
                 Ok(())
             }
-            Token::Bare => {
+            b'[' => self.elements(Self::pass),
+            _ => {
                 let bare = self.bare()?;
                 let is_known = matches!(bare, "true" | "false" | "null") || whole(bare).is_some();
                 let is_json = || serde_json::from_str::<IgnoredAny>(bare).is_ok();
                 if is_known || is_json() { Ok(()) } else { Err(NotPlain) }
             }
         }
+    }
+
+    /// Passes an object or a list over by its brackets and quotes alone, and gives its text. Whoever reads it finds out
+    /// whether it is JSON.
+    ///
+    /// # Errors
+    /// It has no end, or something else comes.
+    pub fn outline(&mut self) -> Result<&'a str, NotPlain> {
+        if !matches!(self.next(), b'{' | b'[') {
+            return self.raw();
+        }
+        let from = self.at;
+        let mut open = 0_usize;
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b'"') => {
+                    self.quoted()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => open = open.wrapping_add(1),
+                Some(b'}' | b']') => {
+                    open = open.wrapping_sub(1);
+                    if open == 0 {
+                        self.advance();
+                        return self.since(from);
+                    }
+                }
+                Some(_) => {}
+                None => return Err(NotPlain),
+            }
+            self.advance();
+        }
+    }
+
+    #[inline]
+    fn pass_text(&mut self) -> Result<(), NotPlain> {
+        let from = self.at;
+        if self.quoted()? {
+            self.unescaped(from)?;
+        }
+        Ok(())
     }
 }
 
@@ -276,8 +328,12 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
     type Error = NotPlain;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
-        match self.token()? {
-            Token::Object => {
+        match self.next() {
+            b'"' => match self.string()? {
+                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+                Cow::Owned(text) => visitor.visit_string(text),
+            },
+            b'{' => {
                 self.enter(b'{')?;
                 let mut members = Members { reader: self, first: true, ended: false };
                 let value = visitor.visit_map(&mut members)?;
@@ -287,7 +343,7 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
                 self.leave();
                 Ok(value)
             }
-            Token::List => {
+            b'[' => {
                 self.enter(b'[')?;
                 let mut elements = Elements { reader: self, first: true, ended: false };
                 let value = visitor.visit_seq(&mut elements)?;
@@ -297,11 +353,7 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
                 self.leave();
                 Ok(value)
             }
-            Token::Text => match self.string()? {
-                Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-                Cow::Owned(text) => visitor.visit_string(text),
-            },
-            Token::Bare => match self.bare()? {
+            _ => match self.bare()? {
                 "null" => visitor.visit_unit(),
                 "true" => visitor.visit_bool(true),
                 "false" => visitor.visit_bool(false),
@@ -316,8 +368,7 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
-        self.space();
-        if self.rest.starts_with(b"null") { self.deserialize_any(visitor) } else { visitor.visit_some(self) }
+        if self.next() == b'n' { self.deserialize_any(visitor) } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, NotPlain> {
@@ -346,13 +397,13 @@ impl<'a> MapAccess<'a> for &mut Members<'_, 'a> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, NotPlain> {
-        match self.reader.name(&mut self.first)? {
-            Some(Cow::Borrowed(name)) => seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some),
-            Some(Cow::Owned(name)) => seed.deserialize(StringDeserializer::new(name)).map(Some),
-            None => {
-                self.ended = true;
-                Ok(None)
-            }
+        if !self.reader.member(&mut self.first)? {
+            self.ended = true;
+            return Ok(None);
+        }
+        match self.reader.name()? {
+            Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some),
+            Cow::Owned(name) => seed.deserialize(StringDeserializer::new(name)).map(Some),
         }
     }
 

@@ -248,8 +248,19 @@ impl Json {
 
 /// Writes a string with its quotes, escaped so that it stays on one line.
 pub fn write_string(text: &str, out: &mut String) {
+    // Room for all of it at once, and for what comes after it.
+    out.reserve(text.len().saturating_add(2));
     out.push('"');
-    let mut rest = text;
+    if plain_length(text.as_bytes()) == text.len() {
+        out.push_str(text);
+    } else {
+        escape(text, out);
+    }
+    out.push('"');
+}
+
+#[cold]
+fn escape(mut rest: &str, out: &mut String) {
     while let Some((plain, found)) = rest.split_at_checked(plain_length(rest.as_bytes())) {
         out.push_str(plain);
         let mut chars = found.chars();
@@ -269,24 +280,28 @@ pub fn write_string(text: &str, out: &mut String) {
         }
         rest = chars.as_str();
     }
-    out.push('"');
 }
 
 /// How many bytes stand at the beginning of a text that need no escape in a JSON string: all up to the first quote,
 /// backslash or control character. Most texts have none, so eight bytes are looked at together.
 #[inline]
 pub fn plain_length(bytes: &[u8]) -> usize {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    let mut plain = 0_usize;
-    for eight in eights {
-        match special(eight) {
-            0 => plain = plain.saturating_add(8),
+    let mut rest = bytes;
+    while let Some((eight, others)) = rest.split_first_chunk::<8>() {
+        let marks = special(eight);
+        if marks != 0 {
             // The lowest mark is at the first such byte; those above it may be wrong.
-            marks => return plain.saturating_add(usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0)),
+            let before = bytes.len().wrapping_sub(rest.len());
+            return before.wrapping_add(usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0));
         }
+        rest = others;
+    }
+    if rest.is_empty() || bytes.last_chunk().is_some_and(|last| special(last) == 0) {
+        return bytes.len();
     }
     let is_special = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\');
-    plain.saturating_add(rest.iter().position(is_special).unwrap_or(rest.len()))
+    let before = bytes.len().wrapping_sub(rest.len());
+    before.wrapping_add(rest.iter().position(is_special).unwrap_or(rest.len()))
 }
 
 /// Marks the bytes that have to be escaped in their highest bit: a byte below the subtracted one borrows it, which counts

@@ -78,7 +78,7 @@ pub(super) fn list(text: &str) -> serde_json::Result<Vec<&str>> {
     let mut reader = Plain::new(text);
     let mut list = Vec::with_capacity(USUAL_RECORDS);
     let read = reader.elements(|reader| {
-        list.push(reader.raw()?);
+        list.push(reader.outline()?);
         Ok(())
     });
     if read.and_then(|()| reader.end()).is_ok() {
@@ -121,7 +121,7 @@ fn plain_list<'p>(data: &mut Data<'p>, reader: &mut Plain<'p>) -> Result<(), Not
     }
     let mut list = Vec::with_capacity(USUAL_RECORDS);
     reader.elements(|reader| {
-        list.push(reader.raw()?);
+        list.push(reader.outline()?);
         Ok(())
     })?;
     *data = Data::List(list);
