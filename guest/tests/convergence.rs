@@ -2,12 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use socdefenders::map_records;
 
-use crate::host::{Dice, Held, Host, NOON, Style, live, read};
-
-/// Page sizes: one by one, small, larger, and all at once.
-const SIZES: [usize; 4] = [1, 7, 100, 10_000];
+use crate::host::{Dice, Held, Host, NOON, SIZES, Style, any_cut_gives_the_same, live, page, read, told_apart};
 
 /// A version of one of a few objects: with a value or several, with none, revoked, or in another language.
 fn version() -> impl Strategy<Value = Value> {
@@ -68,9 +64,9 @@ proptest! {
                 order.extend(order.clone());
             }
             for limit in SIZES {
-                // A bundle says nothing of more: of one that is full with one object nobody can tell whether it was all.
-                let styles = if limit == 1 { &[Style::Envelope][..] } else { &[Style::Envelope, Style::Bundle] };
-                for &style in styles {
+                // Of a bundle filled by the one object there is nobody can tell whether that was all.
+                let told = limit > 1 || order.len() > 1;
+                for style in [Style::Envelope, Style::Bundle].into_iter().take(if told { 2 } else { 1 }) {
                     let mut host = Host::new(style, limit);
                     host.poll(&order);
                     prop_assert_eq!(host.live(), wanted.clone(), "{:?} by {}", style, limit);
@@ -107,10 +103,10 @@ proptest! {
     #[test]
     fn rest_pages_cut_in_any_way_give_the_same(
         (records, shuffled) in prop::collection::vec(record(), 1..40)
-            .prop_map(|records| crate::laws::told_apart(records, NOON))
+            .prop_map(|records| told_apart(records, NOON))
             .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
     ) {
-        let whole = page("page", &records);
+        let whole = page("page", &records, NOON);
         let mut wanted = Held::new();
         read(&whole, &mut wanted);
         let wanted = live(&wanted, NOON);
@@ -119,12 +115,19 @@ proptest! {
             for size in SIZES {
                 for form in ["page", "array", "lines"] {
                     let mut held = Held::new();
-                    order.chunks(size).for_each(|chunk| read(&page(form, chunk), &mut held));
+                    order.chunks(size).for_each(|chunk| read(&page(form, chunk, NOON), &mut held));
                     prop_assert_eq!(live(&held, NOON), wanted.clone(), "{} by {}", form, size);
                 }
             }
         }
     }
+}
+
+/// The demo's records, which are a feed's, in any order and in pages of any size.
+#[test]
+fn the_demo_feed_cut_in_any_way_gives_the_same() {
+    let records: Vec<String> = include_str!("../../tests/corpus/demo.jsonl").lines().map(str::to_owned).collect();
+    any_cut_gives_the_same(&records, NOON);
 }
 
 /// A record of a handful of claims, seen at different times.
@@ -143,15 +146,6 @@ fn record() -> impl Strategy<Value = String> {
             .to_string()
         },
     )
-}
-
-fn page(form: &str, records: &[String]) -> socdefenders::Batch {
-    let text = match form {
-        "page" => format!("{{\"data\":[{}]}}", records.join(",")),
-        "array" => format!("[{}]", records.join(",")),
-        _ => records.join("\n"),
-    };
-    map_records("", NOON, text.as_bytes()).unwrap()
 }
 
 fn indicator(day: u32, pattern: &str) -> Value {

@@ -3,27 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
-use socdefenders::time::parse_rfc3339;
+use serde_json::json;
 use socdefenders::{Batch, map_records};
 
-const OBSERVED: u64 = 1_733_740_200_000;
+use crate::host::{adds_up, told_apart};
 
-/// What every batch has in common: the counts add up, and the heads say what the documents say.
-pub(crate) fn adds_up(batch: &Batch) {
-    assert_eq!(batch.read, batch.mapped + batch.rejected + batch.skipped);
-    assert_eq!(batch.rejects.len(), batch.rejected as usize);
-    assert_eq!(batch.skips.iter().map(|skip| skip.count).sum::<u32>(), batch.skipped);
-    assert_eq!(batch.documents.matches('\n').count(), batch.heads.len());
-    for (line, head) in batch.documents.lines().zip(&batch.heads) {
-        assert_eq!(line.len(), head.length as usize);
-        let document: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert_eq!(document["event"]["id"], *head.id);
-        assert_eq!(document["event"]["sequence"], head.version);
-        let expires = document["tipline"]["expires_at"].as_str().map(|text| parse_rfc3339(text).unwrap());
-        assert_eq!(expires, head.expires);
-    }
-}
+const OBSERVED: u64 = 1_733_740_200_000;
 
 /// Values that look like something, whole and broken.
 fn value() -> impl Strategy<Value = String> {
@@ -82,20 +67,6 @@ fn record() -> impl Strategy<Value = String> {
             .to_string()
         },
     )
-}
-
-/// Leaves out records of which two of one claim have the same version and say different things: one in a thousand of those
-/// seen in one hour, for which no order is promised (the ten bits of the version that stand for what is said are equal).
-pub(crate) fn told_apart(records: Vec<String>, observed: u64) -> Vec<String> {
-    let mut said: BTreeMap<(String, u64), String> = BTreeMap::new();
-    let mut is_told_apart =
-        |record: &String| {
-            let batch = map_records("", observed, record.as_bytes()).unwrap();
-            batch.heads.iter().zip(batch.documents.lines()).all(|(head, line)| {
-                *said.entry((head.id.clone(), head.version)).or_insert_with(|| line.to_owned()) == line
-            })
-        };
-    records.into_iter().filter(|record| is_told_apart(record)).collect()
 }
 
 fn page(records: &[String]) -> Batch {

@@ -10,7 +10,7 @@ const OBSERVED: u64 = 1_733_740_200_000;
 
 fn map(objects: &[Value]) -> Batch {
     let batch = map_records("", OBSERVED, json!({"objects": objects}).to_string().as_bytes()).unwrap();
-    crate::laws::adds_up(&batch);
+    crate::host::adds_up(&batch);
     batch
 }
 

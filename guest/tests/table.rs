@@ -12,7 +12,7 @@ fn every_case_gives_what_is_written_beside_it() {
     for case in cases {
         let batch = socdefenders::map_records(&case.config, case.observed, &case.page)
             .unwrap_or_else(|failure| panic!("{}: {failure}", case.name));
-        crate::laws::adds_up(&batch);
+        crate::host::adds_up(&batch);
         let outcome = Outcome::of(&batch);
         if update {
             case.update(&outcome);

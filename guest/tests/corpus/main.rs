@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub)] // Nothing outside a test binary could reach anything.
 
+mod convergence;
 mod data;
 mod elastic;
 mod indicators;
@@ -13,10 +14,16 @@ mod patterns;
 mod talos;
 mod values;
 
+// Shared with the tests of what is made up.
+#[allow(dead_code)]
+#[path = "../host.rs"]
+mod host;
+
 use libtest_mimic::Arguments;
 
 fn main() {
     let trials = [
+        convergence::trials(),
         elastic::trials(),
         indicators::trials(),
         labels::trials(),
