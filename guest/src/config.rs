@@ -39,7 +39,7 @@ pub struct Config {
     pub collections: Vec<String>,
     /// TAXII: objects beside indicators are read too, for what they say about them.
     pub context: bool,
-    /// The feed's types wanted; empty for all. `mitre-attack` is `mitre_attack`.
+    /// The feed's types wanted, sorted; empty for all. `mitre-attack` is `mitre_attack`.
     pub types: Vec<String>,
     /// What the mapping has to know. The host has read the files named in `exclude`; a feed without a name is called
     /// "SOC Defenders", which only its own hosts and loopback may be, and one without a reference refers to its URL.
@@ -212,17 +212,19 @@ impl Config {
             }
             VENDOR.clone_into(&mut self.mapping.feed_name);
         }
-        for word in &self.types {
-            let label = Label::parse(word);
-            if matches!(label, Label::Ip | Label::Hash | Label::Other) {
+        for word in &mut self.types {
+            // One spelling, in which marks are kept and the feed is asked.
+            *word = word.trim().to_ascii_lowercase().replace('-', "_");
+            if !RECORD_TYPES.contains(&word.as_str()) {
                 return Err(Failure::Config(format!(
                     "`types` has `{}`; the feed's types are {}.",
                     escaped(word),
                     RECORD_TYPES.join(", ")
                 )));
             }
-            self.mapping.types.push(label);
+            self.mapping.types.push(Label::parse(word));
         }
+        tipline_ecs::set(&mut self.types);
         Ok(self)
     }
 }

@@ -59,8 +59,9 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     match event {
         Event::Response(response) => poll.answer(&response),
         Event::Failed(reason) => poll.retry(&format!("no answer, {}", refusal::quote(&reason)), None),
-        // This pager asks for no rows, so there are none to go by.
-        Event::Start | Event::Wake | Event::Recalled(..) => poll.go_on(None),
+        // This pager asks for no rows.
+        Event::Recalled(..) => Err(checkpoint::unasked()),
+        Event::Start | Event::Wake => poll.go_on(None),
     }
 }
 
@@ -77,7 +78,7 @@ fn resume(config: &Config, base: Url, mut state: State, now: Millis, event: &Eve
             run.limit = run.limit.min(run.cap);
             run
         }
-        None => window::plan(config, &mut state, now)?,
+        None => window::plan(config, &mut state, now),
     };
     if *event == Event::Start {
         run.respelled = false;
@@ -139,6 +140,10 @@ impl Poll<'_> {
             self.narrow((self.run.cap / 8).max(1));
         }
         if self.run.attempts > self.config.max_retries {
+            // What the server asks for binds the next poll, too.
+            if let Some(pause) = asked {
+                self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+            }
             return self.give_up(what);
         }
         let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));

@@ -10,12 +10,8 @@
 
 use super::state::{Run, State, Window};
 use crate::config::Config;
-use crate::contract::{Failure, Request};
+use crate::contract::Request;
 use tipline_ecs::time::{Millis, SECOND, rfc3339};
-
-/// The types of the API's documentation.
-const KINDS: [&str; 11] =
-    ["cve", "domain", "email", "ipv4", "ipv6", "md5", "mitre_attack", "sha1", "sha256", "sha512", "url"];
 
 /// The mark's name where all types are wanted.
 const ALL: &str = "*";
@@ -27,8 +23,8 @@ const SHORTEST_WINDOW: Millis = 4 * SECOND;
 const MAX_WINDOWS: usize = 64;
 
 /// What the next poll has to read. Gives every wanted type its mark.
-pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Result<Run, Failure> {
-    let covers = wanted(config)?;
+pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Run {
+    let covers = wanted(config);
     let first = whole_second(now.saturating_sub(config.initial_interval));
     let oldest = state.marks.oldest();
     let all = state.marks.get(ALL);
@@ -56,7 +52,7 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Result<Ru
     }
     windows.reverse();
     let first = windows.pop().unwrap_or(Window { kind: None, since: first, until: None, whole: false });
-    Ok(Run::new(covers, config.limit.max(1), first.walk(), windows))
+    Run::new(covers, config.limit.max(1), first.walk(), windows)
 }
 
 /// The GET for the run's position.
@@ -115,22 +111,9 @@ pub(super) fn whole_second(instant: Millis) -> Millis {
     (instant / SECOND).saturating_mul(SECOND)
 }
 
-/// The configured types in the spelling of the marks.
-fn wanted(config: &Config) -> Result<Vec<String>, Failure> {
-    if config.types.is_empty() {
-        return Ok(vec![ALL.to_owned()]);
-    }
-    let mut kinds = Vec::with_capacity(config.types.len());
-    for given in &config.types {
-        let kind = given.trim().to_ascii_lowercase().replace('-', "_");
-        if !KINDS.contains(&kind.as_str()) {
-            let given = crate::refusal::quote(given);
-            return Err(Failure::Config(format!("`types` has {given}, which is none of {}.", KINDS.join(", "))));
-        }
-        kinds.push(kind);
-    }
-    tipline_ecs::set(&mut kinds);
-    Ok(kinds)
+/// The marks' names of the configured types.
+fn wanted(config: &Config) -> Vec<String> {
+    if config.types.is_empty() { vec![ALL.to_owned()] } else { config.types.clone() }
 }
 
 fn encoded(text: &str) -> String {
@@ -146,7 +129,7 @@ mod tests {
     fn so_many_windows_wait_and_no_more() {
         let config = Config::default();
         let mut state = State::read("", &config).unwrap();
-        let mut run = plan(&config, &mut state, 10 * DAY).unwrap();
+        let mut run = plan(&config, &mut state, 10 * DAY);
         for (waiting, is_halved) in [(MAX_WINDOWS - 1, true), (MAX_WINDOWS, false)] {
             run.walk = Window { kind: None, since: 0, until: None, whole: false }.walk();
             run.windows = vec![Window { kind: None, since: 0, until: None, whole: false }; waiting];

@@ -205,6 +205,10 @@ impl Poll<'_> {
             self.narrow((self.config.limit / 8).max(1));
         }
         if self.run.attempts > self.config.max_retries {
+            // What the server asks for binds its other collections and the next poll, too.
+            if let Some(pause) = asked {
+                self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+            }
             return self.give_up(what);
         }
         let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));

@@ -157,6 +157,16 @@ fn endless_429s_end_the_poll_and_keep_the_pause() {
 }
 
 #[test]
+fn what_the_last_503_asks_for_holds_back_the_next_poll() {
+    let mut driver = Driver::new(CONFIG, feed(3, Traits::default()));
+    driver.server.script.extend((0..7).map(|_| response(503, &[("retry-after", "90")], "")));
+    driver.poll().unwrap();
+    assert_eq!(driver.codes(), ["gave-up"]);
+    let Next::WaitUntil(wait) = driver.advance(Event::Start).unwrap().next else { panic!("no wait") };
+    assert_eq!(wait.until - driver.now, 90 * SECOND);
+}
+
+#[test]
 fn a_restart_loop_cannot_storm_a_limited_server() {
     let mut driver = Driver::new(CONFIG, feed(3, Traits::default()));
     driver.state = driver.advance(Event::Start).unwrap().state;

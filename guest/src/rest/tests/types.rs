@@ -52,6 +52,14 @@ fn one_type_is_a_filter_and_several_are_not() {
 }
 
 #[test]
+fn what_is_no_type_of_the_feed_is_refused_before_the_first_poll() {
+    for types in [r#""hostname""#, r#""sha-1""#, r#""domain","""#] {
+        let checked = crate::map_records(&config(types), NOON, b"");
+        assert!(matches!(&checked, Err(Failure::Config(why)) if why.contains("mitre_attack")), "{types}: {checked:?}");
+    }
+}
+
+#[test]
 fn the_other_spelling_is_tried_and_remembered() {
     let mut driver = Driver::new(&config(r#""mitre_attack""#), server(Traits { dashed: true, ..Traits::default() }));
     assert_eq!(driver.poll(), Ok(2));

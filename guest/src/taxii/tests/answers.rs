@@ -143,6 +143,16 @@ fn a_server_that_is_down_ends_the_poll_and_the_next_goes_on() {
 }
 
 #[test]
+fn what_the_last_503_asks_for_holds_back_the_next_poll() {
+    let mut driver = Driver::new(CONFIG, one(indicators(3), Traits::default()));
+    driver.server.script = vec![response(503, &[("retry-after", "90")], ""); 7].into();
+    driver.poll().unwrap();
+    assert_eq!(driver.codes(), ["gave-up"]);
+    let Next::WaitUntil(wait) = driver.advance(Event::Start).unwrap().next else { panic!("no wait") };
+    assert_eq!(wait.until - driver.now, 90 * SECOND);
+}
+
+#[test]
 fn damaged_pages_are_asked_for_again_and_made_smaller() {
     let damaged = response(200, &[], r#"{"objects":[{"type":"ind"#);
     for style in [Style::Envelope, Style::Bundle] {
