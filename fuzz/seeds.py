@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes what fuzzing begins with of the repository's own cases: fuzz/corpus/{pattern,map,taxii}/."""
+"""Makes what fuzzing begins with of the repository's own cases: fuzz/corpus/{pattern,plain,map,taxii}/."""
 
 import hashlib
 import json
@@ -25,6 +25,7 @@ ANSWERS = [
 for case in cases:
     page = (case / "page.json").read_bytes()
     settings = b"c" if (case / "config.json").exists() else b"p"
+    keep("plain", page)
     keep("map", b"-" + page)
     keep("map", settings + page)
     try:
