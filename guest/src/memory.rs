@@ -7,13 +7,19 @@
 //! Keys begin with the format: a row of another one is never asked for. What cannot be read counts as absent. After the
 //! format comes what a row is about; `o` are objects. Objects that wait for others, and what relationships attach to them,
 //! have their place beside it (`w`, `a`) when they come.
+//!
+//! A value is a list, as every object of a page is read and written: `[modified,observed,print,[claim,…]]`, and a claim
+//! is `[kind,value,shown,version,content,expires,name,ended]`, of which the last two may be missing.
 
-use serde::{Deserialize, Serialize};
-use tipline_ecs::Identity;
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use tipline_ecs::time::{DAY, Millis};
+use tipline_ecs::{write_number, write_string};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::contract::{Note, Row};
+use crate::plain::Plain;
 
 /// The format of keys and values. A change of meaning raises it, and what was remembered before counts as absent.
 const FORMAT: char = '1';
@@ -43,7 +49,7 @@ pub(crate) fn object_key(id: &str) -> String {
 
 /// A version of an object, in the order in which versions replace each other: by the feed's own date, then by when the
 /// feed showed it, then by what it says, so that the order of pages decides nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edition {
     /// `modified`, else `created`.
     pub modified: Option<Millis>,
@@ -69,39 +75,104 @@ impl Edition {
 }
 
 /// What is remembered of an object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Object {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object<'r> {
     /// Its last version.
     pub edition: Edition,
     /// What that one claimed, and what it ended.
-    pub claims: Vec<Claimed>,
+    pub claims: Vec<Claimed<'r>>,
 }
 
-/// A claim as it was last given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Claimed {
+/// A claim as it was last given. The members stand in a row in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Claimed<'r> {
     /// The kind of field, part of the identity.
-    pub kind: String,
+    #[serde(borrow)]
+    pub kind: Cow<'r, str>,
     /// The normalised value, part of the identity.
-    pub value: String,
+    #[serde(borrow)]
+    pub value: Cow<'r, str>,
     /// `threat.indicator.type`.
-    pub shown: String,
-    /// `threat.indicator.name`, where it is not the value.
-    pub name: String,
+    #[serde(borrow)]
+    pub shown: Cow<'r, str>,
     /// `event.sequence`.
     pub version: u64,
     /// A hash over the document without its times.
     pub content: u64,
     /// `tipline.expires_at`.
     pub expires: Option<Millis>,
+    /// `threat.indicator.name`, where it is not the value.
+    #[serde(borrow, default)]
+    pub name: Cow<'r, str>,
     /// It was ended by a correction.
+    #[serde(default)]
     pub ended: bool,
-    /// Its identity, which follows from what stands above.
+    /// The version of the object at hand makes it.
     #[serde(skip)]
-    pub identity: Identity,
+    pub said: bool,
 }
 
-impl Claimed {
+impl<'r> Object<'r> {
+    fn read(row: &'r str) -> Option<Self> {
+        let mut reader = Plain::new(row);
+        let read: (Option<Millis>, Millis, u64, Vec<Claimed<'r>>) = Deserialize::deserialize(&mut reader).ok()?;
+        reader.end().ok()?;
+        let (modified, observed, print, claims) = read;
+        Some(Self { edition: Edition { modified, observed, print }, claims })
+    }
+
+    fn write(&self) -> String {
+        /// Most rows are not longer.
+        const USUAL: usize = 240;
+        let mut out = String::with_capacity(USUAL);
+        out.push('[');
+        number(self.edition.modified, &mut out);
+        out.push(',');
+        write_number(self.edition.observed, &mut out);
+        out.push(',');
+        write_number(self.edition.print, &mut out);
+        out.push_str(",[");
+        for (index, claim) in self.claims.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            claim.write(&mut out);
+        }
+        out.push_str("]]");
+        out
+    }
+}
+
+/// A number, or `null`.
+fn number(value: Option<u64>, out: &mut String) {
+    match value {
+        Some(value) => write_number(value, out),
+        None => out.push_str("null"),
+    }
+}
+
+impl Claimed<'_> {
+    fn write(&self, out: &mut String) {
+        out.push('[');
+        for text in [&self.kind, &self.value, &self.shown] {
+            write_string(text, out);
+            out.push(',');
+        }
+        write_number(self.version, out);
+        out.push(',');
+        write_number(self.content, out);
+        out.push(',');
+        number(self.expires, out);
+        if self.ended || !self.name.is_empty() {
+            out.push(',');
+            write_string(&self.name, out);
+        }
+        if self.ended {
+            out.push_str(",true");
+        }
+        out.push(']');
+    }
+
     /// The version that a document with this natural version and content gets after this one: the same for what says the
     /// same, a higher one for what says something else.
     pub(crate) fn next_version(&self, natural: u64, content: u64) -> u64 {
@@ -112,10 +183,22 @@ impl Claimed {
 /// The rows of a page: those recalled, and those to remember.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
+    recalled: Recalled,
+    remembered: Remembered,
+}
+
+/// The rows a host recalled.
+#[derive(Debug, Default)]
+pub(crate) struct Recalled {
     /// Sorted by key.
-    recalled: Vec<Row>,
-    remembered: Vec<Row>,
+    rows: Vec<Row>,
     is_kept: bool,
+}
+
+/// The rows a host is to remember.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    rows: Vec<Row>,
     unfit: u32,
 }
 
@@ -126,68 +209,72 @@ impl Memory {
     }
 
     /// With the rows a host recalled.
-    pub(crate) fn of(mut recalled: Vec<Row>) -> Self {
-        recalled.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-        Self { recalled, is_kept: true, ..Self::default() }
+    pub(crate) fn of(mut rows: Vec<Row>) -> Self {
+        // They come in the order of the keys that were asked for.
+        if !rows.is_sorted_by(|one, other| one.key <= other.key) {
+            rows.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        }
+        Self { recalled: Recalled { rows, is_kept: true }, ..Self::default() }
     }
 
+    /// What is known, and the place for what is to be known.
+    pub(crate) fn parts(&mut self) -> (&Recalled, &mut Remembered) {
+        (&self.recalled, &mut self.remembered)
+    }
+
+    /// The rows to remember, and what a person should know of them.
+    pub(crate) fn into_rows(self) -> (Vec<Row>, Option<Note>) {
+        let Remembered { rows, unfit } = self.remembered;
+        let note = (unfit > 0).then(|| Note {
+            code: "memory".to_owned(),
+            text: format!(
+                "{unfit} objects claim more values than a row of the memory holds ({MAX_ROW_BYTES} bytes). When they change, \
+                 what they no longer say is not ended before it expires."
+            ),
+        });
+        (rows, note)
+    }
+}
+
+impl Recalled {
     /// Whether anything is remembered at all.
     pub(crate) fn is_kept(&self) -> bool {
         self.is_kept
     }
 
-    /// What is known of an object.
-    pub(crate) fn object(&self, id: &str) -> Option<Object> {
-        self.row(&object_key(id)).and_then(|row| serde_json::from_str(&row.value).ok())
+    /// What is known of the object with this key, and until when its row is kept.
+    pub(crate) fn object(&self, key: &str) -> Option<(Object<'_>, Option<Millis>)> {
+        let place = self.rows.binary_search_by(|row| row.key.as_str().cmp(key)).ok()?;
+        let row = self.rows.get(place)?;
+        Some((Object::read(&row.value)?, row.expires))
     }
+}
 
-    fn row(&self, key: &str) -> Option<&Row> {
-        let place = self.recalled.binary_search_by(|row| row.key.as_str().cmp(key)).ok()?;
-        self.recalled.get(place)
-    }
-
-    /// Remembers an object. What does not fit a row is reduced to its version, so that at least no older one undoes it.
-    pub(crate) fn remember(&mut self, id: &str, mut object: Object) {
-        if !self.is_kept {
-            return;
-        }
-        let key = object_key(id);
-        let before = self.row(&key).map(|row| row.expires);
-        let mut value = serde_json::to_string(&object).unwrap_or_default();
-        let expires = self.expires(&object, before);
+impl Remembered {
+    /// Remembers the object with this key; `before` is until when the row is kept that it replaces. What does not fit a row
+    /// is reduced to its version, so that at least no older one undoes it.
+    pub(crate) fn object(&mut self, key: String, mut object: Object<'_>, before: Option<Option<Millis>>) {
+        let mut value = object.write();
+        let expires = expires(&object, before);
         if value.len() > MAX_ROW_BYTES {
             self.unfit = self.unfit.saturating_add(1);
             object.claims.clear();
-            value = serde_json::to_string(&object).unwrap_or_default();
+            value = object.write();
         }
-        self.remembered.push(Row { key, value, expires });
+        self.rows.push(Row { key, value, expires });
     }
+}
 
-    /// When the row may be forgotten: after every document that this version or the one before gave.
-    fn expires(&self, object: &Object, before: Option<Option<Millis>>) -> Option<Millis> {
-        let of_claims = object.claims.iter().map(|claim| claim.expires);
-        let mut last = object.edition.observed;
-        for expires in of_claims {
-            last = last.max(expires?);
-        }
-        let last = last.saturating_add(OUTLIVES);
-        match before {
-            None => Some(last),
-            Some(before) => before.map(|before| before.max(last)),
-        }
+/// When a row may be forgotten: after every document that this version of its object or the one before gave.
+fn expires(object: &Object<'_>, before: Option<Option<Millis>>) -> Option<Millis> {
+    let mut last = object.edition.observed;
+    for claim in &object.claims {
+        last = last.max(claim.expires?);
     }
-
-    /// The rows to remember, and what a person should know of them.
-    pub(crate) fn into_rows(self) -> (Vec<Row>, Option<Note>) {
-        let note = (self.unfit > 0).then(|| Note {
-            code: "memory".to_owned(),
-            text: format!(
-                "{} objects claim more values than a row of the memory holds ({MAX_ROW_BYTES} bytes). When they change, what \
-                 they no longer say is not ended before it expires.",
-                self.unfit
-            ),
-        });
-        (self.remembered, note)
+    let last = last.saturating_add(OUTLIVES);
+    match before {
+        None => Some(last),
+        Some(before) => before.map(|before| before.max(last)),
     }
 }
 
@@ -195,43 +282,70 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn claimed(value: &str, expires: Option<Millis>) -> Claimed {
+    fn claimed(value: &str, expires: Option<Millis>) -> Claimed<'_> {
         Claimed {
-            kind: "url".to_owned(),
-            value: value.to_owned(),
-            shown: "url".to_owned(),
-            name: String::new(),
+            kind: "url".into(),
+            value: value.into(),
+            shown: "url".into(),
+            name: "".into(),
             version: 7,
             content: 1,
             expires,
             ended: false,
-            identity: Identity::default(),
+            said: false,
         }
     }
 
-    fn object(claims: Vec<Claimed>) -> Object {
+    fn object(claims: Vec<Claimed<'_>>) -> Object<'_> {
         Object { edition: Edition { modified: Some(5), observed: 9, print: u64::MAX }, claims }
     }
 
-    fn rows(of: Object) -> Vec<Row> {
+    fn memory_of(object: Object<'_>, before: Option<Option<Millis>>) -> Memory {
         let mut memory = Memory::of(Vec::new());
-        memory.remember("indicator--1", of);
-        memory.into_rows().0
+        memory.remembered.object(object_key("indicator--1"), object, before);
+        memory
+    }
+
+    fn rows(of: Object<'_>) -> Vec<Row> {
+        memory_of(of, None).into_rows().0
+    }
+
+    fn recalled(memory: &Memory) -> Option<Object<'_>> {
+        memory.recalled.object(&object_key("indicator--1")).map(|(object, _)| object)
     }
 
     #[test]
     fn what_is_remembered_is_recalled() {
-        let wanted = object(vec![claimed("http://example.com/", None), claimed("b", Some(3))]);
-        let memory = Memory::of(rows(wanted.clone()));
-        assert_eq!(memory.object("indicator--1"), Some(wanted));
-        assert_eq!(memory.object("indicator--2"), None);
+        let named = Claimed { name: "B\"\n\u{fc}".into(), content: u64::MAX, ..claimed("\\b", Some(3)) };
+        let ended = Claimed { ended: true, ..claimed("c", Some(u64::MAX)) };
+        let both = Claimed { ended: true, shown: "".into(), ..named.clone() };
+        for claims in [Vec::new(), vec![claimed("http://example.com/", None)], vec![named, ended, both]] {
+            for modified in [None, Some(5)] {
+                let mut wanted = object(claims.clone());
+                wanted.edition.modified = modified;
+                let memory = Memory::of(rows(wanted.clone()));
+                assert_eq!(recalled(&memory), Some(wanted));
+                assert_eq!(memory.recalled.object(&object_key("indicator--2")), None);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_found_in_whatever_order_they_come() {
+        let row = |id| Row { key: object_key(id), ..rows(object(Vec::new())).remove(0) };
+        for ids in [["a", "b", "c"], ["c", "a", "b"]] {
+            let memory = Memory::of(ids.map(row).to_vec());
+            assert!(ids.iter().all(|id| memory.recalled.object(&object_key(id)).is_some()));
+        }
     }
 
     #[test]
     fn a_row_that_cannot_be_read_counts_as_absent() {
-        for value in ["", "{", "[]", r#"{"edition":1}"#] {
+        for value in
+            ["", "{", "[]", "[1,2,3]", "[1,2,3,[]]x", "[1,2,3,[],4]", r#"[1,2,3,[["url","a"]]]"#, r#"{"edition":1}"#]
+        {
             let row = Row { key: object_key("indicator--1"), value: value.to_owned(), expires: None };
-            assert_eq!(Memory::of(vec![row]).object("indicator--1"), None, "{value}");
+            assert_eq!(recalled(&Memory::of(vec![row])), None, "{value}");
         }
     }
 
@@ -250,8 +364,8 @@ mod tests {
             (Some(50), Some(100), Some(100 + OUTLIVES)),
             (None, Some(100), None),
         ] {
-            let mut memory = Memory::of(rows(object(vec![claimed("a", before)])));
-            memory.remember("indicator--1", object(vec![claimed("a", after)]));
+            let before = rows(object(vec![claimed("a", before)])).remove(0).expires;
+            let memory = memory_of(object(vec![claimed("a", after)]), Some(before));
             assert_eq!(memory.into_rows().0[0].expires, expected);
         }
     }
@@ -260,12 +374,10 @@ mod tests {
     fn what_does_not_fit_a_row_is_its_version_alone_and_said() {
         let around = rows(object(vec![claimed("", None)]))[0].value.len();
         for (bytes, fits) in [(MAX_ROW_BYTES - around, true), (MAX_ROW_BYTES - around + 1, false)] {
-            let mut memory = Memory::of(Vec::new());
-            memory.remember("indicator--1", object(vec![claimed(&"v".repeat(bytes), None)]));
-            let (rows, note) = memory.into_rows();
+            let (rows, note) = memory_of(object(vec![claimed(&"v".repeat(bytes), None)]), None).into_rows();
             assert!(rows[0].value.len() <= MAX_ROW_BYTES);
             assert_eq!(note.is_none(), fits);
-            assert_eq!(Memory::of(rows).object("indicator--1").unwrap().claims.is_empty(), !fits);
+            assert_eq!(recalled(&Memory::of(rows)).unwrap().claims.is_empty(), !fits);
         }
     }
 

@@ -16,9 +16,6 @@ use tipline_ecs::plain_length;
 /// How deep objects and lists may stand in each other here. Records nest three deep.
 const DEEPEST: u8 = 32;
 
-/// Digits of a number that is read here. More may not fit into 64 bits.
-const MOST_DIGITS: usize = 18;
-
 /// The text is to be read by `serde_json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotPlain;
@@ -243,7 +240,10 @@ impl<'a> Plain<'a> {
     }
 
     /// Passes a value over.
-    fn pass(&mut self) -> Result<(), NotPlain> {
+    ///
+    /// # Errors
+    /// It is not plain.
+    pub fn pass(&mut self) -> Result<(), NotPlain> {
         match self.next() {
             b'"' => self.pass_text(),
             b'{' => {
@@ -312,10 +312,10 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// A whole number that is not negative, as JSON writes it.
+/// A whole number that is not negative, as JSON writes it; none where it does not fit into 64 bits.
 fn whole(text: &str) -> Option<u64> {
     let digits = text.as_bytes();
-    if digits.is_empty() || digits.len() > MOST_DIGITS || (digits.len() > 1 && digits.first() == Some(&b'0')) {
+    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
         return None;
     }
     digits.iter().try_fold(0_u64, |number, digit| {
@@ -347,7 +347,9 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
                 self.enter(b'[')?;
                 let mut elements = Elements { reader: self, first: true, ended: false };
                 let value = visitor.visit_seq(&mut elements)?;
-                if !elements.ended {
+                let (mut first, ended) = (elements.first, elements.ended);
+                // Who wants so many does not look for more.
+                if !ended && self.element(&mut first)? {
                     return Err(NotPlain);
                 }
                 self.leave();
@@ -424,7 +426,8 @@ impl<'a> SeqAccess<'a> for &mut Elements<'_, 'a> {
 
     #[inline]
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, NotPlain> {
-        if self.reader.element(&mut self.first)? {
+        // Who has defaults for what is missing asks on behind the end.
+        if !self.ended && self.reader.element(&mut self.first)? {
             return seed.deserialize(&mut *self.reader).map(Some);
         }
         self.ended = true;

@@ -25,7 +25,7 @@ use tipline_ecs::{Claim, Composed, Confidence, Feed, Frame, Indicator, Writer, i
 use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 
 use crate::contract::{Batch, Head, Note, Reject, Skip};
-use crate::memory::Memory;
+use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
 use crate::settings::Settings;
 
@@ -35,7 +35,7 @@ pub use body::Body;
 pub use entries::{Entries, Entry};
 pub use harmless::{empty_file, harmless};
 pub use objects::MAX_DOCUMENT_BYTES;
-pub(crate) use objects::object_keys;
+pub(crate) use objects::{object_keys, page_keys};
 pub use pages::records;
 pub use parts::{Data, Parts};
 pub use record::{Record, Source};
@@ -58,7 +58,8 @@ pub(crate) struct Mapper<'a> {
     settings: &'a Settings,
     body: &'a Body<'a>,
     context: &'a mut Context,
-    memory: &'a mut Memory,
+    recalled: &'a Recalled,
+    remembered: &'a mut Remembered,
     frame: Frame,
     writer: Writer,
     scratch: String,
@@ -99,11 +100,13 @@ impl<'a> Mapper<'a> {
     ) -> Self {
         let feed =
             Feed { name: &settings.feed_name, reference: &settings.feed_reference, module: MODULE, dataset: DATASET };
+        let (recalled, remembered) = memory.parts();
         Self {
             settings,
             body,
             context,
-            memory,
+            recalled,
+            remembered,
             frame: Frame::new(feed, observed),
             writer: Writer::default(),
             scratch: String::new(),
@@ -187,7 +190,7 @@ impl<'a> Mapper<'a> {
         self.batch
     }
 
-    /// Makes a document, to be completed by [`Mapper::write`].
+    /// Makes a document, to be completed by [`Mapper::write`]. Its normalised value is left in `scratch`.
     fn compose(&mut self, indicator: &Indicator<'_>) -> (Claim, Composed) {
         let claim = self.frame.claim(&indicator.observable, indicator.claimant(), &mut self.scratch);
         let composed = self.writer.compose(&self.frame, &claim, indicator);

@@ -7,15 +7,16 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess};
 use tipline_ecs::time::{Millis, SECOND};
-use tipline_ecs::{Claim, Composed, Expiry, Indicator, Standing, Stix};
+use tipline_ecs::{Composed, Expiry, Identity, Indicator, Standing, Stix};
 use tipline_observable::{Misfit, Observable};
 
-use super::texts::{InPlace as _, Text};
+use super::texts::{InPlace, Text};
 use super::{Left, Mapper, Record, Yield, count, date, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject};
-use crate::plain::Plain;
+use crate::plain::{NotPlain, Plain};
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
 /// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
@@ -29,22 +30,85 @@ const MAX_RECALLED: usize = 65_536;
 /// What `tipline.expiry_reason` says of a claim that a later version of its object no longer makes.
 const REPLACED: &str = "replaced";
 
-/// The keys of the rows that a page's objects need, each once. This first pass reads nothing but ids and types.
-pub(crate) fn object_keys<'a>(list: &[&'a str]) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow, default)]
-        id: Text<'a>,
-        #[serde(borrow, default, rename = "type")]
-        kind: Text<'a>,
+/// What the first pass reads of an object.
+#[derive(Default)]
+struct Named<'a> {
+    id: Text<'a>,
+    kind: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Id,
+    Type,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'a> InPlace<'a> for Named<'a> {
+    type Key = Key;
+
+    const WHAT: &'static str = "an object";
+
+    fn member<A: MapAccess<'a>>(&mut self, key: Key, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            Key::Id => self.id = map.next_value()?,
+            Key::Type => self.kind = map.next_value()?,
+            Key::Unknown => {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
     }
-    let plain = |raw: &&'a str| {
-        let mut reader = Plain::new(raw);
-        Named::deserialize(&mut reader).and_then(|named| reader.end().map(|()| named)).ok()
-    };
-    let named = list.iter().filter_map(|raw| plain(raw).or_else(|| serde_json::from_str(raw).ok()));
-    let indicators = named.filter(|named| is_indicator(named.kind.as_deref(), named.id.as_deref()));
-    let mut keys: Vec<String> = indicators.filter_map(|named| Some(object_key(named.id.as_deref()?))).collect();
+}
+
+impl Named<'_> {
+    /// The key of its row, where it has one.
+    fn key(&self) -> Option<String> {
+        let id = self.id.as_deref()?;
+        is_indicator(self.kind.as_deref(), Some(id)).then(|| object_key(id))
+    }
+}
+
+/// The keys of the rows that a page's objects need, each once. This first pass reads nothing but ids and types.
+pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
+    let mut named = Named::default();
+    rows_of(list.iter().filter_map(|raw| named.read(raw).ok().and_then(|()| named.key())).collect())
+}
+
+/// The same for a page as nearly all are written, in one walk and without taking it apart.
+///
+/// # Errors
+/// It is to be read in the general way.
+pub(crate) fn page_keys(page: &str) -> Result<Vec<String>, NotPlain> {
+    let mut keys = Vec::new();
+    let mut reader = Plain::new(page);
+    reader.members(|name, reader| {
+        if name != "objects" {
+            return reader.raw().map(|_| ());
+        }
+        keys.clear();
+        reader.elements(|reader| {
+            let mut named = Named::default();
+            reader.members(|name, reader| {
+                match name {
+                    "id" => named.id = Text::deserialize(reader)?,
+                    "type" => named.kind = Text::deserialize(reader)?,
+                    _ => reader.pass()?,
+                }
+                Ok(())
+            })?;
+            keys.extend(named.key());
+            Ok(())
+        })
+    })?;
+    reader.end()?;
+    Ok(rows_of(keys))
+}
+
+/// As many as are asked for, each once.
+fn rows_of(mut keys: Vec<String>) -> Vec<String> {
     tipline_ecs::set(&mut keys);
     keys.truncate(MAX_RECALLED);
     keys
@@ -105,14 +169,15 @@ impl<'a> Mapper<'a> {
             let detail = "The objects before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.";
             return self.leave(raw, Left::Rejected(Misfit::new("page-too-large", detail)));
         }
-        let is_known = |id: &Cow<'_, str>| self.memory.is_kept() && is_indicator(object.kind.as_deref(), Some(id));
-        let known_by = object.id.clone().0.filter(is_known);
-        let known = known_by.as_ref().and_then(|id| self.memory.object(id));
+        let is_kept = self.recalled.is_kept() && is_indicator(object.kind.as_deref(), object.id.as_deref());
+        let id = object.id.clone().0.filter(|_| is_kept);
+        let key = id.as_deref().map(object_key);
+        let (known, before) = key.as_deref().and_then(|key| self.recalled.object(key)).unzip();
         if is_old || known.as_ref().is_some_and(|known| known.edition.replaces(&edition)) {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let given = objects::read(self.context, self.settings, self.frame.observed(), &mut object);
-        let Some(id) = known_by else {
+        let (Some(id), Some(key)) = (id, key) else {
             return match given {
                 Ok(given) => {
                     count(&mut self.batch.mapped);
@@ -122,15 +187,15 @@ impl<'a> Mapper<'a> {
             };
         };
         let edition = known.as_ref().map_or(edition, |known| known.edition.max(edition));
-        let mut claims = self.recalled(known, &id);
+        let mut claims = known.map(|known| known.claims).unwrap_or_default();
         let (given, left) = match given {
             Ok(given) => (given, None),
             // What was left out on purpose says nothing; what could not be read leaves standing what was said before.
             Err(Left::Skipped(reason)) => (Yield::default(), Some(Left::Skipped(reason))),
             Err(rejected) => return self.leave(raw, rejected),
         };
-        let says = self.say(given, Some(&mut claims));
-        let corrected = self.correct(&id, edition.modified, &says, &mut claims);
+        self.say(given, Some(&mut claims));
+        let corrected = self.correct(&id, edition.modified, &mut claims);
         match left {
             Some(left) if !corrected => self.leave(raw, left),
             _ => count(&mut self.batch.mapped),
@@ -138,57 +203,43 @@ impl<'a> Mapper<'a> {
         // A claim that an earlier run ended needs no higher version: this run's is higher by its seconds.
         let this_run = (edition.observed / SECOND) << tipline_ecs::SECONDS_SHIFT;
         claims.retain(|claim| !claim.ended || claim.version >= this_run);
-        self.memory.remember(&id, Object { edition, claims });
+        self.remembered.object(key, Object { edition, claims }, before);
     }
 
-    /// The claims of an earlier version, each with its identity.
-    fn recalled(&mut self, known: Option<Object>, id: &str) -> Vec<Claimed> {
-        let mut claims = known.map(|known| known.claims).unwrap_or_default();
-        for claim in &mut claims {
-            claim.identity = self.frame.claim_of(&claim.kind, &claim.value, id).identity;
-        }
-        claims
-    }
-
-    /// Writes what an object says, each claim once, and notes it among the claims to be remembered. Gives the claims it
-    /// makes.
-    fn say(&mut self, given: Yield<'_>, mut claims: Option<&mut Vec<Claimed>>) -> Vec<Claim> {
-        let mut says: Vec<(Claim, Composed)> = Vec::with_capacity(given.made.len());
+    /// Writes what an object says, each claim once, and notes it among the claims to be remembered.
+    fn say(&mut self, given: Yield<'_>, mut claims: Option<&mut Vec<Claimed<'_>>>) {
+        let is_alone = given.made.len() == 1;
+        let mut says: Vec<(Identity, u64)> = Vec::new();
         for indicator in &given.made {
             let (claim, composed) = self.compose(indicator);
             // Alternatives may claim one value twice. The same of them counts wherever they stand.
-            match says.iter().find(|(known, _)| known.identity == claim.identity) {
-                Some((_, before)) if before.version >= composed.version => {
+            match says.iter().find(|(identity, _)| *identity == claim.identity) {
+                Some((_, before)) if *before >= composed.version => {
                     self.writer.discard();
                     continue;
                 }
                 _ => {}
             }
-            let known = claims.iter_mut().flat_map(|claims| claims.iter_mut());
-            let known = known.into_iter().find(|known| known.identity == claim.identity);
-            let next = |known: &Claimed| known.next_version(composed.version, composed.content);
-            let version = known.as_deref().map_or(composed.version, next);
-            if let Some(known) = known {
-                *known = claimed(&claim, version, composed, indicator);
-            } else if let Some(claims) = &mut claims {
-                claims.push(claimed(&claim, version, composed, indicator));
-            }
+            let version = match &mut claims {
+                Some(claims) => note(claims, indicator, &self.scratch, composed),
+                None => composed.version,
+            };
             self.write(&claim, version, indicator);
-            says.push((claim, composed));
+            if !is_alone {
+                says.push((claim.identity, composed.version));
+            }
         }
         for reason in given.whole {
             tally(&mut self.whole, reason);
         }
-        says.into_iter().map(|(claim, _)| claim).collect()
     }
 
     /// Ends the claims that the object no longer makes; tells whether there were any.
-    fn correct(&mut self, id: &str, modified: Option<Millis>, says: &[Claim], claims: &mut [Claimed]) -> bool {
+    fn correct(&mut self, id: &str, modified: Option<Millis>, claims: &mut [Claimed<'_>]) -> bool {
         let observed = self.frame.observed();
         let at = modified.unwrap_or(observed).min(observed);
         let mut corrected = false;
-        let is_said = |claim: &Claimed| says.iter().any(|said| said.identity == claim.identity);
-        for claimed in claims.iter_mut().filter(|claimed| !claimed.ended && !is_said(claimed)) {
+        for claimed in claims.iter_mut().filter(|claimed| !claimed.ended && !claimed.said) {
             let name = if claimed.name.is_empty() { &claimed.value } else { &claimed.name };
             let indicator = Indicator {
                 id: Some(Cow::Borrowed(id)),
@@ -210,24 +261,40 @@ impl<'a> Mapper<'a> {
     }
 }
 
-/// What is remembered of a claim.
-fn claimed(claim: &Claim, version: u64, composed: Composed, indicator: &Indicator<'_>) -> Claimed {
-    let mut value = String::new();
-    indicator.observable.write_key(&mut value);
-    let name = match indicator.observable.name() {
-        Some(name) if name != value => name.to_owned(),
-        _ => String::new(),
-    };
-    Claimed {
-        kind: indicator.observable.kind().to_owned(),
-        value,
-        shown: indicator.observable.shown_type().to_owned(),
-        name,
-        version,
-        content: composed.content,
-        expires: indicator.expiry.as_ref().map(|expiry| expiry.at),
-        ended: false,
-        identity: claim.identity,
+/// Notes a claim of this value among those to be remembered; gives the version of its document. Claims of one object have
+/// one identity where kind and value are the same.
+fn note(claims: &mut Vec<Claimed<'_>>, indicator: &Indicator<'_>, value: &str, composed: Composed) -> u64 {
+    let what = &indicator.observable;
+    let name = what.name().filter(|name| *name != value).unwrap_or_default();
+    let expires = indicator.expiry.as_ref().map(|expiry| expiry.at);
+    match claims.iter_mut().find(|known| known.value == value && known.kind == what.kind()) {
+        Some(known) => {
+            known.version = known.next_version(composed.version, composed.content);
+            known.content = composed.content;
+            known.expires = expires;
+            known.ended = false;
+            known.said = true;
+            for (text, now) in [(&mut known.shown, what.shown_type()), (&mut known.name, name)] {
+                if text != now {
+                    *text = Cow::Owned(now.to_owned());
+                }
+            }
+            known.version
+        }
+        None => {
+            claims.push(Claimed {
+                kind: Cow::Owned(what.kind().to_owned()),
+                value: Cow::Owned(value.to_owned()),
+                shown: Cow::Owned(what.shown_type().to_owned()),
+                name: Cow::Owned(name.to_owned()),
+                version: composed.version,
+                content: composed.content,
+                expires,
+                ended: false,
+                said: true,
+            });
+            composed.version
+        }
     }
 }
 
@@ -248,7 +315,11 @@ fn is_indicator(kind: Option<&str>, id: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::{collection, sample};
+
     use super::*;
+    use crate::map::{Data, Parts};
 
     #[test]
     fn the_rows_of_so_many_objects_are_asked_for_and_each_once() {
@@ -264,5 +335,45 @@ mod tests {
     fn rows_of_indicators_alone_are_asked_for() {
         let texts = [r#"{"type":"identity","id":"identity--1"}"#, r#"{"id":"indicator--2"}"#, r#"{"id":7}"#, "[", "{}"];
         assert_eq!(object_keys(&texts), [object_key("indicator--2")]);
+    }
+
+    proptest! {
+        /// One walk finds the rows that taking the page apart finds, or leaves it to that.
+        #[test]
+        fn both_ways_ask_for_the_same_rows(objects in collection::vec(object(), 0..6), before in before()) {
+            let page = format!(r#"{{{before}"objects":[{}]}}"#, objects.join(","));
+            if let Ok(keys) = page_keys(&page) {
+                let Ok(Parts { objects: Data::List(list), .. }) = Parts::read(&page) else { panic!("{page}") };
+                prop_assert_eq!(keys, object_keys(&list), "{}", page);
+            }
+        }
+    }
+
+    fn before() -> impl Strategy<Value = &'static str> {
+        sample::select(vec![
+            "",
+            r#""more":true,"next":"\u0041","#,
+            r#""objects":[{"id":"indicator--0"}],"#,
+            r#""x":[{}],"#,
+        ])
+    }
+
+    fn object() -> impl Strategy<Value = String> {
+        let member = sample::select(vec![
+            r#""id":"indicator--1""#,
+            r#""id":"indicator--\u0032""#,
+            r#""id":"malware--3""#,
+            r#""id":7"#,
+            r#""id":{"id":"indicator--4"}"#,
+            r#""type":"indicator""#,
+            r#""type":" ""#,
+            r#""type":"malware""#,
+            r#""name":"\"},{""#,
+            r#""deep":[{"id":"indicator--5","n":[1.5,-2e3,true,null]}]"#,
+            r#""bad":01"#,
+            r#""bad":"\x""#,
+        ]);
+        let members = collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(",")));
+        prop_oneof![9 => members, 1 => Just("7".to_owned()), 1 => Just("[]".to_owned())]
     }
 }

@@ -20,9 +20,10 @@ use super::page::Page;
 use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
 use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::{Body, Mapper, object_keys};
+use crate::map::{Body, Mapper, object_keys, page_keys};
 use crate::objects::Context;
 use crate::page::Unreadable;
+use crate::plain::NotPlain;
 use crate::refusal::clean;
 use crate::seen::{fingerprint, print};
 use tipline_ecs::time::{Millis, rfc3339};
@@ -64,8 +65,10 @@ impl Poll<'_> {
             return None;
         }
         let body = Body::of(&response.body);
-        let page = Page::read(body.text(), response.status).ok()?;
-        let keys = object_keys(&page.objects);
+        let keys = match page_keys(body.text()) {
+            Ok(keys) => keys,
+            Err(NotPlain) => object_keys(&Page::read(body.text(), response.status).ok()?.objects),
+        };
         (!keys.is_empty()).then_some(keys)
     }
 
@@ -175,10 +178,10 @@ impl Poll<'_> {
     fn follow(&mut self, chain: &mut Chain, page: &Page<'_>, response: &Response) -> After {
         let received = count(page);
         chain.learn(received, response);
+        let all = fingerprint(&page.objects);
         let end_promised = !(page.bundle || page.more == Some(true));
         if let Some(next) = page.next.as_ref().filter(|_| page.more != Some(false)) {
-            let page_print =
-                if received == 0 { print(&mut std::iter::once(next.as_str())) } else { fingerprint(&page.objects) };
+            let page_print = if received == 0 { print(&mut std::iter::once(next.as_str())) } else { all };
             // A server may use one `next` for all pages; only what it gives tells whether it gets anywhere.
             chain.repeats =
                 if chain.seen.remember(page_print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
@@ -192,8 +195,8 @@ impl Poll<'_> {
             return After::End;
         }
         chain.next = None;
-        let again = chain.seen.last() == Some(fingerprint(&page.objects));
-        chain.seen.remember(fingerprint(&page.objects));
+        let again = chain.seen.last() == Some(all);
+        chain.seen.remember(all);
         if let Some(high) = chain.ahead() {
             chain.after = Some(high.saturating_sub(1));
             chain.before = received;
