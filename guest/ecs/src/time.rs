@@ -17,7 +17,9 @@ pub const DAY: Millis = 24 * HOUR;
 /// An RFC 3339 time with a zone, with 0 to 9 fractional digits, cut to milliseconds. `None` for anything else and
 /// for times before 1970, on whose clock it may be.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
-    let bytes = text.trim().as_bytes();
+    // Most have no white space around them.
+    let is_bare = text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_graphic());
+    let bytes = if is_bare { text } else { text.trim() }.as_bytes();
     let (date_time, mut rest) = bytes.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, t, h1, h2, b':', n1, n2, b':', s1, s2] = *date_time else {
         return None;

@@ -85,6 +85,10 @@ fn reason(word: &'static str, life: Millis) -> Cow<'static, str> {
         ("last_seen", DAYS_90) => "last_seen + 90d",
         ("last_seen", DAYS_180) => "last_seen + 180d",
         ("last_seen", DAYS_365) => "last_seen + 365d",
+        ("modified", DAYS_45) => "modified + 45d",
+        ("modified", DAYS_90) => "modified + 90d",
+        ("modified", DAYS_180) => "modified + 180d",
+        ("modified", DAYS_365) => "modified + 365d",
         _ => {
             for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
                 if life.is_multiple_of(unit)

@@ -1,5 +1,7 @@
 //! Comparisons with what they compare, and when those of an alternative are a condition whatever they are about.
 
+use std::borrow::Cow;
+
 use tipline_stix::pattern::{Conjunction, Leaf, Limit, Literal, Operator, Pattern, Step, Test};
 
 use super::home::{self, Home, TRAFFIC};
@@ -55,7 +57,7 @@ pub(crate) const MAX_LEAVES: usize = 256;
 pub(crate) struct Comparison<'p, 't> {
     pub(crate) test: &'p Test<'t>,
     pub(crate) object: &'p str,
-    pub(crate) path: String,
+    pub(crate) path: Cow<'p, str>,
     /// None where it compares in a way that gives no value.
     pub(crate) literal: Option<&'p Literal<'t>>,
     /// The first of those that are written.

@@ -4,6 +4,8 @@
 //! another object: a process' parent, the address a name resolves to. A file's directory and content, a message's sender and
 //! attachments and a process' own binary are parts of what they belong to.
 
+use std::borrow::Cow;
+
 use tipline_ecs::Fact;
 use tipline_ecs::time::{parse_rfc3339, rfc3339};
 use tipline_observable::{Algorithm, Label};
@@ -209,7 +211,7 @@ pub(crate) fn is_foreign(path: &str) -> bool {
 /// property there.
 pub(crate) fn behind(path: &str) -> Option<(&'static str, String)> {
     // Most have none.
-    if !path.contains("_ref") {
+    if !path.contains('_') {
         return None;
     }
     let steps: Vec<&str> = path.split('.').collect();
@@ -257,14 +259,18 @@ fn is_hash(path: &str) -> bool {
 }
 
 /// A path without its indexes, and the quotes of its names.
-pub(crate) fn path(pattern: &Pattern<'_>, test: &Test<'_>) -> String {
-    let mut path = String::new();
+pub(crate) fn path<'p>(pattern: &'p Pattern<'_>, test: &Test<'_>) -> Cow<'p, str> {
+    let mut path = Cow::Borrowed("");
     for step in pattern.steps(test) {
         if let Step::Name(name) = step {
-            if !path.is_empty() {
+            if path.is_empty() {
+                // Most paths have one step.
+                path = Cow::Borrowed(*name);
+            } else {
+                let path = path.to_mut();
                 path.push('.');
+                path.push_str(name);
             }
-            path.push_str(name);
         }
     }
     path

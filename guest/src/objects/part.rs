@@ -97,7 +97,7 @@ fn alone(settings: &Settings, one: &Comparison<'_, '_>) -> Result<Part, Gone> {
         && home::home(object, &path) != Home::None
     {
         let mut said = Said::about(object);
-        said.hear(&Comparison { object, path, ..*one }).map_err(Gone::Condition)?;
+        said.hear(&Comparison { object, path: path.into(), ..*one }).map_err(Gone::Condition)?;
         return said.speak(settings);
     }
     let mut said = Said::about(one.object);

@@ -24,7 +24,7 @@ pub(crate) struct Said<'p> {
     ports: Vec<u16>,
     facts: Vec<Fact>,
     /// What is said of properties that an object has once.
-    once: Vec<(&'p str, String, Cow<'p, str>)>,
+    once: Vec<(&'p str, Cow<'p, str>, Cow<'p, str>)>,
     /// Something of it has no field.
     is_partial: bool,
     /// And that is something of a connection.
@@ -65,7 +65,7 @@ impl<'p> Said<'p> {
         let is_list =
             one.is_list || matches!(home, Home::Recipient | Home::None | Home::Field("socdefenders.ioc.protocols"));
         if !is_list {
-            let property = if home == Home::Hash { plain_algorithm(&one.path) } else { one.path.clone() };
+            let property = if home == Home::Hash { plain_algorithm(&one.path).into() } else { one.path.clone() };
             let said = self.once.iter().find(|(object, known, _)| *object == one.object && *known == property);
             match said {
                 Some((.., before)) if *before == literal.value() => return Ok(()),

@@ -80,6 +80,10 @@ impl Conjunction {
 
 /// The alternatives of a pattern, in the order they are written.
 pub fn alternatives(pattern: &Pattern<'_>) -> Vec<Conjunction> {
+    // Nearly all patterns have one comparison.
+    if let ([Node::Test(number), Node::Observation], [test]) = (pattern.nodes.as_slice(), pattern.tests()) {
+        return of_test(pattern, *number, test, 0);
+    }
     let mut stack: Vec<Vec<Conjunction>> = Vec::new();
     let mut observation = 0_u32;
     for node in &pattern.nodes {

@@ -159,6 +159,15 @@ fn is_blank(c: char) -> bool {
     )
 }
 
+/// Whether a text is one name and nothing else wherever it stands; with hyphens, where it is in quotes or an object's type.
+pub(super) fn is_plain_name(text: &str, may_have_hyphens: bool) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && may_have_hyphens);
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && text.bytes().all(is_part)
+        && !matches!(text, "true" | "false")
+        && !KEYWORDS.contains(&text)
+}
+
 /// A name, a keyword, or a literal with a letter before its quote.
 fn word(rest: &str) -> (Kind, usize) {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

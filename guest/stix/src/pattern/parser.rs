@@ -1,6 +1,6 @@
 //! From tokens to the tree: operators wait on a stack until a looser one, a closing bracket or the end comes.
 
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Kind, Lexer, Token, is_plain_name};
 use super::{Literal, LiteralKind, MAX_BYTES, MAX_DEPTH, Node, Operator, Pattern, Refusal, Step, Test, place};
 
 /// The longest piece of a pattern that a refusal shows, in characters.
@@ -28,6 +28,52 @@ pub(super) fn parse(text: &str) -> Result<Pattern<'_>, Refusal> {
         let found = format!("{} bytes", text.len());
         return Err(Refusal { column: 1, expected: "a pattern of at most 262144 bytes", found });
     }
+    if let Some(pattern) = usual(text) {
+        return Ok(pattern);
+    }
+    general(text)
+}
+
+/// Reads `[type:property = 'value']`, as nearly all patterns are written to the space; nothing else, and nothing that is
+/// to be refused.
+pub(super) fn usual(text: &str) -> Option<Pattern<'_>> {
+    let (object, mut rest) = text.strip_prefix('[')?.split_once(':')?;
+    let mut steps = Vec::with_capacity(2);
+    let literal = loop {
+        let (name, after) = match rest.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'')?,
+            None => rest.split_at_checked(rest.find([' ', '.'])?)?,
+        };
+        if !is_plain_name(name, rest.starts_with('\'')) {
+            return None;
+        }
+        steps.push(Step::Name(name));
+        match after.strip_prefix(" = ") {
+            Some(literal) => break literal.strip_suffix(']')?,
+            None => rest = after.strip_prefix('.')?,
+        }
+    };
+    let value = literal.strip_prefix('\'')?.strip_suffix('\'')?;
+    let literal = Literal { kind: LiteralKind::Text, text: literal };
+    if !is_plain_name(object, true)
+        || value.bytes().any(|b| matches!(b, b'\'' | b'\\'))
+        || !is_hash_of(&steps, &literal)
+    {
+        return None;
+    }
+    let test = Test {
+        object,
+        operator: Operator::Equal,
+        negated: false,
+        steps: (0, place(steps.len())),
+        literals: (0, 1),
+        span: (1, place(text.len().saturating_sub(1))),
+    };
+    Some(Pattern { nodes: vec![Node::Test(0), Node::Observation], tests: vec![test], steps, literals: vec![literal] })
+}
+
+/// Reads any pattern.
+pub(super) fn general(text: &str) -> Result<Pattern<'_>, Refusal> {
     let mut lexer = Lexer::new(text);
     let token = lexer.next()?;
     let pattern = Pattern { nodes: Vec::new(), tests: Vec::new(), steps: Vec::new(), literals: Vec::new() };
@@ -312,25 +358,10 @@ impl<'a> Parser<'a> {
     fn check_hash(&self, test: &Test<'_>) -> Result<(), Refusal> {
         let steps = self.pattern.steps(test);
         let [literal] = self.pattern.literals(test) else { return Ok(()) };
-        let Some(Step::Name(algorithm)) = steps.last() else { return Ok(()) };
-        if !matches!(test.operator, Operator::Equal | Operator::NotEqual)
-            || literal.kind != LiteralKind::Text
-            || !steps.contains(&Step::Name("hashes"))
-        {
+        if !matches!(test.operator, Operator::Equal | Operator::NotEqual) || literal.kind != LiteralKind::Text {
             return Ok(());
         }
-        let value = literal.value();
-        let lengths: &[usize] = match plain_algorithm(algorithm).as_str() {
-            "MD5" => &[32],
-            "MD6" => &[32, 40, 56, 64, 96, 128],
-            "RIPEMD160" | "SHA1" => &[40],
-            "SHA224" | "SHA3224" => &[56],
-            "SHA256" | "SHA3256" => &[64],
-            "SHA384" | "SHA3384" => &[96],
-            "SHA512" | "SHA3512" | "WHIRLPOOL" => &[128],
-            _ => return Ok(()),
-        };
-        if lengths.contains(&value.len()) && value.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if is_hash_of(steps, literal) {
             return Ok(());
         }
         let at = self.end.saturating_sub(literal.text.len());
@@ -371,6 +402,26 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Whether a text has the form of the hash it is compared with, if it is one of a known algorithm.
+fn is_hash_of(steps: &[Step<'_>], literal: &Literal<'_>) -> bool {
+    let Some(Step::Name(algorithm)) = steps.last() else { return true };
+    if !steps.contains(&Step::Name("hashes")) {
+        return true;
+    }
+    let lengths: &[usize] = match plain_algorithm(algorithm).as_str() {
+        "MD5" => &[32],
+        "MD6" => &[32, 40, 56, 64, 96, 128],
+        "RIPEMD160" | "SHA1" => &[40],
+        "SHA224" | "SHA3224" => &[56],
+        "SHA256" | "SHA3256" => &[64],
+        "SHA384" | "SHA3384" => &[96],
+        "SHA512" | "SHA3512" | "WHIRLPOOL" => &[128],
+        _ => return true,
+    };
+    let value = literal.value();
+    lengths.contains(&value.len()) && value.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
     let more = if start.len() < text.len() { "…" } else { "" };
@@ -381,5 +432,7 @@ fn shown(text: &str) -> String {
 
 /// `SHA-256`, `sha256` and `Sha_256` are one.
 pub fn plain_algorithm(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_uppercase()).collect()
+    let mut plain = name.to_ascii_uppercase();
+    plain.retain(|c| !matches!(c, '-' | '_'));
+    plain
 }

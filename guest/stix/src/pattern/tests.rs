@@ -61,6 +61,38 @@ fn the_grammar_is_read_whole() {
     }
 }
 
+/// What is read the short way is read as it is the long way.
+#[test]
+fn both_ways_read_the_same() {
+    let md5 = "'d41d8cd98f00b204e9800998ecf8427e'";
+    let objects = ["file", "a-b", "AND", "x-", "-x", "true", "h", "", "_a", "1a", "NOT EXISTS a"];
+    let paths = ["b", "b.c", "b.'c-d'", "b.'c d'", "hashes.MD5", "hashes.'SHA-256'", "'hashes'.x", "'a.b'", "'a = b'"];
+    let others = ["b-c", "b[0]", "b[*].c", "IN", "in", "false", "b.", ".b", "'b\\'", "'b", "b.h", "", "b AND a:c"];
+    let operators = [" = ", "=", " == ", " != ", " NOT = ", "  = ", " =\n", " IN ", " LIKE "];
+    let literals =
+        [md5, "'x'", "''", "'", "'''", r"'\''", r"'\'", "'] OR [a:b = '", "1", "h'ff'", "'\u{fc}\n//'", "('x')", ""];
+    let frames = [("[", "]"), ("[ ", "]"), ("[", " ]"), ("([", "])"), ("[", "]]"), ("[", "] "), ("", "]"), ("[", "")];
+    let mut short = 0;
+    for object in objects {
+        for path in paths.iter().chain(&others) {
+            for operator in operators {
+                for literal in literals {
+                    for (open, close) in frames {
+                        let text = format!("{open}{object}:{path}{operator}{literal}{close}");
+                        if let Some(pattern) = parser::usual(&text) {
+                            assert_eq!(Ok(pattern), parser::general(&text), "{text}");
+                            short += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(short > 50, "{short}");
+    assert!(parser::usual("[domain-name:value = 'example.com']").is_some());
+    assert!(parser::usual(&format!("[file:hashes.'MD5' = {md5}]")).is_some());
+}
+
 #[test]
 fn the_tree_follows_precedence() {
     let nodes = |text: &str| Pattern::parse(text).unwrap().nodes;
