@@ -124,7 +124,7 @@ pub(crate) enum Slot<'s> {
 pub(crate) fn read_slots(from: &mut Members<'_>, slots: &mut [(Key, Slot<'_>)]) -> Result<(), String> {
     for (key, slot) in slots {
         // `,"name":`
-        let name = key.0.get(2..key.0.len().saturating_sub(2)).unwrap_or_default();
+        let name = key.name();
         match slot {
             Slot::Count(count) => **count = from.count(name)?.unwrap_or(0),
             Slot::Flag(flag) => **flag = from.flag(name)?,

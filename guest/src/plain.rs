@@ -279,27 +279,27 @@ impl<'a> Plain<'a> {
         if !matches!(self.next(), b'{' | b'[') {
             return self.raw();
         }
+        let bytes = self.text.as_bytes();
         let from = self.at;
+        let mut at = from;
         let mut open = 0_usize;
         loop {
-            match self.text.as_bytes().get(self.at) {
-                Some(b'"') => {
-                    self.quoted()?;
-                    continue;
-                }
-                Some(b'{' | b'[') => open = open.wrapping_add(1),
-                Some(b'}' | b']') => {
+            let byte = bytes.get(at).ok_or(NotPlain)?;
+            at = at.wrapping_add(1);
+            match byte {
+                b'"' => at = behind_text(bytes, at)?,
+                b'{' | b'[' => open = open.wrapping_add(1),
+                b'}' | b']' => {
                     open = open.wrapping_sub(1);
                     if open == 0 {
-                        self.advance();
-                        return self.since(from);
+                        break;
                     }
                 }
-                Some(_) => {}
-                None => return Err(NotPlain),
+                _ => {}
             }
-            self.advance();
         }
+        self.at = at;
+        self.since(from)
     }
 
     #[inline]
@@ -310,6 +310,45 @@ impl<'a> Plain<'a> {
         }
         Ok(())
     }
+}
+
+/// The place behind a text that begins here; what stands in it is not looked at.
+#[inline]
+fn behind_text(bytes: &[u8], mut at: usize) -> Result<usize, NotPlain> {
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (length, found) = match rest.first_chunk::<8>() {
+            Some(eight) => match ends(eight) {
+                0 => (8, None),
+                // The lowest mark is at the first such byte; those above it may be wrong.
+                marks => {
+                    let place = usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+                    (place, rest.get(place))
+                }
+            },
+            None => {
+                let place = rest.iter().position(|b| matches!(b, b'"' | b'\\')).ok_or(NotPlain)?;
+                (place, rest.get(place))
+            }
+        };
+        at = at.wrapping_add(length);
+        match found {
+            None => {}
+            Some(b'"') => return Ok(at.wrapping_add(1)),
+            // What is escaped ends nothing.
+            Some(_) => at = at.wrapping_add(2),
+        }
+    }
+}
+
+/// Marks quotes and backslashes in their highest bit.
+#[inline]
+fn ends(eight: &[u8; 8]) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let eight = u64::from_le_bytes(*eight);
+    let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
+    let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
+    (quote | backslash) & !eight & EACH.wrapping_mul(0x80)
 }
 
 /// A whole number that is not negative, as JSON writes it; none where it does not fit into 64 bits.
@@ -458,6 +497,27 @@ mod tests {
         Ok(raw)
     }
 
+    #[test]
+    fn an_outline_ends_where_its_bracket_does() {
+        for (inside, is_whole) in [
+            ("", true),
+            ("\\\\", true),
+            (r#"\""#, true),
+            ("}]{", true),
+            (r#"\\\""#, true),
+            (r#"\"#, false),
+            ("\"", false),
+        ] {
+            for before in 0..20 {
+                for after in 0..10 {
+                    let text = format!(r#"{{"k":"{}{inside}{}"}}"#, "x".repeat(before), "y".repeat(after));
+                    let outline = Plain::new(&format!("{text},")).outline().map(str::to_owned);
+                    assert_eq!(outline == Ok(text.clone()), is_whole || after > 0 && inside == r#"\"#, "{text}");
+                }
+            }
+        }
+    }
+
     /// It gives up, or gives what `serde_json` gives; what is read is also passed over.
     fn agrees(text: &str) {
         if let Ok(value) = read(text) {
@@ -466,6 +526,8 @@ mod tests {
         }
         if let Ok(raw) = passed(text) {
             assert_eq!(serde_json::from_str::<&RawValue>(text).map(RawValue::get).ok(), Some(raw), "{text:?}");
+            let mut reader = Plain::new(text);
+            assert_eq!(reader.outline(), Ok(raw), "{text:?}");
         }
     }
 

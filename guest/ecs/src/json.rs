@@ -13,13 +13,20 @@ use crate::time::{Millis, write_rfc3339};
 #[macro_export]
 macro_rules! key {
     ($name:literal) => {
-        $crate::Key(concat!(",\"", $name, "\":"))
+        $crate::Key(concat!(",\"", $name, "\":\""))
     };
 }
 
-/// `,"name":`, by the macro `key`.
+/// `,"name":"`, by the macro `key`; what is no text is written without the last quote.
 #[derive(Debug, Clone, Copy)]
 pub struct Key(#[doc(hidden)] pub &'static str);
+
+impl Key {
+    /// The name alone.
+    pub fn name(self) -> &'static str {
+        self.0.strip_prefix(",\"").and_then(|rest| rest.strip_suffix("\":\"")).unwrap_or_default()
+    }
+}
 
 /// A JSON text being written.
 #[derive(Debug, Default)]
@@ -150,8 +157,8 @@ impl Json {
     /// A string, where it is not empty.
     pub fn text_field(&mut self, key: Key, value: &str) {
         if !value.is_empty() {
-            self.key(key);
-            write_string(value, &mut self.text);
+            self.quoted_key(key);
+            write_rest(value, &mut self.text);
         }
     }
 
@@ -179,8 +186,7 @@ impl Json {
 
     /// Bytes in hexadecimal.
     pub fn hex(&mut self, key: Key, bytes: &[u8]) {
-        self.key(key);
-        self.text.push('"');
+        self.quoted_key(key);
         crate::write_hex(bytes, &mut self.text);
         self.text.push('"');
     }
@@ -220,8 +226,7 @@ impl Json {
     pub fn time(&mut self, key: Key, time: Option<Millis>) {
         if let Some(time) = time {
             let start = self.text.len();
-            self.key(key);
-            self.text.push('"');
+            self.quoted_key(key);
             write_rfc3339(time, &mut self.text);
             self.text.push('"');
             self.times.push(start..self.text.len());
@@ -235,14 +240,25 @@ impl Json {
     }
 
     fn key(&mut self, key: Key) {
-        let first = self.text.ends_with('{');
-        self.text.push_str(if first { key.0.get(1..).unwrap_or_default() } else { key.0 });
+        let name = key.0.get(..key.0.len().wrapping_sub(1)).unwrap_or_default();
+        self.text.push_str(if self.is_first() { name.get(1..).unwrap_or_default() } else { name });
+    }
+
+    /// A key and the quote that a text begins with.
+    fn quoted_key(&mut self, key: Key) {
+        self.text.push_str(if self.is_first() { key.0.get(1..).unwrap_or_default() } else { key.0 });
     }
 
     fn comma(&mut self) {
-        if !self.text.ends_with('{') {
+        if !self.is_first() {
             self.text.push(',');
         }
+    }
+
+    /// Whether what comes is the first in its object.
+    #[inline]
+    fn is_first(&self) -> bool {
+        self.text.as_bytes().last() == Some(&b'{')
     }
 }
 
@@ -251,6 +267,11 @@ pub fn write_string(text: &str, out: &mut String) {
     // Room for all of it at once, and for what comes after it.
     out.reserve(text.len().saturating_add(2));
     out.push('"');
+    write_rest(text, out);
+}
+
+/// Writes a string behind its first quote.
+fn write_rest(text: &str, out: &mut String) {
     if plain_length(text.as_bytes()) == text.len() {
         out.push_str(text);
     } else {

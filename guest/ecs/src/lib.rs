@@ -736,14 +736,26 @@ fn recency(age: Millis) -> u64 {
     DAYS.saturating_sub(days).max(1)
 }
 
+/// Every byte in hexadecimal.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    // Done when the program is built, where neither iterators nor `get_mut` are to be had.
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+    while byte < 256 {
+        let digits = b"0123456789abcdef";
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// Writes bytes in hexadecimal.
 pub fn write_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for some in bytes.chunks(20) {
         let mut hex = [[0_u8; 2]; 20];
         for (pair, byte) in hex.iter_mut().zip(some) {
-            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-            *pair = [digit(byte >> 4), digit(byte & 0xf)];
+            *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
         }
         let written = hex.as_flattened().get(..some.len().saturating_mul(2)).unwrap_or_default();
         out.push_str(std::str::from_utf8(written).unwrap_or_default());
