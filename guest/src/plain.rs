@@ -240,10 +240,7 @@ impl<'a> Plain<'a> {
     }
 
     /// Passes a value over.
-    ///
-    /// # Errors
-    /// It is not plain.
-    pub fn pass(&mut self) -> Result<(), NotPlain> {
+    fn pass(&mut self) -> Result<(), NotPlain> {
         match self.next() {
             b'"' => self.pass_text(),
             b'{' => {
@@ -268,6 +265,23 @@ impl<'a> Plain<'a> {
                 if is_known || is_json() { Ok(()) } else { Err(NotPlain) }
             }
         }
+    }
+
+    /// Passes a value over by its brackets and quotes alone. Whoever reads it finds out whether it is JSON.
+    ///
+    /// # Errors
+    /// It has no end.
+    pub fn skip(&mut self) -> Result<(), NotPlain> {
+        match self.next() {
+            b'"' => self.at = behind_text(self.text.as_bytes(), self.at.wrapping_add(1))?,
+            b'{' | b'[' => {
+                self.outline()?;
+            }
+            _ => {
+                self.bare()?;
+            }
+        }
+        Ok(())
     }
 
     /// Passes an object or a list over by its brackets and quotes alone, and gives its text. Whoever reads it finds out

@@ -77,7 +77,8 @@ pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
     rows_of(list.iter().filter_map(|raw| named.read(raw).ok().and_then(|()| named.key())).collect())
 }
 
-/// The same for a page as nearly all are written, in one walk and without taking it apart.
+/// The same for a page as nearly all are written, in one walk and without taking it apart. Nothing but ids and types has to
+/// be JSON; the row of an object that is none is asked for in vain.
 ///
 /// # Errors
 /// It is to be read in the general way.
@@ -95,7 +96,7 @@ pub(crate) fn page_keys(page: &str) -> Result<Vec<String>, NotPlain> {
                 match name {
                     "id" => named.id = Text::deserialize(reader)?,
                     "type" => named.kind = Text::deserialize(reader)?,
-                    _ => reader.pass()?,
+                    _ => reader.skip()?,
                 }
                 Ok(())
             })?;
@@ -338,13 +339,16 @@ mod tests {
     }
 
     proptest! {
-        /// One walk finds the rows that taking the page apart finds, or leaves it to that.
+        /// One walk finds the rows that taking the page apart finds, or leaves it to that. It may find more where an object
+        /// is no JSON.
         #[test]
         fn both_ways_ask_for_the_same_rows(objects in collection::vec(object(), 0..6), before in before()) {
             let page = format!(r#"{{{before}"objects":[{}]}}"#, objects.join(","));
             if let Ok(keys) = page_keys(&page) {
                 let Ok(Parts { objects: Data::List(list), .. }) = Parts::read(&page) else { panic!("{page}") };
-                prop_assert_eq!(keys, object_keys(&list), "{}", page);
+                let wanted = object_keys(&list);
+                let is_json = serde_json::from_str::<IgnoredAny>(&page).is_ok();
+                prop_assert!(wanted == keys || !is_json && wanted.iter().all(|key| keys.contains(key)), "{}", page);
             }
         }
     }
