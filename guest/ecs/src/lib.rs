@@ -258,17 +258,19 @@ pub struct Frame {
     dataset: String,
     /// `,"kind":"enrichment","module":"…"`.
     module: String,
-    /// What every identity is made of, to be hashed: the feed's name with its length, and what comes after it.
-    message: Vec<u8>,
-    /// So much of it is the feed's name.
+    /// What is hashed for a key: kind and value.
+    value: Vec<u8>,
+    /// What is hashed for an identity: the feed's name, and the claimant behind it.
+    source: Vec<u8>,
+    /// So much of that is the feed's name.
     named: usize,
 }
 
 impl Frame {
     /// `observed` is when the feed showed the page.
     pub fn new(feed: Feed<'_>, observed: Millis) -> Self {
-        let mut message = Vec::with_capacity(256);
-        part(feed.name, &mut message);
+        let mut source = Vec::with_capacity(256);
+        part(feed.name, &mut source);
         let mut written = String::from("\"feed\":{\"name\":");
         write_string(feed.name, &mut written);
         if is_web(feed.reference) {
@@ -282,8 +284,9 @@ impl Frame {
         write_string(feed.module, &mut module);
         let ecs = format!(",\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
         let beginning = format!("{{\"@timestamp\":\"{}\"", time::rfc3339(observed));
-        let named = message.len();
-        Self { observed, beginning, ecs, feed: written, dataset, module, message, named }
+        let named = source.len();
+        let value = Vec::with_capacity(256);
+        Self { observed, beginning, ecs, feed: written, dataset, module, value, source, named }
     }
 
     /// When the feed showed the page.
@@ -291,8 +294,9 @@ impl Frame {
         self.observed
     }
 
-    /// BLAKE3 over feed name, kind of field, normalised value and claimant for the identity, over kind and value for the
-    /// key, each text with its length before it (four bytes, most significant first).
+    /// The key is BLAKE3 over kind of field and normalised value, the identity BLAKE3 over feed name and claimant, keyed with
+    /// the whole 32 bytes of that hash: so each of them mostly is one block, and no value is hashed twice. Each text but the
+    /// claimant, which is the last, has its length before it (four bytes, most significant first).
     pub fn claim(&mut self, observable: &Observable, claimant: &str, scratch: &mut String) -> Claim {
         scratch.clear();
         observable.write_key(scratch);
@@ -302,13 +306,14 @@ impl Frame {
     /// [`Frame::claim`] of a value that was written down before.
     pub fn claim_of(&mut self, kind: &str, value: &str, claimant: &str) -> Claim {
         // In one piece, as a hash that takes pieces has two kilobytes of its own.
-        let message = &mut self.message;
-        message.truncate(self.named);
-        part(kind, message);
-        part(value, message);
-        let key = first_bytes(message.get(self.named..).unwrap_or_default());
-        part(claimant, message);
-        Claim { identity: first_bytes(message), key }
+        self.value.clear();
+        part(kind, &mut self.value);
+        part(value, &mut self.value);
+        let key = blake3::hash(&self.value);
+        self.source.truncate(self.named);
+        self.source.extend_from_slice(claimant.as_bytes());
+        let identity = blake3::keyed_hash(key.as_bytes(), &self.source);
+        Claim { identity: first_bytes(&identity), key: first_bytes(&key) }
     }
 }
 
@@ -319,12 +324,8 @@ fn part(text: &str, message: &mut Vec<u8>) {
     message.extend_from_slice(text.as_bytes());
 }
 
-fn first_bytes(message: &[u8]) -> Identity {
-    let mut identity = Identity::default();
-    for (to, from) in identity.iter_mut().zip(blake3::hash(message).as_bytes()) {
-        *to = *from;
-    }
-    identity
+fn first_bytes(hash: &blake3::Hash) -> Identity {
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 /// Whether a text is a link people can follow.
