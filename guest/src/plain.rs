@@ -239,6 +239,32 @@ impl<'a> Plain<'a> {
         self.since(from)
     }
 
+    /// Takes a whole number that is not negative and fits into 64 bits; takes nothing where something else comes.
+    fn number(&mut self) -> Option<u64> {
+        /// So many digits always fit.
+        const SAFE: usize = 19;
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (mut number, mut length) = (0_u64, 0_usize);
+        for byte in rest {
+            let digit = u64::from(byte.wrapping_sub(b'0'));
+            if digit > 9 {
+                break;
+            }
+            number = if length < SAFE {
+                number.wrapping_mul(10).wrapping_add(digit)
+            } else {
+                number.checked_mul(10)?.checked_add(digit)?
+            };
+            length = length.wrapping_add(1);
+        }
+        let ends = matches!(rest.get(length), None | Some(b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'));
+        if !ends || length == 0 || length > 1 && rest.first() == Some(&b'0') {
+            return None;
+        }
+        self.at = self.at.wrapping_add(length);
+        Some(number)
+    }
+
     /// Passes a value over.
     fn pass(&mut self) -> Result<(), NotPlain> {
         match self.next() {
@@ -258,9 +284,10 @@ impl<'a> Plain<'a> {
                 Ok(())
             }
             b'[' => self.elements(Self::pass),
+            b'0'..=b'9' if self.number().is_some() => Ok(()),
             _ => {
                 let bare = self.bare()?;
-                let is_known = matches!(bare, "true" | "false" | "null") || whole(bare).is_some();
+                let is_known = matches!(bare, "true" | "false" | "null");
                 let is_json = || serde_json::from_str::<IgnoredAny>(bare).is_ok();
                 if is_known || is_json() { Ok(()) } else { Err(NotPlain) }
             }
@@ -365,18 +392,6 @@ fn ends(eight: &[u8; 8]) -> u64 {
     (quote | backslash) & !eight & EACH.wrapping_mul(0x80)
 }
 
-/// A whole number that is not negative, as JSON writes it; none where it does not fit into 64 bits.
-fn whole(text: &str) -> Option<u64> {
-    let digits = text.as_bytes();
-    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit.wrapping_sub(b'0')))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
 impl<'de> Deserializer<'de> for &mut Plain<'de> {
     type Error = NotPlain;
 
@@ -408,16 +423,14 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
                 self.leave();
                 Ok(value)
             }
+            b'0'..=b'9' if let Some(number) = self.number() => visitor.visit_u64(number),
             _ => match self.bare()? {
                 "null" => visitor.visit_unit(),
                 "true" => visitor.visit_bool(true),
                 "false" => visitor.visit_bool(false),
-                number => match whole(number) {
-                    Some(number) => visitor.visit_u64(number),
-                    None => serde_json::from_str::<Number>(number)
-                        .and_then(|number| number.deserialize_any(visitor))
-                        .map_err(|_| NotPlain),
-                },
+                number => serde_json::from_str::<Number>(number)
+                    .and_then(|number| number.deserialize_any(visitor))
+                    .map_err(|_| NotPlain),
             },
         }
     }
@@ -573,6 +586,15 @@ mod tests {
             "\"\"",
             "999999999999999999",
             "18446744073709551615",
+            "18446744073709551616",
+            "9999999999999999999",
+            "99999999999999999999",
+            "100000000000000000000",
+            "0",
+            "10",
+            "[0,1 ,2]",
+            "1e2",
+            "1.5",
         ] {
             assert_eq!(read(text).ok(), serde_json::from_str::<Value>(text).ok(), "{text}");
             assert_eq!(passed(text), Ok(text.trim()), "{text}");
