@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-use tipline_ecs::plain_length;
+use tipline_ecs::special;
 
 /// How deep objects and lists may stand in each other here. Records nest three deep.
 const DEEPEST: u8 = 32;
@@ -191,26 +191,9 @@ impl<'a> Plain<'a> {
     /// Takes a text, whose quote is the next byte, up to its end; whether there are escapes in it.
     #[inline]
     fn quoted(&mut self) -> Result<bool, NotPlain> {
-        let bytes = self.text.as_bytes();
-        let mut at = self.at.wrapping_add(1);
-        let mut escaped = false;
-        loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let plain = plain_length(rest);
-            at = at.wrapping_add(plain);
-            match rest.get(plain) {
-                Some(b'"') => {
-                    self.at = at.wrapping_add(1);
-                    return Ok(escaped);
-                }
-                // What is escaped is looked at later; a quote or a backslash there ends nothing.
-                Some(b'\\') => {
-                    at = at.wrapping_add(2);
-                    escaped = true;
-                }
-                _ => return Err(NotPlain),
-            }
-        }
+        let (behind, escaped) = behind_text::<true>(self.text.as_bytes(), self.at.wrapping_add(1))?;
+        self.at = behind;
+        Ok(escaped)
     }
 
     /// Takes a text, whose quote is the next byte.
@@ -300,7 +283,7 @@ impl<'a> Plain<'a> {
     /// It has no end.
     pub fn skip(&mut self) -> Result<(), NotPlain> {
         match self.next() {
-            b'"' => self.at = behind_text(self.text.as_bytes(), self.at.wrapping_add(1))?,
+            b'"' => (self.at, _) = behind_text::<false>(self.text.as_bytes(), self.at.wrapping_add(1))?,
             b'{' | b'[' => {
                 self.outline()?;
             }
@@ -328,7 +311,7 @@ impl<'a> Plain<'a> {
             let byte = bytes.get(at).ok_or(NotPlain)?;
             at = at.wrapping_add(1);
             match byte {
-                b'"' => at = behind_text(bytes, at)?,
+                b'"' => (at, _) = behind_text::<false>(bytes, at)?,
                 b'{' | b'[' => open = open.wrapping_add(1),
                 b'}' | b']' => {
                     open = open.wrapping_sub(1);
@@ -353,31 +336,36 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The place behind a text that begins here; what stands in it is not looked at.
+/// The place behind a text that begins here, and whether there are escapes in it. What is escaped is not looked at; nor are
+/// control characters, which no text may hold, unless it is `STRICT`.
 #[inline]
-fn behind_text(bytes: &[u8], mut at: usize) -> Result<usize, NotPlain> {
+fn behind_text<const STRICT: bool>(bytes: &[u8], mut at: usize) -> Result<(usize, bool), NotPlain> {
+    let mut escaped = false;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let (length, found) = match rest.first_chunk::<8>() {
-            Some(eight) => match ends(eight) {
-                0 => (8, None),
-                // The lowest mark is at the first such byte; those above it may be wrong.
-                marks => {
-                    let place = usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
-                    (place, rest.get(place))
+        let length = match rest.first_chunk::<8>() {
+            Some(eight) => match if STRICT { special(eight) } else { ends(eight) } {
+                0 => {
+                    at = at.wrapping_add(8);
+                    continue;
                 }
+                // The lowest mark is at the first such byte; those above it may be wrong.
+                marks => usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0),
             },
             None => {
-                let place = rest.iter().position(|b| matches!(b, b'"' | b'\\')).ok_or(NotPlain)?;
-                (place, rest.get(place))
+                let is_meant = |b: &u8| matches!(b, b'"' | b'\\') || STRICT && *b < b' ';
+                rest.iter().position(is_meant).ok_or(NotPlain)?
             }
         };
         at = at.wrapping_add(length);
-        match found {
-            None => {}
-            Some(b'"') => return Ok(at.wrapping_add(1)),
-            // What is escaped ends nothing.
-            Some(_) => at = at.wrapping_add(2),
+        match rest.get(length) {
+            Some(b'"') => return Ok((at.wrapping_add(1), escaped)),
+            // A quote or a backslash behind it ends nothing.
+            Some(b'\\') => {
+                at = at.wrapping_add(2);
+                escaped = true;
+            }
+            _ => return Err(NotPlain),
         }
     }
 }

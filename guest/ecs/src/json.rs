@@ -306,7 +306,7 @@ fn escape(mut rest: &str, out: &mut String) {
 /// How many bytes stand at the beginning of a text that need no escape in a JSON string: all up to the first quote,
 /// backslash or control character. Most texts have none, so eight bytes are looked at together.
 #[inline]
-pub fn plain_length(bytes: &[u8]) -> usize {
+fn plain_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, others)) = rest.split_first_chunk::<8>() {
         let marks = special(eight);
@@ -328,7 +328,7 @@ pub fn plain_length(bytes: &[u8]) -> usize {
 /// Marks the bytes that have to be escaped in their highest bit: a byte below the subtracted one borrows it, which counts
 /// where it was not set before.
 #[inline]
-fn special(eight: &[u8; 8]) -> u64 {
+pub fn special(eight: &[u8; 8]) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let eight = u64::from_le_bytes(*eight);
     let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));

@@ -36,7 +36,7 @@ use crate::time::{DAY, HOUR, Millis, SECOND};
 
 pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number};
 pub use fields::{FIELDS, HOST_FIELDS};
-pub use json::{Begun, Json, Key, plain_length, write_number, write_string};
+pub use json::{Begun, Json, Key, special, write_number, write_string};
 
 /// The version of ECS whose names are used.
 pub const ECS_VERSION: &str = "8.17.0";
