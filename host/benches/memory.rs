@@ -191,7 +191,7 @@ fn version(number: u64, version: u64) -> Row {
     let (print, content) = (random.u64(..), random.u64(..).wrapping_add(version));
     let sequence = (observed / 1_000) << 21 | random.u64(..1 << 21);
     let value = format!(
-        r#"{{"edition":{{"modified":{},"observed":{observed},"print":{print}}},"claims":[{{"kind":"{kind}","value":"{value}","shown":"{shown}","name":"","version":{sequence},"content":{content},"expires":{expires},"ended":false}}]}}"#,
+        r#"[{},{observed},{print},[["{kind}","{value}","{shown}",{sequence},{content},{expires}]]]"#,
         observed - random.u64(..DAY)
     );
     Row { key: id, value, expires: Some(expires + 200 * DAY) }
