@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use socdefenders::plain::Plain;
+use socdefenders::read::plain::Plain;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -3,11 +3,14 @@
 //! A page of the demo's real records, then pages of 100 synthetic ones in the proportions of a feed, mapped natively. Each figure is the best of
 //! several rounds, as the machine may have other things to do. `cargo bench -p socdefenders --bench map -- demo` takes one of them.
 
+#![allow(clippy::disallowed_types, reason = "a benchmark looks at the clock")]
+
 use std::time::Instant;
 
-use socdefenders::map::{Body, records};
+use socdefenders::map::records;
 use socdefenders::objects::Context;
-use socdefenders::settings::Settings;
+use socdefenders::read::Body;
+use socdefenders::rules::Settings;
 
 const OBSERVED: u64 = 1_733_740_200_000;
 /// Few, so that a round fits between two interruptions by other programs.

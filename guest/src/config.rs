@@ -5,15 +5,16 @@ use serde_json::Value;
 use url::Url;
 
 use crate::contract::Failure;
-use crate::map::{RECORD_TYPES, escaped};
-use crate::settings::{Settings, TimeToLive};
+use crate::map::RECORD_TYPES;
+use crate::read::escaped;
+use crate::rules::{Settings, TimeToLive};
 use tipline_ecs::Confidence;
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
 use tipline_observable::Label;
 
-use crate::exclude;
 use crate::members::{self, Members, at};
 use crate::refusal::quote;
+use crate::rules;
 
 /// How the feed is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,7 +143,7 @@ impl Config {
                 feed_reference,
                 // Told below, when all other keys are known to be good.
                 types: Vec::new(),
-                exclude: exclude::read(&from.texts("exclude")?)?,
+                exclude: rules::excluded(&from.texts("exclude")?)?,
                 min_confidence: match from.text("min_confidence")? {
                     None | Some("none") => Confidence::None,
                     Some("low") => Confidence::Low,

@@ -31,22 +31,22 @@
 // The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
+#[macro_use]
+pub mod read;
 mod checkpoint;
 pub mod config;
 pub mod contract;
 mod describe;
-mod exclude;
 pub mod map;
 mod members;
 mod memory;
 pub mod objects;
 mod page;
 mod pause;
-pub mod plain;
 mod refusal;
 mod rest;
+pub mod rules;
 mod seen;
-pub mod settings;
 mod taxii;
 
 #[cfg(all(target_arch = "wasm32", feature = "component"))]
@@ -62,8 +62,8 @@ pub use tipline_observable::suffix;
 pub use tipline_stix as stix;
 
 use config::{Config, Transport};
-use map::Body;
 use objects::Context;
+use read::Body;
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///

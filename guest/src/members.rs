@@ -4,7 +4,7 @@
 //! all that were. This is one reader for all such objects, as one written by `serde` for each of them would be a tenth
 //! of the component. Messages speak as `serde_json`'s do, and a caller puts what it read in front of them.
 
-use crate::map::escaped;
+use crate::read::escaped;
 use serde_json::{Map, Value};
 
 /// An object being read.

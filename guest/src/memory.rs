@@ -19,7 +19,7 @@ use tipline_ecs::{write_number, write_string};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::contract::{Note, Row};
-use crate::plain::Plain;
+use crate::read::plain::Plain;
 
 /// The format of keys and values. A change of meaning raises it, and what was remembered before counts as absent.
 const FORMAT: char = '1';

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::contract::Failure;
-use crate::map::{Data, Parts};
+use crate::read::{Data, Parts};
 use crate::refusal::{ServerError, clean, quote};
 
 /// Why there is no page.

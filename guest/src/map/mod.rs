@@ -6,41 +6,25 @@
 //!
 //! Each document is written once, straight into the batch.
 
-mod body;
-pub mod exclude;
-mod harmless;
-pub mod life;
-#[macro_use]
-mod texts;
-mod entries;
 mod objects;
 mod pages;
-mod parts;
 mod record;
 
-use std::borrow::Cow;
-
-use tipline_ecs::time::{Millis, parse_rfc3339};
-use tipline_ecs::{Claim, Composed, Confidence, Feed, Frame, Indicator, Writer, is_web, write_hex};
-use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
+use tipline_ecs::time::Millis;
+use tipline_ecs::{Claim, Composed, Feed, Frame, Indicator, Writer, is_web, write_hex};
+use tipline_observable::{Label, classify, cve, listed_attack_id};
 
 use crate::contract::{Batch, Head, Note, Reject, Skip};
 use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
-use crate::settings::Settings;
+use crate::read::{Body, InPlace as _, date, is_damaged, sorted, text};
+use crate::rules::Settings;
+use crate::rules::{self, Dates, Left, confidence, rejected};
 
-use life::Dates;
-
-pub use body::Body;
-pub use entries::{Entries, Entry};
-pub use harmless::{empty_file, harmless};
 pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::{object_keys, page_keys};
 pub use pages::records;
-pub use parts::{Data, Parts};
 pub use record::{Record, Source};
-pub(crate) use texts::{Flag, InPlace};
-pub use texts::{Text, Texts};
 
 /// The record types of the REST interface.
 pub const RECORD_TYPES: &[&str] =
@@ -68,24 +52,6 @@ pub(crate) struct Mapper<'a> {
     skips: Vec<(&'static str, u32)>,
     /// Why values of STIX patterns have no field of their own, sorted by reason.
     whole: Vec<(&'static str, u32)>,
-}
-
-/// What a STIX object gives.
-#[derive(Debug, Default)]
-pub(crate) struct Yield<'a> {
-    /// A document each.
-    pub(crate) made: Vec<Indicator<'a>>,
-    /// Why parts of its pattern have no field of their own.
-    pub(crate) whole: Vec<&'static str>,
-}
-
-/// Why a record gave no document.
-#[derive(Debug)]
-pub enum Left {
-    /// Left out on purpose.
-    Skipped(&'static str),
-    /// Not understood.
-    Rejected(Misfit),
 }
 
 impl<'a> Mapper<'a> {
@@ -237,7 +203,7 @@ impl<'a> Mapper<'a> {
             return Err(Left::Skipped("type not selected"));
         }
         if !self.settings.allow_private
-            && let Some(reason) = harmless::harmless(&found.observable)
+            && let Some(reason) = rules::harmless(&found.observable)
         {
             return Err(Left::Skipped(reason));
         }
@@ -259,7 +225,7 @@ impl<'a> Mapper<'a> {
             revoked: record.revoked,
         };
         let observed = self.frame.observed();
-        let expiry = life::expiry(dates, &found.observable, &self.settings.ttl, observed);
+        let expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, observed);
         let tags = sorted(std::mem::take(&mut record.tags.0));
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
@@ -281,7 +247,7 @@ impl<'a> Mapper<'a> {
             notes: found.notes,
             label: word,
             id: text(record.id.0.as_ref()),
-            standing: life::standing(dates, expiry.as_ref()),
+            standing: rules::standing(dates, expiry.as_ref()),
             raw_confidence,
             confidence,
             provider: text(source.feed_name.0.as_ref()),
@@ -305,11 +271,6 @@ impl<'a> Mapper<'a> {
     }
 }
 
-/// A date, where the text is one.
-pub fn date(text: &Text<'_>) -> Option<Millis> {
-    text.as_deref().and_then(parse_rfc3339)
-}
-
 /// Why a text is no record.
 fn unreadable<T>(error: &serde_json::Error) -> Result<T, Left> {
     if error.is_data() {
@@ -328,84 +289,6 @@ fn tally(reasons: &mut Vec<(&'static str, u32)>, reason: &'static str) {
     }
 }
 
-/// An answer that rejects a record.
-///
-/// # Errors
-/// Always.
-pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
-    Err(Left::Rejected(Misfit::new(code, detail)))
-}
-
 fn count(counter: &mut u32) {
     *counter = counter.saturating_add(1);
-}
-
-/// A foreign text for a message, without anything that moves a cursor.
-pub fn escaped(text: &str) -> String {
-    let quoted = format!("{text:?}");
-    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
-}
-
-/// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
-pub fn is_damaged(text: &str) -> bool {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
-    let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
-    !is_ascii && text.contains('\u{fffd}')
-}
-
-/// A text without the white space around it.
-pub fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
-    text.map(trimmed)
-}
-
-fn trimmed<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(trim(text)),
-        Cow::Owned(text) => Cow::Owned(trim(text).to_owned()),
-    }
-}
-
-/// `str::trim`, at once where the first and the last byte are plain.
-fn trim(text: &str) -> &str {
-    match text.as_bytes() {
-        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
-        _ => text.trim(),
-    }
-}
-
-/// Texts without the white space around them, sorted.
-pub fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
-    for text in &mut texts {
-        if trim(text).len() != text.len() {
-            *text = trimmed(text);
-        }
-    }
-    tipline_ecs::set(&mut texts);
-    texts
-}
-
-/// The feed's words, or 0 to 100 by ECS's ranges.
-pub fn confidence(text: &str) -> Option<Confidence> {
-    for (word, confidence) in [
-        ("high", Confidence::High),
-        ("medium", Confidence::Medium),
-        ("low", Confidence::Low),
-        ("none", Confidence::None),
-    ] {
-        if text.eq_ignore_ascii_case(word) {
-            return Some(confidence);
-        }
-    }
-    // As JSON writes numbers; the standard library's parser costs ten kilobytes more.
-    let number: f64 = serde_json::from_str(text).ok()?;
-    if !(0.0..=100.0).contains(&number) {
-        return None;
-    }
-    Some(match number {
-        n if n >= 70.0 => Confidence::High,
-        n if n >= 30.0 => Confidence::Medium,
-        n if n > 0.0 => Confidence::Low,
-        _ => Confidence::None,
-    })
 }

@@ -13,11 +13,12 @@ use tipline_ecs::{Composed, Expiry, Identity, Indicator, Standing, Stix};
 use tipline_observable::{Misfit, Observable};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::texts::{InPlace, Text};
-use super::{Left, Mapper, Record, Yield, count, date, tally, unreadable};
+use super::{Mapper, Record, count, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
-use crate::objects::{self, Object as StixObject};
-use crate::plain::{NotPlain, Plain};
+use crate::objects::{self, Object as StixObject, Yield};
+use crate::read::plain::{NotPlain, Plain};
+use crate::read::{InPlace, Text, date};
+use crate::rules::Left;
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
 /// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
@@ -326,7 +327,7 @@ mod tests {
     use proptest::{collection, sample};
 
     use super::*;
-    use crate::map::{Data, Parts};
+    use crate::read::{Data, Parts};
 
     #[test]
     fn the_rows_of_so_many_objects_are_asked_for_and_each_once() {

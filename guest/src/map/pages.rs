@@ -4,11 +4,12 @@ use serde::de::IgnoredAny;
 
 use tipline_ecs::time::Millis;
 
-use super::{Body, Data, Mapper, Parts, escaped, parts};
+use super::Mapper;
 use crate::contract::{Batch, Failure};
 use crate::memory::Memory;
 use crate::objects::Context;
-use crate::settings::Settings;
+use crate::read::{Body, Data, Parts, escaped, list};
+use crate::rules::Settings;
 
 /// How much of a text that is no records is shown in the failure.
 const SHOWN: usize = 80;
@@ -30,7 +31,7 @@ pub fn records(
         return Ok(mapper.finish());
     }
     if text.starts_with('[') {
-        if let Ok(list) = parts::list(text) {
+        if let Ok(list) = list(text) {
             mapper.expect(list.len(), text.len());
             mapper.records(&list);
             return Ok(mapper.finish());

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::texts::{Flag, InPlace, Text, Texts};
+use crate::read::{Flag, InPlace, Text, Texts};
 
 /// A record as the feed sent it.
 #[derive(Debug, Default)]

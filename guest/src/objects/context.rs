@@ -11,15 +11,15 @@
 //! Nothing here is part of an identity: a document is the same one before and after its maker's name is known.
 
 use crate::contract::Note;
-use crate::map::date;
 use crate::memory::Edition;
+use crate::read::date;
 use serde_json::Value;
 use tipline_ecs::{Fact, Indicator, Tlp};
 use tipline_observable::{AttackId, attack_id, cve};
 
 use super::marks::{self, tlp_of};
-use super::part::cut;
-use super::{LONGEST_NAME, Object};
+use super::object::Object;
+use super::part::{LONGEST_NAME, cut};
 
 /// What is remembered of identities and markings, in bytes of a state: half of it, whose other half belongs to the places
 /// of a hundred collections.

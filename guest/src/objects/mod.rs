@@ -2,7 +2,7 @@
 //!
 //! An indicator gives a document for each value that alternatives of its pattern claim: a branch of an OR, a member of an
 //! `IN`, an AND about one object. Alternatives that are conditions give one document together, which carries the pattern
-//! and no value and never takes part in matching; `part` says what a condition is. So does the document of an object of
+//! and no value and never takes part in matching; `alternative` says what a condition is. So does the document of an object of
 //! which no alternative claims anything, as no property has a field or the pattern is in another language. All of that is
 //! counted by reason in a note.
 //!
@@ -12,6 +12,7 @@
 //! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
 //! skipped.
 
+mod alternative;
 mod condition;
 mod context;
 mod home;
@@ -24,9 +25,9 @@ mod thing;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::map::life::{self, Dates};
-use crate::map::{Left, Yield, confidence, date, is_damaged, rejected, sorted, text};
-use crate::settings::Settings;
+use crate::read::{date, is_damaged, sorted, text};
+use crate::rules::Settings;
+use crate::rules::{self, Dates, Left, confidence, rejected};
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Indicator, Standing, Stix, is_web};
 use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
@@ -34,15 +35,21 @@ use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 pub use context::{Context, MAX_MEMORY_BYTES};
 use marks::tactic;
 pub use object::Object;
-use part::Part;
+use part::{LONGEST_NAME, Part};
 use tipline_stix::pattern::{Pattern, alternatives};
 
 /// The most documents of one object. The longest real patterns have a thousand terms.
 pub const MAX_DOCUMENTS: usize = 2_000;
 /// A pattern or a description longer than this stands in the first document of its object only.
 const LONG_PATTERN: usize = 1_024;
-/// The longest name that is taken from an object, in characters.
-pub(crate) const LONGEST_NAME: usize = 200;
+/// What a STIX object gives.
+#[derive(Debug, Default)]
+pub(crate) struct Yield<'a> {
+    /// A document each.
+    pub(crate) made: Vec<Indicator<'a>>,
+    /// Why parts of its pattern have no field of their own.
+    pub(crate) whole: Vec<&'static str>,
+}
 
 /// What an object says, which takes it apart. `observed` is when the feed showed it.
 ///
@@ -100,8 +107,8 @@ pub(crate) fn read<'a>(
     let long = written.len() > LONG_PATTERN;
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
-        indicator.expiry = life::expiry(dates, &part.observable, &settings.ttl, observed);
-        indicator.standing = life::standing(dates, indicator.expiry.as_ref());
+        indicator.expiry = rules::expiry(dates, &part.observable, &settings.ttl, observed);
+        indicator.standing = rules::standing(dates, indicator.expiry.as_ref());
         let is_whole = part.label == PATTERN;
         if is_whole && indicator.standing == Standing::Live {
             indicator.standing = Standing::Condition;
@@ -153,7 +160,7 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
     let mut left = None;
     let alternatives = alternatives(&pattern);
     for alternative in &alternatives {
-        match part::part(settings, &pattern, alternative) {
+        match alternative::part(settings, &pattern, alternative) {
             // The usual case, in which there is nothing to be compared.
             Ok(part) if alternatives.len() == 1 => found.parts.push(part),
             Ok(part) => {
@@ -284,7 +291,8 @@ fn codes(reasons: &[&'static str]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{Body, records};
+    use crate::map::records;
+    use crate::read::Body;
     use serde_json::{Value, json};
 
     fn mapped(page: &str) -> crate::contract::Batch {

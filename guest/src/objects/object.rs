@@ -5,7 +5,7 @@
 
 use serde::de::{IgnoredAny, MapAccess};
 
-use crate::map::{Entries, Flag, InPlace, Text, Texts};
+use crate::read::{Entries, Flag, InPlace, Text, Texts};
 
 /// An object as the feed sent it.
 #[derive(Debug, Default)]

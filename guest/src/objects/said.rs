@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use crate::map::{Left, empty_file};
-use crate::settings::Settings;
+use crate::rules::Settings;
+use crate::rules::{Left, empty_file, left_out};
 use tipline_ecs::Fact;
 use tipline_observable::{AttackKind, Label, Observable, classify, cve, listed_attack_id};
 use tipline_stix::pattern::{Operator, plain_algorithm};
 
 use super::condition::{Comparison, Why, open};
 use super::home::{self, Home, TRAFFIC};
-use super::part::{Gone, Part, left_out};
+use super::part::{Gone, Part};
 use super::thing;
 
 /// What is said of one object.

@@ -11,10 +11,11 @@
 use super::page::{Meta, Page};
 use super::{Poll, window};
 use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::{Body, Mapper};
+use crate::map::Mapper;
 use crate::memory::Memory;
 use crate::objects::Context;
 use crate::pause;
+use crate::read::Body;
 use crate::refusal::quote;
 use crate::seen::fingerprint;
 use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};

@@ -20,10 +20,11 @@ use super::page::Page;
 use super::request::{INDICATORS, WITH_CONTEXT};
 use super::state::{Chain, Turn};
 use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::{Body, Mapper, object_keys, page_keys};
+use crate::map::{Mapper, object_keys, page_keys};
 use crate::objects::Context;
 use crate::page::Unreadable;
-use crate::plain::NotPlain;
+use crate::read::Body;
+use crate::read::plain::NotPlain;
 use crate::refusal::clean;
 use crate::seen::{fingerprint, print};
 use tipline_ecs::time::{Millis, rfc3339};
@@ -73,16 +74,20 @@ impl Poll<'_> {
     }
 
     /// Folds a page.
-    pub(super) fn page(mut self, response: &Response) -> Result<Step, Failure> {
+    pub(super) fn page(mut self, mut chain: Chain, response: &Response) -> Result<Step, Failure> {
         let body = Body::of(&response.body);
         let page = match Page::read(body.text(), response.status) {
             Ok(page) => page,
-            Err(Unreadable::Garbled(why)) => return self.garbled(response, &why),
-            Err(Unreadable::Not(failure)) => return self.refuse(failure),
+            Err(unreadable) => {
+                self.run.chain = Some(chain);
+                return match unreadable {
+                    Unreadable::Garbled(why) => self.garbled(response, &why),
+                    Unreadable::Not(failure) => self.refuse(failure),
+                };
+            }
         };
         let observed = self.freeze(response);
         self.run.garbled = 0;
-        let Some(mut chain) = self.run.chain.take() else { return self.go_on(None) };
         self.state.largest = self.state.largest.max(count(&page));
         if chain.gauge {
             // The collection may have nothing but this instant.

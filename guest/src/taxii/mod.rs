@@ -117,20 +117,26 @@ impl Poll<'_> {
     /// Folds an answer.
     fn answer(mut self, response: &Response) -> Result<Step, Failure> {
         let chain = self.run.chain.as_ref().filter(|_| self.run.survey.is_none());
-        let widened = chain.is_some_and(|chain| chain.widened);
         let continued = chain.is_some_and(|chain| chain.next.is_some() && chain.lost < MAX_LOST);
         let filtered = chain.is_some_and(|chain| !(chain.probe || self.state.filters || self.state.bare));
+        if let (400 | 413 | 416, Some(chain)) = (response.status, chain.filter(|chain| chain.widened)) {
+            let failure = chain.stuck();
+            return self.refuse(failure);
+        }
         match response.status {
             200 | 204 | 206 => {
-                let in_chain = chain.is_some();
-                if in_chain {
+                let chain = self.run.chain.take_if(|_| self.run.survey.is_none());
+                if chain.is_some() {
                     self.run.attempts = 0;
                 }
                 self.run.retyped = false;
                 if let Some(pause) = pause::used_up(self.config, self.now, response) {
                     self.wait(pause, pause::reason(response));
                 }
-                if in_chain { self.page(response) } else { self.surveyed(response) }
+                match chain {
+                    Some(chain) => self.page(chain, response),
+                    None => self.surveyed(response),
+                }
             }
             429 => self.limited(response),
             408 | 425 | 500..=599 => {
@@ -140,10 +146,6 @@ impl Poll<'_> {
             406 => self.retype(response),
             404 | 405 | 410 if self.is_asking_what() => self.surveyed(response),
             403 | 404 | 405 | 410 if self.has_other_roots() => self.surveyed(response),
-            400 | 413 | 416 if widened => {
-                let failure = chain.map_or_else(|| Chain::default().stuck(), Chain::stuck);
-                self.refuse(failure)
-            }
             400 | 404 | 410 if continued => {
                 self.begin_again();
                 if let Some(chain) = &mut self.run.chain {

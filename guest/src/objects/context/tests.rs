@@ -1,6 +1,7 @@
 use super::*;
-use crate::map::{Body, records};
-use crate::settings::Settings;
+use crate::map::records;
+use crate::read::Body;
+use crate::rules::Settings;
 use serde_json::json;
 
 fn indicator(number: u32, more: &Value) -> Value {

@@ -132,9 +132,8 @@ impl<'a> Lexer<'a> {
 
     /// The length of a string with its quotes. Only `\'` and `\\` are escapes.
     fn string(&self, rest: &str) -> Result<usize, Refusal> {
-        let refuse = |offset: usize, expected, found: &str| {
-            super::parser::refusal(self.text, self.at.saturating_add(offset), expected, found)
-        };
+        let refuse =
+            |offset: usize, expected, found: &str| refusal(self.text, self.at.saturating_add(offset), expected, found);
         let mut bytes = rest.bytes().enumerate().skip(1);
         while let Some((at, byte)) = bytes.next() {
             match byte {
@@ -241,4 +240,10 @@ fn is_time(text: &str) -> bool {
         && two(n1, n2, b"00", b"59")
         && two(s1, s2, b"00", b"60")
         && fraction
+}
+
+/// A refusal at a place given in bytes.
+pub(super) fn refusal(text: &str, at: usize, expected: &'static str, found: &str) -> Refusal {
+    let column = text.get(..at).map_or(0, |before| before.chars().count()).saturating_add(1);
+    Refusal { column, expected, found: found.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! From tokens to the tree: operators wait on a stack until a looser one, a closing bracket or the end comes.
 
-use super::lexer::{Kind, Lexer, Token, is_plain_name};
+use super::lexer::{Kind, Lexer, Token, is_plain_name, refusal};
 use super::{Literal, LiteralKind, MAX_BYTES, MAX_DEPTH, Node, Operator, Pattern, Refusal, Step, Test, place};
 
 /// The longest piece of a pattern that a refusal shows, in characters.
@@ -79,12 +79,6 @@ pub(super) fn general(text: &str) -> Result<Pattern<'_>, Refusal> {
     let pattern = Pattern { nodes: Vec::new(), tests: Vec::new(), steps: Vec::new(), literals: Vec::new() };
     let parser = Parser { text, lexer, token, end: 0, pattern, waiting: Vec::new(), depth: 0 };
     parser.pattern()
-}
-
-/// A refusal at a place given in bytes.
-pub(super) fn refusal(text: &str, at: usize, expected: &'static str, found: &str) -> Refusal {
-    let column = text.get(..at).map_or(0, |before| before.chars().count()).saturating_add(1);
-    Refusal { column, expected, found: found.to_owned() }
 }
 
 struct Parser<'a> {

@@ -1,6 +1,6 @@
-//! What a person may say about the mapping of a feed. The guest's `config` reads it, with defaults and checks.
+//! What a person may say about the mapping of a feed. [`crate::config`] reads it, with defaults and checks.
 
-use crate::map::exclude::Exclude;
+use super::exclude::Exclude;
 use tipline_ecs::Confidence;
 use tipline_ecs::time::{DAY, Millis};
 use tipline_observable::Label;

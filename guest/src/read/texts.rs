@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::plain::Plain;
+use super::plain::Plain;
 
 /// What is filled in place from a JSON object, as it is large. Of a repeated member the last counts.
 pub(crate) trait InPlace<'a>: Default {

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::settings::TimeToLive;
+use super::settings::TimeToLive;
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 use tipline_ecs::{Expiry, Standing};
 use tipline_observable::Observable;
@@ -29,9 +29,8 @@ pub struct Dates {
     pub revoked: bool,
 }
 
-/// What is said of an indicator that the feed took back. Part of the contract: a host looks for it before it ends a
-/// document that several records stand for.
-pub const REVOKED: &str = "revoked";
+/// `tipline.expiry_reason` of what the feed took back.
+const REVOKED: &str = "revoked";
 
 /// When an indicator ends.
 pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {

@@ -1,13 +1,12 @@
 //! The members of a page, and the records in it, split off as raw text in one walk.
 //!
-//! This stands in the mapping's crate, and is no generic, so that the walk through megabytes is compiled for speed.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::plain::{NotPlain, Plain};
+use super::plain::{NotPlain, Plain};
 
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;
@@ -74,7 +73,7 @@ impl<'p> Parts<'p> {
 ///
 /// # Errors
 /// The text is no JSON, or no list.
-pub(super) fn list(text: &str) -> serde_json::Result<Vec<&str>> {
+pub fn list(text: &str) -> serde_json::Result<Vec<&str>> {
     let mut reader = Plain::new(text);
     let mut list = Vec::with_capacity(USUAL_RECORDS);
     let read = reader.elements(|reader| {

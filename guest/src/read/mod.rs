@@ -1,0 +1,69 @@
+//! What a feed sent, read without trusting it and without copying: a body and its text, the parts of a page, and texts, dates
+//! and lists of records and objects. Nothing here knows what any of it means.
+
+pub mod plain;
+#[macro_use]
+mod texts;
+mod body;
+mod entries;
+mod parts;
+
+use std::borrow::Cow;
+
+use tipline_ecs::time::{Millis, parse_rfc3339};
+
+pub use body::Body;
+pub use entries::{Entries, Entry};
+pub use parts::{Data, Parts, list};
+pub(crate) use texts::{Flag, InPlace};
+pub use texts::{Text, Texts};
+
+/// A date, where the text is one.
+pub fn date(text: &Text<'_>) -> Option<Millis> {
+    text.as_deref().and_then(parse_rfc3339)
+}
+
+/// A foreign text for a message, without anything that moves a cursor.
+pub fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+}
+
+/// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
+pub fn is_damaged(text: &str) -> bool {
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+    let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
+    !is_ascii && text.contains('\u{fffd}')
+}
+
+/// A text without the white space around it.
+pub fn text<'a>(text: Option<&Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    text.map(trimmed)
+}
+
+fn trimmed<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(trim(text)),
+        Cow::Owned(text) => Cow::Owned(trim(text).to_owned()),
+    }
+}
+
+/// `str::trim`, at once where the first and the last byte are plain.
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
+/// Texts without the white space around them, sorted.
+pub fn sorted(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
+    for text in &mut texts {
+        if trim(text).len() != text.len() {
+            *text = trimmed(text);
+        }
+    }
+    tipline_ecs::set(&mut texts);
+    texts
+}
