@@ -180,6 +180,16 @@ fn a_corrected_value_ends_where_it_stood() {
             "pattern": "[domain-name:value = 'a.example.com']", "revoked": true}),
             vec![],
         ),
+        // Taken back, with a pattern that is none any more.
+        (
+            json!({"type": "indicator", "id": "indicator--1", "modified": "2026-02-02T00:00:00Z", "pattern_type": "stix",
+            "pattern": "", "revoked": true}),
+            vec![],
+        ),
+        (
+            json!({"type": "indicator", "id": "indicator--1", "modified": "2026-02-02T00:00:00Z", "revoked": true}),
+            vec![],
+        ),
     ] {
         for (case, polls) in [
             ("one page", vec![vec![&first, &second]]),

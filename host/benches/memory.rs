@@ -111,8 +111,8 @@ fn median(ledger: &Ledger, pages: Vec<Vec<Row>>) -> Took {
     let mut processors = Vec::new();
     for page in pages {
         let (began, spent) = (Instant::now(), processor());
-        let keys: Vec<String> = page.iter().map(|row| row.key.clone()).collect();
-        ledger.recall(INPUT, &keys).expect("rows");
+        let keys: Vec<&str> = page.iter().map(|row| row.key.as_str()).collect();
+        ledger.recall(INPUT, &keys, usize::MAX).expect("rows");
         commit(ledger, &page);
         walls.push(began.elapsed());
         processors.push(processor().saturating_sub(spent));
@@ -133,8 +133,8 @@ fn whole_pages(folder: &Path, filled: &Ledger, from: u64) {
                 let first = from + (PAGES as u64 + page) * PAGE;
                 let began = Instant::now();
                 let rows: Vec<Row> = if has_rows { (first..first + PAGE).map(object).collect() } else { Vec::new() };
-                let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
-                ledger.recall(INPUT, &keys).expect("rows");
+                let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+                ledger.recall(INPUT, &keys, usize::MAX).expect("rows");
                 runtime.block_on(store.deliver(documents(first, &rows))).expect("a delivery");
                 began.elapsed()
             })

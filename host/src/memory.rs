@@ -8,6 +8,7 @@
 //! A row or a key that does not keep to the contract, and what is too much for one step or one question, is not
 //! remembered or not found, and a note says so: the poll goes on, as nothing but corrections is lost.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -152,20 +153,28 @@ impl Question {
     /// # Errors
     /// [`LedgerError`].
     pub fn answer(self) -> Result<(Vec<Row>, Option<Note>), LedgerError> {
-        let committed = match &self.committed {
-            Committed::Ledger { ledger, input } => ledger.recall(input, &self.keys)?,
-            Committed::Held(held) => self.keys.iter().map(|key| held.rows.get(key).cloned()).collect(),
-        };
-        let newer = |key: &String| self.layers.iter().find_map(|layer| layer.get(key)).cloned();
-        let found = self.keys.iter().zip(committed).filter_map(|(key, row)| newer(key).or(row));
-        let (mut rows, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
-        for row in found.filter(|row| !row.value.is_empty()) {
+        let newer = |key: &str| self.layers.iter().find_map(|layer| layer.get(key));
+        let (mut committed, mut left_out) = (Vec::new(), 0);
+        if let Committed::Ledger { ledger, input } = &self.committed {
+            let keys: Vec<&str> = self.keys.iter().map(String::as_str).filter(|key| newer(key).is_none()).collect();
+            (committed, left_out) = ledger.recall(input, &keys, MAX_STEP_BYTES)?;
+        }
+        let mut committed = committed.into_iter();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for key in &self.keys {
+            // Copied only where there is room: a key may be asked for any number of times.
+            let found = match (newer(key), &self.committed) {
+                (Some(row), _) => Some(Cow::Borrowed(row)),
+                (None, Committed::Ledger { .. }) => committed.next().flatten().map(Cow::Owned),
+                (None, Committed::Held(held)) => held.rows.get(key).map(Cow::Borrowed),
+            };
+            let Some(row) = found.filter(|row| !row.value.is_empty()) else { continue };
             if bytes + size(&row) > MAX_STEP_BYTES {
                 left_out += 1;
                 continue;
             }
             bytes += size(&row);
-            rows.push(row);
+            rows.push(row.into_owned());
         }
         let told = (left_out > 0).then(|| {
             note(format!(

@@ -18,7 +18,7 @@ use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
 use crate::read::{InPlace, Text, date};
-use crate::rules::Left;
+use crate::rules::{Left, REVOKED};
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
 /// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
@@ -179,6 +179,7 @@ impl<'a> Mapper<'a> {
         if is_old || known.as_ref().is_some_and(|known| known.edition.replaces(&edition)) {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
+        let revoked = object.revoked;
         let given = objects::read(self.context, self.settings, self.frame.observed(), &mut object);
         let (Some(id), Some(key)) = (id, key) else {
             return match given {
@@ -193,12 +194,13 @@ impl<'a> Mapper<'a> {
         let mut claims = known.map(|known| known.claims).unwrap_or_default();
         let (given, left) = match given {
             Ok(given) => (given, None),
-            // What was left out on purpose says nothing; what could not be read leaves standing what was said before.
-            Err(Left::Skipped(reason)) => (Yield::default(), Some(Left::Skipped(reason))),
-            Err(rejected) => return self.leave(raw, rejected),
+            // What was left out on purpose says nothing; what could not be read leaves standing what was said before. But
+            // that it is taken back is said, whatever its pattern has become.
+            Err(Left::Rejected(misfit)) if !revoked => return self.leave(raw, Left::Rejected(misfit)),
+            Err(left) => (Yield::default(), Some(left)),
         };
         self.say(given, Some(&mut claims));
-        let corrected = self.correct(&id, edition.modified, &mut claims);
+        let corrected = self.correct(&id, edition.modified, if revoked { REVOKED } else { REPLACED }, &mut claims);
         match left {
             Some(left) if !corrected => self.leave(raw, left),
             _ => count(&mut self.batch.mapped),
@@ -238,7 +240,13 @@ impl<'a> Mapper<'a> {
     }
 
     /// Ends the claims that the object no longer makes; tells whether there were any.
-    fn correct(&mut self, id: &str, modified: Option<Millis>, claims: &mut [Claimed<'_>]) -> bool {
+    fn correct(
+        &mut self,
+        id: &str,
+        modified: Option<Millis>,
+        reason: &'static str,
+        claims: &mut [Claimed<'_>],
+    ) -> bool {
         let observed = self.frame.observed();
         let at = modified.unwrap_or(observed).min(observed);
         let mut corrected = false;
@@ -247,7 +255,7 @@ impl<'a> Mapper<'a> {
             let indicator = Indicator {
                 id: Some(Cow::Borrowed(id)),
                 standing: Standing::Ended { at },
-                expiry: Some(Expiry { at, reason: Cow::Borrowed(REPLACED) }),
+                expiry: Some(Expiry { at, reason: Cow::Borrowed(reason) }),
                 modified,
                 stix: Some(Box::new(Stix::default())),
                 ..Indicator::new(Observable::of_parts(&claimed.kind, &claimed.value, &claimed.shown, name))

@@ -30,7 +30,7 @@ pub struct Dates {
 }
 
 /// `tipline.expiry_reason` of what the feed took back.
-const REVOKED: &str = "revoked";
+pub(crate) const REVOKED: &str = "revoked";
 
 /// When an indicator ends.
 pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {

@@ -14,6 +14,7 @@ pub(crate) use exclude::excluded;
 pub use harmless::{empty_file, harmless};
 pub(crate) use left::left_out;
 pub use left::{Left, rejected};
+pub(crate) use life::REVOKED;
 pub use life::{Dates, expiry, standing};
 pub use settings::{Settings, TimeToLive};
 

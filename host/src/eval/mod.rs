@@ -298,7 +298,7 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
             (Kind::Limit, format!("it asked for more than the {limit} bytes of memory allowed"))
         }
         SandboxError::Exceeded(exceeded) => (Kind::Limit, exceeded.to_string()),
-        SandboxError::Trapped(text) => (Kind::Trap, first_line(text)),
+        SandboxError::Trapped(text) | SandboxError::Counts(text) => (Kind::Trap, first_line(text)),
     };
     tally.add(kind, &about, at, || error.to_string(), None, None);
 }

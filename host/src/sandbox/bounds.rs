@@ -37,6 +37,7 @@ const OTHER: &str = "other";
 pub(super) fn batch(batch: &mut Batch) -> Result<(), SandboxError> {
     whole("documents", batch.heads.len(), MAX_DOCUMENTS)?;
     whole("rejects", batch.rejects.len(), MAX_REJECTS)?;
+    counted(batch)?;
     for reject in &mut batch.rejects {
         cut(&mut reject.code, MAX_WORD_BYTES);
         cut(&mut reject.detail, MAX_TEXT_BYTES);
@@ -52,6 +53,22 @@ pub(super) fn batch(batch: &mut Batch) -> Result<(), SandboxError> {
     }
     for skip in &mut batch.skips {
         cut(&mut skip.reason, MAX_WORD_BYTES);
+    }
+    Ok(())
+}
+
+/// Whether each record is accounted for: read = mapped + rejected + skipped, and a reject for each that was rejected.
+fn counted(batch: &Batch) -> Result<(), SandboxError> {
+    let Batch { read, mapped, rejected, skipped, .. } = *batch;
+    let sum = [mapped, rejected, skipped].map(u64::from).iter().sum::<u64>();
+    if sum != u64::from(read) {
+        return Err(SandboxError::Counts(format!(
+            "{read} records read, but {mapped} mapped + {rejected} rejected + {skipped} skipped"
+        )));
+    }
+    let rejects = batch.rejects.len();
+    if rejects as u64 != u64::from(rejected) {
+        return Err(SandboxError::Counts(format!("{rejected} records rejected, but {rejects} rejects given")));
     }
     Ok(())
 }
@@ -103,7 +120,7 @@ mod tests {
         let row = Row { key: String::new(), value: String::new(), expires: None };
         for more in [0, 1] {
             let heads = Batch { heads: vec![head.clone(); MAX_DOCUMENTS + more], ..Batch::empty() };
-            let rejects = Batch { rejects: vec![reject.clone(); MAX_REJECTS + more], ..Batch::empty() };
+            let rejects = rejected(vec![reject.clone(); MAX_REJECTS + more]);
             for (what, mut answer) in [
                 ("documents", Step { batch: Some(heads), ..asking(Next::Done) }),
                 ("rejects", Step { batch: Some(rejects), ..asking(Next::Done) }),
@@ -118,6 +135,24 @@ mod tests {
         }
     }
 
+    fn rejected(rejects: Vec<Reject>) -> Batch {
+        let count = u32::try_from(rejects.len()).unwrap();
+        Batch { read: count, rejected: count, rejects, ..Batch::empty() }
+    }
+
+    #[test]
+    fn counts_that_do_not_add_up_are_refused() {
+        let counts = |read, mapped, rejected, skipped| Batch { read, mapped, rejected, skipped, ..Batch::empty() };
+        for (mut answer, adds_up) in [
+            (counts(3, 2, 0, 1), true),
+            (counts(3, 3, 0, 1), false),
+            (counts(2, 1, 1, 0), false),
+            (counts(u32::MAX, u32::MAX, 0, u32::MAX), false),
+        ] {
+            assert_eq!(batch(&mut answer).is_ok(), adds_up, "{answer:?}");
+        }
+    }
+
     #[test]
     fn texts_are_cut_at_a_character_and_notes_and_reasons_at_their_number() {
         let text = |bytes: usize| format!("{}\u{e9}", "x".repeat(bytes - 1));
@@ -125,7 +160,7 @@ mod tests {
             let long = text(MAX_TEXT_BYTES - 1 + over);
             let note = Note { code: text(MAX_WORD_BYTES), text: long.clone() };
             let reject = Reject { code: text(MAX_WORD_BYTES), detail: long.clone(), raw: Vec::new() };
-            let mut answer = Batch { notes: vec![note], rejects: vec![reject], ..Batch::empty() };
+            let mut answer = Batch { notes: vec![note], ..rejected(vec![reject]) };
             batch(&mut answer).unwrap();
             assert_eq!((answer.notes[0].text.len(), answer.rejects[0].detail.len()), (bytes, bytes));
             assert_eq!(

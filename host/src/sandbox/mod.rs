@@ -71,6 +71,9 @@ pub enum SandboxError {
     /// The guest trapped: a panic, an overflow of its stack, an invalid access.
     #[error("The guest trapped: {0}. Its page was not delivered and its state not stored.")]
     Trapped(String),
+    /// Its counts do not add up, so nobody could account for its records.
+    #[error("The guest's counts do not add up: {0}. Its page was not delivered and its state not stored.")]
+    Counts(String),
 }
 
 /// A compiled guest, ready to be called from any thread.

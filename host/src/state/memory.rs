@@ -65,35 +65,40 @@ impl Remembered {
 }
 
 impl Ledger {
-    /// The input's committed rows of these keys: one answer for each, in their order.
+    /// The input's committed rows of these keys: one answer for each, in their order. A row beyond `most` bytes of values in
+    /// all is left out; how many were comes with the rows.
     ///
     /// # Errors
     /// [`LedgerError`]. A row that cannot be unpacked counts as absent.
-    pub fn recall(&self, input: &str, keys: &[String]) -> Result<Vec<Option<Row>>, LedgerError> {
+    pub fn recall(&self, input: &str, keys: &[&str], most: usize) -> Result<(Vec<Option<Row>>, usize), LedgerError> {
         let mut places: Vec<(Hash, usize)> =
             keys.iter().enumerate().map(|(place, key)| (Hash::of(input, key), place)).collect();
         // Neighbours in the index share its pages.
         places.sort_unstable();
-        let found = self.reading(|connection| {
+        let mut rows = vec![None; keys.len()];
+        let (mut bytes, mut left_out) = (0, 0);
+        self.reading(|connection| {
             // One moment for all of them.
             let transaction = connection.unchecked_transaction()?;
             let mut find =
                 transaction.prepare_cached("SELECT value, expires FROM memory WHERE hash = ?1 AND rest = ?2")?;
-            let mut found = Vec::new();
             for (hash, place) in places {
                 let row: Option<(Vec<u8>, Option<i64>)> =
                     find.query_row((hash.indexed, hash.rest), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                found.extend(row.map(|(packed, expires)| (place, packed, expires)));
+                let Some((packed, expires)) = row else { continue };
+                // A packed row may be a hundredth of what comes out of it.
+                if bytes >= most {
+                    left_out += 1;
+                    continue;
+                }
+                let value = unpack(&packed).ok().and_then(|value| String::from_utf8(value).ok());
+                bytes += value.as_ref().map_or(0, String::len);
+                let expires = expires.map(|hours| unsigned(hours).saturating_mul(HOUR));
+                rows[place] = value.map(|value| Row { key: keys[place].to_owned(), value, expires });
             }
-            Ok(found)
+            Ok(())
         })?;
-        let mut rows = vec![None; keys.len()];
-        for (place, packed, expires) in found {
-            let value = unpack(&packed).ok().and_then(|value| String::from_utf8(value).ok());
-            let expires = expires.map(|hours| unsigned(hours).saturating_mul(HOUR));
-            rows[place] = value.map(|value| Row { key: keys[place].clone(), value, expires });
-        }
-        Ok(rows)
+        Ok((rows, left_out))
     }
 
     /// How many rows of the input there are, and the bytes they take on disk, about.

@@ -478,8 +478,22 @@ fn remembering(input: &str, state: &str, rows: &[crate::sandbox::Row]) -> Commit
 
 /// What is remembered of these keys, in the order they are asked in.
 fn recalled(ledger: &Ledger, input: &str, keys: &[&str]) -> Vec<Option<String>> {
-    let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-    ledger.recall(input, &keys).unwrap().into_iter().map(|row| row.map(|row| row.value)).collect()
+    ledger.recall(input, keys, usize::MAX).unwrap().0.into_iter().map(|row| row.map(|row| row.value)).collect()
+}
+
+#[test]
+fn so_many_bytes_of_rows_are_read_and_no_more() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let rows = ["a", "b", "c"].map(|key| row(key, &"v".repeat(1_000), None));
+    ledger.commit(&remembering("feed", "one", &rows), &Delivery::default()).unwrap();
+    for (most, read, left_out) in [(2_000, 2, 1), (2_001, 3, 0), (usize::MAX, 3, 0)] {
+        let (rows, left) = ledger.recall("feed", &["a", "b", "c"], most).unwrap();
+        assert_eq!((rows.iter().flatten().count(), left), (read, left_out), "{most}");
+    }
+    // The same row any number of times is as many rows.
+    let (rows, left) = ledger.recall("feed", &["a"; 100], 10_000).unwrap();
+    assert_eq!((rows.iter().flatten().count(), left), (10, 90));
 }
 
 #[test]
@@ -496,7 +510,7 @@ fn rows_are_an_inputs_own_and_go_with_its_state() {
         [Some("new".to_owned()), None, Some("1".to_owned()), None, Some("1".to_owned())]
     );
     assert_eq!(recalled(&ledger, "other", &["a", "c"]), [Some("of another".to_owned()), None]);
-    assert_eq!(ledger.recall("feed", &["a".to_owned()]).unwrap()[0], Some(row("a", "1", Some(hours))));
+    assert_eq!(ledger.recall("feed", &["a"], usize::MAX).unwrap().0[0], Some(row("a", "1", Some(hours))));
     assert_eq!((ledger.memory("feed").unwrap().0, ledger.memory("other").unwrap().0), (2, 1));
     drop(ledger);
     let ledger = fixture.open();

@@ -4,12 +4,13 @@
 //! One pass with serde's borrowed visitors. Keys are compared after their escapes are resolved, so that `"_\u0069d"`
 //! is `_id`. What belongs to the host must stand in `event` and `tipline` as objects: a dotted key at the root
 //! (`event.ingested`) is the same field to Elasticsearch and another one to everybody else, so it is refused, and a
-//! key that stands twice too, as every reader picks another of the two.
+//! key that stands twice too, as every reader picks another of the two. What passes can be read by anyone: nested no deeper
+//! than readers go, with whole characters and numbers within range.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
 use crate::clock::Millis;
@@ -50,6 +51,7 @@ impl ProbeError {
             Self::Duplicate(_) => "duplicate-key",
             Self::Missing("event.id", _) => "invalid-id",
             Self::Missing(..) => "invalid-version",
+            Self::Expiry("@timestamp") => "invalid-timestamp",
             Self::Expiry(_) => "invalid-expiry",
         }
     }
@@ -115,7 +117,11 @@ impl RootKey {
         }
         let (head, rest) = key.split_once('.').map_or((key, None), |(head, rest)| (head, Some(rest)));
         match (head, rest) {
-            ("_id" | "_index" | "data_stream" | "agent" | "host", _) => Self::Forbidden(key.to_owned()),
+            ("data_stream" | "agent" | "host", _) => Self::Forbidden(key.to_owned()),
+            // Metadata of Elasticsearch (`_id`, `_index`, `_source`, …), and names that no field can have.
+            _ if head.starts_with('_') || key.is_empty() || key.split('.').all(str::is_empty) => {
+                Self::Forbidden(key.to_owned())
+            }
             ("event", Some(rest)) if rest == "ingested" || rest.starts_with("ingested.") => {
                 Self::Forbidden(key.to_owned())
             }
@@ -204,12 +210,15 @@ impl<'de> Visitor<'de> for Root<'_, 'de> {
                 RootKey::Timestamp => {
                     Seen::once::<A::Error>(&mut seen.root, 2)
                         .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("@timestamp")))?;
-                    map.next_value::<IgnoredAny>()?;
+                    let is_date = |text: &Cow<'_, str>| time::parse(text).is_some();
+                    if !map.next_value_seed(Scalar)?.into_text().as_ref().is_some_and(is_date) {
+                        return Err(seen.refuse(ProbeError::Expiry("@timestamp")));
+                    }
                 }
                 RootKey::Forbidden(key) => return Err(seen.refuse(ProbeError::Forbidden(key))),
                 RootKey::Dotted(key) => return Err(seen.refuse(ProbeError::Dotted(key))),
                 RootKey::Other => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Passed>()?;
                 }
             }
         }
@@ -240,7 +249,7 @@ impl<'de> Visitor<'de> for Event<'_, 'de> {
                 InnerKey::Type => (2, "event.type"),
                 InnerKey::Ingested => return Err(seen.refuse(ProbeError::Forbidden("event.ingested".to_owned()))),
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Passed>()?;
                     continue;
                 }
             };
@@ -250,7 +259,7 @@ impl<'de> Visitor<'de> for Event<'_, 'de> {
                 InnerKey::Id => seen.id = map.next_value_seed(Scalar)?.into_text(),
                 InnerKey::Sequence => seen.version = map.next_value_seed(Scalar)?.into_number(),
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Passed>()?;
                 }
             }
         }
@@ -281,14 +290,14 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
                 InnerKey::RetiredAt => (5, "tipline.retired_at"),
                 InnerKey::Input => return Err(seen.refuse(ProbeError::Forbidden("tipline.input".to_owned()))),
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Passed>()?;
                     continue;
                 }
             };
             Seen::once::<A::Error>(&mut seen.inner, bit)
                 .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate(name)))?;
             if matches!(key, InnerKey::ExpiryReason) {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value::<Passed>()?;
                 continue;
             }
             let moment = match map.next_value_seed(Scalar)? {
@@ -323,6 +332,16 @@ impl<'a> Value<'a> {
 
     fn into_number(self) -> Option<u64> {
         if let Self::Number(number) = self { Some(number) } else { None }
+    }
+}
+
+/// A value that is passed over, and can be read: `serde`'s own [`serde::de::IgnoredAny`] lets nesting without end, halves of
+/// surrogate pairs and numbers beyond all range pass, on which whoever reads the document next fails.
+struct Passed;
+
+impl<'de> Deserialize<'de> for Passed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Scalar.deserialize(deserializer).map(|_| Self)
     }
 }
 
@@ -362,11 +381,11 @@ impl<'de> Visitor<'de> for Scalar {
         Ok(Value::Null)
     }
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Passed>()?.is_some() {}
         Ok(Value::Other)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Passed, Passed>()?.is_some() {}
         Ok(Value::Other)
     }
 }

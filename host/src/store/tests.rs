@@ -116,7 +116,17 @@ fn documents_that_are_refused() {
         (r#"{"event":{"id":"a","\u0069ngested":"x","sequence":1}}"#.to_owned(), "forbidden-field"),
         (r#"{"event":{"id":"a","sequence":1,"ingested.x":"x"}}"#.to_owned(), "forbidden-field"),
         (format!(r#"{{{good},"event":{{"ingested":"x"}}}}"#), "duplicate-key"),
-        (format!(r#"{{"@timestamp":1,{good},"@timestamp":2}}"#), "duplicate-key"),
+        (format!(r#"{{"@timestamp":"2026-01-31T12:00:00Z",{good},"@timestamp":2}}"#), "duplicate-key"),
+        (format!(r#"{{"@timestamp":1,{good}}}"#), "invalid-timestamp"),
+        (format!(r#"{{"@timestamp":"9999-99-99",{good}}}"#), "invalid-timestamp"),
+        (format!(r#"{{"@timestamp":"2026-01-31T12:00:00Z",{good}}}"#), ""),
+        (format!(r#"{{{good},"_source":{{}}}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"_routing":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"..":"x"}}"#), "forbidden-field"),
+        (format!(r#"{{{good},"deep":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000)), "invalid-json"),
+        (format!(r#"{{{good},"large":1e999}}"#), "invalid-json"),
+        (format!(r#"{{{good},"half":"\ud800"}}"#), "invalid-json"),
         (format!(r#"{{{good},"tipline":{{}},"tipline":{{}}}}"#), "duplicate-key"),
         (format!(r#"{{{good},"tipline":{{"retired_at":null,"retired_at":null}}}}"#), "duplicate-key"),
         (r#"{"event":{"id":"a","sequence":1,"id":"b"}}"#.to_owned(), "duplicate-key"),
@@ -211,9 +221,9 @@ fn the_stored_form() {
         ),
         // At its moment: in the places where the fields stand, the rest as it was written.
         (
-            r#"{"@timestamp":"t","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,
+            r#"{"@timestamp":"2025-10-01T00:00:00Z","event":{"id":"a","type":["indicator"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ }},"z":0}"#,
             Some(
-                r#"{"@timestamp":"t","event":{"id":"a","type":["info"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ },"retired_at":"2025-10-09T08:53:20Z"},"z":0}"#,
+                r#"{"@timestamp":"2025-10-01T00:00:00Z","event":{"id":"a","type":["info"],"sequence":1},"n":1.50,"u":"\u00e9","tipline":{"expires_at":"2025-10-09T08:53:20Z","x":{ },"retired_at":"2025-10-09T08:53:20Z"},"z":0}"#,
             ),
         ),
         // A type is added where there is none.
