@@ -82,7 +82,8 @@ pub struct Thing {
 }
 
 impl Observable {
-    /// The ECS word for it. ECS has no indicator type for the last two.
+    /// What it is in one word: ECS's type of indicator, where it has one. `vulnerability` and `technique` are our words, and a
+    /// [`Thing`] goes by its own kind; see [`Observable::shown_type`] for what a document says.
     pub fn ecs_type(&self) -> &str {
         match self {
             Self::Ip(IpAddr::V4(_)) | Self::Cidr(Cidr::V4 { .. }) => "ipv4-addr",
