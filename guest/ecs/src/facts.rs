@@ -5,10 +5,6 @@
 
 use std::borrow::Cow;
 
-use super::Writer;
-use super::json::Begun;
-use crate::key;
-
 /// A field and a text for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fact {
@@ -61,49 +57,4 @@ pub struct Stix<'a> {
     pub context: Vec<Fact>,
     /// The strictest of its markings.
     pub tlp: Option<Tlp>,
-}
-
-impl Writer {
-    /// The facts whose fields begin with a name.
-    pub(super) fn facts(&mut self, facts: &[Fact], root: &str) {
-        let body = &mut self.body;
-        let mut open: Vec<(&str, Begun)> = Vec::new();
-        let mut rest = facts.iter().peekable();
-        while let Some(fact) = rest.next() {
-            let Some(path) = fact.field.strip_prefix(root) else { continue };
-            let (parents, leaf) = path.rsplit_once('.').unwrap_or(("", path));
-            let parents: Vec<&str> = parents.split('.').filter(|name| !name.is_empty()).collect();
-            let shared = open.iter().zip(&parents).take_while(|((open, _), parent)| open == *parent).count();
-            while open.len() > shared {
-                if let Some((_, begun)) = open.pop() {
-                    body.close(begun);
-                }
-            }
-            for parent in parents.get(shared..).unwrap_or_default() {
-                open.push((parent, body.open_named(parent)));
-            }
-            let mut texts = vec![fact.text.as_str()];
-            while let Some(next) = rest.next_if(|next| next.field == fact.field) {
-                texts.push(&next.text);
-            }
-            body.named(leaf, &texts, is_number(fact.field));
-        }
-        while let Some((_, begun)) = open.pop() {
-            body.close(begun);
-        }
-    }
-
-    /// `socdefenders.stix`.
-    pub(super) fn stix(&mut self, stix: &Stix<'_>) {
-        let body = &mut self.body;
-        let object = body.open(key!("stix"));
-        body.text_field(key!("created_by_ref"), stix.created_by.as_deref().unwrap_or_default());
-        body.one_or_many(key!("indicator_types"), &stix.types);
-        body.one_or_many(key!("kill_chain_phases"), &stix.phases);
-        body.text_field(key!("name"), stix.name.as_deref().unwrap_or_default());
-        body.list(key!("partial"), &stix.partial);
-        body.text_field(key!("pattern"), stix.pattern.as_deref().unwrap_or_default());
-        body.text_field(key!("pattern_type"), stix.pattern_type.as_deref().unwrap_or_default());
-        body.close(object);
-    }
 }

@@ -187,7 +187,7 @@ impl Json {
     /// Bytes in hexadecimal.
     pub fn hex(&mut self, key: Key, bytes: &[u8]) {
         self.quoted_key(key);
-        crate::write_hex(bytes, &mut self.text);
+        write_hex(bytes, &mut self.text);
         self.text.push('"');
     }
 
@@ -335,6 +335,32 @@ pub fn special(eight: &[u8; 8]) -> u64 {
     let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
     let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
     (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80)
+}
+
+/// Every byte in hexadecimal.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    // Done when the program is built, where neither iterators nor `get_mut` are to be had.
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+    while byte < 256 {
+        let digits = b"0123456789abcdef";
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
+/// Writes bytes in hexadecimal.
+pub fn write_hex(bytes: &[u8], out: &mut String) {
+    for some in bytes.chunks(20) {
+        let mut hex = [[0_u8; 2]; 20];
+        for (pair, byte) in hex.iter_mut().zip(some) {
+            *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
+        }
+        let written = hex.as_flattened().get(..some.len().saturating_mul(2)).unwrap_or_default();
+        out.push_str(std::str::from_utf8(written).unwrap_or_default());
+    }
 }
 
 /// Writes a number in decimal.

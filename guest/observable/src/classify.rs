@@ -207,10 +207,7 @@ fn trim(value: &str) -> &str {
 }
 
 fn hash(text: &str) -> Option<Observable> {
-    let algorithm = Algorithm::of_length(text.len())?;
-    // To the end in any case, which takes vectors instead of a step for each digit.
-    let all_hex = text.bytes().fold(true, |all, b| all & b.is_ascii_hexdigit());
-    all_hex.then(|| Observable::Hash(algorithm, text.to_ascii_lowercase()))
+    Algorithm::read(text).map(|(algorithm, hex)| Observable::Hash(algorithm, hex))
 }
 
 /// `0x…`, `sha256:…`.

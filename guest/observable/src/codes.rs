@@ -16,16 +16,20 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm whose hashes have this many hexadecimal digits and a field in ECS.
-    pub fn of_length(digits: usize) -> Option<Self> {
-        match digits {
-            32 => Some(Self::Md5),
-            40 => Some(Self::Sha1),
-            64 => Some(Self::Sha256),
-            96 => Some(Self::Sha384),
-            128 => Some(Self::Sha512),
-            _ => None,
-        }
+    /// Checks a hash, wherever it comes from: its length tells the algorithm, whatever it is said to be, and each digit is a
+    /// hexadecimal one. Gives it in lower case.
+    pub fn read(text: &str) -> Option<(Self, String)> {
+        let algorithm = match text.len() {
+            32 => Self::Md5,
+            40 => Self::Sha1,
+            64 => Self::Sha256,
+            96 => Self::Sha384,
+            128 => Self::Sha512,
+            _ => return None,
+        };
+        // To the end in any case, which takes vectors instead of a step for each digit.
+        let all_hex = text.bytes().fold(true, |all, b| all & b.is_ascii_hexdigit());
+        all_hex.then(|| (algorithm, text.to_ascii_lowercase()))
     }
 
     /// Its name without a hyphen: `SHA256`.

@@ -7,7 +7,7 @@
 //!
 //! Policy: forgiving about how a value is written (defanging, case, white space, Unicode digits and hyphens), strict
 //! about what it then is (octets without leading zeros, names of the form of RFC 1035 with underscores, hashes by
-//! their length). Nothing here touches the network or panics.
+//! their length: [`Algorithm::read`]). Nothing here touches the network or panics.
 
 #![cfg_attr(
     not(test),

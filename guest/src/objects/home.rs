@@ -311,11 +311,8 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
                 // Base64 is not the same in another case.
                 field @ "threat.indicator.file.hash.ssdeep" => put(field, text.to_owned()),
                 field if field.starts_with("threat.indicator.file.hash.") && !field.ends_with("tlsh") => {
-                    // The length decides, as it does for any hash.
-                    let algorithm =
-                        Algorithm::of_length(text.len()).filter(|_| text.bytes().all(|b| b.is_ascii_hexdigit()));
-                    let Some(algorithm) = algorithm else { return false };
-                    put(hash_field(algorithm.name()), text.to_ascii_lowercase());
+                    let Some((algorithm, hex)) = Algorithm::read(text) else { return false };
+                    put(hash_field(algorithm.name()), hex);
                 }
                 field => put(field, text.to_ascii_lowercase()),
             }

@@ -76,7 +76,7 @@ impl<'a> Plain<'a> {
     pub fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
         self.enter(b'{')?;
         let mut first = true;
-        while self.member(&mut first)? {
+        while self.more(&mut first, b'}')? {
             let name = self.name()?;
             each(&name, self)?;
         }
@@ -91,7 +91,7 @@ impl<'a> Plain<'a> {
     pub fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
         self.enter(b'[')?;
         let mut first = true;
-        while self.element(&mut first)? {
+        while self.more(&mut first, b']')? {
             each(self)?;
         }
         self.leave();
@@ -140,26 +140,11 @@ impl<'a> Plain<'a> {
         self.depth = self.depth.wrapping_sub(1);
     }
 
-    /// Whether another member comes, whose name is next; the object's end is taken.
+    /// Whether another member or element comes; what closes their object or list is taken.
     #[inline]
-    fn member(&mut self, first: &mut bool) -> Result<bool, NotPlain> {
+    fn more(&mut self, first: &mut bool, close: u8) -> Result<bool, NotPlain> {
         let next = self.next();
-        if next == b'}' {
-            self.advance();
-            return Ok(false);
-        }
-        if std::mem::take(first) {
-            return Ok(true);
-        }
-        self.advance();
-        if next == b',' { Ok(true) } else { Err(NotPlain) }
-    }
-
-    /// Whether another element comes; the list's end is taken.
-    #[inline]
-    fn element(&mut self, first: &mut bool) -> Result<bool, NotPlain> {
-        let next = self.next();
-        if next == b']' {
+        if next == close {
             self.advance();
             return Ok(false);
         }
@@ -255,7 +240,7 @@ impl<'a> Plain<'a> {
             b'{' => {
                 self.enter(b'{')?;
                 let mut first = true;
-                while self.member(&mut first)? {
+                while self.more(&mut first, b'}')? {
                     if self.next() != b'"' {
                         return Err(NotPlain);
                     }
@@ -405,7 +390,7 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
                 let value = visitor.visit_seq(&mut elements)?;
                 let (mut first, ended) = (elements.first, elements.ended);
                 // Who wants so many does not look for more.
-                if !ended && self.element(&mut first)? {
+                if !ended && self.more(&mut first, b']')? {
                     return Err(NotPlain);
                 }
                 self.leave();
@@ -453,7 +438,7 @@ impl<'a> MapAccess<'a> for &mut Members<'_, 'a> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, NotPlain> {
-        if !self.reader.member(&mut self.first)? {
+        if !self.reader.more(&mut self.first, b'}')? {
             self.ended = true;
             return Ok(None);
         }
@@ -481,7 +466,7 @@ impl<'a> SeqAccess<'a> for &mut Elements<'_, 'a> {
     #[inline]
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, NotPlain> {
         // Who has defaults for what is missing asks on behind the end.
-        if !self.ended && self.reader.element(&mut self.first)? {
+        if !self.ended && self.reader.more(&mut self.first, b']')? {
             return seed.deserialize(&mut *self.reader).map(Some);
         }
         self.ended = true;
