@@ -202,13 +202,8 @@ impl<'a> Mapper<'a> {
         {
             return Err(Left::Skipped("type not selected"));
         }
-        if !self.settings.allow_private
-            && let Some(reason) = rules::harmless(&found.observable)
-        {
+        if let Some(reason) = rules::unwanted(self.settings, &found.observable) {
             return Err(Left::Skipped(reason));
-        }
-        if self.settings.exclude.covers(&found.observable) {
-            return Err(Left::Skipped("excluded by the configuration"));
         }
         let raw_confidence = text(record.confidence.0.as_ref());
         let confidence = raw_confidence.as_deref().and_then(confidence);
