@@ -2,6 +2,8 @@
 //!
 //! There is no clock here: "now" is always an argument.
 
+pub mod told;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;
 
