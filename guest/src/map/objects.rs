@@ -17,7 +17,7 @@ use super::{Mapper, Record, count, tally, unreadable};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
-use crate::read::{InPlace, Text, date};
+use crate::read::{DateFaults, InPlace, Text};
 use crate::rules::{Left, REVOKED};
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
@@ -134,8 +134,9 @@ impl<'a> Mapper<'a> {
             let Some(last) = found.last_mut() else { continue };
             match last.object.read(raw) {
                 Ok(()) => {
-                    let modified = date(&last.object.modified).or_else(|| date(&last.object.created));
-                    last.edition = Edition::new(modified, self.frame.observed(), raw);
+                    let observed = self.frame.observed();
+                    let modified = last.object.changed(observed, &mut DateFaults::default());
+                    last.edition = Edition::new(modified, observed, raw);
                 }
                 Err(error) => {
                     found.pop();
@@ -146,7 +147,7 @@ impl<'a> Mapper<'a> {
                 }
             }
         }
-        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)));
+        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.frame.observed());
         let mut by_id: Vec<((u64, &str), Edition)> =
             found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
         by_id.sort_unstable();
@@ -237,6 +238,7 @@ impl<'a> Mapper<'a> {
         for reason in given.whole {
             tally(&mut self.whole, reason);
         }
+        self.dates.extend(given.dates);
     }
 
     /// Ends the claims that the object no longer makes; tells whether there were any.
