@@ -21,7 +21,7 @@ pub const OWN: &str = "socdefenders.ioc.";
 
 /// The fields whose values are numbers.
 pub fn is_number(field: &str) -> bool {
-    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size")
+    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size" | "socdefenders.ioc.score")
 }
 
 /// A level of the Traffic Light Protocol; the stricter is the greater.
@@ -33,6 +33,15 @@ pub struct Tlp {
     pub level: &'static str,
     /// `1.0` or `2.0`.
     pub version: &'static str,
+}
+
+/// A part of a STIX object as it came, as JSON of one line that names no member twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The whole object, for `socdefenders.stix.original`.
+    Original(String),
+    /// What the standard does not know, for `socdefenders.stix.extensions`.
+    Extensions(String),
 }
 
 /// What a STIX object says about itself.
@@ -57,4 +66,10 @@ pub struct Stix<'a> {
     pub context: Vec<Fact>,
     /// The strictest of its markings.
     pub tlp: Option<Tlp>,
+    /// Its markings that stand for no level, by their ids, sorted.
+    pub markings: Vec<Cow<'a, str>>,
+    /// `source: id` of what its references name and no field holds, sorted.
+    pub external_ids: Vec<String>,
+    /// What of the object is kept as it came.
+    pub kept: Option<Kept>,
 }

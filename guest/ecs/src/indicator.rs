@@ -169,6 +169,8 @@ impl<'a> Indicator<'a> {
             set(&mut stix.phases);
             set(&mut stix.context);
             set(&mut stix.partial);
+            set(&mut stix.markings);
+            set(&mut stix.external_ids);
         }
     }
 

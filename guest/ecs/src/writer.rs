@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tipline_observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, suffix, write_ip};
 
 use crate::claim::{Claim, Frame, sequence};
-use crate::facts::{Fact, INDICATOR, OWN, Stix, is_number};
+use crate::facts::{Fact, INDICATOR, Kept, OWN, Stix, is_number};
 use crate::indicator::{Confidence, Indicator, Standing};
 use crate::json::{self, Begun, Key};
 use crate::key;
@@ -381,9 +381,17 @@ impl Writer {
         let body = &mut self.body;
         let object = body.open(key!("stix"));
         body.text_field(key!("created_by_ref"), stix.created_by.as_deref().unwrap_or_default());
+        if let Some(Kept::Extensions(tree)) = &stix.kept {
+            body.ready_field(key!("extensions"), tree);
+        }
+        body.one_or_many(key!("external_ids"), &stix.external_ids);
         body.one_or_many(key!("indicator_types"), &stix.types);
         body.one_or_many(key!("kill_chain_phases"), &stix.phases);
+        body.one_or_many(key!("marking_refs"), &stix.markings);
         body.text_field(key!("name"), stix.name.as_deref().unwrap_or_default());
+        if let Some(Kept::Original(tree)) = &stix.kept {
+            body.ready_field(key!("original"), tree);
+        }
         body.list(key!("partial"), &stix.partial);
         body.text_field(key!("pattern"), stix.pattern.as_deref().unwrap_or_default());
         body.text_field(key!("pattern_type"), stix.pattern_type.as_deref().unwrap_or_default());

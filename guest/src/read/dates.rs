@@ -87,7 +87,11 @@ impl DateFaults {
         let said: Vec<String> = [
             of(Fault::NoZone, "Dates without a zone", "They were read as UTC."),
             of(Fault::NoDate, "Texts that are no date", "They count as absent."),
-            of(Fault::Ahead, "Dates of change over a year ahead", "They count as absent, or no later version would ever count."),
+            of(
+                Fault::Ahead,
+                "Dates of change over a year ahead",
+                "They count as absent, or no later version would ever count.",
+            ),
         ]
         .into_iter()
         .flatten()
