@@ -4,7 +4,6 @@
 pub mod plain;
 #[macro_use]
 mod texts;
-mod body;
 mod entries;
 mod parts;
 
@@ -12,11 +11,11 @@ use std::borrow::Cow;
 
 use tipline_ecs::time::{Millis, parse_rfc3339};
 
-pub use body::Body;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
+pub use tipline_guest::Body;
 
 /// A date, where the text is one.
 pub fn date(text: &Text<'_>) -> Option<Millis> {

@@ -12,11 +12,11 @@ use tipline_ecs::Confidence;
 pub use exclude::Exclude;
 pub(crate) use exclude::excluded;
 pub use harmless::{empty_file, harmless};
-pub use left::{Left, rejected};
 pub(crate) use left::{left_out, unwanted};
 pub(crate) use life::REVOKED;
 pub use life::{Dates, expiry, standing};
 pub use settings::{Settings, TimeToLive};
+pub use tipline_guest::{Left, rejected};
 
 /// The feed's words, or 0 to 100 by ECS's ranges.
 pub fn confidence(text: &str) -> Option<Confidence> {
@@ -32,13 +32,5 @@ pub fn confidence(text: &str) -> Option<Confidence> {
     }
     // As JSON writes numbers; the standard library's parser costs ten kilobytes more.
     let number: f64 = serde_json::from_str(text).ok()?;
-    if !(0.0..=100.0).contains(&number) {
-        return None;
-    }
-    Some(match number {
-        n if n >= 70.0 => Confidence::High,
-        n if n >= 30.0 => Confidence::Medium,
-        n if n > 0.0 => Confidence::Low,
-        _ => Confidence::None,
-    })
+    Confidence::of_percent(number)
 }
