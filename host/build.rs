@@ -40,6 +40,7 @@ fn build() -> Result<(), String> {
                 "guest/observable",
                 "guest/ecs",
                 "guest/stix",
+                "guest/sdk",
                 "wit",
                 "Cargo.toml",
                 "Cargo.lock",

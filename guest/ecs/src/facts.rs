@@ -16,7 +16,9 @@ pub struct Fact {
 
 /// Where the fields of ECS's `threat.indicator` begin.
 pub const INDICATOR: &str = "threat.indicator.";
-/// Where those begin that ECS has no place for.
+/// Where those of a file's hashes begin.
+pub(crate) const FILE_HASH: &str = "threat.indicator.file.hash.";
+/// Where those of SOC Defenders begin that ECS has no place for; another feed's stand below its own namespace.
 pub const OWN: &str = "socdefenders.ioc.";
 
 /// The fields whose values are numbers.

@@ -1,6 +1,6 @@
 //! The ECS document as Rust types, and its one way to be written as JSON.
 //!
-//! Field names are those of ECS 8.17; what ECS has no place for is below `socdefenders.*`. Objects are nested, keys
+//! Field names are those of ECS 8.17; what ECS has no place for is below the feed's own namespace. Objects are nested, keys
 //! stand in one fixed order, and nothing empty is ever written. The text depends on nothing but the [`Indicator`], the
 //! feed and the observation time, so the same input gives the same bytes everywhere.
 //!

@@ -4,19 +4,18 @@
 pub mod plain;
 #[macro_use]
 mod texts;
-mod body;
 mod dates;
 mod entries;
 mod parts;
 
 use std::borrow::Cow;
 
-pub use body::Body;
 pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
+pub use tipline_guest::Body;
 
 /// A foreign text for a message, without anything that moves a cursor.
 pub fn escaped(text: &str) -> String {

@@ -62,15 +62,7 @@ pub fn confidence(text: &str) -> Option<Confidence> {
         "low" => 15.0,
         _ => number(text).or_else(|| word(text))?,
     };
-    if !(0.0..=100.0).contains(&score) {
-        return None;
-    }
-    Some(match score {
-        n if n >= 70.0 => Confidence::High,
-        n if n >= 30.0 => Confidence::Medium,
-        n if n > 0.0 => Confidence::Low,
-        _ => Confidence::None,
-    })
+    Confidence::of_percent(score)
 }
 
 /// `85`, `0.85`, `85%`, `17/20`, as a number of 100.

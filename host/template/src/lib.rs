@@ -58,7 +58,7 @@ impl Pager for Component {
             Event::Response(answer) => match answer.status {
                 200 => (Some(Self::map_records(config, now, answer.body)?), Next::Done),
                 401 | 403 => {
-                    let text = format!("The feed refuses the key (status {}); check `api_key`.", answer.status);
+                    let text = format!("The feed refuses the key (status {}); check `api_key` or `auth`.", answer.status);
                     return Err(Failure::Credential(text));
                 }
                 status => return Err(Failure::Protocol(format!("The feed answers with status {status}, not 200."))),

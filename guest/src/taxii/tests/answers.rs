@@ -22,7 +22,7 @@ fn each_refusal_says_what_it_is_and_changes_no_state() {
     let cases: [(u16, &str, &str, &[&str]); 15] = [
         (401, taxii, "credential", &["does not accept", "`username` and `password`", "Says no", "e-7", "c-1"]),
         (401, vendors, "credential", &["not valid", "`password`", "req-7"]),
-        (401, "<html>", "credential", &["`api_key`"]),
+        (401, "<html>", "credential", &["`api_key` or `auth`"]),
         (403, vendors, "forbidden", &["plan", "`collection`"]),
         (402, "", "forbidden", &["402"]),
         (404, taxii, "protocol", &["404", "API root or a discovery URL"]),
