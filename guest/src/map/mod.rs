@@ -96,7 +96,7 @@ impl<'a> Mapper<'a> {
                     objects.push(*raw);
                     continue;
                 }
-                Ok(()) => self.indicator(&mut record),
+                Ok(()) => self.room().and_then(|()| self.indicator(&mut record)),
                 Err(error) => unreadable(&error),
             };
             match given {
@@ -111,6 +111,17 @@ impl<'a> Mapper<'a> {
         if !objects.is_empty() {
             self.objects(&objects);
         }
+    }
+
+    /// An error where the page has given all that it may.
+    fn room(&self) -> Result<(), Left> {
+        if self.page.written() <= MAX_DOCUMENT_BYTES {
+            return Ok(());
+        }
+        rejected(
+            "page-too-large",
+            "What stands before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.",
+        )
     }
 
     /// Counts a record that gave no document.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
 use tipline_ecs::time::{Millis, SECOND};
 use tipline_ecs::{Composed, Expiry, Identity, Indicator, Standing, Stix};
-use tipline_observable::{Misfit, Observable};
+use tipline_observable::Observable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Mapper, Record, unreadable};
@@ -20,9 +20,9 @@ use crate::read::plain::{NotPlain, Plain};
 use crate::read::{DateFaults, InPlace, Text};
 use crate::rules::{Left, REVOKED};
 
-/// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
-/// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
-/// never be passed.
+/// Documents of one page after which what else stands on it is rejected, to be tried again by itself: an object may give
+/// thousands of documents, each with all that the object says, a server may send a million records whatever it was asked
+/// for, and a page that does not fit into the memory would never be passed.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most objects of a page whose rows are asked for. A page asked for has 16,384 at most; what a server gives beyond that
@@ -167,9 +167,8 @@ impl<'a> Mapper<'a> {
     /// Maps one object, of which the page may hold a later version.
     fn object(&mut self, found: Found<'a>, is_old: bool) {
         let Found { raw, mut object, edition } = found;
-        if self.page.written() > MAX_DOCUMENT_BYTES {
-            let detail = "The objects before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.";
-            return self.leave(raw, Left::Rejected(Misfit::new("page-too-large", detail)));
+        if let Err(left) = self.room() {
+            return self.leave(raw, left);
         }
         let is_kept = self.recalled.is_kept() && is_indicator(object.kind.as_deref(), object.id.as_deref());
         let id = object.id.clone().0.filter(|_| is_kept);

@@ -449,6 +449,11 @@ mod tests {
             batch.rejects.iter().filter(|reject| reject.code == "page-too-large").count(),
             batch.rejected as usize
         );
+        // A page of records too.
+        let record = r#"{"type":"ipv4","value":"198.51.100.1"}"#;
+        let batch = mapped(&format!("[{}]", vec![record; 200_000].join(",")));
+        assert!(batch.documents.len() > crate::map::MAX_DOCUMENT_BYTES);
+        assert!(batch.mapped > 50_000 && batch.rejected > 0, "{} {}", batch.mapped, batch.rejected);
         // A longer description stands once.
         let mut long = object(1);
         long["description"] = "d".repeat(LONG_PATTERN + 1).into();
