@@ -131,7 +131,7 @@ async fn survive(store: impl AsyncFn() -> Store) -> Outcome {
         let is_corrected = Arc::new(AtomicBool::new(false));
         let (url, server) = serve(is_corrected.clone()).await?;
         let input = format!(
-            "transport: taxii\ncollection: \"*\"\nfeed: {{name: Corrected}}\nttl: {{domain: none}}\nlimit: {PAGE}"
+            "transport: taxii\ncollection: \"*\"\nfeed: {{name: Corrected}}\ninitial_interval: all\nttl: {{domain: none}}\nlimit: {PAGE}"
         );
         let stand = Stand::new(MockSettings::default(), Records::synthetic(1, 1), &input, store().await).await?;
         let stand = Stand { url, ..stand };

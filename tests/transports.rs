@@ -62,8 +62,9 @@ const ONLY_REST: [&str; 10] = [
     // Of what was last seen long ago: TAXII does not say when that was.
     "tipline.retired_at",
 ];
-const ONLY_TAXII: [&str; 11] = [
+const ONLY_TAXII: [&str; 12] = [
     "socdefenders.stix.created_by_ref",
+    "socdefenders.stix.external_ids",
     "socdefenders.stix.indicator_types",
     "socdefenders.stix.kill_chain_phases",
     "socdefenders.stix.name",
