@@ -7,6 +7,7 @@ mod texts;
 mod body;
 mod entries;
 mod parts;
+mod salvage;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ use tipline_ecs::time::{Millis, parse_rfc3339};
 pub use body::Body;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
+pub use salvage::{MAX_NESTING, Salvage, contents, pieces};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
 
