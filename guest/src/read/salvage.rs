@@ -192,8 +192,13 @@ impl<'t> Walk<'t> {
             self.push(end, true);
             return true;
         }
-        let Some(next) = self.again() else { return false };
-        self.push(next, false);
+        // Its brackets may fit although it is no JSON; at the very end it may have taken the list's for its own.
+        let mut reader = Plain::new(self.text.get(here..).unwrap_or_default());
+        let outline = reader.outline().ok().map(|_| here.saturating_add(reader.at));
+        let outline = outline.filter(|end| is_apart(self.text, *end) && *end < self.text.trim_end().len());
+        let next = self.again();
+        let Some(end) = next.into_iter().chain(outline).min() else { return false };
+        self.push(end, false);
         true
     }
 
