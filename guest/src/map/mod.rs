@@ -17,7 +17,7 @@ use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 use crate::contract::{Batch, Head, Note, Reject, Skip};
 use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
-use crate::read::{Body, InPlace as _, MAX_NESTING, contents, date, is_damaged, sorted, text};
+use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
 use crate::rules::Settings;
 use crate::rules::{self, Dates, Left, confidence, rejected};
 
@@ -52,6 +52,8 @@ pub(crate) struct Mapper<'a> {
     skips: Vec<(&'static str, u32)>,
     /// Why values of STIX patterns have no field of their own, sorted by reason.
     whole: Vec<(&'static str, u32)>,
+    /// What is wrong with the dates of what was mapped.
+    dates: DateFaults,
 }
 
 impl<'a> Mapper<'a> {
@@ -79,6 +81,7 @@ impl<'a> Mapper<'a> {
             batch: Batch { observed, ..Batch::default() },
             skips: Vec::new(),
             whole: Vec::new(),
+            dates: DateFaults::default(),
         }
     }
 
@@ -181,6 +184,7 @@ impl<'a> Mapper<'a> {
             );
             self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
         }
+        self.batch.notes.extend(self.dates.into_note());
         self.batch.documents = self.writer.into_documents();
         self.batch.skips =
             self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
@@ -208,7 +212,7 @@ impl<'a> Mapper<'a> {
     }
 
     /// What a record says.
-    fn indicator(&self, record: &mut Record<'a>) -> Result<Indicator<'a>, Left> {
+    fn indicator(&mut self, record: &mut Record<'a>) -> Result<Indicator<'a>, Left> {
         let Some(word) = text(record.kind.0.as_ref()) else {
             return rejected("no-type", "The record has no `type`, or one that is not text.");
         };
@@ -243,10 +247,10 @@ impl<'a> Mapper<'a> {
         }
 
         let dates = Dates {
-            first_seen: date(&record.first_seen),
-            last_seen: date(&record.last_seen),
-            modified: date(&record.modified),
-            expires_at: date(&record.expires_at),
+            first_seen: self.dates.date("first_seen", &record.first_seen),
+            last_seen: self.dates.date("last_seen", &record.last_seen),
+            modified: self.dates.date("modified", &record.modified),
+            expires_at: self.dates.date("expires_at", &record.expires_at),
             vouched: None,
             revoked: record.revoked,
         };

@@ -17,7 +17,7 @@ use super::{Mapper, Record, count, tally};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
-use crate::read::{InPlace, MAX_NESTING, Text, contents, date};
+use crate::read::{DateFaults, InPlace, MAX_NESTING, Text, contents};
 use crate::rules::{Left, REVOKED};
 
 /// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
@@ -153,7 +153,7 @@ impl<'a> Mapper<'a> {
         for raw in list {
             self.find(raw, 0, &mut found);
         }
-        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)));
+        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.frame.observed());
         let mut by_id: Vec<((u64, &str), Edition)> =
             found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
         by_id.sort_unstable();
@@ -186,8 +186,9 @@ impl<'a> Mapper<'a> {
         }
         match read {
             Ok(()) => {
-                let modified = date(&last.object.modified).or_else(|| date(&last.object.created));
-                last.edition = Edition::new(modified, self.frame.observed(), raw);
+                let observed = self.frame.observed();
+                let modified = last.object.changed(observed, &mut DateFaults::default());
+                last.edition = Edition::new(modified, observed, raw);
             }
             Err(error) => {
                 found.pop();
@@ -272,6 +273,7 @@ impl<'a> Mapper<'a> {
         for reason in given.whole {
             tally(&mut self.whole, reason);
         }
+        self.dates.extend(given.dates);
     }
 
     /// Ends the claims that the object no longer makes; tells whether there were any.

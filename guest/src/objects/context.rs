@@ -6,18 +6,20 @@
 //! could not be joined is counted. An object that cannot be read tells nothing; it costs no indicator. Of the versions of
 //! an object that a page holds the last one counts, wherever it stands.
 //!
-//! A relationship that is revoked joins nothing, nor does one that denies or fights what it names ([`NEGATING`]).
+//! What is revoked tells nothing, and a relationship that is revoked joins nothing, nor does one that denies or fights what
+//! it names ([`NEGATING`]).
 //!
 //! Nothing here is part of an identity: a document is the same one before and after its maker's name is known.
 
 use crate::contract::Note;
 use crate::memory::Edition;
-use crate::read::date;
+use crate::read::DateFaults;
 use serde_json::Value;
+use tipline_ecs::time::Millis;
 use tipline_ecs::{Fact, Indicator, Tlp};
 use tipline_observable::{AttackId, attack_id, cve};
 
-use super::marks::{self, tlp_of};
+use super::marks::{self, tlp_named, tlp_of};
 use super::object::Object;
 use super::part::{LONGEST_NAME, cut};
 
@@ -52,9 +54,10 @@ const NEGATING: [&str; 12] = [
     "unrelated-to",
 ];
 
-/// Where TLP stands in a marking definition, in its two versions.
+/// Where TLP stands in a marking definition, in its two versions, and as OpenCTI writes it.
 const TLP_1: &str = "/definition/tlp";
 const TLP_2: &str = "/extensions/extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d/tlp_2_0";
+const TLP_OPENCTI: &str = "/x_opencti_definition";
 
 /// What is known beside the indicators.
 #[derive(Debug, Default)]
@@ -96,15 +99,15 @@ impl Context {
         self.memory
     }
 
-    /// Takes up a page before its indicators are read.
-    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Object<'_>)>) {
+    /// Takes up a page, `observed` then, before its indicators are read.
+    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Object<'_>)>, observed: Millis) {
         if !self.wanted {
             return;
         }
         // The versions of an object behind each other, the last one last.
         let mut page: Vec<_> = page.collect();
         page.sort_by_cached_key(|(raw, object)| {
-            let modified = date(&object.modified).or_else(|| date(&object.created));
+            let modified = object.changed(observed, &mut DateFaults::default());
             (object.id.as_deref().unwrap_or_default().to_owned(), Edition::new(modified, 0, raw))
         });
         let mut relationships: Vec<(&str, [(String, String); 2])> = Vec::new();
@@ -112,7 +115,11 @@ impl Context {
             let (Some(id), Some(kind)) = (object.id.as_deref(), object.kind.as_deref()) else { continue };
             match kind {
                 "indicator" => self.places.push((id.to_owned(), None)),
-                "identity" => self.remember(id, cut(object.name.as_deref().unwrap_or_default().trim(), LONGEST_NAME)),
+                // What was taken back says nothing any more.
+                "identity" => {
+                    let name = object.name.as_deref().filter(|_| !object.revoked).unwrap_or_default();
+                    self.remember(id, cut(name.trim(), LONGEST_NAME));
+                }
                 "marking-definition" => self.mark(id, raw),
                 "relationship" => {
                     relationships.pop_if(|(known, _)| *known == id);
@@ -120,7 +127,7 @@ impl Context {
                 }
                 "malware" | "tool" | "threat-actor" | "intrusion-set" | "attack-pattern" | "vulnerability" => {
                     self.places.push((id.to_owned(), Some(self.things.len())));
-                    self.things.push(Thing::read(kind, object, raw));
+                    self.things.push(if object.revoked { Thing::default() } else { Thing::read(kind, object, raw) });
                 }
                 _ => {}
             }
@@ -135,7 +142,9 @@ impl Context {
     fn mark(&mut self, id: &str, raw: &str) {
         let value = tree(raw);
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        if let Some(tlp) = tlp_of(text(TLP_2), "2.0").or_else(|| tlp_of(text(TLP_1), "1.0")) {
+        let written = tlp_of(text(TLP_2), "2.0").or_else(|| tlp_of(text(TLP_1), "1.0"));
+        let named = || tlp_named(text(TLP_OPENCTI)).or_else(|| tlp_named(text("/name")));
+        if let Some(tlp) = written.or_else(named) {
             self.remember(id, [tlp.level, tlp.version].join(" "));
         }
     }

@@ -25,7 +25,7 @@ mod thing;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::read::{date, is_damaged, sorted, text};
+use crate::read::{DateFaults, is_damaged, sorted, text};
 use crate::rules::Settings;
 use crate::rules::{self, Dates, Left, confidence, rejected};
 use tipline_ecs::time::Millis;
@@ -49,6 +49,8 @@ pub(crate) struct Yield<'a> {
     pub(crate) made: Vec<Indicator<'a>>,
     /// Why parts of its pattern have no field of their own.
     pub(crate) whole: Vec<&'static str>,
+    /// What is wrong with its dates.
+    pub(crate) dates: DateFaults,
 }
 
 /// What an object says, which takes it apart. `observed` is when the feed showed it.
@@ -103,7 +105,8 @@ pub(crate) fn read<'a>(
     } else if found.parts.is_empty() {
         return Err(Left::Skipped("type not selected"));
     }
-    let (base, dates) = base(context, object, raw_confidence, language);
+    let dates = dates(object, observed, &mut given.dates);
+    let base = base(context, object, dates, raw_confidence, language);
     let long = written.len() > LONG_PATTERN;
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
@@ -217,23 +220,28 @@ fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&
     Part { partial, ..Part::new(Observable::Thing(Box::new(thing)), PATTERN) }
 }
 
+/// The dates of an object, with what is wrong about them.
+fn dates(object: &Object<'_>, observed: Millis, faults: &mut DateFaults) -> Dates {
+    let modified = object.changed(observed, faults);
+    let first_seen = faults.date("valid_from", &object.valid_from);
+    Dates {
+        first_seen,
+        modified,
+        expires_at: faults.date("valid_until", &object.expires_at),
+        vouched: modified.max(first_seen),
+        revoked: object.revoked,
+        ..Dates::default()
+    }
+}
+
 /// What all documents of an object have in common.
 fn base<'a>(
     context: &Context,
     object: &mut Object<'a>,
+    dates: Dates,
     raw_confidence: Option<Cow<'a, str>>,
     language: Option<Cow<'a, str>>,
-) -> (Indicator<'a>, Dates) {
-    let modified = date(&object.modified).or_else(|| date(&object.created));
-    let first_seen = date(&object.valid_from);
-    let dates = Dates {
-        first_seen,
-        modified,
-        expires_at: date(&object.expires_at),
-        vouched: modified.max(first_seen),
-        revoked: object.revoked,
-        ..Dates::default()
-    };
+) -> Indicator<'a> {
     let tags = sorted(std::mem::take(&mut object.tags.0));
     let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
     let mut techniques: Vec<_> = Vec::new();
@@ -273,14 +281,14 @@ fn base<'a>(
         tags,
         cves,
         techniques,
-        first_seen,
-        modified,
+        first_seen: dates.first_seen,
+        modified: dates.modified,
         stix: Some(Box::new(stix)),
         // Its observable is replaced by that of each part.
         ..Indicator::new(Observable::Cve(String::new()))
     };
     context.tell(&mut indicator);
-    (indicator, dates)
+    indicator
 }
 
 /// How many of the reasons are codes of values that are none.
@@ -296,7 +304,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn mapped(page: &str) -> crate::contract::Batch {
-        records(&Settings::default(), 0, &Body::of(page.as_bytes()), &mut Context::default()).unwrap()
+        /// 2024-12-09T10:30:00Z.
+        const OBSERVED: Millis = 1_733_740_200_000;
+        records(&Settings::default(), OBSERVED, &Body::of(page.as_bytes()), &mut Context::default()).unwrap()
     }
 
     /// The first document of a pattern.

@@ -5,7 +5,9 @@
 
 use serde::de::{IgnoredAny, MapAccess};
 
-use crate::read::{Entries, Flag, InPlace, Text, Texts};
+use tipline_ecs::time::Millis;
+
+use crate::read::{DateFaults, Entries, Flag, InPlace, Text, Texts};
 
 /// An object as the feed sent it.
 #[derive(Debug, Default)]
@@ -48,6 +50,14 @@ pub struct Object<'a> {
     pub phases: Entries<'a>,
     /// `external_references`.
     pub references: Entries<'a>,
+}
+
+impl Object<'_> {
+    /// When it was changed, and so which of its versions it is; else when it was made.
+    pub(crate) fn changed(&self, observed: Millis, faults: &mut DateFaults) -> Option<Millis> {
+        let modified = faults.change("modified", &self.modified, observed);
+        modified.or_else(|| faults.change("created", &self.created, observed))
+    }
 }
 
 #[derive(serde::Deserialize)]

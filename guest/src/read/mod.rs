@@ -5,25 +5,20 @@ pub mod plain;
 #[macro_use]
 mod texts;
 mod body;
+mod dates;
 mod entries;
 mod parts;
 mod salvage;
 
 use std::borrow::Cow;
 
-use tipline_ecs::time::{Millis, parse_rfc3339};
-
 pub use body::Body;
+pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
 pub use salvage::{MAX_NESTING, Salvage, contents, pieces};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
-
-/// A date, where the text is one.
-pub fn date(text: &Text<'_>) -> Option<Millis> {
-    text.as_deref().and_then(parse_rfc3339)
-}
 
 /// A foreign text for a message, without anything that moves a cursor.
 pub fn escaped(text: &str) -> String {

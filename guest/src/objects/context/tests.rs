@@ -4,6 +4,9 @@ use crate::read::Body;
 use crate::rules::Settings;
 use serde_json::json;
 
+/// 2026-11-27T00:00:00Z.
+const OBSERVED: Millis = 1_795_737_600_000;
+
 fn indicator(number: u32, more: &Value) -> Value {
     let mut object = json!({
         "type": "indicator", "id": format!("indicator--{number}"), "pattern_type": "stix",
@@ -20,7 +23,7 @@ fn relationship(from: &str, to: &str) -> Value {
 
 fn map(context: &mut Context, objects: &[Value]) -> Vec<Value> {
     let page = json!({ "objects": objects }).to_string();
-    let batch = records(&Settings::default(), 0, &Body::of(page.as_bytes()), context).unwrap();
+    let batch = records(&Settings::default(), OBSERVED, &Body::of(page.as_bytes()), context).unwrap();
     batch.documents.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -190,4 +193,52 @@ fn of_a_longer_name_and_of_more_joined_objects_so_much_is_taken() {
     let software = &documents[0]["threat"]["software"];
     assert_eq!(software["alias"].as_array().unwrap().len(), MAX_JOINED * MAX_ALIASES);
     assert_eq!(software["name"][0].as_str().unwrap().chars().count(), LONGEST_NAME + 1, "with its ellipsis");
+}
+
+#[test]
+fn what_was_taken_back_tells_nothing() {
+    let of = |kind: &str, revoked: bool| {
+        let mut object = json!({"type": kind, "id": format!("{kind}--1"), "name": "Example", "revoked": revoked,
+            "modified": "2026-11-20T00:00:00Z"});
+        if kind == "attack-pattern" {
+            object["external_references"] = json!([{"external_id": "T1071.001"}]);
+        }
+        object
+    };
+    for (kind, place) in [
+        ("identity", "/threat/indicator/provider"),
+        ("malware", "/threat/software/name"),
+        ("tool", "/threat/software/name"),
+        ("intrusion-set", "/threat/group/name"),
+        ("attack-pattern", "/threat/technique/id"),
+    ] {
+        for revoked in [false, true] {
+            let id = format!("{kind}--1");
+            let maker = indicator(1, &json!({"created_by_ref": id}));
+            // An earlier version of it was not revoked yet.
+            let mut before = of(kind, false);
+            before["modified"] = json!("2026-11-19T00:00:00Z");
+            let objects = [before, of(kind, revoked), relationship("indicator--1", &id), maker];
+            let documents = map(&mut Context::new(true, Vec::new()), &objects);
+            assert_eq!(documents[0].pointer(place).is_none(), revoked, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn markings_are_read_as_opencti_writes_them() {
+    for (more, level) in [
+        (json!({"definition_type": "statement", "x_opencti_definition": "TLP:AMBER+STRICT"}), Some("AMBER+STRICT")),
+        (json!({"definition_type": "TLP", "definition": {"TLP": "TLP:AMBER"}, "name": "TLP:AMBER"}), Some("AMBER")),
+        (json!({"name": "TLP:AMBER+STRICT", "definition": {"statement": "custom"}}), Some("AMBER+STRICT")),
+        (json!({"definition_type": "tlp", "definition": {"tlp": "red"}, "name": "whatever"}), Some("RED")),
+        (json!({"definition_type": "statement", "definition": {"statement": "Copyright"}, "name": "Red team"}), None),
+        (json!({"definition_type": "PAP", "x_opencti_definition": "PAP:RED"}), None),
+    ] {
+        let mut marking = json!({"type": "marking-definition", "id": "marking-definition--1"});
+        marking.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        let objects = [marking, indicator(1, &json!({"object_marking_refs": ["marking-definition--1"]}))];
+        let documents = map(&mut Context::new(true, Vec::new()), &objects);
+        assert_eq!(documents[0].pointer("/threat/indicator/marking/tlp").and_then(Value::as_str), level, "{more}");
+    }
 }
