@@ -20,6 +20,8 @@ pub struct Settings {
     pub min_confidence: Confidence,
     /// Keep private, loopback and other harmless addresses and names.
     pub allow_private: bool,
+    /// Observables without an indicator are indicators too.
+    pub observables: bool,
     /// Times to live by type.
     pub ttl: TimeToLive,
 }
@@ -33,6 +35,7 @@ impl Default for Settings {
             exclude: Exclude::default(),
             min_confidence: Confidence::None,
             allow_private: false,
+            observables: false,
             ttl: TimeToLive::default(),
         }
     }
