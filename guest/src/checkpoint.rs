@@ -23,23 +23,23 @@ pub(crate) fn open(text: &str, format: u32, feed: &str) -> Result<Option<Value>,
     if text.len() > MAX_STATE_BYTES {
         return Err(unusable(&format!("it has {} bytes, more than {MAX_STATE_BYTES}", text.len())));
     }
-    let (value, written_for) = read(text, format).map_err(|error| unusable(&clean(&error)))?;
-    if written_for != feed {
+    let value = members::parse(text).map_err(|error| unusable(&clean(&error)))?;
+    // Each transport has formats of its own, so what changed comes before them.
+    if value.get("feed").and_then(Value::as_str).is_some_and(|written_for| written_for != feed) {
         return Err(unusable("`url`, `transport` or `collection` has changed since it was written"));
     }
+    check(&value, format).map_err(|error| unusable(&clean(&error)))?;
     Ok(Some(value))
 }
 
-fn read(text: &str, format: u32) -> Result<(Value, String), String> {
-    let value = members::parse(text)?;
-    let mut from = Members::of(&value)?;
+fn check(value: &Value, format: u32) -> Result<(), String> {
+    let mut from = Members::of(value)?;
     // The version comes first: a newer format need not have today's fields.
     let v = number(from.needed("v")?)?;
     if v != u64::from(format) {
         return Err(format!("its format is {v}, this version reads {format}"));
     }
-    let feed = members::text(from.needed("feed")?)?.to_owned();
-    Ok((value, feed))
+    members::text(from.needed("feed")?).map(|_| ())
 }
 
 /// The members of what [`open`] gave, those of the envelope already taken.

@@ -195,12 +195,38 @@ impl Config {
         })
     }
 
+    /// A `url` that leads to a collection, its objects or the list of collections is the API root above it, and the
+    /// collection is the one wanted, unless `collection` says otherwise.
+    fn split_url(&mut self) {
+        let Ok(mut url) = Url::parse(&self.url) else { return };
+        let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
+        let Some(place) = segments.iter().rposition(|segment| *segment == "collections") else { return };
+        let (root, rest) = segments.split_at(place);
+        let named = match rest {
+            [_] => None,
+            [_, id] | [_, id, "objects" | "manifest" | "versions"] => Some(*id),
+            _ => return,
+        };
+        let root = if root.is_empty() { "/".to_owned() } else { format!("/{}/", root.join("/")) };
+        let named = named.map(|id| percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned());
+        url.set_path(&root);
+        url.set_query(None);
+        url.set_fragment(None);
+        self.url = url.into();
+        if self.collections.is_empty() {
+            self.collections.extend(named);
+        }
+    }
+
     /// What one key alone does not show.
     fn checked(mut self) -> Result<Self, Failure> {
         if self.transport == Transport::Rest && (self.context || !self.collections.is_empty()) {
             return Err(Failure::Config(
                 "`collection` and `context` are for TAXII. Set `transport: taxii`, or leave them out.".to_owned(),
             ));
+        }
+        if self.transport == Transport::Taxii {
+            self.split_url();
         }
         let url = Url::parse(&self.url).map_err(|error| {
             Failure::Config(format!("`url` should be the feed's base URL, {error}: `{}`.", self.url))

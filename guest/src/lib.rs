@@ -44,6 +44,7 @@ mod page;
 mod pause;
 mod refusal;
 mod rest;
+mod retry;
 pub mod rules;
 mod seen;
 mod taxii;

@@ -8,7 +8,7 @@ use serde_json::error::Category;
 
 use crate::contract::Failure;
 use crate::read::{Data, Parts};
-use crate::refusal::{ServerError, clean, quote};
+use crate::refusal::{ServerError, clean, is_markup, page_for_people, quote};
 
 /// Why there is no page.
 pub(crate) enum Unreadable {
@@ -25,8 +25,8 @@ pub(crate) fn parts<'b>(body: &'b str, list: &str) -> Result<Parts<'b>, Unreadab
     if trimmed.is_empty() {
         return Err(no_page("an empty body", list));
     }
-    if trimmed.starts_with('<') {
-        return Err(no_page(&format!("HTML or XML: {}", quote(trimmed)), list));
+    if is_markup(trimmed) {
+        return Err(Unreadable::Not(page_for_people(200, trimmed, &format!("a JSON object with `{list}`"))));
     }
     Parts::read(body).map_err(|error| match error.classify() {
         Category::Data => no_page(&format!("another JSON ({}): {}", clean(&error.to_string()), quote(trimmed)), list),
@@ -47,7 +47,16 @@ pub(crate) fn records<'b>(
     let what = match data {
         Data::List(records) => return Ok(records),
         Data::Other => format!("another JSON, without an array in `{list}`: {}", quote(body)),
-        _ if error.is_some() => format!("an error under status 200: {}", ServerError::read(body)),
+        _ if error.is_some() => {
+            let said = ServerError::read(body);
+            if said.is_about_login() {
+                return Err(Unreadable::Not(Failure::Credential(format!(
+                    "The feed does not accept the credential: it answered 200 with an error, {said}. Check `username` and \
+                     `password`, or `api_key`."
+                ))));
+            }
+            format!("an error under status 200: {said}")
+        }
         _ if if_absent => return Ok(Vec::new()),
         _ => format!("a JSON object without `{list}`: {}", quote(body)),
     };

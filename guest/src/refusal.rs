@@ -46,9 +46,16 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
             Failure::Credential(format!("{what} {}{then}. The feed answered 401 {error}.", advice.credential))
         }
         402 | 403 => Failure::Forbidden(format!(
-            "The API key is good, but its plan does not include this request, or the address is not allowed. The feed \
+            "The credential is good, but its plan does not include this request, or the address is not allowed. The feed \
              answered {status} {error}. {}",
             advice.forbidden
+        )),
+        407 => Failure::Protocol(format!(
+            "A proxy on the way to the feed asks for a login: it answered 407 {error}. Set user and password in `proxy`."
+        )),
+        511 => Failure::Protocol(format!(
+            "The network asks for a login before it lets anything through (a captive portal answered 511 {error}). Log in \
+             to the network, or use another one."
         )),
         404 | 410 => Failure::Protocol(format!("The feed answered {status} for {target} {error}. {}", advice.missing)),
         400..=499 => Failure::Protocol(format!("The feed refused {target} with {status} {error}. {}", advice.refused)),
@@ -57,6 +64,42 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
              in between."
         )),
     }
+}
+
+/// Whether what came is markup, for people and not for programs.
+pub(crate) fn is_markup(text: &str) -> bool {
+    text.trim_start().starts_with('<')
+}
+
+/// Whether a page for people asks to log in: it has a field for a password, or says so.
+pub(crate) fn is_login(text: &str) -> bool {
+    /// Forms stand at the beginning, behind a head that may hold scripts.
+    const LOOKED_AT: usize = 64 * 1024;
+    const FIELDS: [&str; 3] = ["type=\"password\"", "type='password'", "type=password"];
+    const WORDS: [&str; 6] = ["sign in", "sign-in", "signin", "log in", "log-in", "login"];
+    let text = text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or_default().to_ascii_lowercase();
+    let is_word = |(at, _): (usize, &str)| {
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        !before.is_some_and(char::is_alphanumeric)
+    };
+    FIELDS.iter().any(|field| text.contains(field)) || WORDS.iter().any(|word| text.match_indices(word).any(is_word))
+}
+
+/// The failure of a page for people in the place of an answer: a login page, or what a proxy says.
+pub(crate) fn page_for_people(status: u16, text: &str, wanted: &str) -> Failure {
+    if is_login(text) {
+        return Failure::Credential(format!(
+            "The server answered {status} with a login page, where {wanted} was expected: {}. It does not accept the \
+             credential: check `username` and `password`, or `api_key`; then that `url` is the address of the feed and not \
+             of its pages for people.",
+            quote(text)
+        ));
+    }
+    Failure::Protocol(format!(
+        "The server answered {status} with HTML or XML, where {wanted} was expected: {}. A proxy or a network's portal may \
+         have answered in its place; else check that `url` is the address of the feed and not of its pages for people.",
+        quote(text)
+    ))
 }
 
 /// What is kept of a body that cannot be read.
@@ -79,6 +122,7 @@ pub(crate) fn with_notes(batch: Option<Batch>, notes: Vec<Note>) -> Option<Batch
 #[derive(Debug, Default)]
 pub(crate) struct ServerError {
     code: Option<String>,
+    /// `message`, else `description`, else `title`.
     message: Option<String>,
     request: Option<String>,
     body: String,
@@ -99,6 +143,51 @@ impl ServerError {
             request: text("request_id").or_else(|| text("error_id")),
             body: clean(body),
         }
+    }
+}
+
+impl ServerError {
+    /// Whether it says that the one who asks has to log in, or that the login is no good.
+    pub(crate) fn is_about_login(&self) -> bool {
+        const WORDS: [&str; 11] = [
+            "unauthori",
+            "authenticat",
+            "credential",
+            "password",
+            "api key",
+            "api_key",
+            "api-key",
+            "apikey",
+            "invalid token",
+            "expired token",
+            "token expired",
+        ];
+        let said = [&self.code, &self.message].into_iter().flatten().map(String::as_str).chain([self.body.as_str()]);
+        let said: String = said.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+        WORDS.iter().any(|word| said.contains(word)) || is_login(&said)
+    }
+
+    /// Whether it says that there is nothing, and not that what was asked for is not there.
+    pub(crate) fn says_nothing_is_there(&self) -> bool {
+        const WORDS: [&str; 15] = [
+            "no object",
+            "no stix object",
+            "no indicator",
+            "no data",
+            "no content",
+            "no result",
+            "no record",
+            "no item",
+            "no new ",
+            "no more ",
+            "no match",
+            "no entries",
+            "is empty",
+            "empty collection",
+            "objects not found",
+        ];
+        let said = format!("{} {}", self.message.as_deref().unwrap_or_default(), self.body).to_ascii_lowercase();
+        !is_markup(&self.body) && WORDS.iter().any(|word| said.contains(word))
     }
 }
 

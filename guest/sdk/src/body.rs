@@ -33,13 +33,24 @@ impl<'b> Body<'b> {
         &self.text
     }
 
-    /// A part of its text as it was received.
-    pub fn received(&self, part: &str) -> Vec<u8> {
+    /// The byte at which a part of its text begins in what was received; `None` for a text from elsewhere.
+    pub fn position(&self, part: &str) -> Option<usize> {
+        let (from, _) = self.span(part)?;
+        Some(if matches!(self.text, Cow::Borrowed(_)) { from } else { self.place(from) })
+    }
+
+    /// Where a part of its text stands in it.
+    fn span(&self, part: &str) -> Option<(usize, usize)> {
         let from = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
         let to = from.wrapping_add(part.len());
-        if matches!(self.text, Cow::Borrowed(_)) || from > self.text.len() || to > self.text.len() || to < from {
+        (from <= self.text.len() && to <= self.text.len() && to >= from).then_some((from, to))
+    }
+
+    /// A part of its text as it was received.
+    pub fn received(&self, part: &str) -> Vec<u8> {
+        let Some((from, to)) = self.span(part).filter(|_| matches!(self.text, Cow::Owned(_))) else {
             return part.as_bytes().to_vec();
-        }
+        };
         let (start, end) = (self.place(from), self.place(to));
         self.bytes.get(start..end).map_or_else(|| part.as_bytes().to_vec(), <[u8]>::to_vec)
     }
@@ -109,13 +120,18 @@ mod tests {
             let part = &body.text()[open..=close];
             let from = whole.iter().position(|b| *b == b'{').unwrap();
             let to = whole.iter().position(|b| *b == b'}').unwrap();
-            assert_eq!(body.received(part), &whole[from..=to], "{whole:?}");
+            assert_eq!(
+                (body.received(part).as_slice(), body.position(part)),
+                (&whole[from..=to], Some(from)),
+                "{whole:?}"
+            );
         }
     }
 
     #[test]
     fn a_text_from_elsewhere_is_given_back_as_it_is() {
-        assert_eq!(Body::of(b"a\xff").received("elsewhere"), b"elsewhere");
+        let body = Body::of(b"a\xff");
+        assert_eq!((body.received("elsewhere").as_slice(), body.position("elsewhere")), (&b"elsewhere"[..], None));
     }
 
     #[test]

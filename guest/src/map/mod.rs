@@ -13,12 +13,12 @@ mod record;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Feed, Indicator, is_web};
 use tipline_guest::{Page, Tally};
-use tipline_observable::{Label, classify, cve, listed_attack_id};
+use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 
 use crate::contract::Batch;
 use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
-use crate::read::{Body, DateFaults, InPlace as _, is_damaged, sorted, text};
+use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
 use crate::rules::Settings;
 use crate::rules::{self, Dates, Left, confidence, rejected};
 
@@ -86,20 +86,36 @@ impl<'a> Mapper<'a> {
         self.page.expect(records, bytes);
     }
 
-    /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them.
+    /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them, and bundles, lists and
+    /// pages in their place.
     pub(crate) fn records(&mut self, list: &[&'a str]) {
-        let mut record = Record::default();
         let mut objects = Vec::new();
+        self.sort_out(list, 0, &mut objects);
+        if !objects.is_empty() {
+            self.objects(&objects);
+        }
+    }
+
+    /// Maps the records among them and leaves the STIX objects for later.
+    fn sort_out(&mut self, list: &[&'a str], depth: u8, objects: &mut Vec<&'a str>) {
+        let mut record = Record::default();
         for raw in list {
-            let given = match record.read(raw) {
-                Ok(()) if objects::is_object(&record) => {
-                    objects.push(*raw);
-                    continue;
+            let read = record.read(raw);
+            if read.is_ok() && objects::is_object(&record) {
+                objects.push(raw);
+                continue;
+            }
+            if (read.is_err() || record.kind.as_deref().is_none())
+                && let Some(inner) = contents(raw)
+            {
+                match depth.checked_add(1).filter(|depth| *depth <= MAX_NESTING) {
+                    Some(depth) => self.sort_out(&inner, depth, objects),
+                    None => self.nested(raw),
                 }
-                Ok(()) => self.room().and_then(|()| self.indicator(&mut record)),
-                Err(error) => unreadable(&error),
-            };
-            match given {
+                continue;
+            }
+            let said = read.or_else(|error| self.unreadable(raw, &error)).and_then(|()| self.room());
+            match said.and_then(|()| self.indicator(&mut record)) {
                 Ok(indicator) => {
                     self.page.mapped();
                     let (claim, composed) = self.page.compose(&indicator);
@@ -108,9 +124,24 @@ impl<'a> Mapper<'a> {
                 Err(left) => self.leave(raw, left),
             }
         }
-        if !objects.is_empty() {
-            self.objects(&objects);
+    }
+
+    /// Counts a container that stands deeper in others than is looked.
+    fn nested(&mut self, raw: &str) {
+        let detail = format!("Bundles and lists stand in each other more than {MAX_NESTING} deep.");
+        self.leave(raw, Left::Rejected(Misfit::new("nested-too-deep", detail)));
+    }
+
+    /// Why a record could not be read, and where it stands.
+    fn unreadable<T>(&self, raw: &str, error: &serde_json::Error) -> Result<T, Left> {
+        if error.is_data() {
+            return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
         }
+        let mut detail = format!("The record is no valid JSON: {error}.");
+        if let Some(at) = self.body.position(raw) {
+            detail.push_str(&format!(" It begins at byte {at} of what was received."));
+        }
+        rejected("bad-json", detail)
     }
 
     /// An error where the page has given all that it may.
@@ -232,14 +263,5 @@ impl<'a> Mapper<'a> {
             facts: Vec::new(),
             stix: None,
         })
-    }
-}
-
-/// Why a text is no record.
-fn unreadable<T>(error: &serde_json::Error) -> Result<T, Left> {
-    if error.is_data() {
-        rejected("not-an-object", "A record is a JSON object with `type` and `value`.")
-    } else {
-        rejected("bad-json", format!("The record is no valid JSON: {error}."))
     }
 }

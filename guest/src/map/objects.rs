@@ -13,11 +13,11 @@ use tipline_ecs::{Composed, Expiry, Identity, Indicator, Standing, Stix};
 use tipline_observable::Observable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Mapper, Record, unreadable};
+use super::{Mapper, Record};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
-use crate::read::{DateFaults, InPlace, Text};
+use crate::read::{DateFaults, InPlace, MAX_NESTING, Text, contents};
 use crate::rules::{Left, REVOKED};
 
 /// Documents of one page after which what else stands on it is rejected, to be tried again by itself: an object may give
@@ -31,6 +31,9 @@ const MAX_RECALLED: usize = 65_536;
 
 /// What `tipline.expiry_reason` says of a claim that a later version of its object no longer makes.
 const REPLACED: &str = "replaced";
+
+/// The type of a bundle.
+const BUNDLE: &str = "bundle";
 
 /// What the first pass reads of an object.
 #[derive(Default)]
@@ -66,6 +69,11 @@ impl<'a> InPlace<'a> for Named<'a> {
 }
 
 impl Named<'_> {
+    /// Whether it may be a container of others.
+    fn may_contain(&self) -> bool {
+        self.kind.as_deref().is_none_or(|kind| kind == BUNDLE)
+    }
+
     /// The key of its row, where it has one.
     fn key(&self) -> Option<String> {
         let id = self.id.as_deref()?;
@@ -75,8 +83,18 @@ impl Named<'_> {
 
 /// The keys of the rows that a page's objects need, each once. This first pass reads nothing but ids and types.
 pub(crate) fn object_keys(list: &[&str]) -> Vec<String> {
-    let mut named = Named::default();
-    rows_of(list.iter().filter_map(|raw| named.read(raw).ok().and_then(|()| named.key())).collect())
+    fn find(raw: &str, depth: u8, keys: &mut Vec<String>) {
+        let mut named = Named::default();
+        let is_read = named.read(raw).is_ok();
+        match contents(raw).filter(|_| !is_read || named.may_contain()) {
+            Some(inner) if depth < MAX_NESTING => inner.iter().for_each(|one| find(one, depth.saturating_add(1), keys)),
+            Some(_) => {}
+            None => keys.extend(named.key().filter(|_| is_read)),
+        }
+    }
+    let mut keys = Vec::new();
+    list.iter().for_each(|raw| find(raw, 0, &mut keys));
+    rows_of(keys)
 }
 
 /// The same for a page as nearly all are written, in one walk and without taking it apart. Nothing but ids and types has to
@@ -102,6 +120,9 @@ pub(crate) fn page_keys(page: &str) -> Result<Vec<String>, NotPlain> {
                 }
                 Ok(())
             })?;
+            if named.may_contain() {
+                return Err(NotPlain);
+            }
             keys.extend(named.key());
             Ok(())
         })
@@ -130,21 +151,7 @@ impl<'a> Mapper<'a> {
     pub(crate) fn objects(&mut self, list: &[&'a str]) {
         let mut found: Vec<Found<'a>> = Vec::with_capacity(list.len());
         for raw in list {
-            found.push(Found { raw, object: StixObject::default(), edition: Edition::default() });
-            let Some(last) = found.last_mut() else { continue };
-            match last.object.read(raw) {
-                Ok(()) => {
-                    let observed = self.page.observed();
-                    let modified = last.object.changed(observed, &mut DateFaults::default());
-                    last.edition = Edition::new(modified, observed, raw);
-                }
-                Err(error) => {
-                    found.pop();
-                    if let Err(left) = unreadable::<()>(&error) {
-                        self.leave(raw, left);
-                    }
-                }
-            }
+            self.find(raw, 0, &mut found);
         }
         self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.page.observed());
         let mut by_id: Vec<((u64, &str), Edition)> =
@@ -161,6 +168,34 @@ impl<'a> Mapper<'a> {
             .collect();
         for (one, is_old) in found.into_iter().zip(is_old) {
             self.object(one, is_old);
+        }
+    }
+
+    /// Reads an object, or those that stand in a bundle or a list in its place.
+    fn find(&mut self, raw: &'a str, depth: u8, found: &mut Vec<Found<'a>>) {
+        found.push(Found { raw, object: StixObject::default(), edition: Edition::default() });
+        let Some(last) = found.last_mut() else { return };
+        let read = last.object.read(raw);
+        let may_contain = read.is_err() || last.object.kind.as_deref().is_none_or(|kind| kind == BUNDLE);
+        if may_contain && let Some(inner) = contents(raw) {
+            found.pop();
+            if depth >= MAX_NESTING {
+                return self.nested(raw);
+            }
+            return inner.iter().for_each(|one| self.find(one, depth.saturating_add(1), found));
+        }
+        match read {
+            Ok(()) => {
+                let observed = self.page.observed();
+                let modified = last.object.changed(observed, &mut DateFaults::default());
+                last.edition = Edition::new(modified, observed, raw);
+            }
+            Err(error) => {
+                found.pop();
+                if let Err(left) = self.unreadable::<()>(raw, &error) {
+                    self.leave(raw, left);
+                }
+            }
         }
     }
 
@@ -313,10 +348,10 @@ fn note(claims: &mut Vec<Claimed<'_>>, indicator: &Indicator<'_>, value: &str, c
     }
 }
 
-/// Whether a record is a STIX object: its type says so, or its id does.
+/// Whether a record is a STIX object or a bundle of them: its type says so, or its id does.
 pub(super) fn is_object(record: &Record<'_>) -> bool {
     let kind = record.kind.as_deref().unwrap_or_default();
-    kind == "indicator"
+    matches!(kind, "indicator" | BUNDLE)
         || record.id.as_deref().and_then(|id| id.strip_prefix(kind)).is_some_and(|rest| rest.starts_with("--"))
 }
 

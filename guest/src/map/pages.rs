@@ -8,7 +8,7 @@ use super::Mapper;
 use crate::contract::{Batch, Failure};
 use crate::memory::Memory;
 use crate::objects::Context;
-use crate::read::{Body, Data, Parts, escaped, list};
+use crate::read::{Body, Data, Parts, Salvage, escaped, list, pieces};
 use crate::rules::Settings;
 
 /// How much of a text that is no records is shown in the failure.
@@ -39,7 +39,35 @@ pub fn records(
     } else if let Ok(page) = Parts::read(text) {
         return one(mapper, &page, text);
     }
-    lines(mapper, text)
+    broken(mapper, text)
+}
+
+/// A text that is no JSON as a whole: one record a line, or records one behind the other, or a page or a list in which
+/// something is broken. Whatever can be read is; the rest are rejects.
+fn broken<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_object = |line: &&&str| line.starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
+    let objects = lines.iter().filter(is_object).count();
+    // A page written over many lines has some that are objects, too.
+    if objects.saturating_mul(2) >= lines.len() {
+        mapper.records(&lines);
+        return Ok(mapper.finish());
+    }
+    match Salvage::read(text) {
+        Some(Salvage { parts, good: 1.., .. }) => return one(mapper, &parts, text),
+        _ if !text.starts_with(['{', '[']) && objects == 0 => {}
+        _ => {
+            let (list, good) = pieces(text);
+            if good > 0 {
+                mapper.records(&list);
+                return Ok(mapper.finish());
+            }
+        }
+    }
+    Err(Failure::Protocol(format!(
+        "Expected were records: an object with `data`, a list, or one record a line. What came begins with {}.",
+        beginning(text)
+    )))
 }
 
 fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Batch, Failure> {
@@ -77,20 +105,6 @@ fn one<'a>(mut mapper: Mapper<'a>, page: &Parts<'a>, text: &'a str) -> Result<Ba
     Ok(mapper.finish())
 }
 
-/// One record a line. A bad line costs itself only, as long as one of them is an object.
-fn lines<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_object = |line: &str| line.starts_with('{') && serde_json::from_str::<IgnoredAny>(line).is_ok();
-    if !lines().any(is_object) {
-        return Err(Failure::Protocol(format!(
-            "Expected were records: an object with `data`, a list, or one record a line. What came begins with {}.",
-            beginning(text)
-        )));
-    }
-    mapper.records(&lines().collect::<Vec<_>>());
-    Ok(mapper.finish())
-}
-
 /// The first characters, with control characters escaped.
 fn beginning(text: &str) -> String {
     let start: String = text.chars().take(SHOWN).collect();
@@ -101,6 +115,8 @@ fn beginning(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::MAX_NESTING;
+
     const RECORD: &str = r#"{"type":"ipv4","value":"192.0.2.1"}"#;
     const STIX: &str = r#"{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '192.0.2.1']"}"#;
 
@@ -132,9 +148,53 @@ mod tests {
             (r#"{"next":"x"}"#.to_owned(), (1, 0, 1)),
             (r#"{"type":"bundle","id":"bundle--1"}"#.to_owned(), (0, 0, 0)),
             (String::new(), (0, 0, 0)),
+            // Bundles in bundles, in lists, in envelopes, a line each; a page a line.
+            (format!(r#"[{{"type":"bundle","id":"bundle--1","objects":[{STIX}]}},{STIX}]"#), (2, 2, 0)),
+            (format!(r#"{{"type":"bundle","objects":[{{"type":"bundle","objects":[[{STIX}],{STIX}]}}]}}"#), (2, 2, 0)),
+            (format!(r#"{{"objects":[{{"objects":[{STIX}],"more":false}}]}}"#), (1, 1, 0)),
+            (
+                format!("{{\"type\":\"bundle\",\"objects\":[{STIX}]}}\n{{\"type\":\"bundle\",\"objects\":[{STIX}]}}"),
+                (2, 2, 0),
+            ),
+            (format!("{{\"data\":[{RECORD}]}}\n{{\"data\":[{RECORD}]}}"), (2, 2, 0)),
+            (format!("[[{RECORD}],[[{STIX}]]]"), (2, 2, 0)),
+            (format!("[{RECORD},[7]]"), (2, 1, 1)),
+            // What is no JSON costs itself: in a page, a list, a line, one behind the other.
+            (format!(r#"{{"data":[{RECORD},{{"type":"ipv4","value":NaN}},{RECORD}]}}"#), (3, 2, 1)),
+            (format!(r#"{{"objects":[{STIX},{{"type":"indicator","labels":["a"}},{STIX}]}}"#), (3, 2, 1)),
+            (format!(r#"[{RECORD},{{"a":["b"}},{RECORD}]"#), (3, 2, 1)),
+            (format!("[{RECORD},{{'type':'ipv4'}},{RECORD}]"), (3, 2, 1)),
+            (format!("[{RECORD},{{\"type\":\"ip"), (2, 1, 1)),
+            (format!("{RECORD}\n{{\"a\":[\"b\"}}\n{RECORD}"), (3, 2, 1)),
+            (format!("{RECORD}{STIX}"), (2, 2, 0)),
+            (format!("{{\n\"data\":[\n{RECORD},\n{{\"a\":[\"b\"}},\n{RECORD}\n],\n\"n\":[\n{{}}\n]\n}}"), (3, 2, 1)),
         ] {
             assert_eq!(counts(&text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn containers_are_looked_into_so_deep() {
+        let nested = |depth: u8| {
+            (0..depth).fold(STIX.to_owned(), |inner, _| format!(r#"{{"type":"bundle","objects":[{inner}]}}"#))
+        };
+        for (depth, expected) in [(MAX_NESTING, (1, 1, 0)), (MAX_NESTING + 1, (1, 0, 1))] {
+            // As records and as objects.
+            assert_eq!(counts(&format!("[{}]", nested(depth))), expected, "{depth}");
+            assert_eq!(counts(&format!(r#"{{"objects":[{}]}}"#, nested(depth))), expected, "{depth}");
+            let lists = format!("[{}{RECORD}{}]", "[".repeat(depth.into()), "]".repeat(depth.into()));
+            assert_eq!(counts(&lists), expected, "{depth}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_no_json_says_where_it_stands() {
+        let text = format!(r#"{{"data":[{RECORD},{{"type":"ipv4","value":NaN}}]}}"#);
+        let batch = records(&Settings::default(), 0, &Body::of(text.as_bytes()), &mut Context::default()).unwrap();
+        let reject = &batch.rejects[0];
+        let at = text.find(r#"{"type":"ipv4","value":NaN"#).unwrap();
+        assert!(reject.detail.contains(&format!("begins at byte {at} ")), "{}", reject.detail);
+        assert_eq!((reject.code.as_str(), reject.raw.as_slice()), ("bad-json", &text.as_bytes()[at..text.len() - 2]));
     }
 
     #[test]

@@ -7,12 +7,14 @@ mod texts;
 mod dates;
 mod entries;
 mod parts;
+mod salvage;
 
 use std::borrow::Cow;
 
 pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
+pub use salvage::{MAX_NESTING, Salvage, contents, pieces};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
 pub use tipline_guest::Body;

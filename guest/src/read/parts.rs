@@ -1,5 +1,4 @@
 //! The members of a page, and the records in it, split off as raw text in one walk.
-//!
 
 use std::fmt;
 
@@ -57,6 +56,26 @@ impl<'p> Parts<'p> {
         plain(page).or_else(|NotPlain| serde_json::from_str(page))
     }
 
+    /// Takes up a member of this name, whose value comes next.
+    pub(super) fn take(&mut self, name: &str, reader: &mut Plain<'p>) -> Result<(), NotPlain> {
+        let raw = match name {
+            "data" => return plain_list(&mut self.data, reader),
+            "objects" => return plain_list(&mut self.objects, reader),
+            "meta" => &mut self.meta,
+            "links" => &mut self.links,
+            "error" => &mut self.error,
+            "type" => &mut self.kind,
+            "more" => &mut self.more,
+            "next" => &mut self.next,
+            _ => {
+                self.others = true;
+                return reader.raw().map(|_| ());
+            }
+        };
+        *raw = Some(reader.raw()?);
+        Ok(())
+    }
+
     /// Whether it is a STIX bundle, whose `objects` may be missing.
     pub fn is_bundle(&self) -> bool {
         self.kind == Some(r#""bundle""#)
@@ -91,24 +110,7 @@ pub fn list(text: &str) -> serde_json::Result<Vec<&str>> {
 fn plain(page: &str) -> Result<Parts<'_>, NotPlain> {
     let mut reader = Plain::new(page);
     let mut parts = Parts::default();
-    reader.members(|name, reader| {
-        let raw = match name {
-            "data" => return plain_list(&mut parts.data, reader),
-            "objects" => return plain_list(&mut parts.objects, reader),
-            "meta" => &mut parts.meta,
-            "links" => &mut parts.links,
-            "error" => &mut parts.error,
-            "type" => &mut parts.kind,
-            "more" => &mut parts.more,
-            "next" => &mut parts.next,
-            _ => {
-                parts.others = true;
-                return reader.raw().map(|_| ());
-            }
-        };
-        *raw = Some(reader.raw()?);
-        Ok(())
-    })?;
+    reader.members(|name, reader| parts.take(name, reader))?;
     reader.end()?;
     Ok(parts)
 }

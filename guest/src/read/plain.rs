@@ -39,7 +39,7 @@ impl serde::de::Error for NotPlain {
 pub struct Plain<'a> {
     text: &'a str,
     /// How far it is read; never beyond its end, so that one more is no overflow.
-    at: usize,
+    pub(super) at: usize,
     depth: u8,
 }
 
@@ -47,6 +47,11 @@ impl<'a> Plain<'a> {
     /// Begins to read.
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0 }
+    }
+
+    /// Begins to read in the midst of an object, behind one of its members.
+    pub(super) fn within(text: &'a str, at: usize) -> Self {
+        Self { text, at, depth: 1 }
     }
 
     /// Nothing but white space is left.
@@ -73,9 +78,17 @@ impl<'a> Plain<'a> {
     ///
     /// # Errors
     /// It is no object, or not plain.
-    pub fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
+    pub fn members(&mut self, each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>) -> Result<(), NotPlain> {
         self.enter(b'{')?;
-        let mut first = true;
+        self.further(true, each)
+    }
+
+    /// The same from the midst of an object on, or behind its bracket.
+    pub(super) fn further(
+        &mut self,
+        mut first: bool,
+        mut each: impl FnMut(&str, &mut Self) -> Result<(), NotPlain>,
+    ) -> Result<(), NotPlain> {
         while self.more(&mut first, b'}')? {
             let name = self.name()?;
             each(&name, self)?;
@@ -301,6 +314,11 @@ impl<'a> Plain<'a> {
                 b'}' | b']' => {
                     open = open.wrapping_sub(1);
                     if open == 0 {
+                        // Of mixed brackets nobody knows here which is wrong.
+                        let begun = bytes.get(from).copied().unwrap_or(0);
+                        if byte.wrapping_sub(begun) != 2 {
+                            return Err(NotPlain);
+                        }
                         break;
                     }
                 }

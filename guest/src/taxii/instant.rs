@@ -3,7 +3,7 @@
 //! Milliseconds, in which the rest of the crate computes, are too coarse here: what is added in one go differs in its
 //! microseconds, and a page may end anywhere in it.
 
-use tipline_ecs::time::{Millis, SECOND, parse_rfc3339, write_rfc3339};
+use tipline_ecs::time::{Millis, SECOND, told, write_rfc3339};
 
 /// Microseconds since 1970.
 pub(super) type Instant = u64;
@@ -11,17 +11,17 @@ pub(super) type Instant = u64;
 /// Microseconds in a millisecond.
 const MICROS: u64 = 1_000;
 
-/// What a header says. `None` for anything but an RFC 3339 time, such as `undefined`, or the words in which JavaScript
-/// writes a date.
+/// What a header says, in whichever form; `None` for what is no time at all, such as `undefined`.
 pub(super) fn parse(text: &str) -> Option<Instant> {
-    let millis = parse_rfc3339(text)?;
-    let mut fraction = text.split_once('.').map_or("", |(_, rest)| rest).bytes().take_while(u8::is_ascii_digit).skip(3);
-    let mut micros = 0_u64;
-    for _ in 0..3 {
-        let digit = fraction.next().unwrap_or(b'0').wrapping_sub(b'0');
-        micros = micros.saturating_mul(10).saturating_add(u64::from(digit));
-    }
-    Some(from_millis(millis).saturating_add(micros))
+    let told = told::parse(text)?;
+    Some(from_millis(told.at).saturating_add(u64::from(told.micros)))
+}
+
+/// Whether a text that is no time says that there is none, as programs print what is absent.
+pub(super) fn is_absent(text: &str) -> bool {
+    let text = text.trim();
+    let words = ["null", "none", "nil", "undefined", "nan", "invalid date", "n/a", "-"];
+    text.is_empty() || words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Writes it with six digits behind the point.
@@ -41,7 +41,7 @@ pub(super) fn write(instant: Instant, out: &mut String) {
     out.push('Z');
 }
 
-pub(super) fn from_millis(millis: Millis) -> Instant {
+pub(super) const fn from_millis(millis: Millis) -> Instant {
     millis.saturating_mul(MICROS)
 }
 
@@ -63,14 +63,31 @@ mod tests {
             ("2026-03-01T12:00:00.000001Z", "2026-03-01T12:00:00.000001Z"),
             ("2026-03-01T12:00:00.123456789Z", "2026-03-01T12:00:00.123456Z"),
             (" 2026-03-01T14:00:00.25+02:00 ", "2026-03-01T12:00:00.250000Z"),
+            ("2026-03-01T12:00:00.000001", "2026-03-01T12:00:00.000001Z"),
+            ("2026-03-01 12:00:00.123456", "2026-03-01T12:00:00.123456Z"),
+            ("2026-03-01", "2026-03-01T00:00:00.000000Z"),
+            ("1772366400", "2026-03-01T12:00:00.000000Z"),
+            ("1772366400.000001", "2026-03-01T12:00:00.000001Z"),
+            ("1772366400250", "2026-03-01T12:00:00.250000Z"),
+            ("1772366400250001", "2026-03-01T12:00:00.250001Z"),
+            ("Sun, 01 Mar 2026 12:00:00 GMT", "2026-03-01T12:00:00.000000Z"),
+            ("Sun Mar 01 2026 14:00:00 GMT+0200 (Eastern European Standard Time)", "2026-03-01T12:00:00.000000Z"),
         ] {
             let mut out = String::new();
             write(parse(text).unwrap(), &mut out);
             assert_eq!(out, expected);
             assert_eq!(parse(&out), parse(text));
         }
-        for text in ["", "undefined", "null", "Thu Feb 20 2020 22:10:20 GMT+0000 (Coordinated Universal Time)", "0"] {
-            assert_eq!(parse(text), None, "{text}");
+        for (text, absent) in [
+            ("", true),
+            ("undefined", true),
+            ("null", true),
+            ("Invalid Date", true),
+            ("0", false),
+            ("12/05/2026", false),
+            ("yesterday", false),
+        ] {
+            assert_eq!((parse(text), is_absent(text)), (None, absent), "{text}");
         }
     }
 }

@@ -33,9 +33,10 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
 use crate::memory::Memory;
-use crate::pause::{self, CLOCK_AHEAD, Pause, TRIES_AT_A_PAGE};
-use crate::refusal::{self, Advice, quote};
-use state::{Chain, Place, Run, State, Survey, Turn};
+use crate::pause::{self, CLOCK_AHEAD, Pause};
+use crate::refusal::{self, Advice, ServerError, clean, quote};
+use crate::retry::{Retry, TRIES_AT_A_PAGE};
+use state::{Ask, Chain, Edge, Matching, Place, Run, State, Survey, Turn};
 use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
 
 /// What to change when the server refuses.
@@ -48,6 +49,10 @@ const ADVICE: Advice = Advice {
 
 /// How often in a row a server may forget a `next` before that is a failure.
 const MAX_LOST: u32 = 3;
+
+/// Collections that may refuse the credential one after the other before the others are not asked: more would look like
+/// guessing a password.
+const MAX_DENIED: usize = 3;
 
 /// See [`crate::advance`].
 pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -> Result<Step, Failure> {
@@ -78,7 +83,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
             poll.memory = Memory::of(rows);
             poll.answer(&response)
         }
-        Event::Failed(reason) => poll.retry(&format!("no answer, {}", quote(&reason)), None),
+        Event::Failed(reason) => poll.retry(&format!("no answer, {}", quote(&reason)), None, None),
         Event::Start | Event::Wake => poll.go_on(None),
     }
 }
@@ -86,11 +91,18 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
 /// Begins a run, or resumes one: the server is asked anew what it has, and no `next` is used again.
 fn begin(config: &Config, state: &mut State) {
     let mut run = state.run.take().unwrap_or_default();
-    // A larger or smaller `limit` may be what gets a stuck run going again.
-    run.cap = config.limit.max(1);
+    // A larger or smaller `limit` may be what gets a stuck run going again; a server may have come to allow larger pages.
+    let most = if state.most_of == config.limit { state.most.saturating_mul(2) } else { 0 };
+    run.cap = if most > 0 { config.limit.min(most) } else { config.limit }.max(1);
     run.retyped = false;
+    run.retry = Retry::default();
+    (run.silent, run.unlisted) = (0, 0);
     run.survey = Some(Survey::default());
     if let Some(chain) = &mut run.chain {
+        // A step behind an instant is of its poll: later there may be something in between.
+        if matches!(chain.edge, Edge::Behind(_)) {
+            chain.after = chain.after.min(chain.top);
+        }
         chain.begin_again(config.overlap);
         chain.limit = run.cap;
     }
@@ -116,105 +128,207 @@ struct Poll<'c> {
 impl Poll<'_> {
     /// Folds an answer.
     fn answer(mut self, response: &Response) -> Result<Step, Failure> {
-        let chain = self.run.chain.as_ref().filter(|_| self.run.survey.is_none());
-        let continued = chain.is_some_and(|chain| chain.next.is_some() && chain.lost < MAX_LOST);
-        let filtered = chain.is_some_and(|chain| !(chain.probe || self.state.filters || self.state.bare));
-        if let (400 | 413 | 416, Some(chain)) = (response.status, chain.filter(|chain| chain.widened)) {
-            let failure = chain.stuck();
-            return self.refuse(failure);
-        }
+        let is_of_objects = self.run.survey.is_none();
         match response.status {
-            200 | 204 | 206 => {
-                let chain = self.run.chain.take_if(|_| self.run.survey.is_none());
-                if chain.is_some() {
-                    self.run.attempts = 0;
-                }
+            200..=299 => {
                 self.run.retyped = false;
                 if let Some(pause) = pause::used_up(self.config, self.now, response) {
                     self.wait(pause, pause::reason(response));
                 }
-                match chain {
+                match self.run.chain.take_if(|_| is_of_objects) {
                     Some(chain) => self.page(chain, response),
                     None => self.surveyed(response),
                 }
             }
             429 => self.limited(response),
-            408 | 425 | 500..=599 => {
+            501 if self.may_be_the_types() => self.refused(response),
+            408 | 425 | 500..=510 | 512..=599 => {
                 let asked = pause::asked(self.config, self.now, response).filter(|_| response.status == 503);
-                self.retry(&format!("status {}", response.status), asked)
+                self.retry(&format!("status {}", response.status), asked, Some(response))
             }
-            406 => self.retype(response),
-            404 | 405 | 410 if self.is_asking_what() => self.surveyed(response),
-            403 | 404 | 405 | 410 if self.has_other_roots() => self.surveyed(response),
-            400 | 404 | 410 if continued => {
-                self.begin_again();
-                if let Some(chain) = &mut self.run.chain {
-                    chain.lost = chain.lost.saturating_add(1);
-                }
+            406 | 415 if !self.run.retyped => {
+                // The server gives none of the media type asked for: the other form is tried once.
+                self.run.retyped = true;
+                self.state.plain = !self.state.plain;
                 self.go_on(None)
             }
-            413 | 416 if self.narrow(1) => self.go_on(None),
-            400 | 422 if filtered => {
-                self.begin_again();
-                if let Some(mut chain) = self.run.chain.take() {
-                    self.ask_bare(&mut chain);
-                    self.run.chain = Some(chain);
-                }
-                self.go_on(None)
-            }
-            _ => {
-                let failure = refusal::refusal(response, &self.request().target, &ADVICE);
+            407 | 511 => {
+                let failure = self.refusal(response);
                 self.refuse(failure)
             }
+            _ if is_of_objects => self.refused(response),
+            // Who is not let in need not ask on.
+            401 if self.run.survey.as_ref().is_some_and(|survey| !survey.asked) => Err(self.refusal(response)),
+            _ => self.surveyed(response),
         }
     }
 
-    /// The server gives none of the media type asked for: the other form is tried once.
-    fn retype(mut self, response: &Response) -> Result<Step, Failure> {
-        if self.run.retyped {
-            let error = refusal::ServerError::read(&response.text());
-            let target = self.request().target;
-            return self.refuse(Failure::Protocol(format!(
-                "The server answered 406 for {target} {error}: it gives neither `{}` nor `{}`. It may speak an older \
-                 TAXII; set `url` to its TAXII 2.1 address.",
+    /// The failure of an answer that is no page.
+    fn refusal(&self, response: &Response) -> Failure {
+        self.refusal_of(response, &self.request().target, self.run.survey.is_none())
+    }
+
+    /// The same for what was asked for at a target, which is of objects or of the server itself.
+    fn refusal_of(&self, response: &Response, target: &str, is_of_objects: bool) -> Failure {
+        let error = || ServerError::read(&response.text());
+        match response.status {
+            406 | 415 => Failure::Protocol(format!(
+                "The server answered {} for {target} {}: it gives neither `{}` nor `{}`. It may speak an older TAXII; set \
+                 `url` to its TAXII 2.1 address.",
+                response.status,
+                error(),
                 request::WITH_VERSION,
                 request::WITHOUT_VERSION
-            )));
+            )),
+            400 | 413 | 414 | 416 | 422 | 501 if is_of_objects => Failure::Protocol(format!(
+                "The server refused {target} with {} {}, for one object as for many, and with `match[type]` as without it. \
+                 Check `url` and `collection`; if they are right, this is no TAXII 2.1 server.",
+                response.status,
+                error()
+            )),
+            404 | 410 if self.run.silent == 401 => Failure::Credential(format!(
+                "The server answered `url` itself with a login page, and nothing was found below it. Check {}; then that `url` \
+                 is the address of an API root or a discovery, and not of pages for people.",
+                ADVICE.credential
+            )),
+            404 | 410 if matches!(self.run.silent, 402 | 403) => Failure::Forbidden(format!(
+                "The credential is good, but the server answered {} to `url` itself, and nothing was found below it. {}",
+                self.run.silent, ADVICE.forbidden
+            )),
+            404 | 410 if is_of_objects && self.run.unlisted > 0 => Failure::Protocol(format!(
+                "The server answered {} for {target} {}. Its list of collections could not be read ({}), so `collection` was \
+                 taken for an id. {} Check `collection`, too.",
+                response.status,
+                error(),
+                said(self.run.unlisted),
+                self.missing()
+            )),
+            404 | 410 if self.run.silent > 0 => Failure::Protocol(format!(
+                "The server answered {} for {target} {}. {}",
+                response.status,
+                error(),
+                self.missing()
+            )),
+            _ => refusal::refusal(response, target, &ADVICE),
         }
-        self.run.retyped = true;
-        self.state.plain = !self.state.plain;
+    }
+
+    /// What to change where nothing was found; what is at `url` may have said nothing for a reason.
+    fn missing(&self) -> String {
+        match self.run.silent {
+            0 | 404 | 410 => ADVICE.missing.to_owned(),
+            silent @ 500.. => format!(
+                "`url` itself was asked first and gave {}; once it answers, it may say where to ask. Look at the server.",
+                said(silent)
+            ),
+            silent => format!("`url` itself was asked first and gave {}. {}", said(silent), ADVICE.missing),
+        }
+    }
+
+    /// Whether `match[type]` may be why a request is refused, or just was.
+    fn may_be_the_types(&self) -> bool {
+        let chain = self.run.chain.as_ref().filter(|_| self.run.survey.is_none());
+        self.state.matching == Matching::Unknown
+            && chain.is_some_and(|chain| matches!(chain.ask, Ask::Wanted | Ask::Refused))
+    }
+
+    /// The server refuses to give objects: there are none, or less is to be asked for, or without `match[type]`, or its
+    /// `next` is gone. What it was is found by trying one after the other.
+    fn refused(mut self, response: &Response) -> Result<Step, Failure> {
+        let failure = self.refusal(response);
+        let Some(mut chain) = self.run.chain.take() else { return Err(failure) };
+        let status = response.status;
+        // What was there in an earlier poll still is, as long as anything says that the server is.
+        let is_known = self.run.unlisted == 0 || self.run.silent == 0;
+        let is_there = is_known && self.state.place(&chain.path).is_some_and(|place| place.there);
+        match status {
+            400 | 403 | 413 | 414 | 416 | 422 if chain.edge == Edge::Wider => {
+                if chain.high.is_none() {
+                    self.note(
+                        "no-dates",
+                        format!("The server gives, for {}, no dates and no larger pages.", clean(&chain.path)),
+                    );
+                    self.leave(&chain, Turn::Read, None);
+                    return self.go_on(None);
+                }
+                self.step_behind(&mut chain);
+            }
+            404 if ServerError::read(&response.text()).says_nothing_is_there() => return self.nothing(chain, response),
+            400 | 404 | 410 if chain.next.is_some() => {
+                if chain.lost >= MAX_LOST {
+                    self.run.chain = Some(chain);
+                    return self.refuse(Failure::Protocol(format!(
+                        "The server does not know its own `next` again: it answered {status} {} to it, {MAX_LOST} times after \
+                         beginning anew. Look at the server, or at what stands between here and it.",
+                        ServerError::read(&response.text())
+                    )));
+                }
+                chain.begin_again(self.config.overlap);
+                chain.lost = chain.lost.saturating_add(1);
+            }
+            404 if is_there => return self.nothing(chain, response),
+            413 | 416 if self.run.cap > 1 => self.ask_for_less(&mut chain),
+            400 | 413 | 414 | 416 | 422 | 501
+                if chain.ask == Ask::Wanted && self.state.matching == Matching::Unknown =>
+            {
+                chain.begin_again(self.config.overlap);
+                chain.ask = Ask::Refused;
+            }
+            400 | 414 | 422 if self.run.cap > 1 => self.ask_for_less(&mut chain),
+            _ => {
+                self.run.chain = Some(chain);
+                return self.refuse(failure);
+            }
+        }
+        self.run.chain = Some(chain);
         self.go_on(None)
+    }
+
+    /// Half as many objects at once, as the server may refuse so many.
+    fn ask_for_less(&mut self, chain: &mut Chain) {
+        self.run.cap = (self.run.cap / 2).max(1);
+        (self.state.most, self.state.most_of) = (self.run.cap, self.config.limit);
+        chain.begin_again(self.config.overlap);
+        chain.limit = self.run.cap;
+    }
+
+    /// As many objects at once as the settings and the server allow.
+    fn full_limit(&self) -> u32 {
+        let is_refused = self.state.most > 0 && self.state.most_of == self.config.limit;
+        if is_refused { self.config.limit.min(self.state.most) } else { self.config.limit }.max(1)
     }
 
     /// The limit is reached.
     fn limited(mut self, response: &Response) -> Result<Step, Failure> {
-        self.run.attempts = self.run.attempts.saturating_add(1);
-        let pause = pause::limited(self.config, self.now, response, self.run.attempts);
+        let ends = self.run.retry.failed(self.config);
+        let pause = pause::limited(self.config, self.now, response, self.run.retry.attempts);
         self.wait(pause, pause::reason(response));
-        if self.run.attempts > self.config.max_retries {
-            return self.give_up("status 429");
-        }
-        self.go_on(None)
+        if ends { self.give_up("status 429") } else { self.go_on(None) }
     }
 
     /// No answer, or one that says "later". What was in it may be gone with its `next`.
-    fn retry(mut self, what: &str, asked: Option<Millis>) -> Result<Step, Failure> {
-        self.run.attempts = self.run.attempts.saturating_add(1);
-        self.drop_next();
-        if self.run.attempts >= TRIES_AT_A_PAGE {
+    fn retry(mut self, what: &str, asked: Option<Millis>, response: Option<&Response>) -> Result<Step, Failure> {
+        let ends = self.run.retry.failed(self.config);
+        self.lose();
+        if self.run.retry.attempts >= TRIES_AT_A_PAGE {
             // Pages that are too large or too slow look like this too. Not smaller than an eighth: a server that was
             // down for an hour must not be read object by object afterwards.
             self.narrow((self.config.limit / 8).max(1));
         }
-        if self.run.attempts > self.config.max_retries {
+        let attempts = self.run.retry.attempts;
+        let reason = pause::failed(self.config, attempts, what);
+        if ends {
+            // A server that is there but does not say what it has may still give it.
+            if let Some(response) = response.filter(|_| self.run.survey.is_some() && asked.is_none()) {
+                return self.surveyed(response);
+            }
             // What the server asks for binds its other collections and the next poll, too.
             if let Some(pause) = asked {
-                self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+                self.wait(pause, reason);
             }
             return self.give_up(what);
         }
-        let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));
-        self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+        self.wait(pause::backoff(self.config, attempts).max(asked.unwrap_or(0)), reason);
         self.go_on(None)
     }
 
@@ -226,7 +340,7 @@ impl Poll<'_> {
         let is_there = has(Turn::Read) || !has(Turn::Refused);
         let goes_on = is_there && !is_alone && self.run.survey.is_none() && self.state.wait.is_none();
         if let Some(chain) = self.run.chain.take_if(|_| goes_on) {
-            self.run.attempts = 0;
+            self.run.retry.went_well();
             self.note("collection-failed", format!("A collection was left out of this poll. {what}"));
             self.leave(&chain, Turn::Refused, None);
             return self.go_on(None);
@@ -236,39 +350,59 @@ impl Poll<'_> {
             format!(
                 "The server did not answer {} times in a row, last with {what}. The poll ends; the next one goes on from \
                  here.",
-                self.run.attempts
+                self.run.retry.attempts
             ),
         );
-        self.run.attempts = 0;
+        self.run.retry.went_well();
         self.state.run = Some(self.run);
         step(self.state, self.notes, self.memory, None, Next::Done)
     }
 
-    /// A page that is not JSON: tried again, then made smaller, as it may have been cut for its size.
+    /// A page that is not JSON: tried again, then made smaller, as it may have been cut for its size. What can be read of the
+    /// last try is read; see [`Poll::open`].
     fn garbled(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
-        self.run.garbled = self.run.garbled.saturating_add(1);
-        self.drop_next();
-        if self.run.garbled >= TRIES_AT_A_PAGE && !self.narrow(1) && self.run.garbled > self.config.max_retries {
+        let is_tried = self.run.retry.damaged();
+        self.lose();
+        let least = self.run.chain.as_ref().map_or(1, |chain| self.least(chain));
+        let is_smallest = is_tried && !self.narrow(least);
+        let taken = self.run.retry.unreadable;
+        if is_smallest && (!self.may_give_up_one() || self.run.retry.garbled > self.config.max_retries) {
+            let tried = if taken == 0 {
+                "however small a page is asked for".to_owned()
+            } else {
+                format!("after {taken} pages were already taken in part for that; the next poll goes on from here")
+            };
             return self.refuse(Failure::Protocol(format!(
-                "The server's answers are no JSON ({why}), however small a page is asked for: {}. Look at what \
-                 stands between here and the server, then at the server.",
+                "The server's answers are no JSON ({why}), {tried}: {}. Look at what stands between here and the server, then \
+                 at the server.",
                 quote(&response.text())
             )));
         }
-        let pause = pause::backoff(self.config, self.run.garbled.min(TRIES_AT_A_PAGE));
+        let pause = self.run.retry.pause(self.config);
         self.wait(pause, format!("the answer was damaged ({why}); asking again for {} objects", self.run.cap));
         self.go_on(None)
     }
 
-    /// An answer to a `next` that did not arrive will not come again.
-    fn drop_next(&mut self) {
-        if self.run.chain.as_ref().is_some_and(|chain| chain.next.is_some()) {
-            self.begin_again();
-        }
+    /// Whether another page may be taken in part in this poll.
+    fn may_give_up_one(&self) -> bool {
+        self.run.retry.unreadable < self.config.max_unreadable
     }
 
-    fn begin_again(&mut self) {
-        if let Some(chain) = &mut self.run.chain {
+    /// An answer of another kind than was asked for, as proxies give it for a while: asked for again before it counts.
+    fn unusable(mut self, failure: Failure) -> Result<Step, Failure> {
+        if self.run.retry.damaged() {
+            return self.refuse(failure);
+        }
+        self.lose();
+        self.wait(self.run.retry.pause(self.config), "the answer was no page; asking again".to_owned());
+        self.go_on(None)
+    }
+
+    /// An answer did not arrive as it should. One to a `next` will not come again.
+    fn lose(&mut self) {
+        let Some(chain) = self.run.chain.as_mut().filter(|_| self.run.survey.is_none()) else { return };
+        chain.hurt = chain.pages.saturating_add(1);
+        if chain.next.is_some() {
             chain.begin_again(self.config.overlap);
         }
     }
@@ -282,16 +416,24 @@ impl Poll<'_> {
         self.run.cap = (self.run.cap / 2).max(least);
         chain.begin_again(self.config.overlap);
         chain.limit = self.run.cap;
+        // Twice as many pages lead there.
+        chain.hurt = chain.hurt.saturating_mul(2).saturating_sub(1);
         true
     }
 
     /// A collection cannot be read. Alone it fails the poll, else the others go on.
     fn refuse(mut self, failure: Failure) -> Result<Step, Failure> {
         let others = self.state.places.iter().filter(|place| matches!(place.turn, Turn::Due | Turn::Read)).count() > 1;
-        let goes_on = others && self.run.survey.is_none();
-        let (Failure::Forbidden(text) | Failure::Protocol(text)) = &failure else { return Err(failure) };
+        let has = |turn: Turn| self.state.places.iter().filter(|place| place.turn == turn).count();
+        let is_denied = matches!(failure, Failure::Credential(_)) && has(Turn::Read) == 0;
+        let goes_on =
+            others && self.run.survey.is_none() && !(is_denied && has(Turn::Refused).saturating_add(1) >= MAX_DENIED);
+        let (Failure::Forbidden(text) | Failure::Protocol(text) | Failure::Credential(text)) = &failure else {
+            return Err(failure);
+        };
         let Some(chain) = self.run.chain.take_if(|_| goes_on) else { return Err(failure) };
         self.note("collection-failed", format!("A collection was left out of this poll. {text}"));
+        self.run.retry.went_well();
         self.leave(&chain, Turn::Refused, None);
         self.go_on(None)
     }
@@ -316,6 +458,7 @@ impl Poll<'_> {
         if let Some(place) = self.state.place(&chain.path) {
             place.turn = turn;
             place.cursor = place.cursor.max(reached);
+            place.gave |= chain.wanted;
         }
     }
 
@@ -339,11 +482,6 @@ impl Poll<'_> {
         self.notes.push(Note { code: code.to_owned(), text });
     }
 
-    /// Whether `url` itself is being asked.
-    fn is_asking_what(&self) -> bool {
-        self.run.survey.as_ref().is_some_and(|survey| !survey.asked)
-    }
-
     /// The request for where the run stands.
     fn request(&self) -> Request {
         let target = match (&self.run.survey, &self.run.chain) {
@@ -351,7 +489,10 @@ impl Poll<'_> {
                 Some(root) => format!("{root}collections/"),
                 None => request::path(&self.base),
             },
-            (None, Some(chain)) => request::objects(self.config, &chain.path, chain, self.state.bare || chain.probe),
+            (None, Some(chain)) => {
+                let with_types = chain.ask == Ask::Wanted && self.state.matching != Matching::LeftOut;
+                request::objects(self.config, chain, with_types)
+            }
             (None, None) => request::path(&self.base),
         };
         request::get(target, self.state.plain)
@@ -396,6 +537,11 @@ impl Poll<'_> {
     }
 }
 
+/// What a status was, for people; 200 stands for what is not what was asked for.
+fn said(status: u32) -> String {
+    if (200..300).contains(&status) { "nothing that could be read".to_owned() } else { format!("status {status}") }
+}
+
 /// What comes of an event.
 fn step(state: State, mut notes: Vec<Note>, memory: Memory, batch: Option<Batch>, next: Next) -> Result<Step, Failure> {
     let (remember, unfit) = memory.into_rows();
@@ -413,6 +559,7 @@ impl Place {
     /// A collection not read before.
     fn new(path: String, config: &Config, now: Millis) -> Self {
         let from = now.saturating_sub(config.initial_interval);
-        Self { path, cursor: (from > 0).then(|| instant::from_millis(from)), turn: Turn::None }
+        let cursor = (from > 0).then(|| instant::from_millis(from));
+        Self { path, cursor, turn: Turn::None, there: false, gave: false }
     }
 }

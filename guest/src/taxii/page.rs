@@ -1,8 +1,9 @@
-//! A page of objects, in either style: TAXII's envelope, or a bare STIX bundle.
+//! A page of objects, in whichever style: TAXII's envelope, a bare STIX bundle, a list, or bundles a line each.
 
 use serde_json::Value;
 
 use crate::page::{self, Unreadable, value};
+use crate::read::{MAX_NESTING, Parts, Salvage, contents, list, pieces};
 
 /// Where the objects stand.
 const LIST: &str = "objects";
@@ -11,6 +12,7 @@ const LIST: &str = "objects";
 const LONGEST_NEXT: usize = 2 * 1024;
 
 /// A page.
+#[derive(Default)]
 pub(super) struct Page<'b> {
     /// Each object as received.
     pub(super) objects: Vec<&'b str>,
@@ -19,15 +21,47 @@ pub(super) struct Page<'b> {
     pub(super) next: Option<String>,
     /// It is a bundle, which says nothing about more.
     pub(super) bundle: bool,
+    /// It ends in its midst: what would follow was not received.
+    pub(super) cut: bool,
+    /// Objects of a damaged page that could be read.
+    pub(super) good: usize,
 }
 
 impl<'b> Page<'b> {
-    /// Reads a body. An envelope without objects is an empty page, and so is nothing at all under 204.
+    /// Reads a body. An envelope without objects is an empty page, and so is nothing at all under 204 and 205.
     pub(super) fn read(body: &'b str, status: u16) -> Result<Self, Unreadable> {
-        if status == 204 {
-            return Ok(Self { objects: Vec::new(), more: None, next: None, bundle: false });
+        if matches!(status, 204 | 205) {
+            return Ok(Self::default());
         }
-        let parts = page::parts(body, LIST)?;
+        let trimmed = body.trim_start_matches('\u{feff}').trim();
+        if trimmed.starts_with('[')
+            && let Ok(objects) = list(trimmed)
+            && (objects.is_empty() || are_objects(&objects))
+        {
+            return Ok(Self { objects, bundle: true, ..Self::default() });
+        }
+        match page::parts(body, LIST) {
+            Ok(parts) => Self::of(parts, body),
+            Err(Unreadable::Garbled(why)) => match lines(trimmed) {
+                Some(objects) => Ok(Self { objects, bundle: true, ..Self::default() }),
+                None => Err(Unreadable::Garbled(why)),
+            },
+            Err(not) => Err(not),
+        }
+    }
+
+    /// What can be read of a body that is damaged; `None` where nothing says that it is a page.
+    pub(super) fn salvage(body: &'b str) -> Option<Self> {
+        let trimmed = body.trim_start_matches('\u{feff}').trim();
+        if trimmed.starts_with('[') {
+            let (objects, good) = pieces(trimmed);
+            return (good > 0).then_some(Self { objects, bundle: true, cut: true, good, ..Self::default() });
+        }
+        let Salvage { parts, is_whole, good } = Salvage::read(trimmed)?;
+        Some(Self { cut: !is_whole, good, ..Self::of(parts, body).ok()? })
+    }
+
+    fn of(parts: Parts<'b>, body: &str) -> Result<Self, Unreadable> {
         let bundle = parts.is_bundle();
         let known = bundle || parts.more.is_some() || parts.next.is_some();
         let objects = page::records(parts.objects, parts.error, known || !parts.others, body, LIST)?;
@@ -36,19 +70,46 @@ impl<'b> Page<'b> {
             Value::Number(_) => Some(next.to_owned()),
             _ => None,
         });
-        let more = parts.more.and_then(|more| more.trim_matches('"').trim().parse().ok());
+        let more = parts.more.and_then(|more| more.trim_matches('"').trim().to_ascii_lowercase().parse().ok());
         let fits = |next: &String| {
             !next.trim().is_empty() && next.len() <= LONGEST_NEXT && !next.contains(|c: char| c.is_control())
         };
-        Ok(Self { objects, more, next: next.filter(fits), bundle })
+        Ok(Self { objects, more, next: next.filter(fits), bundle, ..Self::default() })
     }
 
-    /// Whether it has an object of the types asked for.
-    pub(super) fn has(&self, types: &str) -> bool {
-        self.objects.iter().any(|object| {
-            let object = value(object);
-            let kind = object.get("type").and_then(Value::as_str);
-            kind.is_some_and(|kind| types.split(',').any(|word| word == kind))
-        })
+    /// Whether it has nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
     }
+
+    /// Whether it has an object of a type.
+    pub(super) fn has(&self, is_meant: &dyn Fn(&str) -> bool) -> bool {
+        has(&self.objects, 0, is_meant)
+    }
+}
+
+/// Whether there is such a type among objects and those within bundles.
+fn has(objects: &[&str], depth: u8, is_meant: &dyn Fn(&str) -> bool) -> bool {
+    objects.iter().any(|raw| {
+        let object = value(raw);
+        let kind = object.get("type").and_then(Value::as_str);
+        let id = object.get("id").and_then(Value::as_str);
+        match kind.or_else(|| Some(id?.split_once("--")?.0)) {
+            Some(kind) if kind != "bundle" => is_meant(kind),
+            _ => {
+                depth < MAX_NESTING && contents(raw).is_some_and(|inner| has(&inner, depth.saturating_add(1), is_meant))
+            }
+        }
+    })
+}
+
+fn are_objects(list: &[&str]) -> bool {
+    list.iter().all(|one| one.starts_with(['{', '[']))
+}
+
+/// Objects or bundles, a line each.
+fn lines(text: &str) -> Option<Vec<&str>> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_object = |line: &&str| line.starts_with('{') && Parts::read(line).is_ok();
+    (lines.len() > 1 && lines.iter().all(is_object)).then_some(lines)
 }

@@ -7,7 +7,7 @@
 use url::Url;
 
 use super::instant::{Instant, write};
-use super::state::Chain;
+use super::state::{Chain, Edge};
 use crate::config::Config;
 use crate::contract::Request;
 
@@ -17,12 +17,34 @@ pub(super) const WITH_VERSION: &str = "application/taxii+json;version=2.1";
 /// For servers that know no parameter.
 pub(super) const WITHOUT_VERSION: &str = "application/taxii+json";
 
-/// What is wanted without `context`.
-pub(super) const INDICATORS: &str = "indicator";
+/// What is wanted.
+const INDICATORS: &str = "indicator";
 
-/// What is wanted with it: what is used of STIX.
-pub(super) const WITH_CONTEXT: &str = "indicator,identity,marking-definition,malware,tool,threat-actor,intrusion-set,\
-                                       attack-pattern,relationship,vulnerability";
+/// What is wanted beside it with `context`: what is used of STIX.
+const CONTEXT: &str = "identity,marking-definition,malware,tool,threat-actor,intrusion-set,attack-pattern,relationship,\
+                       vulnerability";
+
+/// What is wanted with `observables`: those that name one thing which is seen in traffic or on a disk, by the names of the
+/// standard and of OpenCTI.
+const OBSERVABLES: &str = "artifact,cryptocurrency-wallet,domain-name,email-addr,file,hostname,ipv4-addr,ipv6-addr,mac-addr,\
+                           mutex,url,user-agent,windows-registry-key,x509-certificate";
+
+/// The types asked for.
+pub(super) fn types(config: &Config) -> String {
+    let lists = [(true, INDICATORS), (config.context, CONTEXT), (config.mapping.observables, OBSERVABLES)];
+    let lists = lists.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, list)| list);
+    lists.collect::<Vec<_>>().join(",")
+}
+
+/// Whether a type gives documents by itself.
+pub(super) fn is_wanted(config: &Config, kind: &str) -> bool {
+    kind == INDICATORS || config.mapping.observables && is_observable(kind)
+}
+
+/// Whether a type is one that `observables` would read.
+pub(super) fn is_observable(kind: &str) -> bool {
+    OBSERVABLES.split(',').any(|known| known == kind)
+}
 
 /// A GET.
 pub(super) fn get(target: String, plain: bool) -> Request {
@@ -36,13 +58,13 @@ pub(super) fn path(url: &Url) -> String {
 }
 
 /// The objects of a collection.
-pub(super) fn objects(config: &Config, collection: &str, chain: &Chain, bare: bool) -> String {
-    let mut target = format!("{collection}objects/?limit={}", chain.limit);
-    if let Some(after) = chain.after.filter(|_| !chain.gauge) {
+pub(super) fn objects(config: &Config, chain: &Chain, with_types: bool) -> String {
+    let mut target = format!("{}objects/?limit={}", chain.path, chain.limit);
+    if let Some(after) = chain.after.filter(|_| chain.edge != Edge::Gauge) {
         parameter("added_after", &after_text(after), &mut target);
     }
-    if !bare {
-        parameter("match%5Btype%5D", if config.context { WITH_CONTEXT } else { INDICATORS }, &mut target);
+    if with_types {
+        parameter("match%5Btype%5D", &types(config), &mut target);
     }
     if let Some(next) = &chain.next {
         parameter("next", next, &mut target);

@@ -16,7 +16,7 @@ use crate::config::{MAX_COLLECTIONS, is_vendor};
 use crate::contract::{Failure, Note, Response, Step};
 use crate::members;
 use crate::page::text;
-use crate::refusal::{ServerError, clean, quote};
+use crate::refusal::{ServerError, clean, is_login, is_markup, page_for_people, quote};
 use crate::seen::print;
 
 /// API roots that one discovery may name. Each costs a request a poll.
@@ -56,48 +56,47 @@ impl Poll<'_> {
         self.freeze(response);
         let whole = response.text();
         let body = whole.trim_start_matches('\u{feff}').trim();
-        let value = members::parse(body).ok().filter(Value::is_object);
-        if value.is_none() && response.status < 400 && body.starts_with('{') {
-            return self.retry("an answer that is no JSON", None);
+        let is_good = response.status < 300;
+        let value = members::parse(body).ok().filter(|value| is_good && value.is_object());
+        if value.is_none() && is_good && !self.run.retry.damaged() {
+            self.wait(self.run.retry.pause(self.config), "the answer was no JSON object; asking again".to_owned());
+            return self.go_on(None);
         }
-        self.run.attempts = 0;
+        if is_good {
+            self.run.retry.went_well();
+        } else {
+            // After as many failures as there may be, one more ends the poll.
+            self.run.retry.attempts = self.run.retry.attempts.min(self.config.max_retries);
+            self.run.retry.garbled = 0;
+        }
         let mut survey = self.run.survey.take().unwrap_or_default();
+        let value = value.filter(|value| value.get("error").is_none());
         if !survey.asked {
             survey.asked = true;
-            let value = value.filter(|_| response.status < 400).unwrap_or_default();
+            if value.is_none() {
+                // A login page says what 401 says.
+                let is_login = is_markup(body) && is_login(body);
+                self.run.silent = if is_good && is_login { 401 } else { response.status.into() };
+                // What earlier polls read is better known than what may be at `url`.
+                if response.status >= 500 && self.knows() {
+                    return self.read_known(response.status);
+                }
+            }
+            let value = value.unwrap_or_default();
             survey.title = value.get("title").and_then(text).map(|title| quote(&title)).unwrap_or_default();
             survey.roots = self.roots(&value)?;
             self.run.survey = Some(survey);
             return self.go_on(None);
         }
-        let root = survey.roots.last().cloned().unwrap_or_default();
-        let value = match value {
-            // A root that is not for this account: servers name those too.
-            _ if response.status >= 400 => {
-                survey.offered.push(format!("nothing below {} (status {})", clean(&root), response.status));
-                Value::Null
-            }
-            Some(value) => value,
-            None => {
-                self.run.survey = Some(survey);
-                return Err(Failure::Protocol(format!(
-                    "The server answered {} for {} with {}, where a list of collections was expected. {}",
-                    response.status,
-                    self.request().target,
-                    quote(body),
-                    super::ADVICE.missing
-                )));
-            }
-        };
-        if value.get("error").is_some() {
-            return Err(Failure::Protocol(format!(
-                "The server answered with an error under status {}: {}.",
-                response.status,
-                ServerError::read(body)
-            )));
-        }
-        survey.roots.pop();
-        self.match_offers(&mut survey, &root, &offers(&value))?;
+        let list = value.as_ref().and_then(offers);
+        let Some(list) = list else { return self.unlisted(survey, response, body) };
+        let root = survey.roots.pop().unwrap_or_default();
+        self.match_offers(&mut survey, &root, &list)?;
+        self.surveyed_root(survey)
+    }
+
+    /// A root is done with.
+    fn surveyed_root(mut self, survey: Survey) -> Result<Step, Failure> {
         if survey.roots.is_empty() {
             return self.settle(&survey);
         }
@@ -105,10 +104,103 @@ impl Poll<'_> {
         self.go_on(None)
     }
 
-    /// Whether the collections can be had without the root that is being asked.
-    pub(super) fn has_other_roots(&self) -> bool {
-        let survey = self.run.survey.as_ref().filter(|survey| survey.asked);
-        survey.is_some_and(|survey| survey.roots.len() > 1 || !survey.met.is_empty())
+    /// A list of collections that cannot be read: other roots may have what is wanted, and a collection that is named can be
+    /// asked for by its id.
+    fn unlisted(mut self, mut survey: Survey, response: &Response, body: &str) -> Result<Step, Failure> {
+        let status = response.status;
+        let failure = self.no_list(&survey, response, body);
+        // Who is denied twice, or sees a login page, is not let in by asking on.
+        let is_denied = matches!(failure, Failure::Credential(_)) && (status != 401 || self.run.silent == 401);
+        let has_others = survey.roots.len() > 1 || !survey.met.is_empty();
+        if is_denied || has_others && status == 401 {
+            return Err(failure);
+        }
+        let root = survey.roots.pop().unwrap_or_default();
+        let what = super::said(status.into());
+        if has_others {
+            // A root that is not for this account: servers name those too.
+            survey.offered.push(format!("nothing below {} ({what})", clean(&root)));
+            return self.surveyed_root(survey);
+        }
+        if self.knows() {
+            return self.read_known(status);
+        }
+        let names = self.config.collections.clone();
+        if names.is_empty() || names.iter().any(|name| name == ALL) {
+            return Err(failure);
+        }
+        self.run.unlisted = status.into();
+        survey.offered.push(format!("a list of collections that cannot be read ({what})"));
+        for (number, name) in (0_u64..).zip(&names) {
+            survey.met.push(number);
+            self.want(&root, &Offer { id: name, alias: "", title: "", readable: true }, false)?;
+        }
+        self.settle(&survey)
+    }
+
+    /// Whether an earlier poll has read collections.
+    fn knows(&self) -> bool {
+        self.state.places.iter().any(|place| place.there)
+    }
+
+    /// Reads what earlier polls have read, as the server does not say what it has.
+    fn read_known(mut self, status: u16) -> Result<Step, Failure> {
+        self.run.unlisted = status.into();
+        let line = format!("no list of its collections now ({}); those known are read", super::said(status.into()));
+        self.tell(&Survey { offered: vec![line], ..Survey::default() });
+        for place in &mut self.state.places {
+            if place.there && place.turn == Turn::None {
+                place.turn = Turn::Due;
+            }
+        }
+        self.keep_chain();
+        self.go_on(None)
+    }
+
+    /// The collection that was being read is read on, if it is still wanted.
+    fn keep_chain(&mut self) {
+        let places = &self.state.places;
+        let is_due = |path: &str| places.iter().any(|place| place.turn == Turn::Due && place.path == path);
+        self.run.chain = self.run.chain.take().filter(|chain| is_due(&chain.path));
+    }
+
+    /// Why there is no list of collections.
+    fn no_list(&self, survey: &Survey, response: &Response, body: &str) -> Failure {
+        let root = survey.roots.last().map_or("", String::as_str);
+        let target = format!("{root}collections/");
+        if response.status >= 500 {
+            return Failure::Protocol(format!(
+                "The server answered {} for {target} {}, and {} times before. Look at the server.",
+                response.status,
+                ServerError::read(body),
+                self.config.max_retries
+            ));
+        }
+        if response.status >= 300 {
+            return self.refusal_of(response, &target, false);
+        }
+        let said = ServerError::read(body);
+        if is_markup(body) {
+            return page_for_people(response.status, body, "a list of collections");
+        }
+        let is_error = members::parse(body).is_ok_and(|value| value.get("error").is_some());
+        if is_error && said.is_about_login() {
+            return Failure::Credential(format!(
+                "The server does not accept the credential: check {}. It answered with an error under status {}: {said}.",
+                super::ADVICE.credential,
+                response.status
+            ));
+        }
+        if is_error {
+            let status = response.status;
+            return Failure::Protocol(format!("The server answered with an error under status {status}: {said}."));
+        }
+        Failure::Protocol(format!(
+            "The server answered {} for {target} with {}, where a list of collections was expected. {}",
+            response.status,
+            quote(body),
+            self.missing()
+        ))
     }
 
     /// The paths of the API roots, the first one last.
@@ -164,7 +256,7 @@ impl Poll<'_> {
             if name == ALL {
                 survey.met.push(number);
                 for offer in offers.iter().filter(|offer| offer.readable) {
-                    self.want(root, offer)?;
+                    self.want(root, offer, true)?;
                 }
             } else if !survey.met.contains(&number)
                 && let Some(offer) = find(name, offers, vendor)
@@ -177,7 +269,7 @@ impl Poll<'_> {
                         super::ADVICE.forbidden
                     )));
                 }
-                self.want(root, offer)?;
+                self.want(root, offer, true)?;
             }
         }
         for offer in offers {
@@ -194,8 +286,8 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// A collection is to be read in this run.
-    fn want(&mut self, root: &str, offer: &Offer<'_>) -> Result<(), Failure> {
+    /// A collection is to be read in this run; the server lists it, or is only said to have it.
+    fn want(&mut self, root: &str, offer: &Offer<'_>, is_listed: bool) -> Result<(), Failure> {
         // One too many is enough for `settle` to refuse them all.
         if self.state.places.iter().filter(|place| place.turn != Turn::None).count() > MAX_COLLECTIONS {
             return Ok(());
@@ -214,8 +306,11 @@ impl Poll<'_> {
         if self.state.place(&path).is_none() {
             self.state.places.push(Place::new(path.clone(), self.config, self.now));
         }
-        if let Some(place) = self.state.place(&path).filter(|place| place.turn == Turn::None) {
-            place.turn = Turn::Due;
+        if let Some(place) = self.state.place(&path) {
+            place.there |= is_listed;
+            if place.turn == Turn::None {
+                place.turn = Turn::Due;
+            }
         }
         Ok(())
     }
@@ -262,9 +357,7 @@ impl Poll<'_> {
         {
             self.state.places.remove(gone);
         }
-        let places = &self.state.places;
-        let is_due = |path: &str| places.iter().any(|place| place.turn == Turn::Due && place.path == path);
-        self.run.chain = self.run.chain.take().filter(|chain| is_due(&chain.path));
+        self.keep_chain();
         self.tell(survey);
         self.go_on(None)
     }
@@ -289,10 +382,17 @@ impl Poll<'_> {
     }
 }
 
-/// The collections in an answer; one without an id is none.
-fn offers(value: &Value) -> Vec<Offer<'_>> {
+/// The collections in an answer; one without an id is none. No answer where it has something else in their place.
+fn offers(value: &Value) -> Option<Vec<Offer<'_>>> {
+    let list = match value.get("collections") {
+        Some(Value::Array(list)) => list.as_slice(),
+        // Who may see none gets an object with nothing in it.
+        Some(Value::Null) => &[],
+        None if value.as_object().is_some_and(serde_json::Map::is_empty) => &[],
+        _ => return None,
+    };
     let mut offers = Vec::new();
-    for collection in value.get("collections").and_then(Value::as_array).into_iter().flatten() {
+    for collection in list {
         let [id, alias, title] = ["id", "alias", "title"]
             .map(|name| collection.get(name).and_then(Value::as_str).unwrap_or_default().trim());
         // The standard wants it said; who says nothing gives it freely.
@@ -301,7 +401,7 @@ fn offers(value: &Value) -> Vec<Offer<'_>> {
             offers.push(Offer { id, alias, title, readable });
         }
     }
-    offers
+    Some(offers)
 }
 
 /// The collection of this name: by id, by the vendor's words, by alias, by title.

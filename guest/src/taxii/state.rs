@@ -13,13 +13,14 @@ use crate::contract::{Failure, MAX_STATE_BYTES};
 use crate::members::{self, Members, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
+use crate::retry::Retry;
 use crate::seen::Seen;
 use tipline_ecs::key;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Begun, Json, Key};
 
 /// The format written here. A change of meaning raises it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is kept from poll to poll, and the poll in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,12 +32,14 @@ pub(super) struct State {
     pub(super) told: Option<u64>,
     /// `Accept` goes without a version.
     pub(super) plain: bool,
-    /// `match[type]` was seen to give what it should.
-    pub(super) filters: bool,
-    /// `match[type]` means something else here, and is left out.
-    pub(super) bare: bool,
+    pub(super) matching: Matching,
     /// Objects of the largest page the server has given.
     pub(super) largest: u32,
+    /// Objects of a page to which the server cut what was asked for; 0 where it was not seen to.
+    pub(super) clamp: u32,
+    /// The largest page the server was asked for after it refused a larger one, and the setting it was refused under.
+    pub(super) most: u32,
+    pub(super) most_of: u32,
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     /// The collections read, in the order of reading.
@@ -54,6 +57,21 @@ pub(super) struct Place {
     /// All that was added up to here has been read; `None` where reading begins at the beginning.
     pub(super) cursor: Option<Instant>,
     pub(super) turn: Turn,
+    /// It is there: the server lists it, or gave something of it.
+    pub(super) there: bool,
+    /// It has given indicators.
+    pub(super) gave: bool,
+}
+
+/// What the server makes of `match[type]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Matching {
+    #[default]
+    Unknown,
+    /// It gives what it should.
+    Good,
+    /// It means something else here or is refused, and is left out.
+    LeftOut,
 }
 
 /// Where a place stands in a run.
@@ -77,10 +95,11 @@ pub(super) struct Run {
     pub(super) observed: Option<Millis>,
     /// The largest page to ask for: the setting, or less where the server said so.
     pub(super) cap: u32,
-    /// Requests in a row that brought no answer to use.
-    pub(super) attempts: u32,
-    /// Answers in a row that were not JSON.
-    pub(super) garbled: u32,
+    pub(super) retry: Retry,
+    /// The status with which `url` itself said nothing of use; 0 where it did.
+    pub(super) silent: u32,
+    /// The status with which the list of collections could not be read; 0 where it could.
+    pub(super) unlisted: u32,
     /// The other form of `Accept` is being tried.
     pub(super) retyped: bool,
     /// What is known of the server so far; `None` once the collections are known.
@@ -129,23 +148,51 @@ pub(super) struct Chain {
     pub(super) futile: u32,
     /// How often the server forgot a `next`.
     pub(super) lost: u32,
+    /// Where in this chain an answer was lost or damaged: the number of that page, from 1; 0 for nowhere.
+    pub(super) hurt: u32,
     /// Objects of the page before.
     pub(super) before: u32,
     /// Pages in a row that were seen before.
     pub(super) repeats: u32,
     /// Pages in a row without objects where there should be more.
     pub(super) empties: u32,
-    /// A larger page was asked for, to get past an instant.
-    pub(super) widened: bool,
-    /// The whole collection is asked for, to see how large a page the server gives.
-    pub(super) gauge: bool,
-    /// A larger page held more.
-    pub(super) grown: bool,
+    pub(super) edge: Edge,
+    pub(super) ask: Ask,
     /// It had objects.
     pub(super) any: bool,
-    /// The first page is asked for without `match[type]`, to see whether that gives more.
-    pub(super) probe: bool,
+    /// It had indicators.
+    pub(super) wanted: bool,
+    /// It was said that an instant fills all that the server gives.
+    pub(super) told_full: bool,
     pub(super) seen: Seen,
+}
+
+/// How a chain without `next` gets past an instant that fills a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Edge {
+    /// It has not met one.
+    #[default]
+    None,
+    /// A larger page was asked for.
+    Wider,
+    /// The whole collection is asked for, to see how large a page the server gives.
+    Gauge,
+    /// What lies behind it is asked for, so many steps away.
+    Behind(u8),
+}
+
+/// What a chain asks for of all types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Ask {
+    /// Those wanted, where `match[type]` is of use.
+    #[default]
+    Wanted,
+    /// All, to see whether that gives more than `match[type]` did.
+    All,
+    /// All, as the request with `match[type]` was refused.
+    Refused,
+    /// All, to see whether a collection without indicators has anything.
+    Look,
 }
 
 impl State {
@@ -163,6 +210,7 @@ impl State {
         let mut from = checkpoint::members(value)?;
         self.observed = number(from.needed("observed")?)?;
         read_slots(&mut from, &mut self.slots())?;
+        self.matching = word(&mut from, "matching", &Matching::WORDS)?;
         self.wait = from.any("wait").map(Pause::read).transpose()?;
         for value in from.list("places")? {
             let mut place = Place::default();
@@ -181,13 +229,14 @@ impl State {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
         [
             (key!("told"), Slot::Number(&mut self.told)),
             (key!("largest"), Slot::Count(&mut self.largest)),
+            (key!("clamp"), Slot::Count(&mut self.clamp)),
+            (key!("most"), Slot::Count(&mut self.most)),
+            (key!("most_of"), Slot::Count(&mut self.most_of)),
             (key!("plain"), Slot::Flag(&mut self.plain)),
-            (key!("filters"), Slot::Flag(&mut self.filters)),
-            (key!("bare"), Slot::Flag(&mut self.bare)),
         ]
     }
 
@@ -208,6 +257,7 @@ impl State {
         let (mut out, whole) = checkpoint::begin(FORMAT, &self.feed);
         out.number(key!("observed"), self.observed);
         write_slots(&mut out, &mut self.slots());
+        out.text_field(key!("matching"), written(self.matching, &Matching::WORDS));
         if let Some(wait) = &self.wait {
             wait.write(&mut out);
         }
@@ -216,8 +266,8 @@ impl State {
             for place in &mut self.places {
                 let object = out.begin();
                 out.text_field(key!("path"), &place.path);
-                write_slots(&mut out, &mut [(key!("cursor"), Slot::Number(&mut place.cursor))]);
-                out.text_field(key!("turn"), place.turn.word());
+                write_slots(&mut out, &mut place.slots());
+                out.text_field(key!("turn"), written(place.turn, &Turn::WORDS));
                 out.close(object);
             }
             out.close_list();
@@ -244,14 +294,48 @@ impl State {
     }
 }
 
+/// A word of a state for one of a few things; none for the usual one.
+fn word<T: Copy>(from: &mut Members<'_>, name: &'static str, words: &[(&'static str, T)]) -> Result<T, String> {
+    let word = from.text(name)?.unwrap_or_default();
+    let known = words.iter().find(|(known, _)| *known == word).map(|(_, thing)| *thing);
+    known.ok_or_else(|| format!("an unknown `{name}`"))
+}
+
+fn written<T: PartialEq>(thing: T, words: &[(&'static str, T)]) -> &'static str {
+    words.iter().find(|(_, known)| *known == thing).map_or("", |(word, _)| word)
+}
+
+impl Matching {
+    const WORDS: [(&'static str, Self); 3] = [("", Self::Unknown), ("good", Self::Good), ("left_out", Self::LeftOut)];
+}
+
+impl Ask {
+    const WORDS: [(&'static str, Self); 4] =
+        [("", Self::Wanted), ("all", Self::All), ("refused", Self::Refused), ("look", Self::Look)];
+}
+
 impl Turn {
-    /// Its word in the state; none for the usual.
-    fn word(self) -> &'static str {
+    const WORDS: [(&'static str, Self); 4] =
+        [("", Self::None), ("due", Self::Due), ("read", Self::Read), ("refused", Self::Refused)];
+}
+
+impl Edge {
+    /// As a number: from 3 on the steps.
+    fn number(self) -> u32 {
         match self {
-            Self::None => "",
-            Self::Due => "due",
-            Self::Read => "read",
-            Self::Refused => "refused",
+            Self::None => 0,
+            Self::Wider => 1,
+            Self::Gauge => 2,
+            Self::Behind(step) => u32::from(step).saturating_add(3),
+        }
+    }
+
+    fn of(number: u32) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::Wider,
+            2 => Self::Gauge,
+            step => Self::Behind(u8::try_from(step.saturating_sub(3)).unwrap_or(u8::MAX)),
         }
     }
 }
@@ -260,11 +344,17 @@ impl Place {
     fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
         members::text(from.needed("path")?)?.clone_into(&mut self.path);
-        read_slots(&mut from, &mut [(key!("cursor"), Slot::Number(&mut self.cursor))])?;
-        let word = from.text("turn")?.unwrap_or_default();
-        let turns = [Turn::None, Turn::Due, Turn::Read, Turn::Refused];
-        self.turn = turns.into_iter().find(|turn| turn.word() == word).ok_or("an unknown `turn`")?;
+        read_slots(&mut from, &mut self.slots())?;
+        self.turn = word(&mut from, "turn", &Turn::WORDS)?;
         from.finish()
+    }
+
+    fn slots(&mut self) -> [(Key, Slot<'_>); 3] {
+        [
+            (key!("cursor"), Slot::Number(&mut self.cursor)),
+            (key!("there"), Slot::Flag(&mut self.there)),
+            (key!("gave"), Slot::Flag(&mut self.gave)),
+        ]
     }
 }
 
@@ -273,6 +363,7 @@ impl Run {
         let mut from = Members::of(value)?;
         self.cap = needed_count(&mut from, "cap")?;
         read_slots(&mut from, &mut self.slots())?;
+        read_slots(&mut from, &mut self.retry.slots())?;
         if let Some(value) = from.any("survey") {
             self.survey.insert(Survey::default()).parse(value)?;
         }
@@ -286,8 +377,8 @@ impl Run {
         [
             (key!("clock"), Slot::Number(&mut self.clock)),
             (key!("observed"), Slot::Number(&mut self.observed)),
-            (key!("attempts"), Slot::Count(&mut self.attempts)),
-            (key!("garbled"), Slot::Count(&mut self.garbled)),
+            (key!("silent"), Slot::Count(&mut self.silent)),
+            (key!("unlisted"), Slot::Count(&mut self.unlisted)),
             (key!("retyped"), Slot::Flag(&mut self.retyped)),
         ]
     }
@@ -296,6 +387,7 @@ impl Run {
         let object = out.open(key!("run"));
         out.number(key!("cap"), u64::from(self.cap));
         write_slots(out, &mut self.slots());
+        write_slots(out, &mut self.retry.slots());
         if let Some(survey) = &mut self.survey {
             survey.write(out);
         }
@@ -340,11 +432,13 @@ impl Chain {
         self.next = from.text("next")?.map(str::to_owned);
         self.limit = needed_count(&mut from, "limit")?;
         self.seen = Seen::read(&mut from, "seen")?;
+        self.edge = Edge::of(from.count("edge")?.unwrap_or(0));
+        self.ask = word(&mut from, "ask", &Ask::WORDS)?;
         read_slots(&mut from, &mut self.slots())?;
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 16] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 15] {
         [
             (key!("after"), Slot::Number(&mut self.after)),
             (key!("top"), Slot::Number(&mut self.top)),
@@ -352,16 +446,15 @@ impl Chain {
             (key!("pages"), Slot::Count(&mut self.pages)),
             (key!("futile"), Slot::Count(&mut self.futile)),
             (key!("lost"), Slot::Count(&mut self.lost)),
+            (key!("hurt"), Slot::Count(&mut self.hurt)),
             (key!("before"), Slot::Count(&mut self.before)),
             (key!("repeats"), Slot::Count(&mut self.repeats)),
             (key!("empties"), Slot::Count(&mut self.empties)),
             (key!("grew"), Slot::Flag(&mut self.grew)),
             (key!("unsorted"), Slot::Flag(&mut self.unsorted)),
-            (key!("widened"), Slot::Flag(&mut self.widened)),
-            (key!("gauge"), Slot::Flag(&mut self.gauge)),
-            (key!("grown"), Slot::Flag(&mut self.grown)),
             (key!("any"), Slot::Flag(&mut self.any)),
-            (key!("probe"), Slot::Flag(&mut self.probe)),
+            (key!("wanted"), Slot::Flag(&mut self.wanted)),
+            (key!("told_full"), Slot::Flag(&mut self.told_full)),
         ]
     }
 
@@ -371,6 +464,8 @@ impl Chain {
         out.text_field(key!("next"), self.next.as_deref().unwrap_or_default());
         out.number(key!("limit"), u64::from(self.limit));
         write_slots(out, &mut self.slots());
+        write_slots(out, &mut [(key!("edge"), Slot::Count(&mut self.edge.number()))]);
+        out.text_field(key!("ask"), written(self.ask, &Ask::WORDS));
         self.seen.write(key!("seen"), out);
         out.close(object);
     }

@@ -169,10 +169,24 @@ fn a_root_that_is_not_for_this_account_costs_the_others_nothing() {
 
 #[test]
 fn a_discovery_that_is_no_json_is_asked_for_so_often() {
-    let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
-    driver.server.script.extend((0..50).map(|_| response(200, &[], r#"{"title":"x","#)));
-    driver.poll().unwrap();
-    assert_eq!((driver.codes(), driver.server.requests.len()), (vec!["gave-up"], 7));
+    for (times, reads) in [(2, true), (3, false)] {
+        let mut driver = Driver::new(CONFIG, one(indicators(1), Traits::default()));
+        driver.server.script.extend((0..times).map(|_| response(200, &[], r#"{"title":"x","#)));
+        // Then `url` itself is taken for the root, which it is not.
+        match driver.poll() {
+            Ok(requests) => assert_eq!((reads, requests), (true, 5)),
+            Err(failure) => {
+                let text = failure.to_string();
+                assert!(
+                    !reads && text.contains("`url` itself was asked first and gave nothing that could be read"),
+                    "{text}"
+                );
+                assert_eq!(driver.server.targets()[3..], ["/taxii2/collections/", driver.server.targets()[4]]);
+            }
+        }
+        driver.poll().unwrap();
+        assert_eq!(driver.missing(), Vec::<&str>::new());
+    }
 }
 
 #[test]
@@ -263,7 +277,8 @@ fn each_collection_has_its_own_place() {
 #[test]
 fn one_that_is_refused_does_not_stop_the_others() {
     for broken in 0..3 {
-        for status in [403, 404] {
+        // 404 of one that the server lists says that it has nothing.
+        for status in [401, 403, 405, 410] {
             let mut collections = named(&[("a", ""), ("b", ""), ("c", "")]);
             collections[broken].broken = Some(status);
             let names: Vec<char> = ['a', 'b', 'c'].into_iter().collect();
@@ -277,6 +292,16 @@ fn one_that_is_refused_does_not_stop_the_others() {
             }
             assert_eq!(driver.server.collections[broken].objects.len(), 2);
         }
+    }
+    // A credential that is refused is not tried at each of a hundred.
+    let names: Vec<(&'static str, &'static str)> = vec![("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")];
+    let config = CONFIG.replace(r#""one""#, r#""*""#);
+    for (denied, asked, fails) in [(5, 3, true), (3, 3, true), (2, 5, false)] {
+        let mut collections = named(&names);
+        collections.iter_mut().take(denied).for_each(|c| c.broken = Some(401));
+        let mut driver = Driver::new(&config, SimServer::new(collections, Traits::default()));
+        assert_eq!(matches!(driver.poll(), Err(Failure::Credential(_))), fails, "{denied}");
+        assert_eq!(driver.pages().len(), asked, "{denied}");
     }
     let mut collections = named(&[("a", ""), ("b", "")]);
     collections.iter_mut().for_each(|c| c.broken = Some(403));

@@ -4,7 +4,9 @@ mod answers;
 mod any_bytes;
 mod collections;
 mod crashes;
+mod field;
 mod pages;
+mod quirk;
 mod server;
 
 use std::cell::RefCell;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::contract::{Event, Request, Response};
 use tipline_ecs::time::{MINUTE, Millis};
 
-use super::super::instant::{Instant, from_millis, parse, write};
+use super::super::instant::{Instant, from_millis, parse, to_millis, write};
 
 /// What an answer with objects looks like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -325,9 +325,7 @@ impl SimServer {
             match (dates, object) {
                 (Dates::Undefined, _) => date.push_str("undefined"),
                 (Dates::Absent | Dates::Sometimes, _) | (_, None) => continue,
-                (Dates::JavaScript, _) => {
-                    date.push_str("Thu Feb 20 2020 22:10:20 GMT+0000 (Coordinated Universal Time)")
-                }
+                (Dates::JavaScript, Some(object)) => date = java_script(to_millis(object.added)),
                 (Dates::Good, Some(object)) => write(object.added, &mut date),
                 (Dates::Seconds, Some(object)) => {
                     write(object.added, &mut date);
@@ -338,6 +336,14 @@ impl SimServer {
             headers.push((format!("x-taxii-date-added-{name}"), date));
         }
     }
+}
+
+/// A date in the words of JavaScript.
+fn java_script(millis: Millis) -> String {
+    let date = super::http_date(millis);
+    let parts: Vec<&str> = date.trim_end_matches(" GMT").split([',', ' ']).filter(|part| !part.is_empty()).collect();
+    let [weekday, day, month, year, time] = parts[..] else { panic!("{date}") };
+    format!("{weekday} {month} {day} {year} {time} GMT+0000 (Coordinated Universal Time)")
 }
 
 fn text(object: &Object) -> String {
