@@ -217,7 +217,7 @@ impl Poll<'_> {
     fn missing(&self) -> String {
         match self.run.silent {
             0 | 404 | 410 => ADVICE.missing.to_owned(),
-            silent @ 500.. => format!(
+            silent @ 500..=599 => format!(
                 "`url` itself was asked first and gave {}; once it answers, it may say where to ask. Look at the server.",
                 said(silent)
             ),

@@ -78,7 +78,7 @@ impl Poll<'_> {
                 let is_login = is_markup(body) && is_login(body);
                 self.run.silent = if is_good && is_login { 401 } else { response.status.into() };
                 // What earlier polls read is better known than what may be at `url`.
-                if response.status >= 500 && self.knows() {
+                if matches!(response.status, 500..=599) && self.knows() {
                     return self.read_known(response.status);
                 }
             }
@@ -168,7 +168,7 @@ impl Poll<'_> {
     fn no_list(&self, survey: &Survey, response: &Response, body: &str) -> Failure {
         let root = survey.roots.last().map_or("", String::as_str);
         let target = format!("{root}collections/");
-        if response.status >= 500 {
+        if matches!(response.status, 500..=599) {
             return Failure::Protocol(format!(
                 "The server answered {} for {target} {}, and {} times before. Look at the server.",
                 response.status,
