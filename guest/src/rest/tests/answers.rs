@@ -37,7 +37,12 @@ fn each_refusal_says_what_it_is_and_what_to_do() {
         (0, String::new(), "protocol", &["status 0"]),
         (200, String::new(), "protocol", &["an empty body", "base URL"]),
         (200, " \r\n".to_owned(), "protocol", &["an empty body"]),
-        (200, "<!DOCTYPE html><title>Log in</title>".to_owned(), "protocol", &["<title>Log in", "login page"]),
+        (
+            200,
+            "<!DOCTYPE html><title>Log in</title>".to_owned(),
+            "credential",
+            &["<title>Log in", "login page", "`auth`"],
+        ),
         (200, "Service is fine".to_owned(), "protocol", &["no JSON", "Service is fine"]),
         (200, r#"{"data":{"iocs":[]}}"#.to_owned(), "protocol", &["array in `data`", r"{'data':{'iocs':[]}}"]),
         (200, "{}".to_owned(), "protocol", &["without `data`"]),
