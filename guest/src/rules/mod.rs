@@ -2,7 +2,6 @@
 //! records and for STIX objects.
 
 mod exclude;
-mod harmless;
 mod left;
 mod life;
 mod settings;
@@ -11,12 +10,12 @@ use tipline_ecs::Confidence;
 
 pub use exclude::Exclude;
 pub(crate) use exclude::excluded;
-pub use harmless::{empty_file, harmless};
 pub(crate) use left::{left_out, unwanted};
 pub(crate) use life::REVOKED;
 pub use life::{Dates, expiry, standing};
 pub use settings::{Settings, TimeToLive};
 pub use tipline_guest::{Left, rejected};
+pub use tipline_observable::{empty_file, harmless};
 
 /// The feed's words, or 0 to 100 by ECS's ranges.
 pub fn confidence(text: &str) -> Option<Confidence> {
