@@ -14,6 +14,13 @@ pub struct Fact {
     pub text: String,
 }
 
+impl Fact {
+    /// A field and a text for it.
+    pub fn new(field: &'static str, text: impl Into<String>) -> Self {
+        Self { field, text: text.into() }
+    }
+}
+
 /// Where the fields of ECS's `threat.indicator` begin.
 pub const INDICATOR: &str = "threat.indicator.";
 /// Where those of a file's hashes begin.

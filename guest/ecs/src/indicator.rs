@@ -6,7 +6,7 @@ use tipline_observable::{Algorithm, AttackId, Observable};
 
 use crate::facts::{FILE_HASH, Fact, Stix};
 use crate::set;
-use crate::time::Millis;
+use crate::time::{DAY, Millis};
 
 /// Whether a document takes part in matching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +66,14 @@ pub struct Expiry {
     pub at: Millis,
     /// `tipline.expiry_reason`.
     pub reason: Cow<'static, str>,
+}
+
+impl Expiry {
+    /// So many days after a time, which is called `what`: `last_seen + 90d`.
+    pub fn after(what: &str, time: Millis, days: u32) -> Self {
+        let at = time.saturating_add(DAY.saturating_mul(u64::from(days)));
+        Self { at, reason: Cow::Owned(format!("{what} + {days}d")) }
+    }
 }
 
 /// All that a document says, before it is written.

@@ -26,6 +26,7 @@
 mod address;
 mod classify;
 mod codes;
+mod harmless;
 mod location;
 mod name;
 mod refang;
@@ -34,6 +35,7 @@ pub mod suffix;
 pub use address::{Cidr, parse_ip, write_ip};
 pub use classify::{Classified, MAX_VALUE_BYTES, Misfit, classify, listed_attack_id};
 pub use codes::{Algorithm, AttackId, AttackKind, Framework, attack_id, cve};
+pub use harmless::{empty_file, harmless};
 pub use location::{Host, Location};
 pub use name::{is_name, is_single_label};
 

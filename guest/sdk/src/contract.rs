@@ -118,6 +118,12 @@ impl Request {
         Self { method: "GET".to_owned(), target, headers: vec![("accept".to_owned(), accept.to_owned())], body: None }
     }
 
+    /// A POST of a body in this media type.
+    pub fn post(target: String, media_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type".to_owned(), media_type.to_owned())];
+        Self { method: "POST".to_owned(), target, headers, body: Some(body) }
+    }
+
     /// The first header of this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())

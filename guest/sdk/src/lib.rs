@@ -18,7 +18,7 @@
 //! ```
 //! use tipline_guest::ecs::{Expiry, Feed, Indicator, time};
 //! use tipline_guest::observable::{Label, classify};
-//! use tipline_guest::{Batch, Body, Event, Failure, Guest, Left, Next, Page, Request, Step, rejected};
+//! use tipline_guest::{Batch, Body, Event, Failure, Guest, Left, Next, Page, Request, Step, rejected, skip_harmless};
 //! use serde_json::Value;
 //!
 //! /// The feed's name, `event.module`, `event.dataset`, and the object that has what ECS has no place for.
@@ -71,19 +71,20 @@
 //!     let record: Value = serde_json::from_str(record).unwrap_or_default();
 //!     let Some(ip) = record["ip"].as_str() else { return rejected("no-ip", "The record has no `ip`.") };
 //!     let found = classify(ip, Label::Ip).map_err(Left::Rejected)?;
+//!     skip_harmless(&found.observable)?;
 //!     Ok(Indicator {
 //!         id: record["id"].as_str().map(|id| id.to_owned().into()),
 //!         label: "ip".into(),
 //!         ports: found.port.into_iter().collect(),
 //!         last_seen: record["seen"].as_str().and_then(time::parse_rfc3339),
-//!         expiry: Some(Expiry { at: observed + 45 * time::DAY, reason: "observed + 45d".into() }),
+//!         expiry: Some(Expiry::after("observed", observed, 45)),
 //!         ..Indicator::new(found.observable)
 //!     })
 //! }
 //!
-//! let page = br#"[{"id": "1", "ip": "192[.]0[.]2[.]1"}, {"id": "2", "ip": "somewhere"}]"#;
+//! let page = br#"[{"id": "1", "ip": "192[.]0[.]2[.]1"}, {"id": "2", "ip": "somewhere"}, {"ip": "127.0.0.1"}]"#;
 //! let batch = MyFeed::map_records("{}", 1_769_860_800_000, page).unwrap();
-//! assert_eq!((batch.read, batch.mapped, batch.rejected), (2, 1, 1));
+//! assert_eq!((batch.read, batch.mapped, batch.rejected, batch.skipped), (3, 1, 1, 1));
 //! let document: Value = serde_json::from_str(&batch.documents).unwrap();
 //! assert_eq!(document["threat"]["indicator"]["ip"], "192.0.2.1");
 //! assert_eq!(document["my_feed"]["ioc"]["id"], "1");
@@ -134,7 +135,7 @@ pub use contract::{
     Batch, Event, Failure, Head, MAX_STATE_BYTES, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait,
 };
 pub use describe::describe;
-pub use page::{Left, Page, Tally, rejected};
+pub use page::{Left, Page, Tally, rejected, skip_harmless};
 pub use tipline_ecs as ecs;
 pub use tipline_observable as observable;
 

@@ -2,7 +2,7 @@
 
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Claim, Composed, Feed, Frame, Indicator, Writer, write_hex};
-use tipline_observable::Misfit;
+use tipline_observable::{Misfit, Observable, harmless};
 
 use crate::contract::{Batch, Head, Note, Reject, Skip};
 
@@ -24,6 +24,14 @@ pub enum Left {
 /// Always.
 pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
     Err(Left::Rejected(Misfit::new(code, detail)))
+}
+
+/// Skips a value that would match everything, such as a private address or the hash of the empty file.
+///
+/// # Errors
+/// [`Left::Skipped`] with the reason of [`tipline_observable::harmless`].
+pub fn skip_harmless(what: &Observable) -> Result<(), Left> {
+    harmless(what).map_or(Ok(()), |reason| Err(Left::Skipped(reason)))
 }
 
 /// Makes a [`Batch`] of the records of one page, so that `read = mapped + rejected + skipped`.

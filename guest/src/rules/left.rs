@@ -1,8 +1,7 @@
 //! What is left out on purpose.
 
-use tipline_observable::Observable;
+use tipline_observable::{Observable, harmless};
 
-use super::harmless::harmless;
 use super::settings::Settings;
 
 /// Why a value is left out on purpose.

@@ -3,7 +3,6 @@
 
 mod confidence;
 mod exclude;
-mod harmless;
 mod left;
 mod life;
 mod settings;
@@ -11,9 +10,9 @@ mod settings;
 pub use confidence::confidence;
 pub use exclude::Exclude;
 pub(crate) use exclude::excluded;
-pub use harmless::{empty_file, harmless};
 pub(crate) use left::{left_out, unwanted};
 pub(crate) use life::REVOKED;
 pub use life::{Dates, expiry, standing};
 pub use settings::{Keep, Settings, TimeToLive};
 pub use tipline_guest::{Left, rejected};
+pub use tipline_observable::{empty_file, harmless};
