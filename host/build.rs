@@ -65,12 +65,14 @@ fn build() -> Result<(), String> {
 /// is built with the version its host was built with. A constant of names and texts.
 fn sdk(workspace: &Path, out: &Path) -> Result<(), String> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}.", path.display()));
+    println!("cargo::rerun-if-changed={}", workspace.join("Cargo.toml").display());
     let root = read(&workspace.join("Cargo.toml"))?;
     let mut files = String::from("&[\n");
     for name in ["sdk", "ecs", "observable"] {
         let folder = workspace.join("guest").join(name);
         let mut paths = vec![folder.join("Cargo.toml"), folder.join("build.rs")];
         paths.retain(|path| path.is_file());
+        paths.iter().for_each(|path| println!("cargo::rerun-if-changed={}", path.display()));
         for part in ["src", "data"].map(|part| folder.join(part)).iter().filter(|part| part.is_dir()) {
             println!("cargo::rerun-if-changed={}", part.display());
             collect(part, &mut paths)?;

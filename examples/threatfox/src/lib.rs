@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn a_date_that_is_none_is_noted_and_the_record_mapped() {
+        for (date, noted, seen) in [
+            (r#""2026-01-30 21:04:11 UTC""#, false, Some("2026-01-30T21:04:11Z")),
+            (r#""yesterday""#, true, None),
+            ("null", false, None),
+        ] {
+            let page = format!(r#"[{{"id":"1","ioc_type":"domain","ioc":"a.example","first_seen":{date}}}]"#);
+            let batch = map(&page).unwrap();
+            let document: serde_json::Value = serde_json::from_str(&batch.documents).unwrap();
+            assert_eq!(document["threat"]["indicator"]["first_seen"].as_str(), seen, "{document}");
+            assert_eq!(document["threatfox"]["ioc"]["notes"].is_array(), noted, "{document}");
+        }
+    }
+
+    #[test]
     fn settings_are_checked() {
         for (more, part) in [(r#","colour":1"#, "unknown field"), (r#","expire_after_days":0"#, "1 to 3650")] {
             let config = format!(r#"{{"url":"https://feed.example"{more}}}"#);

@@ -34,9 +34,10 @@ pub fn indicator(record: &str, settings: &Settings, observed: u64) -> Result<Ind
     if record.confidence_level.is_some_and(|level| level < settings.min_confidence) {
         return Err(Left::Skipped("below min_confidence"));
     }
-    // `2026-01-30 21:04:11 UTC`
-    let date = |text: Option<String>| time::parse_rfc3339(&text?.replace(" UTC", "Z"));
+    let date = |text: Option<String>| text.map(|text| time::parse_rfc3339(&text.replace(" UTC", "Z")));
     let (first_seen, last_seen) = (date(record.first_seen), date(record.last_seen));
+    let bad_date = [first_seen, last_seen].contains(&Some(None)).then_some("bad-date");
+    let (first_seen, last_seen) = (first_seen.flatten(), last_seen.flatten());
     let seen = last_seen.or(first_seen).unwrap_or(observed).min(observed);
     let aliases = record.malware_alias.iter().flat_map(|all| all.split(',')).map(str::trim);
     let mut facts: Vec<_> = aliases.map(|alias| Fact::new("threat.software.alias", alias)).collect();
@@ -44,7 +45,7 @@ pub fn indicator(record: &str, settings: &Settings, observed: u64) -> Result<Ind
     facts.extend(record.malware_malpedia.map(|page| Fact::new("threat.software.reference", page)));
     Ok(Indicator {
         ports: found.port.into_iter().collect(),
-        notes: found.notes,
+        notes: found.notes.into_iter().chain(bad_date).collect(),
         id: Some(record.id.into()),
         label: record.ioc_type.into(),
         category: record.threat_type.map(Into::into),
