@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use tipline_ecs::write_string;
 
 use crate::rules::Keep;
 
@@ -44,9 +45,41 @@ pub(crate) fn kept(keep: Keep, raw: &str, is_standard: fn(&str) -> bool) -> Kept
     if tree.is_empty() {
         return Kept::Nothing;
     }
-    match serde_json::to_string(&Value::Object(tree)) {
-        Ok(text) if text.len() <= MOST_KEPT => Kept::Tree(text),
-        _ => Kept::TooLarge,
+    let mut text = String::new();
+    write(&Value::Object(tree), &mut text);
+    if text.len() <= MOST_KEPT { Kept::Tree(text) } else { Kept::TooLarge }
+}
+
+/// Writes a tree with its members by name: in which order serde holds them depends on what else is built with it. It is as
+/// deep as [`pruned`] left it.
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(name, out);
+                out.push(':');
+                write(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(list) => {
+            out.push('[');
+            for (index, value) in list.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(value, out);
+            }
+            out.push(']');
+        }
+        Value::String(text) => write_string(text, out),
+        other => out.push_str(&other.to_string()),
     }
 }
 
@@ -62,8 +95,10 @@ fn pruned(value: Value, depth: usize) -> Option<Value> {
         Value::String(text) if text.len() > LONGEST_TEXT => {
             Some(Value::String(super::part::cut(&text, LONGEST_TEXT / 4)))
         }
+        Value::Array(_) if depth >= DEEPEST => None,
         Value::Array(list) => {
-            let list: Vec<Value> = list.into_iter().filter_map(|value| pruned(value, depth)).collect();
+            let list: Vec<Value> =
+                list.into_iter().filter_map(|value| pruned(value, depth.saturating_add(1))).collect();
             (!list.is_empty()).then_some(Value::Array(list))
         }
         Value::Object(_) if depth >= DEEPEST => None,

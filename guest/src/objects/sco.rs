@@ -4,7 +4,7 @@
 //! reads such a collection as a feed of indicators says so by the setting. What an observable says is then read as the
 //! pattern that asks for it, so that there is one place which knows where a value goes.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::home::{self, Home};
 
@@ -59,8 +59,7 @@ pub(crate) fn pattern(kind: &str, raw: &str) -> Option<String> {
     }
     let Value::Object(members) = serde_json::from_str(raw).ok()? else { return None };
     let mut leaves = Vec::new();
-    for (name, value) in &members {
-        // `path` of a registry's key, `hashes` of a file.
+    for (name, value) in by_name(&members) {
         take(kind, &[name], value, &mut leaves);
     }
     let tells = leaves.iter().any(|leaf| leaf.tells);
@@ -78,8 +77,8 @@ struct Leaf {
 fn take(kind: &str, path: &[&str], value: &Value, out: &mut Vec<Leaf>) {
     match value {
         Value::Object(members) if path.len() < 3 => {
-            for (name, value) in members {
-                let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+            for (name, value) in by_name(members) {
+                let path: Vec<&str> = path.iter().copied().chain([name]).collect();
                 take(kind, &path, value, out);
             }
         }
@@ -88,6 +87,13 @@ fn take(kind: &str, path: &[&str], value: &Value, out: &mut Vec<Leaf>) {
         Value::Number(number) => leaf(kind, path, &number.to_string(), out),
         _ => {}
     }
+}
+
+/// The members in the order of their names: in which order serde holds them depends on what else is built with it.
+fn by_name(members: &Map<String, Value>) -> Vec<(&str, &Value)> {
+    let mut members: Vec<_> = members.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    members.sort_unstable_by_key(|(name, _)| *name);
+    members
 }
 
 fn leaf(kind: &str, path: &[&str], literal: &str, out: &mut Vec<Leaf>) {
