@@ -108,6 +108,13 @@ async fn elasticsearch_down() -> Outcome {
 async fn repeated_pages() -> Outcome {
     let mock = MockSettings { repeated_page: true, ..MockSettings::default() };
     let stand = Stand::new(mock, Records::synthetic(100, 4), "limit: 10", Store::Sqlite).await?;
+    let report = stand.poll().await?;
+    assert_eq!(report.ended, Ended::Complete);
+    same(&stand.expected(100).await?, &stand.stored().await?)?;
+
+    // Where windows cannot be made smaller either.
+    let mock = MockSettings { repeated_page: true, ignore_until: true, ..MockSettings::default() };
+    let stand = Stand::new(mock, Records::synthetic(100, 4), "limit: 10", Store::Sqlite).await?;
     let once = stand.once().await?;
     assert!(stand.feed.requests().len() < 20, "{} requests", stand.feed.requests().len());
     match once.poll {
@@ -127,7 +134,10 @@ async fn links() -> Outcome {
     }
     let mock = MockSettings { links: LinkForm::Foreign, ..MockSettings::default() };
     let stand = Stand::new(mock, Records::synthetic(35, 5), "limit: 10", Store::Sqlite).await?;
-    assert!(stand.once().await?.poll.is_err(), "a foreign host is a failure");
+    let report = stand.poll().await?;
+    assert_eq!((report.ended, report.counts.read), (Ended::Complete, 35), "a link is a hint and nothing else");
+    let codes: Vec<&str> = report.notes.iter().map(|note| note.code.as_str()).collect();
+    assert_eq!(codes, ["other-host"]);
     Ok(())
 }
 

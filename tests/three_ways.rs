@@ -108,7 +108,14 @@ fn pager_scenarios() -> Result<(), Failed> {
     let second = poll("2024-11-03T00:00:00Z", "[domain-name:value = 'kept.example']");
     let mut recalled = 0;
     let scenarios: [(&str, Vec<Event>); 8] = [
-        ("two pages", vec![Event::Start, page(0, &["a.example.com", "b.example.com"]), page(2, &["c.example.com"])]),
+        (
+            "two pages",
+            vec![
+                Event::Start,
+                page(0, &["a.example.com", "b.example.com"]),
+                page(1, &["b.example.com", "c.example.com"]),
+            ],
+        ),
         ("no connection", vec![Event::Start, Event::Failed("connection refused".to_owned()), Event::Wake]),
         ("rate limit", vec![Event::Start, answer(429, "{}"), Event::Wake]),
         ("login page", vec![Event::Start, answer(200, "<html>")]),

@@ -23,23 +23,24 @@ pub(crate) fn open(text: &str, format: u32, feed: &str) -> Result<Option<Value>,
     if text.len() > MAX_STATE_BYTES {
         return Err(unusable(&format!("it has {} bytes, more than {MAX_STATE_BYTES}", text.len())));
     }
-    let value = members::parse(text).map_err(|error| unusable(&clean(&error)))?;
-    // Each transport has formats of its own, so what changed comes before them.
-    if value.get("feed").and_then(Value::as_str).is_some_and(|written_for| written_for != feed) {
-        return Err(unusable("`url`, `transport` or `collection` has changed since it was written"));
-    }
-    check(&value, format).map_err(|error| unusable(&clean(&error)))?;
-    Ok(Some(value))
+    read(text, format, feed).map(Some).map_err(|error| unusable(&clean(&error)))
 }
 
-fn check(value: &Value, format: u32) -> Result<(), String> {
-    let mut from = Members::of(value)?;
-    // The version comes first: a newer format need not have today's fields.
+fn read(text: &str, format: u32, feed: &str) -> Result<Value, String> {
+    let value = members::parse(text)?;
+    let mut from = Members::of(&value)?;
     let v = number(from.needed("v")?)?;
+    // Each transport counts its own formats, so a state of the other one is told by its feed. A newer format need not
+    // have today's fields.
+    let other = from.any("feed").and_then(Value::as_str).is_some_and(|written_for| written_for != feed);
+    if other {
+        return Err("`url`, `transport` or `collection` has changed since it was written".to_owned());
+    }
     if v != u64::from(format) {
         return Err(format!("its format is {v}, this version reads {format}"));
     }
-    members::text(from.needed("feed")?).map(|_| ())
+    members::text(from.needed("feed")?)?;
+    Ok(value)
 }
 
 /// The members of what [`open`] gave, those of the envelope already taken.

@@ -7,11 +7,12 @@
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::contract::{Next, Response, Wait};
+use crate::contract::{Next, Note, Response, Wait};
 use crate::members::{Members, number};
+use crate::rules::Lag;
 use tipline_ecs::Json;
 use tipline_ecs::key;
-use tipline_ecs::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date};
+use tipline_ecs::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date, rfc3339};
 
 /// The shortest pause before a request is repeated: the limits' own unit is the second.
 pub(crate) const SHORTEST: Millis = SECOND;
@@ -31,21 +32,44 @@ const EPOCH_MILLIS_FROM: u64 = 100_000_000_000;
 /// A `Retry-After` above this is taken for a mistake where `X-RateLimit-Reset` knows better.
 const PLAUSIBLE: Millis = 48 * HOUR;
 
-/// Tries at a page that is not JSON, or gets no answer, before smaller pages are asked for.
-pub(crate) const TRIES_AT_A_PAGE: u32 = 3;
+/// The clocks of a feed and of this machine that are further apart than this are not both right, and nobody knows which
+/// one is.
+pub(crate) const CLOCKS_APART: Millis = 10 * MINUTE;
 
-/// A server clock further ahead of ours than this is wrong, or ours is; either way nothing may be based on it.
-pub(crate) const CLOCK_AHEAD: Millis = 10 * MINUTE;
-
-/// Whether a server's clock can be gone by.
+/// Whether a server's clock agrees with ours.
 pub(crate) fn is_trusted(server: Millis, now: Millis) -> bool {
-    server <= now.saturating_add(CLOCK_AHEAD)
+    server.abs_diff(now) <= CLOCKS_APART
 }
 
-/// When a run's documents were seen: by the server's clock, or ours where that cannot be trusted; always after the run
-/// before. Versions are made of whole seconds, so a second is the least that tells two runs apart.
+/// When a run's documents were seen: by the server's clock, or by the earlier of the two where they do not agree; always
+/// after the run before. Versions are made of whole seconds, so a second is the least that tells two runs apart. A run
+/// before that lies in the future of both clocks was dated by one that has since been set right: it binds nobody.
 pub(crate) fn observed(server: Option<Millis>, now: Millis, before: Millis) -> Millis {
-    server.unwrap_or(now).max(before.saturating_add(SECOND))
+    let server = server.unwrap_or(now);
+    let seen = if is_trusted(server, now) { server } else { server.min(now) };
+    if before > server.max(now).saturating_add(CLOCKS_APART) {
+        return seen;
+    }
+    seen.max(before.saturating_add(SECOND))
+}
+
+/// How far the server's clock is behind ours, where they do not agree.
+pub(crate) fn lag(server: Option<Millis>, now: Millis) -> Option<Lag> {
+    let feed = server.filter(|server| *server < now && !is_trusted(*server, now))?;
+    Some(Lag { feed, by: now.saturating_sub(feed) })
+}
+
+/// What a person should know about clocks that do not agree.
+pub(crate) fn apart(server: Option<Millis>, now: Millis) -> Option<Note> {
+    let server = server.filter(|server| !is_trusted(*server, now))?;
+    let (code, side) = if server > now { ("clock-ahead", "ahead of") } else { ("clock-behind", "behind") };
+    let text = format!(
+        "The feed's clock says {}, {side} ours, which says {}. Documents are dated by the earlier of the two, and nothing \
+         ends before both say so. Check the clock of this machine.",
+        rfc3339(server),
+        rfc3339(now)
+    );
+    Some(Note { code: code.to_owned(), text })
 }
 
 /// A wait that must outlive a restart.
@@ -154,4 +178,46 @@ fn reset(text: &str, server: Millis) -> Option<Millis> {
         EPOCH_FROM.. => number.saturating_mul(SECOND).saturating_sub(server),
         _ => number.saturating_mul(SECOND),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tipline_ecs::time::DAY;
+
+    const NOW: Millis = 1_772_366_400_000;
+
+    #[test]
+    fn of_two_clocks_that_do_not_agree_the_earlier_one_dates_a_run() {
+        let year = 365 * DAY;
+        for (name, server, before, expected) in [
+            ("in step", Some(NOW - MINUTE), 0, NOW - MINUTE),
+            ("none", None, 0, NOW),
+            ("a little ahead", Some(NOW + CLOCKS_APART), 0, NOW + CLOCKS_APART),
+            ("ahead", Some(NOW + CLOCKS_APART + 1), 0, NOW),
+            ("a little behind", Some(NOW - CLOCKS_APART), 0, NOW - CLOCKS_APART),
+            ("behind", Some(NOW - 60 * DAY), 0, NOW - 60 * DAY),
+            ("a second after the run before", Some(NOW), NOW, NOW + SECOND),
+            ("behind, after a run that was not", Some(NOW - 60 * DAY), NOW - MINUTE, NOW - MINUTE + SECOND),
+            ("ahead, after a run that it dated", Some(NOW + year), NOW + year - DAY, NOW + year - DAY + SECOND),
+            ("after a run in the future of both", Some(NOW), NOW + year, NOW),
+            ("after one that is a little ahead of both", Some(NOW), NOW + MINUTE, NOW + MINUTE + SECOND),
+        ] {
+            assert_eq!(observed(server, NOW, before), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn clocks_apart_are_said_and_a_lag_is_counted() {
+        for (server, code, by) in [
+            (None, None, None),
+            (Some(NOW + CLOCKS_APART), None, None),
+            (Some(NOW - CLOCKS_APART), None, None),
+            (Some(NOW + DAY), Some("clock-ahead"), None),
+            (Some(NOW - DAY), Some("clock-behind"), Some(Lag { feed: NOW - DAY, by: DAY })),
+        ] {
+            assert_eq!(apart(server, NOW).map(|note| note.code).as_deref(), code);
+            assert_eq!(lag(server, NOW), by);
+        }
+    }
 }

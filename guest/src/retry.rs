@@ -7,7 +7,7 @@ use tipline_ecs::time::Millis;
 use tipline_ecs::{Key, key};
 
 /// Tries at a page that is not JSON, or gets no answer, before smaller pages are asked for.
-pub(crate) const TRIES_AT_A_PAGE: u32 = pause::TRIES_AT_A_PAGE;
+pub(crate) const TRIES_AT_A_PAGE: u32 = 3;
 
 /// Failures in a row, and what a poll has given up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -20,7 +20,7 @@ use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
 use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Left, confidence, rejected};
+use crate::rules::{self, Dates, Lag, Left, Shown, confidence, rejected};
 
 pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::{object_keys, page_keys};
@@ -45,6 +45,7 @@ pub(crate) struct Mapper<'a> {
     recalled: &'a Recalled,
     remembered: &'a mut Remembered,
     page: Page,
+    lag: Option<Lag>,
     /// Why values of STIX patterns have no field of their own.
     whole: Tally,
     /// What is wrong with the dates of what was mapped.
@@ -76,9 +77,20 @@ impl<'a> Mapper<'a> {
             recalled,
             remembered,
             page: Page::new(feed, observed),
+            lag: None,
             whole: Tally::default(),
             dates: DateFaults::default(),
         }
+    }
+
+    /// Says how far the feed's clock is behind ours: what ends by it ends so much later by ours, and nothing ends before
+    /// both clocks say so.
+    pub(crate) fn lags(&mut self, lag: Option<Lag>) {
+        self.lag = lag;
+    }
+
+    fn shown(&self) -> Shown {
+        Shown { observed: self.page.observed(), lag: self.lag }
     }
 
     /// See [`Page::expect`].
@@ -219,8 +231,7 @@ impl<'a> Mapper<'a> {
             vouched: None,
             revoked: record.revoked,
         };
-        let observed = self.page.observed();
-        let expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, observed);
+        let expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, self.shown());
         let tags = sorted(std::mem::take(&mut record.tags.0));
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();

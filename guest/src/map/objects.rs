@@ -213,7 +213,7 @@ impl<'a> Mapper<'a> {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let revoked = object.revoked;
-        let given = objects::read(self.context, self.settings, self.page.observed(), raw, &mut object);
+        let given = objects::read(self.context, self.settings, self.shown(), raw, &mut object);
         let (Some(id), Some(key)) = (id, key) else {
             return match given {
                 Ok(given) => {

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 
 use crate::read::{DateFaults, Entry, is_damaged, sorted, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Keep, Left, confidence, rejected};
+use crate::rules::{self, Dates, Keep, Left, Shown, confidence, rejected};
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Confidence, Fact, Indicator, Kept, Standing, Stix, is_web};
 use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
@@ -56,14 +56,14 @@ pub(crate) struct Yield<'a> {
     pub(crate) dates: DateFaults,
 }
 
-/// What an object says, which takes it apart. `observed` is when the feed showed it, `raw` its text.
+/// What an object says, which takes it apart. `shown` is when the feed showed it, `raw` its text.
 ///
 /// # Errors
 /// Why it gives no document.
 pub(crate) fn read<'a>(
     context: &Context,
     settings: &Settings,
-    observed: Millis,
+    shown: Shown,
     raw: &str,
     object: &mut Object<'a>,
 ) -> Result<Yield<'a>, Left> {
@@ -118,7 +118,7 @@ pub(crate) fn read<'a>(
     } else if found.parts.is_empty() {
         return Err(Left::Skipped("type not selected"));
     }
-    let dates = dates(object, observed, &mut given.dates);
+    let dates = dates(object, shown.observed, &mut given.dates);
     let mut base = base(context, object, dates, raw_confidence, language);
     base.confidence = level;
     if let Some(stix) = &mut base.stix {
@@ -127,7 +127,7 @@ pub(crate) fn read<'a>(
     let long = written.len() > LONG_PATTERN;
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
-        indicator.expiry = rules::expiry(dates, &part.observable, &settings.ttl, observed);
+        indicator.expiry = rules::expiry(dates, &part.observable, &settings.ttl, shown);
         indicator.standing = rules::standing(dates, indicator.expiry.as_ref());
         let is_whole = part.label == PATTERN;
         if is_whole && indicator.standing == Standing::Live {

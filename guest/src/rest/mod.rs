@@ -1,9 +1,9 @@
 //! The REST pager: a fold over a state that is also the checkpoint.
 //!
 //! A *run* is one poll. It reads one or more *windows* of time; a *walk* reads a window page by page. The window is
-//! frozen for the whole run, offsets advance by the records received, and the marks from which the next run starts
-//! move only when all windows are read, and only to what the server's own clock said in the first answer, less the
-//! overlap. So whatever happens on the way, starting again from an older state loses nothing.
+//! frozen for the whole run, and the marks from which the next run starts move only when all windows are read: to what
+//! the server's own clock said in the first answer, less the overlap, or to the beginning of the first window that could
+//! not be read whole. So whatever happens on the way, starting again from an older state loses nothing.
 //!
 //! ```text
 //!           ┌──────────── pause over ────────────┐
@@ -12,9 +12,14 @@
 //!             └──▶ 401, 403, other 4xx, no page  ──▶ failure, the state stays what it was
 //! ```
 //!
-//! Pages are never trusted further than they agree with themselves: see `walk.rs` for what ends a window.
+//! Pages are never trusted further than they agree with each other: see `walk.rs` for what ends a window, `depth.rs` for
+//! what makes it smaller, and `clock.rs` for whose time counts.
 
+mod clock;
+mod depth;
+mod edge;
 mod page;
+mod run;
 mod state;
 mod walk;
 mod window;
@@ -28,16 +33,16 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::contract::{Batch, Event, Failure, Next, Note, Reject, Response, Step};
 use crate::page::Unreadable;
-use crate::pause::{self, Pause, TRIES_AT_A_PAGE};
+use crate::pause::{self, Pause};
 use crate::read::Body;
 use crate::refusal::{self, Advice};
+use crate::retry::TRIES_AT_A_PAGE;
+use edge::Edge;
 use page::Page;
-use state::{Run, State};
-use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
-
-/// Runs in a row that may end before everything was read and leave the marks for the next run to try again. More
-/// would read an ever longer window from a server whose `total` is simply wrong.
-const MAX_HELD: u32 = 2;
+use run::{Phase, Run, Why};
+use state::State;
+use tipline_ecs::time::Millis;
+use walk::After;
 
 /// What to change when the feed refuses.
 const ADVICE: Advice = Advice {
@@ -115,17 +120,23 @@ impl Poll<'_> {
                 let asked = pause::asked(self.config, self.now, response).filter(|_| response.status == 503);
                 self.retry(&format!("status {}", response.status), asked)
             }
-            400 | 422 if self.respell() || self.lower_ceiling() => self.go_on(None),
+            400 | 422 if self.respell() => self.go_on(None),
+            // Not the request, but its place is refused: the same one was answered at the beginning.
+            400 | 403 | 404 | 413 | 414 | 416 | 422 if self.is_deep() => self.too_deep(),
+            400 | 403..=499 if matches!(self.run.walk.phase, Phase::Gauge(_)) => {
+                let after = self.barred();
+                self.after(after, None)
+            }
             _ => Err(refusal::refusal(response, &self.target(), &ADVICE)),
         }
     }
 
     /// The limit is reached.
     fn limited(mut self, response: &Response) -> Result<Step, Failure> {
-        self.run.attempts = self.run.attempts.saturating_add(1);
-        let pause = pause::limited(self.config, self.now, response, self.run.attempts);
+        let is_last = self.run.retry.failed(self.config);
+        let pause = pause::limited(self.config, self.now, response, self.run.retry.attempts);
         self.wait(pause, pause::reason(response));
-        if self.run.attempts > self.config.max_retries {
+        if is_last {
             return self.give_up("status 429");
         }
         self.go_on(None)
@@ -133,35 +144,48 @@ impl Poll<'_> {
 
     /// No answer, or one that says "later".
     fn retry(mut self, what: &str, asked: Option<Millis>) -> Result<Step, Failure> {
-        self.run.attempts = self.run.attempts.saturating_add(1);
-        if self.run.attempts >= TRIES_AT_A_PAGE {
+        let is_last = self.run.retry.failed(self.config);
+        if self.run.retry.attempts >= TRIES_AT_A_PAGE {
             // Pages that are too large or too slow look like this too. Not smaller than an eighth: a server that
             // was down for an hour must not be read record by record afterwards.
-            self.narrow((self.run.cap / 8).max(1));
+            // Nor alone: a page of one record does not show that it goes on from the one before.
+            self.narrow((self.run.cap / 8).max(2));
         }
-        if self.run.attempts > self.config.max_retries {
+        if is_last {
             // What the server asks for binds the next poll, too.
             if let Some(pause) = asked {
-                self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+                self.wait(pause, pause::failed(self.config, self.run.retry.attempts, what));
             }
             return self.give_up(what);
         }
-        let pause = pause::backoff(self.config, self.run.attempts).max(asked.unwrap_or(0));
-        self.wait(pause, pause::failed(self.config, self.run.attempts, what));
+        let pause = pause::backoff(self.config, self.run.retry.attempts).max(asked.unwrap_or(0));
+        self.wait(pause, pause::failed(self.config, self.run.retry.attempts, what));
         self.go_on(None)
     }
 
-    /// Ends the poll, not the run: the next poll goes on where this one stopped.
+    /// Ends the poll, not the run: the next poll goes on where this one stopped. Where that is where the last one
+    /// stopped, it is the depth that the server cannot stand.
     fn give_up(mut self, what: &str) -> Result<Step, Failure> {
+        let offset = self.run.walk.offset(self.run.limit);
         self.note(
             "gave-up",
             format!(
                 "The feed did not answer {} times in a row, the last time with {what}. The poll ends here; the next one \
-                 goes on from offset {}.",
-                self.run.attempts, self.run.walk.offset
+                 goes on from offset {offset}.",
+                self.run.retry.attempts
             ),
         );
-        self.run.attempts = 0;
+        self.run.retry.attempts = 0;
+        let is_deep = self.is_deep();
+        if (is_deep || matches!(self.run.walk.phase, Phase::Gauge(_)))
+            && self.run.gave_up.replace(offset) == Some(offset)
+        {
+            self.run.gave_up = None;
+            let after = if is_deep { self.blocked(offset.saturating_sub(1), Why::Refused) } else { self.barred() };
+            if after == After::End {
+                return self.next_window(None);
+            }
+        }
         let batch = refusal::with_notes(None, self.notes);
         self.state.run = Some(self.run);
         Ok(Step::new(batch, Next::Done, self.state.write()?))
@@ -169,40 +193,44 @@ impl Poll<'_> {
 
     /// A page that is not JSON: tried again, then made smaller until it is one record, which is given up.
     fn garbled(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
-        self.run.garbled = self.run.garbled.saturating_add(1);
-        let tried = self.run.garbled >= TRIES_AT_A_PAGE;
+        let tried = self.run.retry.damaged();
         if self.run.limit > 1 && (tried || self.run.suspect.is_some()) {
             self.narrow(1);
         } else if tried {
             return self.reject_unreadable(response, why);
         }
-        let pause = pause::backoff(self.config, self.run.garbled.min(TRIES_AT_A_PAGE));
+        let pause = self.run.retry.pause(self.config);
         self.wait(pause, format!("the answer was damaged ({why}); asking again for {} records", self.run.limit));
         self.go_on(None)
     }
 
     fn reject_unreadable(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
-        if self.run.unreadable >= self.config.max_unreadable {
+        if self.run.retry.unreadable >= self.config.max_unreadable {
             return Err(Failure::Protocol(format!(
                 "The feed's answers at offset {} cannot be read as JSON ({why}), after {} records were already given \
                  up for that: {}. Look at what stands between here and the feed, then at the feed.",
-                self.run.walk.offset,
-                self.run.unreadable,
+                self.run.walk.offset(self.run.limit),
+                self.run.retry.unreadable,
                 refusal::quote(&response.text())
             )));
         }
-        let observed = self.freeze(None, response);
+        let server = clock::of_feed(None, response);
+        if self.moved(server) {
+            return self.go_on(None);
+        }
+        let observed = self.observed(server);
+        let offset = self.run.walk.offset(self.run.limit);
         let detail = format!(
-            "The record at offset {} of the feed's list is not JSON: {why}. It was asked for alone, {} times.",
-            self.run.walk.offset, self.run.garbled
+            "The record at offset {offset} of the feed's list is not JSON: {why}. It was asked for alone, {} times.",
+            self.run.retry.garbled
         );
         let reject =
             Reject { code: "unreadable-record".to_owned(), detail, raw: refusal::kept(&response.body).to_vec() };
         let batch = Batch { observed, rejects: vec![reject], read: 1, rejected: 1, ..Batch::default() };
-        self.run.unreadable = self.run.unreadable.saturating_add(1);
-        self.run.walk.offset = self.run.walk.offset.saturating_add(1);
-        // Halving the window now would meet the same record again.
-        self.run.walk.begun = true;
+        self.run.retry.unreadable = self.run.retry.unreadable.saturating_add(1);
+        // The next page begins after it: an edge would bring it back. Nor is the window halved now.
+        self.run.walk.reached = offset.saturating_add(1);
+        self.run.walk.phase = Phase::Forward(Edge::default());
         self.widen();
         self.go_on(Some(batch))
     }
@@ -213,7 +241,7 @@ impl Poll<'_> {
         if run.limit <= least {
             return;
         }
-        let end = run.walk.offset.saturating_add(u64::from(run.limit));
+        let end = run.walk.offset(run.limit).saturating_add(u64::from(run.limit));
         run.suspect.get_or_insert(end);
         run.limit = (run.limit / 2).max(least);
     }
@@ -222,13 +250,14 @@ impl Poll<'_> {
     fn widen(&mut self) {
         self.run.suspect = None;
         self.run.limit = self.run.cap;
-        self.run.garbled = 0;
+        self.run.retry.garbled = 0;
     }
 
     /// Some pages of the documentation spell `mitre-attack`. `true` if the other spelling is worth a try.
     fn respell(&mut self) -> bool {
         let spelled_twice = self.run.walk.window.kind.as_ref().is_some_and(|kind| kind.contains('_'));
-        if !spelled_twice || self.run.walk.begun || self.run.respelled {
+        let begun = !matches!(self.run.walk.phase, Phase::First | Phase::Half(_));
+        if !spelled_twice || begun || self.run.respelled {
             return false;
         }
         self.run.respelled = true;
@@ -236,45 +265,15 @@ impl Poll<'_> {
         true
     }
 
-    /// Takes a refused request beyond the first page as a limit of the offset. `true` the first time.
-    fn lower_ceiling(&mut self) -> bool {
-        if self.run.walk.offset == 0 || self.run.ceiling.is_some() {
-            return false;
-        }
-        self.run.ceiling = Some(self.run.walk.offset.saturating_sub(1));
-        self.run.walk = self.run.walk.window.clone().walk();
-        self.widen();
-        true
+    /// Whether a page beyond the first is asked for.
+    fn is_deep(&self) -> bool {
+        self.run.walk.offset(self.run.limit) > 0
     }
 
-    /// Sets the run's clock and observation time from its first answer; gives the observation time.
-    fn freeze(&mut self, generated_at: Option<Millis>, response: &Response) -> Millis {
-        if let Some(observed) = self.run.observed {
-            return observed;
-        }
-        let server = generated_at.or_else(|| response.header("date").and_then(parse_http_date));
-        self.run.clock = server.filter(|server| pause::is_trusted(*server, self.now));
-        match (server, self.run.clock) {
-            (None, _) => self.note(
-                "no-clock",
-                "The feed sends neither `meta.generated_at` nor a `Date` header, so nobody can say up to when it was \
-                 read. The next poll reads the same window again."
-                    .to_owned(),
-            ),
-            (Some(server), None) => self.note(
-                "clock-ahead",
-                format!(
-                    "The feed's clock says {}, ours {}. It is too far ahead to be used: the next poll reads the same \
-                     window again. Check the clock of this machine.",
-                    rfc3339(server),
-                    rfc3339(self.now)
-                ),
-            ),
-            (Some(_), Some(_)) => {}
-        }
-        let observed = pause::observed(self.run.clock, self.now, self.state.observed);
-        self.run.observed = Some(observed);
-        observed
+    fn too_deep(mut self) -> Result<Step, Failure> {
+        let offset = self.run.walk.offset(self.run.limit);
+        let after = self.blocked(offset.saturating_sub(1), Why::Refused);
+        self.after(after, None)
     }
 
     fn wait(&mut self, pause: Millis, reason: String) {
@@ -286,30 +285,36 @@ impl Poll<'_> {
     }
 
     fn target(&self) -> String {
-        window::request(&self.run, self.state.dashed).target
+        window::request(&self.run, self.state.dashed, self.now).target
     }
 
     /// The next request, or the pause before it.
     fn go_on(mut self, batch: Option<Batch>) -> Result<Step, Failure> {
         let next = match &self.state.wait {
             Some(wait) => wait.next(),
-            None => Next::Fetch(window::request(&self.run, self.state.dashed)),
+            None => Next::Fetch(window::request(&self.run, self.state.dashed, self.now)),
         };
         let batch = refusal::with_notes(batch, self.notes);
         self.state.run = Some(self.run);
         Ok(Step::new(batch, next, self.state.write()?))
     }
 
-    /// All windows are read: the marks move, unless something was missing and the next run may find it.
+    /// All windows are read: the marks move, as far as it can be shown that they were.
     fn finish(mut self, batch: Option<Batch>) -> Result<Step, Failure> {
-        self.state.observed = self.run.observed.unwrap_or(self.state.observed);
-        let mut reached = 0;
-        if self.run.incomplete && self.state.held < MAX_HELD {
-            self.state.held = self.state.held.saturating_add(1);
-        } else {
-            self.state.held = 0;
-            reached = self.run.clock.map_or(0, |clock| clock.saturating_sub(self.config.overlap));
+        if let Some(began) = self.run.began {
+            self.state.observed = began.observed;
+            self.state.clocks = began.clocks.or(self.state.clocks);
         }
+        if self.run.clock().is_none() {
+            self.note(
+                "no-clock",
+                "The feed sends neither `meta.generated_at` nor a `Date` header, so nobody can say up to when it was \
+                 read. The next poll reads the same window again."
+                    .to_owned(),
+            );
+        }
+        let present = self.run.clock().map_or(0, |clock| clock.saturating_sub(self.config.overlap));
+        let reached = self.run.short_of.map_or(present, |short| short.min(present));
         self.state.marks.advance(&self.run.covers, reached);
         let batch = refusal::with_notes(batch, self.notes);
         Ok(Step::new(batch, Next::Done, self.state.write()?))

@@ -16,6 +16,8 @@ pub(super) struct Page<'b> {
     /// Each record as received.
     pub(super) records: Vec<&'b str>,
     pub(super) meta: Meta,
+    /// It says which page is the next one, or that there is none.
+    pub(super) linked: bool,
     /// `links.next`, if it is a text.
     pub(super) next: Option<String>,
     /// `links.self`, if it is a text.
@@ -39,7 +41,7 @@ pub(super) struct Meta {
 impl<'b> Page<'b> {
     /// A page without anything: what 204 means.
     pub(super) fn empty() -> Self {
-        Self { records: Vec::new(), meta: Meta::default(), next: None, itself: None }
+        Self { records: Vec::new(), meta: Meta::default(), linked: false, next: None, itself: None }
     }
 
     /// Reads the body of a 200.
@@ -49,11 +51,22 @@ impl<'b> Page<'b> {
         // `{"meta":{"total":0}}` is an empty page; without a total nobody can know.
         let records = page::records(parts.data, parts.error, meta.total == Some(0), body, LIST)?;
         let links = parts.links.map(value).unwrap_or_default();
-        Ok(Self { records, meta, next: links.get("next").and_then(text), itself: links.get("self").and_then(text) })
+        Ok(Self {
+            records,
+            meta,
+            linked: links.get("next").is_some(),
+            next: links.get("next").and_then(text),
+            itself: links.get("self").and_then(text),
+        })
     }
 }
 
 impl Meta {
+    /// It says nothing of what was asked for: a 204, or a list and nothing else.
+    pub(super) fn is_bare(&self) -> bool {
+        self.total.is_none() && self.limit.is_none() && self.generated_at.is_none() && self.since.is_none()
+    }
+
     fn read(raw: &str) -> Self {
         let meta = value(raw);
         let filters = meta.get("filters");

@@ -3,23 +3,25 @@
 //! It never holds a record. Everything in it is bounded, so it stays far below the longest state; see `checkpoint.rs`
 //! for what every state has and for what becomes of one that cannot be read.
 //!
-//! A request is outstanding exactly when there is a run and no wait: the position of the walk *is* the request.
+//! A request is outstanding exactly when there is a run and no wait: the position of the walk *is* the request. What is
+//! known of a run, of a walk and of the server's `until` at a time is said by an enum each; a run, its windows and its
+//! walk are in `run.rs`.
 
 use serde_json::Value;
 
-use crate::checkpoint::{self, Slot, needed_count, read_slots, write_slots};
+use super::run::Run;
+use crate::checkpoint::{self, Slot, read_slots, write_slots};
 use crate::config::Config;
 use crate::contract::Failure;
 use crate::members::{Members, at, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
-use crate::seen::Seen;
 use tipline_ecs::key;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Json, Key, write_number, write_string};
 
 /// The format written here. A change of meaning raises it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is kept from poll to poll, and the poll in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,93 +33,25 @@ pub(super) struct State {
     pub(super) marks: Marks,
     /// The server wants `mitre-attack` for `mitre_attack`.
     pub(super) dashed: bool,
-    /// Runs in a row that could not read all and therefore left the marks where they were.
-    pub(super) held: u32,
+    /// `meta.total` counts more than what is asked for, and says nothing.
+    pub(super) overcounts: bool,
+    /// The clocks at the last run whose feed had one.
+    pub(super) clocks: Option<Clocks>,
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     pub(super) run: Option<Run>,
 }
 
+/// What two clocks said at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clocks {
+    pub(super) feed: Millis,
+    pub(super) ours: Millis,
+}
+
 /// The marks by type, sorted by it. There are eleven types.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Marks(Vec<(String, Millis)>);
-
-/// One poll: all windows from the marks to the feed's present.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
-    /// The marks that move when all windows are read.
-    pub(super) covers: Vec<String>,
-    /// Where the marks move to: the server's clock in the first answer, if it can be trusted.
-    pub(super) clock: Option<Millis>,
-    /// The observation time of every document of this run; set by the first answer.
-    pub(super) observed: Option<Millis>,
-    /// The largest page to ask for: the setting, or less where the server said so.
-    pub(super) cap: u32,
-    /// What is asked for now: `cap`, or less while an unreadable page is narrowed down.
-    pub(super) limit: u32,
-    /// The end of the offsets an unreadable page covered.
-    pub(super) suspect: Option<u64>,
-    /// Requests in a row that brought no answer to use.
-    pub(super) attempts: u32,
-    /// Answers in a row that were not JSON.
-    pub(super) garbled: u32,
-    /// Records given up as unreadable.
-    pub(super) unreadable: u32,
-    /// The other spelling of the type was tried.
-    pub(super) respelled: bool,
-    /// The server does not honour `until`.
-    pub(super) until_ignored: bool,
-    /// The server refuses offsets above this one.
-    pub(super) ceiling: Option<u64>,
-    /// The `since` for which a gap was reported.
-    pub(super) gap: Option<Millis>,
-    /// A window ended before all of it was read.
-    pub(super) incomplete: bool,
-    /// The walk in progress.
-    pub(super) walk: Walk,
-    /// Windows still to be walked, the next one last.
-    pub(super) windows: Vec<Window>,
-}
-
-/// A stretch of time, of one type or of all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) kind: Option<String>,
-    pub(super) since: Millis,
-    pub(super) until: Option<Millis>,
-    /// Halving it was tried and did not help.
-    pub(super) whole: bool,
-}
-
-/// A window being read, page by page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Walk {
-    pub(super) window: Window,
-    pub(super) offset: u64,
-    /// A page of it was answered.
-    pub(super) begun: bool,
-    /// `meta.total` of the last page.
-    pub(super) total: Option<u64>,
-    /// `total` went down: a record may have slipped past the offset.
-    pub(super) shrunk: bool,
-    /// This is the second walk, because of that.
-    pub(super) again: bool,
-    /// Fingerprints of the pages so far.
-    pub(super) seen: Seen,
-    /// Pages in a row that were seen before.
-    pub(super) repeats: u32,
-    /// Empty pages in a row where there should have been more.
-    pub(super) empties: u32,
-    /// This is the first half of a deeper window; the answer shows whether the server honours `until`.
-    pub(super) probe: Option<Probe>,
-}
-
-/// What was known before a window was halved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Probe {
-    pub(super) until: Option<Millis>,
-    pub(super) total: u64,
-}
 
 impl State {
     /// Reads a stored state; the empty string is the state before the first poll.
@@ -129,7 +63,8 @@ impl State {
                 observed: 0,
                 marks: Marks::default(),
                 dashed: false,
-                held: 0,
+                overcounts: false,
+                clocks: None,
                 wait: None,
                 run: None,
             });
@@ -144,7 +79,8 @@ impl State {
             observed: number(from.needed("observed")?)?,
             marks: Marks::read(from.needed("marks")?)?,
             dashed: false,
-            held: 0,
+            overcounts: false,
+            clocks: from.any("clocks").map(Clocks::read).transpose()?,
             wait: from.any("wait").map(Pause::read).transpose()?,
             run: from.any("run").map(Run::read).transpose()?,
         };
@@ -154,7 +90,7 @@ impl State {
     }
 
     fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
-        [(key!("dashed"), Slot::Flag(&mut self.dashed)), (key!("held"), Slot::Count(&mut self.held))]
+        [(key!("dashed"), Slot::Flag(&mut self.dashed)), (key!("overcounts"), Slot::Flag(&mut self.overcounts))]
     }
 
     /// The text to store.
@@ -163,6 +99,9 @@ impl State {
         out.number(key!("observed"), self.observed);
         self.marks.write(&mut out);
         write_slots(&mut out, &mut self.slots());
+        if let Some(clocks) = &self.clocks {
+            clocks.write(key!("clocks"), &mut out);
+        }
         if let Some(wait) = &self.wait {
             wait.write(&mut out);
         }
@@ -170,6 +109,27 @@ impl State {
             run.write(&mut out);
         }
         checkpoint::close(out, whole)
+    }
+}
+
+impl Clocks {
+    /// What the feed's clock should say at `now`, if both went on as they were.
+    pub(super) fn expected(self, now: Millis) -> Millis {
+        now.saturating_add(self.feed).saturating_sub(self.ours)
+    }
+
+    pub(super) fn read(value: &Value) -> Result<Self, String> {
+        let mut from = Members::of(value)?;
+        let clocks = Self { feed: number(from.needed("feed")?)?, ours: number(from.needed("ours")?)? };
+        from.finish()?;
+        Ok(clocks)
+    }
+
+    pub(super) fn write(self, key: Key, out: &mut Json) {
+        let object = out.open(key);
+        out.number(key!("feed"), self.feed);
+        out.number(key!("ours"), self.ours);
+        out.close(object);
     }
 }
 
@@ -201,6 +161,13 @@ impl Marks {
         }
     }
 
+    /// Moves all of them by what a clock was set.
+    pub(super) fn shift(&mut self, from: Millis, to: Millis) {
+        for (_, mark) in &mut self.0 {
+            *mark = shifted(*mark, from, to);
+        }
+    }
+
     fn read(value: &Value) -> Result<Self, String> {
         let object = value.as_object().ok_or("invalid type of `marks`, expected an object")?;
         let mut marks = Self::default();
@@ -223,175 +190,9 @@ impl Marks {
     }
 }
 
-impl Run {
-    /// A run at its beginning.
-    pub(super) fn new(covers: Vec<String>, cap: u32, walk: Walk, windows: Vec<Window>) -> Self {
-        Self {
-            covers,
-            clock: None,
-            observed: None,
-            cap,
-            limit: cap,
-            suspect: None,
-            attempts: 0,
-            garbled: 0,
-            unreadable: 0,
-            respelled: false,
-            until_ignored: false,
-            ceiling: None,
-            gap: None,
-            incomplete: false,
-            walk,
-            windows,
-        }
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        from.needed("covers")?;
-        let covers = from.texts("covers")?.into_iter().map(str::to_owned).collect();
-        let cap = needed_count(&mut from, "cap")?;
-        let limit = needed_count(&mut from, "limit")?;
-        let walk = Walk::read(from.needed("walk")?)?;
-        let windows = from.list("windows")?.iter().map(Window::read).collect::<Result<_, _>>()?;
-        let mut run = Self { limit, ..Self::new(covers, cap, walk, windows) };
-        read_slots(&mut from, &mut run.slots())?;
-        from.finish()?;
-        Ok(run)
-    }
-
-    fn slots(&mut self) -> [(Key, Slot<'_>); 11] {
-        [
-            (key!("clock"), Slot::Number(&mut self.clock)),
-            (key!("observed"), Slot::Number(&mut self.observed)),
-            (key!("suspect"), Slot::Number(&mut self.suspect)),
-            (key!("attempts"), Slot::Count(&mut self.attempts)),
-            (key!("garbled"), Slot::Count(&mut self.garbled)),
-            (key!("unreadable"), Slot::Count(&mut self.unreadable)),
-            (key!("respelled"), Slot::Flag(&mut self.respelled)),
-            (key!("until_ignored"), Slot::Flag(&mut self.until_ignored)),
-            (key!("ceiling"), Slot::Number(&mut self.ceiling)),
-            (key!("gap"), Slot::Number(&mut self.gap)),
-            (key!("incomplete"), Slot::Flag(&mut self.incomplete)),
-        ]
-    }
-
-    fn write(&mut self, out: &mut Json) {
-        let object = out.open(key!("run"));
-        out.list(key!("covers"), &self.covers);
-        out.number(key!("cap"), u64::from(self.cap));
-        out.number(key!("limit"), u64::from(self.limit));
-        write_slots(out, &mut self.slots());
-        self.walk.write(out);
-        if !self.windows.is_empty() {
-            out.open_list(key!("windows"));
-            for window in &mut self.windows {
-                let object = out.begin();
-                window.members(out);
-                out.close(object);
-            }
-            out.close_list();
-        }
-        out.close(object);
-    }
-}
-
-impl Window {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        let mut window = Self {
-            kind: from.text("kind")?.map(str::to_owned),
-            since: number(from.needed("since")?)?,
-            until: None,
-            whole: false,
-        };
-        read_slots(&mut from, &mut window.slots())?;
-        from.finish()?;
-        Ok(window)
-    }
-
-    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
-        [(key!("until"), Slot::Number(&mut self.until)), (key!("whole"), Slot::Flag(&mut self.whole))]
-    }
-
-    fn members(&mut self, out: &mut Json) {
-        out.text_field(key!("kind"), self.kind.as_deref().unwrap_or_default());
-        out.number(key!("since"), self.since);
-        write_slots(out, &mut self.slots());
-    }
-
-    /// Begins to read it.
-    pub(super) fn walk(self) -> Walk {
-        Walk {
-            window: self,
-            offset: 0,
-            begun: false,
-            total: None,
-            shrunk: false,
-            again: false,
-            seen: Seen::default(),
-            repeats: 0,
-            empties: 0,
-            probe: None,
-        }
-    }
-}
-
-impl Walk {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        let mut walk = Window::read(from.needed("window")?)?.walk();
-        walk.offset = number(from.needed("offset")?)?;
-        walk.seen = Seen::read(&mut from, "seen")?;
-        walk.probe = from.any("probe").map(Probe::read).transpose()?;
-        read_slots(&mut from, &mut walk.slots())?;
-        from.finish()?;
-        Ok(walk)
-    }
-
-    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
-        [
-            (key!("begun"), Slot::Flag(&mut self.begun)),
-            (key!("total"), Slot::Number(&mut self.total)),
-            (key!("shrunk"), Slot::Flag(&mut self.shrunk)),
-            (key!("again"), Slot::Flag(&mut self.again)),
-            (key!("repeats"), Slot::Count(&mut self.repeats)),
-            (key!("empties"), Slot::Count(&mut self.empties)),
-        ]
-    }
-
-    fn write(&mut self, out: &mut Json) {
-        let object = out.open(key!("walk"));
-        let window = out.open(key!("window"));
-        self.window.members(out);
-        out.close(window);
-        out.number(key!("offset"), self.offset);
-        write_slots(out, &mut self.slots());
-        self.seen.write(key!("seen"), out);
-        if let Some(probe) = &self.probe {
-            let object = out.open(key!("probe"));
-            // Without an end it is written as such: this member has no default.
-            match probe.until {
-                Some(until) => out.number(key!("until"), until),
-                None => out.ready("\"until\":null"),
-            }
-            out.number(key!("total"), probe.total);
-            out.close(object);
-        }
-        out.close(object);
-    }
-}
-
-impl Probe {
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        let probe = Self {
-            until: from.any("until").filter(|until| !until.is_null()).map(number).transpose()?,
-            total: number(from.needed("total")?)?,
-        };
-        from.finish()?;
-        Ok(probe)
-    }
+/// A time on a clock that was set from one time to another.
+pub(super) fn shifted(time: Millis, from: Millis, to: Millis) -> Millis {
+    time.saturating_add(to).saturating_sub(from)
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! One good page: what it gives, and whether there is another one.
 //!
-//! What the server says about itself is weighed like this. `meta.total`, where it comes, says how far to go; but a
-//! full page with a `links.next` that points forward is followed even past it. Without a total, the walk ends at an
-//! empty page, or at one shorter than the limit the server named. `links.next` is only ever a hint and never
-//! fetched; one that points to another host is a failure, as it means that `url` is not the feed's own.
+//! What the server says about itself is weighed like this. Each page begins with the last record of the one before (see
+//! `edge.rs`); where it does not, the record is looked for a page further back, and else the window is walked anew.
+//! `meta.total`, where it comes, says how far to go; but a full page with a `links.next` that points forward is followed
+//! even past it. Without a total, the walk ends at a page with nothing new, or at one shorter than the limit the server
+//! named. `links.next` is only ever a hint, whatever host it names, and never fetched.
 //!
-//! A walk that gets nowhere (pages seen before, empty pages before the end, offsets the server refuses) ends with a
-//! note, and the run counts as incomplete: its marks stay, twice at most, so that the next run may find the rest.
+//! An empty answer where a record must be is a fault and not an end: it is asked for again, then for less, then in
+//! smaller windows (see `depth.rs`). Where nothing helps, the run's marks stop before the window, and a note says why.
 
+use super::edge::Edge;
 use super::page::{Meta, Page};
-use super::{Poll, window};
+use super::run::{Phase, Until, Why};
+use super::{Poll, clock};
 use crate::contract::{Batch, Failure, Response, Step};
 use crate::map::Mapper;
 use crate::memory::Memory;
@@ -17,15 +20,19 @@ use crate::objects::Context;
 use crate::pause;
 use crate::read::Body;
 use crate::refusal::quote;
+use crate::retry::TRIES_AT_A_PAGE;
 use crate::seen::fingerprint;
 use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};
+
+/// Walks of a window. Each is torn only where a whole page of a feed moved between two requests.
+pub(super) const MAX_WALKS: u32 = 3;
 
 /// Pages in a row that may have been seen before. Cycles are short; a few equal pages are possible where pages are
 /// small and records carry neither id nor time.
 const MAX_REPEATS: u32 = 3;
 
-/// Empty pages in a row that are asked for again although there should be more.
-const MAX_EMPTIES: u32 = 1;
+/// Empty answers in a row where there should be records, half of them to smaller and smaller pages.
+pub(super) const MAX_EMPTIES: u32 = 2 * TRIES_AT_A_PAGE;
 
 /// The pause before an empty page is asked for again: a cache or a replica may need a moment.
 const EMPTY_PAUSE: Millis = 5 * SECOND;
@@ -35,32 +42,39 @@ const GAP_TOLERANCE: Millis = MINUTE;
 
 /// How a walk goes on after a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
+pub(super) enum After {
+    /// To the next page.
     More,
+    /// With another walk, which is set up.
+    Anew,
     End,
-    /// The end, with something missing.
-    Cut,
 }
 
 impl Poll<'_> {
     /// Folds a page.
     pub(super) fn page(mut self, page: &Page<'_>, body: &Body<'_>, response: &Response) -> Result<Step, Failure> {
-        let forward = self.links_forward(page)?;
-        let observed = self.freeze(page.meta.generated_at, response);
-        self.run.attempts = 0;
-        self.run.garbled = 0;
+        let forward = self.links_forward(page);
+        let server = clock::of_feed(page.meta.generated_at, response);
+        self.run.retry.went_well();
+        self.run.gave_up = None;
         self.run.respelled = false;
+        self.run.counted |= page.meta.total.is_some();
+        self.run.filled |= !page.records.is_empty();
         if let Some(pause) = pause::used_up(self.config, self.now, response) {
             self.wait(pause, pause::reason(response));
         }
-        if self.until_failed(&page.meta) {
-            window::rejoin(&mut self.run);
-            self.widen();
+        if self.moved(server) {
             return self.go_on(None);
         }
-        if !self.run.walk.begun {
+        let observed = self.observed(server);
+        if matches!(self.run.walk.phase, Phase::Gauge(_)) {
+            let after = self.gauged(&page.meta);
+            return self.after(after, None);
+        }
+        if matches!(self.run.walk.phase, Phase::First | Phase::Half(_)) {
             self.look_for_gap(&page.meta);
-            if self.halved(page) {
+            // A bare answer without records says nothing of the window.
+            if (!page.records.is_empty() || page.meta.total.is_some()) && self.divided(page) {
                 self.widen();
                 return self.go_on(None);
             }
@@ -68,59 +82,67 @@ impl Poll<'_> {
 
         let (mut context, mut memory) = (Context::default(), Memory::none());
         let mut mapper = Mapper::new(&self.config.mapping, observed, body, &mut context, &mut memory);
-        mapper.expect(page.records.len(), body.text().len());
-        mapper.records(&page.records);
+        mapper.lags(pause::lag(server, self.now));
+        let records = self.unread(&page.records);
+        mapper.expect(records.len(), body.text().len());
+        mapper.records(records);
         let batch = Some(mapper.finish());
+        let after = if page.records.is_empty() { self.empty(&page.meta) } else { self.walk_on(page, forward) };
+        self.after(after, batch)
+    }
 
-        match self.walk_on(page, forward) {
-            After::More => self.go_on(batch),
-            After::End => self.next_window(batch),
-            After::Cut => {
-                self.run.incomplete = true;
-                self.next_window(batch)
+    /// The records of a page without the one it has in common with the page before, which is given already.
+    fn unread<'p, 'b>(&self, page: &'p [&'b str]) -> &'p [&'b str] {
+        let overlap = self.run.walk.overlap(self.run.limit);
+        match (&self.run.walk.phase, page.split_first()) {
+            (Phase::Forward(edge) | Phase::Confirm(edge), Some((first, rest)))
+                if overlap > 0 && edge.ends_with(first) =>
+            {
+                rest
             }
+            _ => page,
+        }
+    }
+
+    /// Goes on as a page has it.
+    pub(super) fn after(self, after: After, batch: Option<Batch>) -> Result<Step, Failure> {
+        match after {
+            After::More | After::Anew => self.go_on(batch),
+            After::End => self.next_window(batch),
         }
     }
 
     /// Whether `links.next` says that there is more.
-    fn links_forward(&self, page: &Page<'_>) -> Result<bool, Failure> {
-        let Some(next) = &page.next else { return Ok(false) };
+    fn links_forward(&mut self, page: &Page<'_>) -> bool {
+        let Some(next) = &page.next else { return false };
         // What is no link at all is no hint either.
-        let Ok(link) = self.base.join(next) else { return Ok(false) };
-        if link.host() != self.base.host() || !matches!(link.scheme(), "http" | "https") {
-            return Err(Failure::Protocol(format!(
-                "The feed's `links.next` leads to {}, but `url` to {}. Nothing was sent there. If the feed has moved, \
-                 set `url:` to its new base URL.",
-                quote(link.host_str().unwrap_or(next)),
-                quote(self.base.host_str().unwrap_or_default())
-            )));
+        let Ok(link) = self.base.join(next) else { return false };
+        if !self.run.linked && (link.host() != self.base.host() || !matches!(link.scheme(), "http" | "https")) {
+            self.run.linked = true;
+            self.note(
+                "other-host",
+                format!(
+                    "The feed's `links.next` leads to {}, but `url` to {}. Nothing is sent there: pages are asked for by \
+                     offset at `url`. If the feed has moved, set `url:` to its new base URL.",
+                    quote(link.host_str().unwrap_or(next)),
+                    quote(self.base.host_str().unwrap_or_default())
+                ),
+            );
         }
         let offset = link.query_pairs().find(|(name, _)| name == "offset");
-        Ok(match offset.and_then(|(_, offset)| offset.parse::<u64>().ok()) {
-            Some(offset) => offset > self.run.walk.offset,
+        match offset.and_then(|(_, offset)| offset.parse::<u64>().ok()) {
+            Some(offset) => offset > self.run.walk.offset(self.run.limit),
             None => page.itself.as_ref() != Some(next),
-        })
+        }
     }
 
-    /// Whether the answer to the first half of a window shows that halving is no use here.
-    fn until_failed(&mut self, meta: &Meta) -> bool {
-        let Some(probe) = &self.run.walk.probe else { return false };
-        let asked = self.run.walk.window.until.map(window::whole_second);
-        let echoed = asked.is_some() && meta.until.map(window::whole_second) == asked;
-        if !echoed {
-            self.run.until_ignored = true;
-            return true;
-        }
-        // A half as large as the whole: the server repeats our `until` without using it, or all lies in one spot.
-        if meta.total.is_none_or(|total| total >= probe.total) {
-            return true;
-        }
-        self.run.walk.probe = None;
-        false
+    /// `meta.total`, unless it is known to count something else.
+    pub(super) fn total(&self, meta: &Meta) -> Option<u64> {
+        meta.total.filter(|_| !self.state.overcounts)
     }
 
     fn look_for_gap(&mut self, meta: &Meta) {
-        let asked = window::whole_second(self.run.walk.window.since);
+        let asked = super::window::whole_second(self.run.walk.window.since);
         let tolerated = asked.saturating_add(GAP_TOLERANCE.min(self.config.overlap).max(SECOND));
         // Windows are read from the oldest on: one that begins later is part of what was said.
         if self.run.gap.is_some_and(|said| said <= asked) {
@@ -140,127 +162,232 @@ impl Poll<'_> {
         }
     }
 
-    /// Halves a window that is too deep. `false`: it is walked as it is, with a note if it is too deep.
-    fn halved(&mut self, page: &Page<'_>) -> bool {
-        let (Some(total), received) = (page.meta.total, count(page)) else { return false };
-        if received == 0 || total <= received || self.run.walk.again {
-            return false;
-        }
-        let last_offset = total.saturating_sub(1).checked_div(received).unwrap_or(0).saturating_mul(received);
-        let deepest = u64::from(self.config.max_offset).min(self.run.ceiling.unwrap_or(u64::MAX));
-        if last_offset <= deepest {
-            return false;
-        }
-        let begin = page.meta.since.unwrap_or(0);
-        if page.meta.knows_until && window::halve(&mut self.run, begin, total, self.now) {
-            return true;
-        }
-        self.note(
-            "window-deep",
-            format!(
-                "The window since {} holds {total} records, more than the {deepest} that should be walked by offset, and \
-                 the feed gives no way to divide it. It is walked all the same.",
-                rfc3339(self.run.walk.window.since)
-            ),
-        );
-        false
-    }
-
-    /// Moves the offset and decides how to go on.
+    /// Moves on by a page with records, and decides how to go on.
     fn walk_on(&mut self, page: &Page<'_>, forward: bool) -> After {
         let received = count(page);
-        let asked = self.run.limit;
+        let (asked, offset) = (self.run.limit, self.run.walk.offset(self.run.limit));
+        let overlap = self.run.walk.overlap(asked);
         self.learn_limit(page, received);
-        let walk = &mut self.run.walk;
-        walk.begun = true;
+        let reached = offset.saturating_add(received);
         // A total smaller than what was already received counts something else, such as the page.
-        let reached = walk.offset.saturating_add(received);
-        let total = page.meta.total.filter(|total| received == 0 || *total >= reached);
-        walk.shrunk |= walk.total.zip(total).is_some_and(|(before, total)| total < before);
-        walk.total = total;
-        if received == 0 {
-            return self.empty(total, forward);
+        let total = self.total(&page.meta).filter(|total| *total >= reached);
+        let full = received >= u64::from(page.meta.limit.map_or(asked, |limit| limit.min(asked)));
+        let walk = &mut self.run.walk;
+        let confirms = matches!(walk.phase, Phase::Confirm(_));
+        let edge = match std::mem::replace(&mut walk.phase, Phase::First) {
+            Phase::First | Phase::Half(_) | Phase::Gauge(_) => {
+                self.state.overcounts &= page.meta.total != Some(received);
+                Edge::default()
+            }
+            Phase::Forward(edge) | Phase::Confirm(edge) if overlap > 0 && edge.after_it(&page.records).is_none() => {
+                walk.phase = Phase::Back(edge);
+                // Further back than the beginning there is nothing.
+                return if offset == 0 { self.torn() } else { After::More };
+            }
+            // A page of one record shows no edge; a list that became shorter says as much.
+            Phase::Forward(_) if overlap == 0 && walk.total.zip(total).is_some_and(|(before, now)| now < before) => {
+                return self.torn();
+            }
+            Phase::Back(edge) if edge.after_it(&page.records).is_none() => return self.torn(),
+            Phase::Forward(edge) if overlap == 0 => edge,
+            Phase::Forward(edge) | Phase::Back(edge) | Phase::Confirm(edge) => {
+                // For each record that comes once more, another one may not have come.
+                if edge.after_it(&page.records).is_some_and(|after| edge.has_read(after)) {
+                    return self.torn();
+                }
+                edge
+            }
+        };
+        let is_new = received > overlap;
+        let vanished = walk.total.is_some_and(|known| known > reached);
+        walk.phase = Phase::Forward(if is_new { edge.moved(&page.records, asked) } else { edge });
+        walk.total = total.or(walk.total.filter(|known| page.meta.total.is_none() && *known >= reached));
+        walk.reached = reached;
+        if is_new {
+            walk.empties = 0;
+            walk.repeats = match walk.seen.remember(fingerprint(&page.records)) {
+                true => walk.repeats.saturating_add(1),
+                false => 0,
+            };
+            if walk.repeats == 0 {
+                walk.fresh = offset;
+            }
         }
-        walk.empties = 0;
-        walk.offset = reached;
-        let offset = reached;
-        walk.repeats = if walk.seen.remember(fingerprint(&page.records)) { walk.repeats.saturating_add(1) } else { 0 };
-        let stuck = walk.repeats >= MAX_REPEATS;
+        let (total, fresh) = (walk.total, walk.fresh);
+        let (repeated, stuck) = (walk.repeats > 0, walk.repeats >= MAX_REPEATS);
         match self.run.suspect {
-            Some(end) if offset < end => {
-                let left = u32::try_from(end.saturating_sub(offset)).unwrap_or(u32::MAX);
-                self.run.limit = self.run.limit.min(left);
+            Some(end) if reached < end => {
+                let left = u32::try_from(end.saturating_sub(reached)).unwrap_or(u32::MAX);
+                self.run.limit = self.run.limit.min(left.saturating_add(1));
             }
             Some(_) => self.widen(),
             None => {}
         }
 
-        let full = received >= u64::from(page.meta.limit.map_or(asked, |limit| limit.min(asked)));
-        let more = match total {
-            Some(total) => offset < total || (full && forward),
+        let promised = total.is_some_and(|total| reached < total);
+        if !is_new {
+            // The list ends here, whatever else is said of it.
+            return match (promised, confirms) {
+                // What was still to come is gone: as it seems, or to a place that is read already.
+                (false, _) if vanished => self.torn(),
+                (false, _) => After::End,
+                (true, false) => self.starved(true),
+                (true, true) => self.overcounts(),
+            };
+        }
+        let hinted = match total {
+            // A total that is just this first, full page may be the page's own, where no link says otherwise.
+            Some(_) => full && (forward || (offset == 0 && !page.linked && self.run.ceiling.is_none())),
             // A short page is the end only where the server has named the limit: it may have clamped ours.
             None => full || forward || page.meta.limit.is_none(),
         };
-        match (more, stuck) {
-            (false, _) => After::End,
-            (true, true) => {
-                self.note(
-                    "no-progress",
-                    format!(
-                        "The feed sends the same pages again, up to offset {offset}{}. The walk ends here.",
-                        total.map(|total| format!(" of {total}")).unwrap_or_default()
-                    ),
-                );
-                After::Cut
-            }
-            (true, false) if self.run.ceiling.is_some_and(|ceiling| offset > ceiling) => {
-                self.note(
-                    "window-deep",
-                    format!(
-                        "The feed refuses offsets from {offset} on{}, and gives no way to divide the window. The rest of \
-                         it is missing.",
-                        total.map(|total| format!(", but holds {total} records")).unwrap_or_default()
-                    ),
-                );
-                After::Cut
-            }
-            (true, false) => After::More,
+        // A page that came before shows no end: the server may not look at the offset.
+        if !(promised || hinted || repeated) {
+            return After::End;
+        }
+        if stuck && total.is_none() && !full && page.meta.limit.is_some() {
+            // A short page that comes again: there never was more than a link that always points on.
+            return After::End;
+        }
+        if stuck {
+            return self.blocked(fresh, Why::Repeated);
+        }
+        let next = self.run.walk.offset(self.run.limit);
+        match self.run.ceiling.filter(|ceiling| next > ceiling.offset) {
+            Some(ceiling) if promised || repeated || total.is_none() => self.beyond(ceiling.why),
+            Some(_) => After::End,
+            None => After::More,
         }
     }
 
-    /// An empty page: the end, or a moment's gap.
-    fn empty(&mut self, total: Option<u64>, forward: bool) -> After {
+    /// An answer without records.
+    fn empty(&mut self, meta: &Meta) -> After {
+        let total = self.total(meta);
+        let overlap = self.run.walk.overlap(self.run.limit);
         let walk = &mut self.run.walk;
-        let promised = total.is_some_and(|total| total > walk.offset);
-        let hinted = total.is_none() && forward;
-        if !(promised || hinted) {
-            return After::End;
-        }
-        if walk.empties < MAX_EMPTIES {
-            walk.empties = walk.empties.saturating_add(1);
-            if self.state.wait.is_none() {
-                self.wait(EMPTY_PAUSE, "an empty page where there should be more records".to_owned());
+        match &walk.phase {
+            Phase::First | Phase::Half(_) if total.is_some_and(|total| total > 0) => {
+                walk.total = total;
+                self.starved(false)
             }
-            return After::More;
+            Phase::First | Phase::Half(_) if meta.total.is_some() => After::End,
+            // Elsewhere this feed says how many there are, or there was more before: this is half an answer.
+            Phase::First | Phase::Half(_) if self.run.counted || (self.run.filled && meta.is_bare()) => {
+                if walk.empties.saturating_add(1) < TRIES_AT_A_PAGE { self.ask_again() } else { self.silent() }
+            }
+            Phase::First | Phase::Half(_) if !meta.is_bare() => After::End,
+            Phase::First | Phase::Half(_) => {
+                // It says nothing of up to when there is nothing.
+                let since = walk.window.since;
+                self.short_of(since);
+                After::End
+            }
+            Phase::Back(_) => self.torn(),
+            // The list may have become shorter than the place that was reached.
+            Phase::Forward(_) if overlap > 0 && meta.total.is_some_and(|total| 0 < total && total < walk.reached) => {
+                self.torn()
+            }
+            Phase::Forward(_) if overlap > 0 || total.or(walk.total).is_some_and(|total| total > walk.reached) => {
+                self.starved(false)
+            }
+            Phase::Confirm(_) => self.barred(),
+            Phase::Forward(_) | Phase::Gauge(_) => After::End,
         }
-        if !promised {
-            return After::End;
+    }
+
+    fn ask_again(&mut self) -> After {
+        self.run.walk.empties = self.run.walk.empties.saturating_add(1);
+        if self.state.wait.is_none() {
+            self.wait(EMPTY_PAUSE, "an empty page where there should be more records".to_owned());
         }
-        let offset = walk.offset;
+        After::More
+    }
+
+    /// Nothing came where there should be records: again, then fewer at a time, then in smaller windows.
+    ///
+    /// `ends`: there was a page, and it holds what was read last and nothing behind it.
+    fn starved(&mut self, ends: bool) -> After {
+        let tries = self.run.walk.empties.saturating_add(1);
+        if tries < MAX_EMPTIES {
+            if tries >= TRIES_AT_A_PAGE {
+                self.narrow((self.run.cap / 8).max(2));
+            }
+            return self.ask_again();
+        }
+        self.widen();
+        if ends {
+            // Before that is called a fault: does the total speak of what was asked for at all?
+            let walk = &mut self.run.walk;
+            if let Phase::Forward(edge) = &walk.phase {
+                walk.phase = Phase::Gauge(edge.clone());
+                walk.empties = 0;
+                return After::More;
+            }
+        }
+        self.barred()
+    }
+
+    /// What `total` says of a stretch of time in which there is nothing.
+    fn gauged(&mut self, meta: &Meta) -> After {
+        let walk = &mut self.run.walk;
+        let expected = walk.total.unwrap_or(1).max(1);
+        match &walk.phase {
+            Phase::Gauge(edge) if meta.total.is_some_and(|total| total >= expected) => {
+                // Twice, as one answer may be anything.
+                if walk.empties == 0 {
+                    return self.ask_again();
+                }
+                walk.phase = Phase::Confirm(edge.clone());
+                After::More
+            }
+            _ => self.barred(),
+        }
+    }
+
+    /// `total` counts the whole feed, or whatever else.
+    fn overcounts(&mut self) -> After {
+        self.state.overcounts = true;
         self.note(
-            "empty-page",
+            "total-wrong",
             format!(
-                "The feed says that it has {} records, but sends none from offset {offset} on. The walk ends here.",
-                total.unwrap_or_default()
+                "The feed says that it has {} records, and it says so of a time to come as well: its `total` does not \
+                 count what is asked for. It is not used any more.",
+                self.run.walk.total.unwrap_or_default()
             ),
         );
-        After::Cut
+        After::End
+    }
+
+    /// Nothing comes from beyond what was reached.
+    pub(super) fn barred(&mut self) -> After {
+        let walk = &self.run.walk;
+        let is_full = match &walk.phase {
+            Phase::Forward(edge) | Phase::Back(edge) | Phase::Gauge(edge) | Phase::Confirm(edge) => {
+                edge.stride(self.run.cap) >= u64::from(self.run.cap)
+            }
+            Phase::First | Phase::Half(_) => return self.cut(Why::Empty),
+        };
+        // The last page may have been cut itself.
+        self.blocked(walk.fresh.saturating_sub(u64::from(!is_full)), Why::Empty)
+    }
+
+    /// The pages of a walk do not belong together: it is begun again, so often.
+    fn torn(&mut self) -> After {
+        let torn = self.run.walk.torn.saturating_add(1);
+        if torn >= MAX_WALKS {
+            // A window of one page needs no order.
+            return self.blocked(0, Why::Reordered);
+        }
+        self.widen();
+        self.run.walk = self.run.walk.window.clone().walk();
+        self.run.walk.torn = torn;
+        After::Anew
     }
 
     /// A server that gives less than was asked for is asked for that from then on.
     fn learn_limit(&mut self, page: &Page<'_>, received: u64) {
         let run = &mut self.run;
-        let first = !run.walk.begun && run.suspect.is_none();
+        let first = matches!(run.walk.phase, Phase::First | Phase::Half(_)) && run.suspect.is_none();
         let short = first && received > 0 && page.meta.total.is_some_and(|total| total > received);
         let clamped = page.meta.limit.or_else(|| u32::try_from(received).ok().filter(|_| short));
         if let Some(limit) = clamped.filter(|limit| *limit > 0 && *limit < run.limit) {
@@ -269,18 +396,14 @@ impl Poll<'_> {
         }
     }
 
-    /// The window is read: again if a record may have slipped away, else the next one.
-    fn next_window(mut self, batch: Option<Batch>) -> Result<Step, Failure> {
+    /// The window is done with; on to the next one.
+    pub(super) fn next_window(mut self, batch: Option<Batch>) -> Result<Step, Failure> {
         self.widen();
-        if self.run.walk.shrunk && !self.run.walk.again {
-            self.note(
-                "shrank",
-                "Records vanished from the feed while it was read, which can hide others. The window is read once more."
-                    .to_owned(),
-            );
-            self.run.walk = self.run.walk.window.clone().walk();
-            self.run.walk.again = true;
-            return self.go_on(batch);
+        let walk = &self.run.walk;
+        let is_half = walk.window.until.is_some() && walk.reached > 0;
+        if is_half && !self.run.counted && self.run.until == Until::Unknown {
+            // The whole had no end below the ceiling, this half has.
+            self.run.until = Until::Honoured;
         }
         match self.run.windows.pop() {
             Some(window) => {
@@ -292,6 +415,6 @@ impl Poll<'_> {
     }
 }
 
-fn count(page: &Page<'_>) -> u64 {
+pub(super) fn count(page: &Page<'_>) -> u64 {
     u64::try_from(page.records.len()).unwrap_or(u64::MAX)
 }

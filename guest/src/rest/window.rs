@@ -8,24 +8,26 @@
 //! Times go to the server in whole seconds, as not all servers read more; `since` is cut, never rounded up. The halves
 //! of a window share a second, because nobody says whether its ends belong to it.
 
-use super::state::{Run, State, Window};
+use super::run::{Phase, Run, Share, Until, Whole, Window};
+use super::state::State;
 use crate::config::Config;
 use crate::contract::Request;
-use tipline_ecs::time::{Millis, SECOND, rfc3339};
+use tipline_ecs::time::{DAY, Millis, SECOND, rfc3339};
 
 /// The mark's name where all types are wanted.
 const ALL: &str = "*";
 
-/// A window shorter than this is not halved: below, the shared second is most of it.
-const SHORTEST_WINDOW: Millis = 4 * SECOND;
+/// A window shorter than this is not halved: its halves are one second, and the ends of it that may not belong to it.
+const SHORTEST_WINDOW: Millis = 3 * SECOND;
 
-/// Windows waiting at one time. A year halved down to the shortest window leaves 23; the rest is room for types.
+/// Windows waiting at one time. A year halved down to the shortest window leaves 25; the rest is room for types.
 const MAX_WINDOWS: usize = 64;
 
 /// What the next poll has to read. Gives every wanted type its mark.
 pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Run {
     let covers = wanted(config);
-    let first = whole_second(now.saturating_sub(config.initial_interval));
+    let present = state.clocks.map_or(now, |clocks| clocks.expected(now));
+    let first = whole_second(present.saturating_sub(config.initial_interval));
     let oldest = state.marks.oldest();
     let all = state.marks.get(ALL);
     for kind in &covers {
@@ -48,23 +50,27 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Run {
         let alone = younger.first().is_none_or(|(next, _)| next > since);
         let kind = (alone && kind.as_str() != ALL).then(|| (*kind).clone());
         rest = if kind.is_some() { younger } else { &[] };
-        windows.push(Window { kind, since: *since, until: None, whole: false });
+        windows.push(Window::new(kind, *since, None));
     }
     windows.reverse();
-    let first = windows.pop().unwrap_or(Window { kind: None, since: first, until: None, whole: false });
+    let first = windows.pop().unwrap_or_else(|| Window::new(None, first, None));
     Run::new(covers, config.limit.max(1), first.walk(), windows)
 }
 
 /// The GET for the run's position.
-pub(super) fn request(run: &Run, dashed: bool) -> Request {
+pub(super) fn request(run: &Run, dashed: bool, now: Millis) -> Request {
     let window = &run.walk.window;
+    let (since, until) = match &run.walk.phase {
+        Phase::Gauge(_) => (run.clock().unwrap_or(now).saturating_add(DAY), None),
+        _ => (window.since, window.until),
+    };
     let mut target = format!(
         "/api/v1/iocs?since={}&limit={}&offset={}",
-        encoded(&rfc3339(whole_second(window.since))),
+        encoded(&rfc3339(whole_second(since))),
         run.limit,
-        run.walk.offset
+        run.walk.offset(run.limit)
     );
-    if let Some(until) = window.until {
+    if let Some(until) = until {
         target.push_str("&until=");
         target.push_str(&encoded(&rfc3339(whole_second(until))));
     }
@@ -78,32 +84,41 @@ pub(super) fn request(run: &Run, dashed: bool) -> Request {
 
 /// The older half of the run's window becomes what is walked, the younger one waits. `false` if it cannot be halved.
 /// Where the server looks back only to `begin`, the window begins there.
-pub(super) fn halve(run: &mut Run, begin: Millis, total: u64, now: Millis) -> bool {
+pub(super) fn halve(run: &mut Run, begin: Millis, total: Option<u64>, now: Millis) -> bool {
     let window = &run.walk.window;
     let since = whole_second(window.since.max(begin));
-    let end = whole_second(window.until.or(run.clock).unwrap_or(now));
+    let end = whole_second(window.until.unwrap_or_else(|| run.present(now)));
     let span = end.saturating_sub(since);
-    if window.whole || run.until_ignored || span < SHORTEST_WINDOW || run.windows.len() >= MAX_WINDOWS {
+    if window.whole || run.until == Until::Ignored || span < SHORTEST_WINDOW || run.windows.len() >= MAX_WINDOWS {
         return false;
     }
-    let middle = whole_second(since.saturating_add(span / 2));
-    let older = Window { kind: window.kind.clone(), since, until: Some(middle), whole: false };
-    let younger =
-        Window { kind: window.kind.clone(), since: middle.saturating_sub(SECOND), until: window.until, whole: false };
-    let probe = super::state::Probe { until: window.until, total };
+    // Of an odd number of seconds the older half gets one more, so that three are halved too.
+    let middle = end.saturating_sub(whole_second(span / 2));
+    let mut older = Window::new(window.kind.clone(), since, Some(middle));
+    older.share = total.map_or(Share::Unknown, Share::Of);
+    let younger = Window::new(window.kind.clone(), middle.saturating_sub(SECOND), window.until);
+    let phase = match (&run.walk.phase, run.until) {
+        (_, Until::Honoured | Until::Ignored) => Phase::First,
+        // Still as many records as before: nobody knows yet.
+        (Phase::Half(whole), Until::Unknown) => {
+            Phase::Half(Whole { halves: whole.halves.saturating_add(1), ..whole.clone() })
+        }
+        (_, Until::Unknown) => Phase::Half(Whole { until: window.until, total, halves: 1 }),
+    };
     run.windows.push(younger);
     run.walk = older.walk();
-    run.walk.probe = Some(probe);
+    run.walk.phase = phase;
     true
 }
 
-/// Takes back [`halve`]: the window is walked as a whole.
-pub(super) fn rejoin(run: &mut Run) {
-    if let Some(probe) = run.walk.probe.take() {
-        run.windows.pop();
-        let older = &run.walk.window;
-        run.walk = Window { kind: older.kind.clone(), since: older.since, until: probe.until, whole: true }.walk();
-    }
+/// Takes back each [`halve`] of a window of which no half turned out smaller: it is walked as a whole.
+pub(super) fn rejoin(run: &mut Run, whole: &Whole) {
+    let halves = usize::try_from(whole.halves).unwrap_or(usize::MAX);
+    run.windows.truncate(run.windows.len().saturating_sub(halves));
+    let older = &run.walk.window;
+    let window = Window::new(older.kind.clone(), older.since, whole.until);
+    run.walk = Window { whole: true, ..window }.walk();
+    run.until = Until::Ignored;
 }
 
 /// An instant without its fraction of a second.
@@ -123,7 +138,6 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::DAY;
 
     #[test]
     fn so_many_windows_wait_and_no_more() {
@@ -131,9 +145,9 @@ mod tests {
         let mut state = State::read("", &config).unwrap();
         let mut run = plan(&config, &mut state, 10 * DAY);
         for (waiting, is_halved) in [(MAX_WINDOWS - 1, true), (MAX_WINDOWS, false)] {
-            run.walk = Window { kind: None, since: 0, until: None, whole: false }.walk();
-            run.windows = vec![Window { kind: None, since: 0, until: None, whole: false }; waiting];
-            assert_eq!(halve(&mut run, 0, 5_000, 10 * DAY), is_halved, "{waiting}");
+            run.walk = Window::new(None, 0, None).walk();
+            run.windows = vec![Window::new(None, 0, None); waiting];
+            assert_eq!(halve(&mut run, 0, Some(5_000), 10 * DAY), is_halved, "{waiting}");
             assert!(run.windows.len() <= MAX_WINDOWS);
         }
     }

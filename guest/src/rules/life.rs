@@ -32,8 +32,35 @@ pub struct Dates {
 /// `tipline.expiry_reason` of what the feed took back.
 pub(crate) const REVOKED: &str = "revoked";
 
-/// When an indicator ends.
-pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
+/// A feed's clock that is behind ours by more than clocks differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// What it says.
+    pub feed: Millis,
+    /// How far it is behind.
+    pub by: Millis,
+}
+
+/// When a page was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The observation time of its documents.
+    pub observed: Millis,
+    /// Nothing where the clocks agree, or the feed's is ahead.
+    pub lag: Option<Lag>,
+}
+
+/// When an indicator ends: by our clock, and not before both clocks say so. What ends in the future of a feed whose clock
+/// is behind ends for us when its clock will have come there.
+pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, shown: Shown) -> Option<Expiry> {
+    let mut end = end(dates, what, ttl, shown.observed)?;
+    if let Some(lag) = shown.lag.filter(|lag| !dates.revoked && end.at > lag.feed) {
+        end.at = end.at.saturating_add(lag.by);
+    }
+    Some(end)
+}
+
+fn end(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
     if dates.revoked {
         let at = dates.modified.unwrap_or(observed).min(observed);
         return Some(Expiry { at, reason: Cow::Borrowed(REVOKED) });

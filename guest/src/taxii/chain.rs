@@ -29,7 +29,7 @@ use crate::read::Body;
 use crate::read::plain::NotPlain;
 use crate::refusal::clean;
 use crate::seen::{fingerprint, print};
-use tipline_ecs::time::{DAY, Millis, SECOND, rfc3339};
+use tipline_ecs::time::{DAY, Millis, SECOND, parse_http_date, rfc3339};
 
 /// The largest page asked for to get past an instant. STIX objects of a kilobyte make 16 MiB of it.
 const WIDEST: u32 = 16_384;
@@ -152,6 +152,7 @@ impl Poll<'_> {
 
         let mut context = Context::new(self.config.context, std::mem::take(&mut self.state.memory));
         let mut mapper = Mapper::new(&self.config.mapping, observed, body, &mut context, &mut self.memory);
+        mapper.lags(crate::pause::lag(response.header("date").and_then(parse_http_date), self.now));
         mapper.expect(page.objects.len(), body.text().len());
         mapper.objects(&page.objects);
         let mut batch = mapper.finish();

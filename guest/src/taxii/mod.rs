@@ -33,7 +33,7 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
 use crate::memory::Memory;
-use crate::pause::{self, CLOCK_AHEAD, Pause};
+use crate::pause::{self, CLOCKS_APART, Pause};
 use crate::refusal::{self, Advice, ServerError, clean, quote};
 use crate::retry::{Retry, TRIES_AT_A_PAGE};
 use state::{Ask, Chain, Edge, Matching, Place, Run, State, Survey, Turn};
@@ -441,7 +441,7 @@ impl Poll<'_> {
     /// Ends the reading of a collection: its cursor moves on, never back.
     fn leave(&mut self, chain: &Chain, turn: Turn, reached: Option<instant::Instant>) {
         // A date in the future would hide all that is added until then.
-        let latest = self.run.clock.unwrap_or(self.now).max(self.now).saturating_add(CLOCK_AHEAD);
+        let latest = self.run.clock.unwrap_or(self.now).max(self.now).saturating_add(CLOCKS_APART);
         let top = chain.top.filter(|_| turn == Turn::Read || !chain.unsorted);
         if let Some(ahead) = top.filter(|top| *top > instant::from_millis(latest)) {
             self.note(
@@ -468,8 +468,10 @@ impl Poll<'_> {
             return observed;
         }
         let server = response.header("date").and_then(parse_http_date);
-        self.run.clock = server.filter(|server| pause::is_trusted(*server, self.now));
-        let observed = pause::observed(self.run.clock, self.now, self.state.observed);
+        // A clock that is ahead must not hide what is added until then.
+        self.run.clock = server.filter(|server| *server <= self.now.saturating_add(CLOCKS_APART));
+        let observed = pause::observed(server, self.now, self.state.observed);
+        self.notes.extend(pause::apart(server, self.now));
         self.run.observed = Some(observed);
         observed
     }

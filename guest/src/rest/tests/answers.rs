@@ -121,14 +121,14 @@ fn states_that_cannot_be_used_say_so() {
     let mut driver = Driver::new(CONFIG, feed(3, Traits::default()));
     driver.poll().unwrap();
     let good = driver.state.clone();
-    let newer = good.replace(r#""v":1"#, r#""v":2,"more":true"#);
+    let newer = good.replace(r#""v":2"#, r#""v":3,"more":true"#);
     let long = format!("{good}{}", " ".repeat(70_000));
     let other = CONFIG.replace("feed.example", "other.example");
     let cases = [
         (CONFIG, "{", "EOF"),
         (CONFIG, "{}", "missing field `v`"),
         (CONFIG, "[]", "invalid"),
-        (CONFIG, newer.as_str(), "its format is 2"),
+        (CONFIG, newer.as_str(), "its format is 3"),
         (CONFIG, long.as_str(), "more than 65536"),
         (other.as_str(), good.as_str(), "`collection` has changed"),
     ];

@@ -1,7 +1,7 @@
 //! Whose clock counts, and what a changing feed does to a run.
 
-use super::server::{SimRecord, Traits};
-use super::{CONFIG, Driver, NOON, feed};
+use super::server::{SimRecord, SimServer, Traits};
+use super::{CONFIG, Driver, MAX_STEPS, NOON, feed};
 use crate::contract::{Event, Next};
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND, rfc3339};
 
@@ -17,12 +17,14 @@ fn observed(driver: &Driver) -> Millis {
 fn the_mark_follows_the_servers_clock_and_nobody_elses() {
     let first = NOON - DAY;
     let server = NOON;
-    let cases: [(&str, Traits, Millis, &[&str]); 7] = [
+    let skewed = |skew| Traits { skew, ..Traits::default() };
+    let cases: [(&str, Traits, Millis, &[&str]); 8] = [
         ("in step", Traits::default(), server - 10 * MINUTE, &[]),
-        ("behind", Traits { skew: -3_600_000, ..Traits::default() }, server - 70 * MINUTE, &[]),
-        ("far behind: never backwards", Traits { skew: -100 * 86_400_000, ..Traits::default() }, first, &[]),
-        ("a little ahead", Traits { skew: 590_000, ..Traits::default() }, server - 10 * SECOND, &[]),
-        ("far ahead", Traits { skew: 660_000, ..Traits::default() }, first, &["clock-ahead"]),
+        ("a little behind", skewed(-590_000), server - 10 * MINUTE - 590_000, &[]),
+        ("behind", skewed(-3_600_000), server - 70 * MINUTE, &["clock-behind"]),
+        ("far behind", skewed(-100 * 86_400_000), server - 100 * DAY - 10 * MINUTE, &["clock-behind"]),
+        ("a little ahead", skewed(590_000), server - 10 * SECOND, &[]),
+        ("ahead", skewed(660_000), server + MINUTE, &["clock-ahead"]),
         ("only a date", Traits { generated_at: false, ..Traits::default() }, server - 10 * MINUTE, &[]),
         ("none", Traits { generated_at: false, date: false, ..Traits::default() }, first, &["no-clock"]),
     ];
@@ -72,44 +74,57 @@ fn a_look_back_limit_is_reported_with_both_times() {
 }
 
 /// Runs a poll, changing the feed before the request with this number.
-fn poll_with(driver: &mut Driver, at: usize, change: impl Fn(&mut Vec<SimRecord>, Millis)) {
+pub(super) fn poll_with(driver: &mut Driver, at: usize, mut change: impl FnMut(&mut Vec<SimRecord>, Millis)) {
+    serve_with(driver, |server, request, clock| {
+        if request == at {
+            change(&mut server.records, clock);
+        }
+    });
+}
+
+/// Runs a poll, doing something to the server before each request. They are counted.
+pub(super) fn serve_with(driver: &mut Driver, change: impl FnMut(&mut SimServer, usize, Millis)) {
+    assert!(poll_as_it_comes(driver, change), "no end");
+}
+
+/// The same; `false` if it has no end.
+pub(super) fn poll_as_it_comes(driver: &mut Driver, mut change: impl FnMut(&mut SimServer, usize, Millis)) -> bool {
     let (mut event, mut values) = (Event::Start, Vec::new());
     let before = driver.server.targets.len();
-    for _ in 0..200 {
+    for _ in 0..6 * MAX_STEPS {
         let step = driver.advance(event).unwrap();
         driver.take(&step, &values);
         values = Vec::new();
         match step.next {
-            Next::Done => return,
+            Next::Done => return true,
             Next::Recall(_) => panic!("the driver looks rows up"),
             Next::WaitUntil(wait) => {
                 driver.now = wait.until;
                 event = Event::Wake;
             }
             Next::Fetch(request) => {
-                if driver.server.targets.len() - before == at {
-                    let clock = driver.server.clock(driver.now);
-                    change(&mut driver.server.records, clock);
-                }
+                let clock = driver.server.clock(driver.now);
+                let number = driver.server.targets.len() - before;
+                change(&mut driver.server, number, clock);
                 let served = driver.server.answer(driver.now, &request.target);
                 driver.now += super::LATENCY;
                 (event, values) = (served.event, served.values);
             }
         }
     }
-    panic!("no end");
+    false
 }
 
 #[test]
-fn a_vanished_record_makes_the_window_be_walked_once_more() {
+fn a_vanished_record_hides_no_other() {
     for at in 1..4 {
         let mut driver = Driver::new(CONFIG, feed(350, Traits::default()));
         poll_with(&mut driver, at, |records, _| {
             records.remove(10);
         });
         assert_eq!(driver.missing(), Vec::<&str>::new(), "{at}");
-        assert_eq!(driver.codes(), ["shrank"], "{at}");
-        assert_eq!(driver.server.targets.len(), 8, "once, not twice");
+        assert_eq!(driver.codes(), Vec::<&str>::new(), "{at}");
+        assert_eq!(driver.server.targets.len(), 6, "{at}: one page back and on again");
     }
 }
 
@@ -140,4 +155,38 @@ fn an_updated_record_is_found_by_the_overlap() {
     driver.now += HOUR;
     driver.poll().unwrap();
     assert_eq!(driver.missing(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_clock_that_is_set_between_two_polls_hides_nothing() {
+    let days = |days: i64| days * DAY as i64;
+    for (before, after) in
+        [(0, -days(1)), (days(365), 0), (days(2), -days(2)), (0, -3_600_000), (-days(60), 0), (0, days(3))]
+    {
+        let newest = (NOON - HOUR).saturating_add_signed(before);
+        let records = super::domains(150, newest, 5 * MINUTE);
+        let mut driver = Driver::new(CONFIG, SimServer::new(records, Traits { skew: before, ..Traits::default() }));
+        driver.poll().unwrap();
+        // Some change before the clock is set, some after, right away and late.
+        for (minutes, skew) in [(20, before), (1, after), (30, after), (5, after)] {
+            driver.now += minutes * MINUTE;
+            driver.server.traits.skew = skew;
+            let changed = driver.server.clock(driver.now);
+            let value = format!("n{}.example.net", driver.server.records.len());
+            driver.server.records.insert(0, SimRecord { value, kind: "domain", changed });
+        }
+        driver.now += MINUTE;
+        driver.poll().unwrap();
+        assert_eq!(driver.missing(), Vec::<&str>::new(), "{before} {after}");
+        assert_eq!(driver.codes().contains(&"clock-set"), after < before, "{before} {after}: {:?}", driver.notes);
+        assert!(!driver.codes().contains(&"gap"), "{before} {after}");
+        // And from then on by the new one.
+        driver.now += HOUR;
+        let changed = driver.server.clock(driver.now - MINUTE);
+        driver.server.records.insert(0, SimRecord { value: "last.example.net".to_owned(), kind: "domain", changed });
+        driver.notes.clear();
+        assert!(driver.poll().unwrap() <= 2);
+        assert_eq!(driver.missing(), Vec::<&str>::new(), "{before} {after}");
+        assert!(!driver.codes().contains(&"clock-set"), "{before} {after}");
+    }
 }

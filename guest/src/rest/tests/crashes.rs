@@ -1,22 +1,26 @@
 //! Crashes between any two steps, while the feed changes: every record that stays is delivered.
 
-use super::server::{Links, SimRecord, SimServer, Total, Traits, Until};
+use super::server::{Links, SimRecord, SimServer, Total, Traits, Until, Values};
 use super::{CONFIG, Driver, MAX_STEPS, NOON, domains};
 use crate::contract::{Event, Next};
 use tipline_ecs::time::{HOUR, MINUTE};
 
 /// xorshift64*: the seed decides everything.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.roll(of.len() as u64) as usize]
     }
 }
@@ -52,7 +56,7 @@ struct Committed {
 }
 
 fn round(seed: u64) {
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut dice = Dice::new(seed);
     let mut traits = traits(&mut dice);
     let change = dice.pick(&[Change::Still, Change::Grows, Change::Shrinks]);
     if change == Change::Shrinks {
@@ -77,7 +81,7 @@ fn round(seed: u64) {
 fn poll_with_crashes(driver: &mut Driver, dice: &mut Dice, change: Change, seed: u64) {
     // Steps whose batches are delivered, but not all committed: what is seen since then may be lost.
     let mut committed = Committed { state: driver.state.clone(), seen: 0 };
-    let mut pending: Vec<(String, Vec<String>)> = Vec::new();
+    let mut pending: Vec<(String, Values)> = Vec::new();
     let mut lost_one = false;
     let (mut event, mut values) = (Event::Start, Vec::new());
     let mut state = driver.state.clone();
@@ -135,13 +139,13 @@ fn poll_with_crashes(driver: &mut Driver, dice: &mut Dice, change: Change, seed:
             }
         }
     }
-    panic!("seed {seed}: no end");
+    panic!("seed {seed}: no end; last requests {:#?}", driver.server.targets.iter().rev().take(12).collect::<Vec<_>>());
 }
 
-fn commit(driver: &mut Driver, committed: &mut Committed, pending: &mut Vec<(String, Vec<String>)>) {
+fn commit(driver: &mut Driver, committed: &mut Committed, pending: &mut Vec<(String, Values)>) {
     for (state, values) in pending.drain(..) {
         committed.state = state;
-        driver.seen.extend(values);
+        driver.see(&values);
         committed.seen = driver.seen.len();
     }
 }

@@ -108,8 +108,8 @@ fn failures_back_off_to_a_cap_and_then_end_the_poll_not_the_run() {
     assert!(driver.waits.iter().all(|(_, reason)| !reason.chars().any(char::is_control)), "{:?}", driver.waits);
     assert_eq!(driver.codes(), ["gave-up"]);
     assert_eq!(driver.read, 100);
-    assert_eq!(driver.state()["run"]["walk"]["offset"], 100);
-    let observed = driver.state()["run"]["observed"].clone();
+    assert_eq!(driver.state()["run"]["walk"]["reached"], 100);
+    let observed = driver.state()["run"]["began"]["observed"].clone();
 
     driver.poll().unwrap();
     // The first page came from the script, so the driver did not see its values; the rest is here, not twice.
@@ -117,7 +117,7 @@ fn failures_back_off_to_a_cap_and_then_end_the_poll_not_the_run() {
     assert_eq!(driver.state()["observed"], observed, "one run, one observation time");
     let limits = |n: usize| driver.server.targets[n].split("limit=").nth(1).unwrap()[..3].to_owned();
     assert_eq!(limits(5), "50&", "after three failures smaller pages are tried: {:?}", driver.server.targets);
-    assert!(driver.server.targets.last().unwrap().contains("limit=100&offset=200"), "{:?}", driver.server.targets);
+    assert!(driver.server.targets.last().unwrap().contains("limit=100&offset=198"), "{:?}", driver.server.targets);
 }
 
 #[test]

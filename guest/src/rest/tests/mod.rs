@@ -6,14 +6,16 @@ mod clocks;
 mod crashes;
 mod damage;
 mod limits;
+mod losses;
+mod seeds;
 mod server;
 mod types;
 mod walks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::{Event, Failure, MAX_STATE_BYTES, Next, Reject, Response, Step};
-use server::{SimServer, Traits, domains};
+use server::{SimRecord, SimServer, Traits, Values, domains};
 use tipline_ecs::time::{HOUR, Millis};
 
 /// 2026-03-01T12:00:00Z.
@@ -33,11 +35,13 @@ struct Driver {
     state: String,
     now: Millis,
     server: SimServer,
-    /// Values in pages that were delivered.
-    seen: BTreeSet<String>,
+    /// Values in pages that were delivered, with their latest change.
+    seen: BTreeMap<String, Millis>,
     read: u64,
     rejected: u64,
     rejects: Vec<Reject>,
+    /// Documents delivered that are over by our clock.
+    ended: usize,
     notes: Vec<(String, String)>,
     waits: Vec<(Millis, String)>,
 }
@@ -49,10 +53,11 @@ impl Driver {
             state: String::new(),
             now: NOON,
             server,
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
             read: 0,
             rejected: 0,
             rejects: Vec::new(),
+            ended: 0,
             notes: Vec::new(),
             waits: Vec::new(),
         }
@@ -91,30 +96,57 @@ impl Driver {
         panic!("no end after {MAX_STEPS} steps; last requests {:?}", self.server.targets.iter().rev().take(5));
     }
 
-    fn take(&mut self, step: &Step, values: &[String]) {
+    fn take(&mut self, step: &Step, values: &Values) {
         assert!(step.state.len() <= MAX_STATE_BYTES);
         self.state.clone_from(&step.state);
         let Some(batch) = &step.batch else { return };
         adds_up(batch);
+        self.ended += batch.heads.iter().filter(|head| head.expires.is_some_and(|at| at <= self.now)).count();
         self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
         self.read += u64::from(batch.read);
         self.rejected += u64::from(batch.rejected);
         self.rejects.extend(batch.rejects.iter().cloned());
         if !values.is_empty() && batch.read > 0 {
-            assert_eq!(batch.read as usize, values.len(), "a delivered page has all its records");
-            self.seen.extend(values.iter().cloned());
+            // The first one may be the last one of the page before.
+            let known = usize::from(self.server.targets.last().is_some_and(|target| !target.contains("offset=0")));
+            assert!(
+                (values.len() - known..=values.len()).contains(&(batch.read as usize)),
+                "a page has all its records"
+            );
+            self.see(values);
+        }
+    }
+
+    fn see(&mut self, values: &Values) {
+        for (value, changed) in values {
+            let known = self.seen.entry(value.clone()).or_default();
+            *known = (*known).max(*changed);
         }
     }
 
     /// The codes of this pager's own notes, each once, sorted.
     fn codes(&self) -> Vec<&str> {
-        let own = ["gap", "clock-ahead", "no-clock", "window-deep", "gave-up", "shrank", "no-progress", "empty-page"];
+        let own = [
+            "gap",
+            "clock-ahead",
+            "clock-behind",
+            "clock-set",
+            "no-clock",
+            "window-deep",
+            "gave-up",
+            "no-progress",
+            "empty-page",
+            "reordered",
+            "other-host",
+            "total-wrong",
+        ];
         let codes: BTreeSet<&str> = self.notes.iter().map(|(code, _)| code.as_str()).collect();
         codes.into_iter().filter(|code| own.contains(code)).collect()
     }
 
     fn missing(&self) -> Vec<&str> {
-        self.server.records.iter().map(|r| r.value.as_str()).filter(|v| !self.seen.contains(*v)).collect()
+        let is_seen = |r: &&SimRecord| self.seen.get(&r.value).is_some_and(|seen| *seen >= r.changed);
+        self.server.records.iter().filter(|r| !is_seen(r)).map(|r| r.value.as_str()).collect()
     }
 
     fn state(&self) -> serde_json::Value {

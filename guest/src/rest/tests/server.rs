@@ -45,6 +45,16 @@ pub(super) enum Until {
     Ignored,
 }
 
+/// In which order records come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Order {
+    /// As they stand in the list.
+    Given,
+    /// By their change.
+    OldestFirst,
+    NewestFirst,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct SimRecord {
     pub(super) value: String,
@@ -68,17 +78,32 @@ pub(super) struct Traits {
     pub(super) cycle: Option<u64>,
     /// Nothing is shown from this offset on.
     pub(super) last_offset: Option<u64>,
-    /// 400 from this offset on.
+    /// Lists have so many records at most.
+    pub(super) longest: Option<u64>,
+    pub(super) order: Order,
+    /// A `since` in the future gets this status.
+    pub(super) refuses_since: Option<u16>,
+    /// A refusal from this offset on.
     pub(super) refuses_offset: Option<u64>,
+    pub(super) refuses_with: u16,
     pub(super) look_back: Option<Millis>,
     /// The server's clock minus ours, in milliseconds.
     pub(super) skew: i64,
+    /// The dates in the records minus those by which they are found, in milliseconds.
+    pub(super) dated: i64,
     /// Requests allowed a minute.
     pub(super) per_minute: Option<u32>,
     /// Spells `mitre-attack`.
     pub(super) dashed: bool,
     /// A page with this value in it is cut in the middle.
     pub(super) damaged: Vec<String>,
+}
+
+impl Traits {
+    /// Not everything can be had by offset.
+    pub(super) fn limits_depth(&self) -> bool {
+        self.refuses_offset.is_some() || self.last_offset.is_some() || self.longest.is_some() || self.ignores_offset
+    }
 }
 
 impl Default for Traits {
@@ -95,9 +120,14 @@ impl Default for Traits {
             ignores_offset: false,
             cycle: None,
             last_offset: None,
+            longest: None,
+            order: Order::Given,
+            refuses_since: None,
             refuses_offset: None,
+            refuses_with: 400,
             look_back: None,
             skew: 0,
+            dated: 0,
             per_minute: None,
             dashed: false,
             damaged: Vec::new(),
@@ -117,8 +147,11 @@ pub(super) struct SimServer {
 /// An answer, and the values of the records in it.
 pub(super) struct Served {
     pub(super) event: Event,
-    pub(super) values: Vec<String>,
+    pub(super) values: Values,
 }
+
+/// Values, and when each of them was changed.
+pub(super) type Values = Vec<(String, Millis)>;
 
 impl SimServer {
     pub(super) fn new(records: Vec<SimRecord>, traits: Traits) -> Self {
@@ -161,7 +194,7 @@ impl SimServer {
         Served { event: Event::Response(Response { status, headers, body: body.into() }), values }
     }
 
-    fn page(&self, clock: Millis, target: &str) -> (u16, String, Vec<String>) {
+    fn page(&self, clock: Millis, target: &str) -> (u16, String, Values) {
         let t = &self.traits;
         let url = url::Url::parse("https://feed.example/").unwrap().join(target).unwrap();
         assert_eq!(url.path(), "/api/v1/iocs", "{target}");
@@ -177,24 +210,35 @@ impl SimServer {
             let body = r#"{"error":{"code":"invalid_parameter","message":"unknown type","request_id":"r-1"}}"#;
             return (400, body.to_owned(), Vec::new());
         }
+        if let Some(status) = t.refuses_since.filter(|_| asked_since > clock) {
+            return (status, r#"{"error":{"code":"since_in_future"}}"#.to_owned(), Vec::new());
+        }
         if t.refuses_offset.is_some_and(|refused| offset >= refused) {
-            return (400, r#"{"error":{"code":"offset_too_large"}}"#.to_owned(), Vec::new());
+            return (t.refuses_with, r#"{"error":{"code":"offset_too_large"}}"#.to_owned(), Vec::new());
         }
 
-        let wanted: Vec<&SimRecord> = self
+        let mut wanted: Vec<&SimRecord> = self
             .records
             .iter()
             .filter(|r| kind.as_ref().is_none_or(|kind| kind.replace('-', "_") == r.kind))
             // The strictest reading: neither end of the window belongs to it.
             .filter(|r| r.changed > since && r.changed < until)
             .collect();
+        match t.order {
+            Order::Given => {}
+            Order::OldestFirst => wanted.sort_by_key(|r| r.changed),
+            Order::NewestFirst => wanted.sort_by_key(|r| std::cmp::Reverse(r.changed)),
+        }
         let mut begin = if t.ignores_offset { 0 } else { offset };
         if let Some(pages) = t.cycle {
             begin %= pages * limit;
         }
         let shown: Vec<&SimRecord> = match t.last_offset {
             Some(last) if begin >= last => Vec::new(),
-            _ => wanted.iter().copied().skip(begin as usize).take(limit as usize).collect(),
+            _ => {
+                let end = t.longest.unwrap_or(u64::MAX).min(begin + limit);
+                wanted.iter().copied().take(end as usize).skip(begin as usize).collect()
+            }
         };
 
         let mut meta = vec![format!(r#""offset":{offset}"#)];
@@ -239,12 +283,16 @@ impl SimServer {
             body.truncate(body.len() / 2);
             return (200, body, Vec::new());
         }
-        (200, body, shown.iter().map(|r| r.value.clone()).collect())
+        (200, body, shown.iter().map(|r| (r.value.clone(), r.changed)).collect())
     }
 
     fn record(&self, r: &SimRecord) -> String {
         let rest = if self.traits.ids_and_dates {
-            format!(r#","id":"id-{}","last_seen":"{}""#, r.value, rfc3339(r.changed))
+            format!(
+                r#","id":"id-{}","last_seen":"{}""#,
+                r.value,
+                rfc3339(r.changed.saturating_add_signed(self.traits.dated))
+            )
         } else {
             String::new()
         };

@@ -63,7 +63,7 @@ fn what_is_no_type_of_the_feed_is_refused_before_the_first_poll() {
 fn the_other_spelling_is_tried_and_remembered() {
     let mut driver = Driver::new(&config(r#""mitre_attack""#), server(Traits { dashed: true, ..Traits::default() }));
     assert_eq!(driver.poll(), Ok(2));
-    assert!(driver.seen.contains("T1059"));
+    assert!(driver.seen.contains_key("T1059"));
     assert_eq!(asked(&driver, 0), [pair("mitre_attack", 48), pair("mitre-attack", 48)]);
     assert_eq!(driver.poll(), Ok(1));
     // And back, should the server change its mind.
@@ -85,7 +85,7 @@ fn a_type_added_later_is_back_filled() {
     driver.poll().unwrap();
     // The new type alone from the beginning, then the old one from its mark.
     assert_eq!(asked(&driver, 1), [pair("mitre_attack", 47), pair("domain", 0)]);
-    assert!(driver.seen.contains("T1059"));
+    assert!(driver.seen.contains_key("T1059"));
     // From here on they are one window.
     driver.now += HOUR;
     assert_eq!(driver.poll(), Ok(1));
