@@ -16,7 +16,7 @@ pub use body::Body;
 pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
-pub use salvage::{MAX_NESTING, Salvage, contents, pieces};
+pub use salvage::{MAX_NESTING, Pieces, Salvage, contents, pieces, says_what_it_is};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
 
