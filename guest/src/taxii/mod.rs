@@ -398,7 +398,7 @@ impl Poll<'_> {
             return self.refuse(failure);
         }
         self.lose();
-        self.wait(self.run.retry.pause(self.config), "the answer was no page; asking again".to_owned());
+        self.wait(self.run.retry.pause(self.config), format!("asking again, as it may be for a moment only: {failure}"));
         self.go_on(None)
     }
 
