@@ -28,6 +28,7 @@ fn build() -> Result<(), String> {
         .map(Path::to_path_buf)
         .ok_or("the host crate has no parent folder")?;
     println!("cargo::rerun-if-env-changed=TIPLINE_GUEST_WASM");
+    sdk(&workspace, &out)?;
     let core = match env::var_os("TIPLINE_GUEST_WASM") {
         Some(path) => {
             println!("cargo::rerun-if-changed={}", path.display());
@@ -40,6 +41,7 @@ fn build() -> Result<(), String> {
                 "guest/observable",
                 "guest/ecs",
                 "guest/stix",
+                "guest/sdk",
                 "wit",
                 "Cargo.toml",
                 "Cargo.lock",
@@ -57,6 +59,68 @@ fn build() -> Result<(), String> {
         .map_err(|e| format!("{} cannot be made a component: {e:#}.", core.display()))?;
     write(&out.join("guest.core.wasm"), &module)?;
     write(&out.join("guest.component.wasm"), &component)
+}
+
+/// The crates that guests are written with, for `tipline guest new`: it writes them beside what it begins, so that a guest
+/// is built with the version its host was built with. A constant of names and texts.
+fn sdk(workspace: &Path, out: &Path) -> Result<(), String> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}.", path.display()));
+    let root = read(&workspace.join("Cargo.toml"))?;
+    let mut files = String::from("&[\n");
+    for name in ["sdk", "ecs", "observable"] {
+        let folder = workspace.join("guest").join(name);
+        let mut paths = vec![folder.join("Cargo.toml"), folder.join("build.rs")];
+        paths.retain(|path| path.is_file());
+        for part in ["src", "data"].map(|part| folder.join(part)).iter().filter(|part| part.is_dir()) {
+            println!("cargo::rerun-if-changed={}", part.display());
+            collect(part, &mut paths)?;
+        }
+        paths.sort();
+        for path in paths {
+            let place = path.strip_prefix(workspace.join("guest")).map_err(|e| e.to_string())?.display().to_string();
+            let source = if path.ends_with("Cargo.toml") {
+                let manifest = out.join(format!("{name}.toml"));
+                write(&manifest, standalone(&read(&path)?, &root)?.as_bytes())?;
+                manifest
+            } else {
+                path
+            };
+            files.push_str(&format!("    ({:?}, include_str!({:?})),\n", format!("tipline-guest/{place}"), source));
+        }
+    }
+    files.push(']');
+    write(&out.join("sdk.rs"), files.as_bytes())
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), String> {
+    let unreadable = |e: std::io::Error| format!("{} cannot be read: {e}.", folder.display());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_dir() { collect(&path, paths)? } else { paths.push(path) }
+    }
+    Ok(())
+}
+
+/// A manifest that needs no workspace: what it takes from there is put in, and what only this one's tests need is left out.
+fn standalone(manifest: &str, root: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let mut is_kept = true;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_kept = !matches!(line, "[dev-dependencies]" | "[lints]");
+        }
+        match line.strip_suffix(".workspace = true") {
+            _ if !is_kept => continue,
+            Some(key) => {
+                let start = format!("{key} = ");
+                let inherited = root.lines().find(|line| line.starts_with(&start));
+                text.push_str(inherited.ok_or_else(|| format!("The workspace has no `{key}`."))?);
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 fn compile_guest(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String> {

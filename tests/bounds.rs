@@ -88,7 +88,8 @@ fn every_bound() -> Outcome {
             assert!(there.contains(test), "there is no test {test}: {row}");
         }
     }
-    for (path, text) in sources(&["host/src", "guest/src", "guest/ecs/src", "guest/observable/src", "guest/stix/src"])?
+    for (path, text) in
+        sources(&["host/src", "guest/src", "guest/sdk/src", "guest/ecs/src", "guest/observable/src", "guest/stix/src"])?
     {
         // The mock feed and tests bound nothing of the program's.
         let shown = path.display().to_string();

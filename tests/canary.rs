@@ -31,19 +31,37 @@ const USER: &str = "canary-user";
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("canary::inline", || everywhere("api_key: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"")),
-        trial("canary::key_file", || everywhere("api_key_file: key")),
-        trial("canary::basic", || everywhere("username: canary-user\npassword: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"")),
+        trial("canary::inline", || everywhere("api_key: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"", asks())),
+        trial("canary::key_file", || everywhere("api_key_file: key", asks())),
+        trial("canary::basic", || {
+            everywhere("username: canary-user\npassword: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"", asks())
+        }),
+        trial("canary::scheme", || {
+            let key_scheme = Some("Token".to_owned());
+            everywhere("auth: {scheme: Token, key_file: key}", MockSettings { key_scheme, ..asks() })
+        }),
+        trial("canary::header", || {
+            let key_header = Some("Auth-Key".to_owned());
+            everywhere(
+                "auth: {header: Auth-Key, key: \"tk_CANARY+7f3/9aQ=zz:41&x~b?e\"}",
+                MockSettings { key_header, ..asks() },
+            )
+        }),
         trial("canary::elasticsearch", elasticsearch),
         Trial::test("canary::metrics_and_health", metrics_and_health),
         trial("canary::the_search_finds_every_form", search_finds),
     ]
 }
 
+/// A feed that asks for the key.
+fn asks() -> MockSettings {
+    MockSettings { key: Some(KEY.to_owned()), ..MockSettings::default() }
+}
+
 /// Every form of a secret that is looked for.
 fn forms(secret: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned(), secret.replace('/', "\\/")];
-    for text in [secret.to_owned(), format!("{USER}:{secret}"), format!("key:{secret}")] {
+    for text in [secret.to_owned(), format!("{USER}:{secret}"), format!("key:{secret}"), format!("Token {secret}")] {
         for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
             forms.push(engine.encode(&text));
         }
@@ -159,11 +177,11 @@ impl Stranger {
     }
 }
 
-async fn everywhere(credential: &'static str) -> Outcome {
+async fn everywhere(credential: &'static str, asks: MockSettings) -> Outcome {
     let stranger = Stranger::start()?;
     let mut search = Search::new()?;
     for (turn, (store, format)) in Store::each().await.into_iter().zip(["human", "json", "human"]).enumerate() {
-        let mock = MockSettings { key: Some(KEY.to_owned()), echo_key: true, ..MockSettings::default() };
+        let mock = MockSettings { echo_key: true, ..asks.clone() };
         let input = format!("{credential}\nmax_retries: 1\nmax_retry_wait: 1ms\nmax_wait: 1s\nlimit: 5");
         let mut stand = Stand::new(mock, Records::synthetic(20, 1), &input, store).await?;
         stand.more = format!("log: {{level: trace, format: {format}}}\n");
@@ -185,8 +203,7 @@ async fn everywhere(credential: &'static str) -> Outcome {
             let ran = stand.run_once(&[]).await?;
             assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
             search.ran(what, &ran);
-            let key = Some(KEY.to_owned());
-            stand.feed.change(|mock| *mock = MockSettings { key, ..MockSettings::default() });
+            stand.feed.change(|mock| *mock = asks.clone());
         }
         for arguments in [&["status", "--json"][..], &["rejects", "list", "--json"], &["state", "show"], &["check"]] {
             let (folder, name) = (stand.folder.path().to_owned(), arguments.join(" "));

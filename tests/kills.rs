@@ -84,10 +84,7 @@ async fn survive(
     stand: impl AsyncFn(usize) -> Result<Stand, Failed>,
     expected: impl AsyncFn(&Stand) -> Result<Documents, Failed>,
 ) -> Outcome {
-    let wanted: u32 = match std::env::var("TIPLINE_KILLS") {
-        Ok(text) => text.parse()?,
-        Err(_) => KILLS,
-    };
+    let wanted = kills()?;
     let what = format!("{way}, {}", if duplicates { "duplicates" } else { "unique" });
     let mut random = fastrand::Rng::with_seed(0x6b69_6c6c + u64::from(duplicates));
     let (mut killed, mut round) = (0, 0);
@@ -120,6 +117,14 @@ async fn survive(
         assert!(counts.adds_up(), "{what}: {counts:?}");
     }
     Ok(())
+}
+
+/// How many runs are to be killed.
+pub fn kills() -> Result<u32, Failed> {
+    match std::env::var("TIPLINE_KILLS") {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(KILLS),
+    }
 }
 
 /// Runs the program to its end, or kills it after a time. How long it took, where it ended by itself.

@@ -14,6 +14,7 @@ mod cases;
 mod cli;
 mod contract;
 mod core_module;
+mod corrections;
 mod dry_run;
 mod elasticsearch;
 mod evaluation;
@@ -43,6 +44,7 @@ fn main() {
         canary::trials(),
         cli::trials(),
         contract::trials(),
+        corrections::trials(),
         dry_run::trials(),
         elasticsearch::trials(),
         evaluation::trials(),

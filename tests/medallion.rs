@@ -333,7 +333,7 @@ fn check(server: Medallion) -> Outcome {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     has(
         &ran,
-        "fail  feed credential: The feed does not accept the credential: check `username` and `password`, or `api_key`.",
+        "fail  feed credential: The feed does not accept the credential: check `username` and `password`, `api_key` or `auth`.",
     )?;
     assert!(!ran.out.contains("canary") && !ran.err.contains("canary"), "{ran:?}");
     Ok(())

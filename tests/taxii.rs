@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("taxii::check_tells_what_waits", waiting),
         trial("taxii::a_wrong_collection_fails_with_the_right_ones", wrong_collection),
         trial("taxii::check_tells_why_a_login_is_refused", refused_login),
+        trial("taxii::a_key_is_sent_as_the_server_asks", asked_login),
         trial("taxii::check_warns_of_a_feed_that_is_read_in_two_ways", read_in_two_ways),
     ]
 }
@@ -317,6 +318,11 @@ async fn refused_login() -> Outcome {
         (mock.key, mock.plan, mock.taxii.logins) = (Some(RIGHT.to_owned()), plan, logins);
         mock
     };
+    let own = |header: Option<&str>, scheme: Option<&str>| MockSettings {
+        key_header: header.map(str::to_owned),
+        key_scheme: scheme.map(str::to_owned),
+        ..with(Plan::Pro, Logins::Both)
+    };
     let basic = |password: &str| format!("username: apikey\npassword: {password}");
     let both = Logins::Both;
     for (mock, input, code, part) in [
@@ -326,15 +332,34 @@ async fn refused_login() -> Outcome {
             with(Plan::Pro, both),
             basic("sk_live_canary"),
             1,
-            "fail  feed credential: The API key is not valid: check `username` and `password`, or `api_key` for a typing error.",
+            "fail  feed credential: The API key is not valid: check `username` and `password`, `api_key` or `auth` for a typing error.",
         ),
         (
             with(Plan::Pro, both),
             String::new(),
             1,
-            "fail  feed credential: No API key reached the feed: set `username` and `password`, or `api_key`.",
+            "fail  feed credential: No API key reached the feed: set `username` and `password`, `api_key` or `auth`.",
         ),
         (with(Plan::Pro, Logins::Basic), "api_key: sk_live_right".to_owned(), 1, "fail  feed credential: "),
+        (own(Some("X-Api-Key"), None), format!("auth: {{header: X-Api-Key, key: {RIGHT}}}"), 0, "ok    feed server: "),
+        (
+            own(None, Some("Token")),
+            format!("auth: {{scheme: Token, key: {RIGHT}}}"),
+            0,
+            "ok    feed credential: sent as `authorization: Token …`, from `auth.key`",
+        ),
+        (
+            own(None, Some("Token")),
+            "auth: {scheme: Token, key: sk_live_canary}".to_owned(),
+            1,
+            "fail  feed credential: The API key is not valid: check `username` and `password`, `api_key` or `auth` for a typing error.",
+        ),
+        (
+            own(None, Some("Token")),
+            format!("api_key: {RIGHT}"),
+            1,
+            "set `username` and `password`, `api_key` or `auth`.",
+        ),
         (
             with(Plan::Free, both),
             basic(RIGHT),
@@ -346,6 +371,29 @@ async fn refused_login() -> Outcome {
         let ran = checked(&stand).await?;
         assert_eq!(ran.code, Some(code), "{input}: {ran:?}");
         assert!(ran.out.contains(part), "{input}: {ran:?}");
+        assert!(!ran.out.contains("sk_live") && !ran.err.contains("sk_live"), "a key was printed: {ran:?}");
+    }
+    Ok(())
+}
+
+async fn asked_login() -> Outcome {
+    for (header, scheme, auth) in [
+        (None, Some("Token"), "auth: {scheme: Token, key: sk_live_right}"),
+        (Some("X-Api-Key"), None, "auth: {header: X-Api-Key, key_file: key}"),
+        (Some("Authorization"), None, "auth: {header: Authorization, key_file: key}"),
+        (Some("Auth-Key"), Some("Key"), "auth: {header: Auth-Key, scheme: Key, key_file: key}"),
+    ] {
+        let mock = MockSettings {
+            key: Some("sk_live_right".to_owned()),
+            key_header: header.map(str::to_owned),
+            key_scheme: scheme.map(str::to_owned),
+            ..styled(AnswerStyle::Envelope)
+        };
+        let stand = Stand::taxii(mock, Records::synthetic(20, 6), auth, Store::Sqlite).await?;
+        fs::write(stand.path("key"), "sk_live_right\n")?;
+        let ran = stand.run_once(&[]).await?;
+        assert_eq!(ran.code, Some(0), "{auth}: {ran:?}");
+        assert_eq!(stand.stored().await?.len(), 20, "{auth}");
         assert!(!ran.out.contains("sk_live") && !ran.err.contains("sk_live"), "a key was printed: {ran:?}");
     }
     Ok(())

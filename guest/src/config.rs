@@ -7,7 +7,7 @@ use url::Url;
 use crate::contract::Failure;
 use crate::map::RECORD_TYPES;
 use crate::read::escaped;
-use crate::rules::{Settings, TimeToLive};
+use crate::rules::{Keep, Settings, TimeToLive};
 use tipline_ecs::Confidence;
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
 use tipline_observable::Label;
@@ -158,6 +158,7 @@ impl Config {
                 },
                 allow_private: from.flag("allow_private")?,
                 observables: from.flag("observables")?,
+                keep: from.text("keep")?.map_or(Ok(default.mapping.keep), keep)?,
                 ttl: from.any("ttl").map_or(Ok(default.mapping.ttl), time_to_live)?,
             },
             initial_interval: match from.text("initial_interval")? {
@@ -298,6 +299,12 @@ fn collections(value: &Value) -> Result<Vec<String>, String> {
         1..=MAX_COLLECTIONS => Ok(names),
         count => Err(at("collection", &format!("{count} collections; one input reads 1 to {MAX_COLLECTIONS}"))),
     }
+}
+
+/// What of an object is kept as it came.
+fn keep(text: &str) -> Result<Keep, String> {
+    let known = Keep::WORDS.iter().find(|(word, _)| *word == text).map(|(_, keep)| *keep);
+    known.ok_or_else(|| at("keep", &format!("`{}` is none of `original`, `extensions`, `none`", escaped(text))))
 }
 
 /// Name and reference of the feed; the empty name for none.

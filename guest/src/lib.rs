@@ -28,14 +28,13 @@
         clippy::unreachable
     )
 )]
-// The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
+// The exports are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 #[macro_use]
 pub mod read;
 mod checkpoint;
 pub mod config;
-pub mod contract;
 mod describe;
 pub mod map;
 mod members;
@@ -50,8 +49,7 @@ pub mod rules;
 mod seen;
 mod taxii;
 
-#[cfg(all(target_arch = "wasm32", feature = "component"))]
-mod component;
+pub use tipline_guest::contract;
 
 pub use contract::{
     Batch, Event, Failure, Head, MAX_STATE_BYTES, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait,
@@ -65,6 +63,27 @@ pub use tipline_stix as stix;
 use config::{Config, Transport};
 use objects::Context;
 use read::Body;
+
+/// This feed, and any TAXII server, as a host of components calls it.
+#[derive(Debug)]
+pub enum SocDefenders {}
+
+#[cfg(any(not(target_arch = "wasm32"), feature = "component"))]
+tipline_guest::export!(SocDefenders);
+
+impl tipline_guest::Guest for SocDefenders {
+    fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
+        advance(config, state, now, event)
+    }
+
+    fn map_records(config: &str, observed: u64, records: &[u8]) -> Result<Batch, Failure> {
+        map_records(config, observed, records)
+    }
+
+    fn describe() -> String {
+        describe()
+    }
+}
 
 /// One step of a poll: takes what happened, gives what to deliver, what to do next, and the state to go on from.
 ///

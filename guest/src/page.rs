@@ -8,7 +8,7 @@ use serde_json::error::Category;
 
 use crate::contract::Failure;
 use crate::read::{Data, Parts};
-use crate::refusal::{ServerError, clean, is_markup, quote};
+use crate::refusal::{ServerError, clean, is_markup, page_for_people, quote};
 
 /// Why there is no page.
 pub(crate) enum Unreadable {
@@ -26,7 +26,7 @@ pub(crate) fn parts<'b>(body: &'b str, list: &str) -> Result<Parts<'b>, Unreadab
         return Err(no_page("an empty body", list));
     }
     if is_markup(trimmed) {
-        return Err(no_page(&format!("HTML or XML: {}", quote(trimmed)), list));
+        return Err(Unreadable::Not(page_for_people(200, trimmed, &format!("a JSON object with `{list}`"))));
     }
     Parts::read(body).map_err(|error| match error.classify() {
         Category::Data => no_page(&format!("another JSON ({}): {}", clean(&error.to_string()), quote(trimmed)), list),

@@ -90,7 +90,7 @@ pub(crate) fn page_for_people(status: u16, text: &str, wanted: &str) -> Failure 
     if is_login(text) {
         return Failure::Credential(format!(
             "The server answered {status} with a login page, where {wanted} was expected: {}. It does not accept the \
-             credential: check `username` and `password`, or `api_key`; then that `url` is the address of the feed and not \
+             credential: check `username` and `password`, `api_key` or `auth`; then that `url` is the address of the feed and not \
              of its pages for people.",
             quote(text)
         ));

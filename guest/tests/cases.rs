@@ -78,6 +78,9 @@ impl Outcome {
         for skip in &batch.skips {
             counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
         }
+        for note in &batch.notes {
+            counts.push_str(&format!("note: {} {}\n", note.code, note.text));
+        }
         let rejects = batch.rejects.iter().map(|one| reject(one, batch.observed)).collect();
         Self { documents: batch.documents.clone(), rejects, counts }
     }

@@ -33,6 +33,19 @@ const RECORDS: &[(&str, &str)] = &[
 
 /// STIX patterns that fill what records do not.
 const PATTERNS: &[&str] = &[
+    "[user-agent:value = 'x']",
+    "[x-ja3:value = 'x']",
+    "[x-ja3s:value = 'x']",
+    "[x-ja4:value = 'x']",
+    "[x-ja4s:value = 'x']",
+    "[x-ja4h:value = 'x']",
+    "[x-ja4x:value = 'x']",
+    "[x-ja4t:value = 'x']",
+    "[x-ja4l:value = 'x']",
+    "[x-jarm:value = 'x']",
+    "[x-hassh:value = 'x']",
+    "[cryptocurrency-wallet:value = 'x']",
+    "[software:cpe = 'cpe:2.3:a:evil:tool:1.0:*:*:*:*:*:*:*']",
     "[x-any:value = 'x']",
     "[domain-name:value LIKE '%.example.com']",
     "[file:hashes.MD5 = '0123456789abcdef0123456789abcdef' AND file:hashes.'SHA-512' IN ('0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') \
@@ -58,6 +71,10 @@ const PATTERNS: &[&str] = &[
 
 fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     match value {
+        // Trees of the feed's, which Elasticsearch maps as one field.
+        Value::Object(_) if matches!(path, "socdefenders.stix.extensions" | "socdefenders.stix.original") => {
+            into.insert(path.to_owned());
+        }
         Value::Object(object) => {
             assert!(!object.is_empty(), "{path} is empty");
             for (key, value) in object {
@@ -115,6 +132,15 @@ fn every_field_written_is_described_and_the_other_way_round() {
         ]});
         let batch = socdefenders::map_records(config, 1_733_740_200_000, page.to_string().as_bytes()).unwrap();
         assert!(batch.documents.contains(&format!(r#""{field}":{{"#)), "{}", batch.documents);
+        leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
+    }
+    // What a platform says in words of its own.
+    for keep in ["original", "extensions"] {
+        let object = serde_json::json!({"type": "indicator", "id": "indicator--1", "x_opencti_score": 95,
+            "pattern": "[url:value = 'http://example.com/']", "object_marking_refs": ["marking-definition--1"],
+            "external_references": [{"source_name": "s", "external_id": "1"}]});
+        let config = format!(r#"{{"keep":"{keep}"}}"#);
+        let batch = socdefenders::map_records(&config, 1_733_740_200_000, object.to_string().as_bytes()).unwrap();
         leaves(&serde_json::from_str(&batch.documents).unwrap(), "", &mut written);
     }
     // A condition carries its pattern and no value.

@@ -1,24 +1,22 @@
 //! ThreatFox's API for Tipline: one POST for the indicators that are new, and what is made of them.
 
 mod mapper;
-mod time;
 
-use std::collections::BTreeMap;
-
-wit_bindgen::generate!({ world: "input", path: "../../wit" });
-
-use exports::tipline::input::mapper::{Batch, Failure, Guest as Mapper, Head, Note, Reject, Skip};
-use exports::tipline::input::pager::{Event, Guest as Pager, Next, Request, Step};
-use mapper::{Left, Page};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tipline_guest::ecs::Feed;
+use tipline_guest::ecs::time::{DAY, HOUR};
+use tipline_guest::{Batch, Body, Event, Failure, Guest, Next, Note, Page, Request, Step};
 
-struct ThreatFox;
-export!(ThreatFox);
-
-const HOUR: u64 = 3_600_000;
-const DAY: u64 = 24 * HOUR;
+/// What the documents say of the feed, and where they keep what ECS has no place for.
+const FEED: Feed<'static> = Feed {
+    name: "ThreatFox",
+    reference: "https://threatfox.abuse.ch",
+    module: "ti_threatfox",
+    dataset: "ti_threatfox.ioc",
+    namespace: "threatfox",
+};
 
 /// The API goes back no further.
 const MOST_DAYS: u64 = 7;
@@ -35,13 +33,13 @@ pub struct Settings {
     min_confidence: u8,
     /// Days after which an indicator is taken out of matching.
     #[serde(default = "ninety")]
-    expire_after_days: u64,
+    expire_after_days: u32,
     /// Set by `tipline backfill`, which begins with an empty state: that asks for all there is.
     #[serde(rename = "initial_interval")]
     _initial_interval: Option<String>,
 }
 
-fn ninety() -> u64 {
+fn ninety() -> u32 {
     90
 }
 
@@ -65,93 +63,46 @@ fn days(state: &str, now: u64) -> Result<u64, Failure> {
     Ok((now.saturating_sub(last) + HOUR) / DAY + 1)
 }
 
-impl Pager for ThreatFox {
-    fn advance(config: String, state: String, now: u64, event: Event) -> Result<Step, Failure> {
-        settings(&config)?;
-        let days = days(&state, now)?;
-        let (batch, next, state) = match event {
+struct ThreatFox;
+tipline_guest::export!(ThreatFox);
+
+impl Guest for ThreatFox {
+    fn advance(config: &str, state: &str, now: u64, event: Event) -> Result<Step, Failure> {
+        settings(config)?;
+        let days = days(state, now)?;
+        match event {
             Event::Start | Event::Wake => {
-                let body = json!({ "query": "get_iocs", "days": days.min(MOST_DAYS) });
-                let request = Request {
-                    method: "POST".to_owned(),
-                    target: "/api/v1/".to_owned(),
-                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                    body: Some(body.to_string().into_bytes()),
-                };
-                (None, Next::Fetch(request), state)
+                let query = json!({ "query": "get_iocs", "days": days.min(MOST_DAYS) });
+                let request = Request::post("/api/v1/".to_owned(), "application/json", query.to_string().into_bytes());
+                Ok(Step::new(None, Next::Fetch(request), state.to_owned()))
             }
-            Event::Response(answer) if answer.status == 200 => {
-                let mut batch = Self::map_records(config, now, answer.body)?;
+            Event::Response(answer) => {
+                answer.ok("ThreatFox")?;
+                let mut batch = Self::map_records(config, now, &answer.body)?;
                 if days > MOST_DAYS {
                     let text = format!("The last poll was {days} days ago, and ThreatFox shows {MOST_DAYS} days.");
                     batch.notes.push(Note { code: "gap".to_owned(), text });
                 }
-                (Some(batch), Next::Done, now.to_string())
+                Ok(Step::new(Some(batch), Next::Done, now.to_string()))
             }
-            Event::Response(answer) if matches!(answer.status, 401 | 403) => return Err(refused(answer.status)),
-            Event::Response(answer) => {
-                return Err(Failure::Protocol(format!("ThreatFox answers with status {}, not 200.", answer.status)));
-            }
-            Event::Recalled(_) => return Err(Failure::Protocol("Rows came that nobody asked for.".to_owned())),
-            Event::Failed(reason) => return Err(Failure::Protocol(reason)),
-        };
-        Ok(Step { batch, remember: Vec::new(), next, state })
-    }
-}
-
-fn refused(status: impl std::fmt::Display) -> Failure {
-    Failure::Credential(format!("ThreatFox refuses the key ({status}). https://auth.abuse.ch gives one for free."))
-}
-
-impl Mapper for ThreatFox {
-    fn map_records(config: String, observed: u64, records: Vec<u8>) -> Result<Batch, Failure> {
-        let page = Page::new(observed, settings(&config)?);
-        // A damaged byte becomes U+FFFD, and costs the text it stands in.
-        let text = String::from_utf8_lossy(&records);
-        let records = read(&text)?;
-        let (mut documents, mut heads, mut rejects, mut skips) = (String::new(), vec![], vec![], BTreeMap::new());
-        for record in &records {
-            match page.document(record.get()) {
-                Ok((id, document)) => {
-                    let line = document.to_string();
-                    let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-                    heads.push(Head { id, version: page.version, expires: Some(page.expires), length });
-                    documents += &line;
-                    documents.push('\n');
-                }
-                Err(Left::Skipped(reason)) => *skips.entry(reason).or_insert(0) += 1,
-                Err(Left::Rejected(detail)) => {
-                    rejects.push(Reject { code: "invalid".to_owned(), detail, raw: record.get().as_bytes().to_vec() });
-                }
-            }
+            Event::Recalled(..) => Err(Failure::Protocol("Rows came that nobody asked for.".to_owned())),
+            Event::Failed(reason) => Err(Failure::Protocol(reason)),
         }
-        Ok(Batch {
-            observed,
-            read: count(&records),
-            mapped: count(&heads),
-            rejected: count(&rejects),
-            skipped: skips.values().sum(),
-            skips: skips.into_iter().map(|(reason, count)| Skip { reason: reason.to_owned(), count }).collect(),
-            documents,
-            heads,
-            rejects,
-            notes: Vec::new(),
-        })
+    }
+
+    fn map_records(config: &str, observed: u64, records: &[u8]) -> Result<Batch, Failure> {
+        let settings = settings(config)?;
+        let body = Body::of(records);
+        let mut page = Page::new(FEED, observed);
+        for record in read(body.text())? {
+            let said = mapper::indicator(record.get(), &settings, observed);
+            page.record(&body.received(record.get()), said);
+        }
+        Ok(page.finish())
     }
 
     fn describe() -> String {
-        json!({
-            "name": env!("CARGO_PKG_NAME"),
-            "version": env!("CARGO_PKG_VERSION"),
-            "fields": {
-                "threat.software.alias": "keyword",
-                "threat.software.name": "keyword",
-                "threat.software.reference": "keyword",
-                "threatfox.id": "keyword",
-                "threatfox.ioc_type": "keyword",
-            },
-        })
-        .to_string()
+        tipline_guest::describe(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), FEED, &[])
     }
 }
 
@@ -171,19 +122,19 @@ fn read(text: &str) -> Result<Vec<&RawValue>, Failure> {
     match (answer.query_status.as_str(), answer.data) {
         ("ok", Some(data)) => serde_json::from_str(data.get()).map_err(none),
         ("no_result", _) => Ok(Vec::new()),
-        (status, _) if status.contains("auth") => Err(refused(status)),
-        (status, _) => Err(Failure::Protocol(format!("ThreatFox answers with `{status}`, not `ok`."))),
+        (status, _) if status.contains("auth") => Err(Failure::Credential(format!(
+            "ThreatFox refuses the key ({status:?}). https://auth.abuse.ch gives one for free; set it as \
+             `auth: {{header: Auth-Key, key: …}}`."
+        ))),
+        (status, _) => Err(Failure::Protocol(format!("ThreatFox answers with {status:?}, where `ok` was expected."))),
     }
-}
-
-fn count<T>(items: &[T]) -> u32 {
-    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exports::tipline::input::pager::Response;
+    use tipline_guest::Response;
+    use tipline_guest::ecs::time::rfc3339;
 
     /// 2026-01-31T12:00:00Z
     const NOW: u64 = 1_769_860_800_000;
@@ -191,21 +142,21 @@ mod tests {
     const CONFIG: &str = r#"{"url":"https://threatfox-api.abuse.ch"}"#;
 
     fn map(page: &str) -> Result<Batch, Failure> {
-        ThreatFox::map_records(CONFIG.to_owned(), NOW, page.as_bytes().to_vec())
+        ThreatFox::map_records(CONFIG, NOW, page.as_bytes())
     }
 
     #[test]
     fn the_golden_page_gives_the_golden_documents() {
-        let config = r#"{"url":"https://threatfox-api.abuse.ch","min_confidence":25}"#.to_owned();
-        let batch = ThreatFox::map_records(config, NOW, include_bytes!("../tests/page.json").to_vec()).unwrap();
+        let config = r#"{"url":"https://threatfox-api.abuse.ch","min_confidence":25}"#;
+        let batch = ThreatFox::map_records(config, NOW, include_bytes!("../tests/page.json")).unwrap();
         assert_eq!(batch.documents, include_str!("../tests/expected.ndjson"));
-        assert_eq!((batch.read, batch.mapped, batch.skipped, batch.rejected), (8, 5, 1, 2), "{:?}", batch.rejects);
+        assert_eq!((batch.read, batch.mapped, batch.skipped, batch.rejected), (10, 6, 2, 2), "{:?}", batch.rejects);
         for (line, head) in batch.documents.lines().zip(&batch.heads) {
             let document: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!((document["event"]["id"].as_str(), line.len()), (Some(head.id.as_str()), head.length as usize));
             assert_eq!(document["event"]["sequence"].as_u64(), Some(head.version));
             let expires = document["tipline"]["expires_at"].as_str();
-            assert_eq!(expires.map(str::to_owned), head.expires.map(time::instant));
+            assert_eq!(expires.map(str::to_owned), head.expires.map(rfc3339));
         }
     }
 
@@ -223,7 +174,7 @@ mod tests {
     #[test]
     fn a_poll_asks_for_the_days_since_the_last_one() {
         for (state, days) in [("", 7), ("1769860800000", 1), ("1769774400000", 2), ("1769256000000", 7), ("0", 7)] {
-            let step = ThreatFox::advance(CONFIG.to_owned(), state.to_owned(), NOW, Event::Start).unwrap();
+            let step = ThreatFox::advance(CONFIG, state, NOW, Event::Start).unwrap();
             let Next::Fetch(request) = step.next else { panic!("{:?}", step.next) };
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/v1/"));
             let body = String::from_utf8(request.body.unwrap()).unwrap();
@@ -238,18 +189,19 @@ mod tests {
         };
         let page = include_str!("../tests/page.json");
         for (state, notes) in [("", 0), ("1769256000000", 1)] {
-            let step = ThreatFox::advance(CONFIG.to_owned(), state.to_owned(), NOW, answer(200, page)).unwrap();
+            let step = ThreatFox::advance(CONFIG, state, NOW, answer(200, page)).unwrap();
             assert!(matches!(step.next, Next::Done));
             assert_eq!((step.state, step.batch.unwrap().notes.len()), (NOW.to_string(), notes));
         }
         for (status, body, part) in [
             (401, "", "Credential"),
+            (403, "", "Forbidden"),
             (200, r#"{"query_status":"unknown_auth_key"}"#, "Credential"),
             (200, r#"{"query_status":"illegal_days"}"#, "Protocol"),
             (500, "", "Protocol"),
             (200, "<html>", "Protocol"),
         ] {
-            let failure = ThreatFox::advance(CONFIG.to_owned(), String::new(), NOW, answer(status, body)).unwrap_err();
+            let failure = ThreatFox::advance(CONFIG, "", NOW, answer(status, body)).unwrap_err();
             assert!(format!("{failure:?}").contains(part), "{status} {body}: {failure:?}");
         }
         let nothing = r#"{"query_status":"no_result","data":"Your search did not yield any results"}"#;
@@ -260,7 +212,7 @@ mod tests {
     fn a_damaged_byte_costs_the_record_it_stands_in() {
         let page = |value: &[u8]| [br#"[{"id":"1","ioc_type":"domain","ioc":""#, value, br#".example"}]"#].concat();
         for (value, mapped) in [(&b"a"[..], 1), (b"\xff", 0)] {
-            let batch = ThreatFox::map_records(CONFIG.to_owned(), NOW, page(value)).unwrap();
+            let batch = ThreatFox::map_records(CONFIG, NOW, &page(value)).unwrap();
             assert_eq!((batch.mapped, batch.rejected), (mapped, 1 - mapped));
         }
     }
@@ -269,7 +221,7 @@ mod tests {
     fn settings_are_checked() {
         for (more, part) in [(r#","colour":1"#, "unknown field"), (r#","expire_after_days":0"#, "1 to 3650")] {
             let config = format!(r#"{{"url":"https://feed.example"{more}}}"#);
-            match ThreatFox::map_records(config, NOW, b"[]".to_vec()) {
+            match ThreatFox::map_records(&config, NOW, b"[]") {
                 Err(Failure::Config(text)) => assert!(text.contains(part), "{text}"),
                 other => panic!("{other:?}"),
             }

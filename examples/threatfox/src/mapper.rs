@@ -1,11 +1,11 @@
 //! What a record of ThreatFox means: an indicator that a reporter saw, and the malware it belongs to.
 
-use std::net::IpAddr;
-
 use serde::Deserialize;
-use serde_json::{Value, json};
+use tipline_guest::ecs::{Confidence, Expiry, Fact, Indicator, is_web, time};
+use tipline_guest::observable::{Classified, Label, Observable, Thing, classify};
+use tipline_guest::{Left, rejected, skip_harmless};
 
-use crate::{Settings, time::instant};
+use crate::Settings;
 
 /// A record as the API has it; what is not here is not mapped.
 #[derive(Deserialize)]
@@ -13,6 +13,7 @@ struct Record {
     id: String,
     ioc: String,
     ioc_type: String,
+    threat_type: Option<String>,
     threat_type_desc: Option<String>,
     malware_printable: Option<String>,
     malware_alias: Option<String>,
@@ -25,120 +26,54 @@ struct Record {
     reporter: Option<String>,
 }
 
-/// Why a record gives no document: on purpose, or because it cannot be mapped.
-pub enum Left {
-    Skipped(&'static str),
-    Rejected(String),
-}
-
-/// What the documents of a page have in common.
-pub struct Page {
-    settings: Settings,
-    /// When the feed showed it.
-    observed: u64,
-    /// A later observation replaces an earlier one.
-    pub version: u64,
-    /// When its indicators are taken out of matching.
-    pub expires: u64,
-}
-
-impl Page {
-    pub fn new(observed: u64, settings: Settings) -> Self {
-        let seconds = observed / 1_000;
-        let expires = (seconds + settings.expire_after_days * 86_400) * 1_000;
-        Self { settings, observed, version: seconds << 21, expires }
+/// What a record says, or why it says nothing.
+pub fn indicator(record: &str, settings: &Settings, observed: u64) -> Result<Indicator<'static>, Left> {
+    let record: Record = serde_json::from_str(record).or_else(|e| rejected("bad-record", e.to_string()))?;
+    let found = observable(&record.ioc_type, record.ioc.trim())?;
+    skip_harmless(&found.observable)?;
+    if record.confidence_level.is_some_and(|level| level < settings.min_confidence) {
+        return Err(Left::Skipped("below min_confidence"));
     }
+    // `2026-01-30 21:04:11 UTC`
+    let date = |text: Option<String>| time::parse_rfc3339(&text?.replace(" UTC", "Z"));
+    let (first_seen, last_seen) = (date(record.first_seen), date(record.last_seen));
+    let seen = last_seen.or(first_seen).unwrap_or(observed).min(observed);
+    let aliases = record.malware_alias.iter().flat_map(|all| all.split(',')).map(str::trim);
+    let mut facts: Vec<_> = aliases.map(|alias| Fact::new("threat.software.alias", alias)).collect();
+    facts.extend(record.malware_printable.map(|name| Fact::new("threat.software.name", name)));
+    facts.extend(record.malware_malpedia.map(|page| Fact::new("threat.software.reference", page)));
+    Ok(Indicator {
+        ports: found.port.into_iter().collect(),
+        notes: found.notes,
+        id: Some(record.id.into()),
+        label: record.ioc_type.into(),
+        category: record.threat_type.map(Into::into),
+        description: record.threat_type_desc.map(Into::into),
+        raw_confidence: record.confidence_level.map(|level| level.to_string().into()),
+        confidence: record.confidence_level.and_then(|level| Confidence::of_percent(level.into())),
+        provider: record.reporter.map(Into::into),
+        references: record.reference.into_iter().filter(|page| is_web(page)).map(Into::into).collect(),
+        tags: record.tags.into_iter().flatten().map(Into::into).collect(),
+        expiry: Some(Expiry::after("seen", seen, settings.expire_after_days)),
+        first_seen,
+        last_seen,
+        facts,
+        ..Indicator::new(found.observable)
+    })
+}
 
-    /// The identity and the ECS document of a record.
-    pub fn document(&self, record: &str) -> Result<(String, Value), Left> {
-        let record: Record = serde_json::from_str(record).map_err(|e| Left::Rejected(e.to_string()))?;
-        if record.confidence_level.is_some_and(|level| level < self.settings.min_confidence) {
-            return Err(Left::Skipped("below min_confidence"));
-        }
-        let (value, kind) = (record.ioc.trim(), record.ioc_type.as_str());
-        let (mut indicator, related) = observable(kind, value).map_err(Left::Rejected)?;
-        indicator["name"] = json!(value);
-        indicator["provider"] = json!(record.reporter);
-        indicator["confidence"] = json!(match record.confidence_level {
-            None => "Not Specified",
-            Some(0) => "None",
-            Some(1..30) => "Low",
-            Some(30..70) => "Medium",
-            Some(70..) => "High",
-        });
-        indicator["description"] = json!(record.threat_type_desc);
-        indicator["first_seen"] = json!(record.first_seen.map(utc));
-        indicator["last_seen"] = json!(record.last_seen.map(utc));
-        indicator["reference"] = json!(record.reference.filter(|link| link.starts_with("https://")));
-        let id = format!("threatfox/{}", record.id);
-        let aliases: Vec<_> = record.malware_alias.iter().flat_map(|all| all.split(',')).map(str::trim).collect();
-        let mut document = json!({
-            "@timestamp": instant(self.observed),
-            "ecs": { "version": "8.17.0" },
-            "event": {
-                "kind": "enrichment", "category": ["threat"], "type": ["indicator"], "module": "threatfox",
-                "id": id, "sequence": self.version,
-            },
-            "threat": {
-                "feed": { "name": "ThreatFox", "reference": "https://threatfox.abuse.ch" },
-                "indicator": indicator,
-                "software": {
-                    "name": record.malware_printable, "alias": aliases, "reference": record.malware_malpedia,
-                },
-            },
-            "related": related,
-            "tags": record.tags,
-            "threatfox": { "id": record.id, "ioc_type": kind },
-            "tipline": { "observed_at": instant(self.observed), "expires_at": instant(self.expires) },
-        });
-        drop_empty(&mut document);
-        Ok((id, document))
+/// The value by its type: an address with its port also as `2001:db8::1:443`, and a hash that ECS has no field for.
+fn observable(kind: &str, value: &str) -> Result<Classified, Left> {
+    let label = Label::parse(kind.trim_end_matches("_hash"));
+    if value.contains('\u{fffd}') {
+        return rejected("bad-encoding", "The value holds a damaged character.");
     }
-}
-
-/// The fields of the value itself, and those of `related`.
-fn observable(kind: &str, value: &str) -> Result<(Value, Value), String> {
-    let hash = |name: &str, digits: usize| match value.len() == digits && value.bytes().all(|b| b.is_ascii_hexdigit()) {
-        true => {
-            let value = value.to_lowercase();
-            Ok((json!({ "type": "file", "file": { "hash": { name: value } } }), json!({ "hash": [value] })))
-        }
-        false => Err(format!("`{value}` is no {name}")),
-    };
-    match kind {
-        _ if value.contains('\u{fffd}') => Err(format!("`{value}` holds a damaged character")),
-        "ip:port" => {
-            let (ip, port) = address(value).ok_or_else(|| format!("`{value}` is no address with a port"))?;
-            let kind = if ip.is_ipv4() { "ipv4-addr" } else { "ipv6-addr" };
-            Ok((json!({ "type": kind, "ip": ip, "port": port }), json!({ "ip": [ip] })))
-        }
-        "domain" => {
-            let domain = value.trim_end_matches('.').to_lowercase();
-            Ok((json!({ "type": "domain-name", "url": { "domain": domain } }), json!({ "hosts": [domain] })))
-        }
-        "url" => Ok((json!({ "type": "url", "url": { "full": value, "original": value } }), json!({}))),
-        "md5_hash" => hash("md5", 32),
-        "sha1_hash" => hash("sha1", 40),
-        "sha256_hash" => hash("sha256", 64),
-        other => Err(format!("the type `{other}` is not known")),
+    if kind == "sha3_384_hash" && value.len() == 96 && value.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let (kind, shown, key) = ("sha3-384".into(), "file".into(), value.to_lowercase());
+        let thing = Observable::Thing(Box::new(Thing { kind, shown, name: key.clone(), key }));
+        return Ok(Classified { observable: thing, port: None, notes: Vec::new() });
     }
-}
-
-/// `192.0.2.1:443`, `[2001:db8::1]:443`, and `2001:db8::1:443`, as ThreatFox has it.
-fn address(value: &str) -> Option<(IpAddr, u16)> {
-    let (ip, port) = value.rsplit_once(':')?;
-    Some((ip.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
-}
-
-/// `2026-01-30 21:04:11 UTC` as ECS writes it.
-fn utc(text: String) -> String {
-    format!("{}Z", text.trim().trim_end_matches(" UTC").replace(' ', "T"))
-}
-
-/// What is not known is left out, never indexed as empty.
-fn drop_empty(value: &mut Value) -> bool {
-    if let Value::Object(fields) = value {
-        fields.retain(|_, value| !drop_empty(value));
-    }
-    [json!(null), json!(""), json!([]), json!({})].contains(value)
+    let bare = value.rsplit_once(':').filter(|(ip, _)| kind == "ip:port" && ip.contains(':') && !ip.ends_with(']'));
+    let value = bare.map_or(value.to_owned(), |(ip, port)| format!("[{ip}]:{port}"));
+    classify(&value, label).map_err(Left::Rejected)
 }

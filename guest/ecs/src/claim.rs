@@ -29,6 +29,8 @@ pub struct Feed<'a> {
     pub module: &'a str,
     /// `event.dataset`.
     pub dataset: &'a str,
+    /// The object that holds what ECS has no place for.
+    pub namespace: &'a str,
 }
 
 /// What all documents of a page have in common, ready to be written.
@@ -45,6 +47,10 @@ pub struct Frame {
     pub(crate) dataset: String,
     /// `,"kind":"enrichment","module":"…"`.
     pub(crate) module: String,
+    /// The object of what ECS has no place for.
+    pub(crate) namespace: String,
+    /// Where the names of fields in it begin: `<namespace>.ioc.`.
+    pub(crate) own: String,
     /// What is hashed for a key: kind and value.
     value: Vec<u8>,
     /// What is hashed for an identity: the feed's name, and the claimant behind it.
@@ -73,7 +79,9 @@ impl Frame {
         let beginning = format!("{{\"@timestamp\":\"{}\"", time::rfc3339(observed));
         let named = source.len();
         let value = Vec::with_capacity(256);
-        Self { observed, beginning, ecs, feed: written, dataset, module, value, source, named }
+        let namespace = feed.namespace.to_owned();
+        let own = format!("{namespace}.ioc.");
+        Self { observed, beginning, ecs, feed: written, dataset, module, namespace, own, value, source, named }
     }
 
     /// When the feed showed the page.
@@ -173,7 +181,7 @@ mod tests {
 
     #[test]
     fn claims_of_one_value_have_one_key_and_an_identity_each() {
-        let feed = |name| Frame::new(Feed { name, reference: "", module: "m", dataset: "d" }, 0);
+        let feed = |name| Frame::new(Feed { name, reference: "", module: "m", dataset: "d", namespace: "n" }, 0);
         let claim = |name, kind, value, claimant| feed(name).claim_of(kind, value, claimant);
         let one = claim("a", "md5", "v", "c");
         assert_eq!(one.key, claim("b", "md5", "v", "d").key);

@@ -14,14 +14,23 @@ pub struct Fact {
     pub text: String,
 }
 
+impl Fact {
+    /// A field and a text for it.
+    pub fn new(field: &'static str, text: impl Into<String>) -> Self {
+        Self { field, text: text.into() }
+    }
+}
+
 /// Where the fields of ECS's `threat.indicator` begin.
 pub const INDICATOR: &str = "threat.indicator.";
-/// Where those begin that ECS has no place for.
+/// Where those of a file's hashes begin.
+pub(crate) const FILE_HASH: &str = "threat.indicator.file.hash.";
+/// Where those of SOC Defenders begin that ECS has no place for; another feed's stand below its own namespace.
 pub const OWN: &str = "socdefenders.ioc.";
 
 /// The fields whose values are numbers.
 pub fn is_number(field: &str) -> bool {
-    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size")
+    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size" | "socdefenders.ioc.score")
 }
 
 /// A level of the Traffic Light Protocol; the stricter is the greater.
@@ -33,6 +42,15 @@ pub struct Tlp {
     pub level: &'static str,
     /// `1.0` or `2.0`.
     pub version: &'static str,
+}
+
+/// A part of a STIX object as it came, as JSON of one line that names no member twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The whole object, for `socdefenders.stix.original`.
+    Original(String),
+    /// What the standard does not know, for `socdefenders.stix.extensions`.
+    Extensions(String),
 }
 
 /// What a STIX object says about itself.
@@ -57,4 +75,10 @@ pub struct Stix<'a> {
     pub context: Vec<Fact>,
     /// The strictest of its markings.
     pub tlp: Option<Tlp>,
+    /// Its markings that stand for no level, by their ids, sorted.
+    pub markings: Vec<Cow<'a, str>>,
+    /// `source: id` of what its references name and no field holds, sorted.
+    pub external_ids: Vec<String>,
+    /// What of the object is kept as it came.
+    pub kept: Option<Kept>,
 }

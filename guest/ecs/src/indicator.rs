@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use tipline_observable::{AttackId, Observable};
+use tipline_observable::{Algorithm, AttackId, Observable};
 
-use crate::facts::{Fact, Stix};
+use crate::facts::{FILE_HASH, Fact, Stix};
 use crate::set;
-use crate::time::Millis;
+use crate::time::{DAY, Millis};
 
 /// Whether a document takes part in matching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +37,17 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// ECS's ranges of 0 to 100; none for what lies outside.
+    pub fn of_percent(percent: f64) -> Option<Self> {
+        match percent {
+            p if !(0.0..=100.0).contains(&p) => None,
+            p if p >= 70.0 => Some(Self::High),
+            p if p >= 30.0 => Some(Self::Medium),
+            p if p > 0.0 => Some(Self::Low),
+            _ => Some(Self::None),
+        }
+    }
+
     /// ECS's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -55,6 +66,14 @@ pub struct Expiry {
     pub at: Millis,
     /// `tipline.expiry_reason`.
     pub reason: Cow<'static, str>,
+}
+
+impl Expiry {
+    /// So many days after a time, which is called `what`: `last_seen + 90d`.
+    pub fn after(what: &str, time: Millis, days: u32) -> Self {
+        let at = time.saturating_add(DAY.saturating_mul(u64::from(days)));
+        Self { at, reason: Cow::Owned(format!("{what} + {days}d")) }
+    }
 }
 
 /// All that a document says, before it is written.
@@ -106,7 +125,9 @@ pub struct Indicator<'a> {
     pub modified: Option<Millis>,
     /// When it ends.
     pub expiry: Option<Expiry>,
-    /// Fields beside those of the value, sorted. A hash stands among them if there are any.
+    /// Fields beside those of the value, sorted: below `threat.indicator.` (not `url` and `email`, which are the value's),
+    /// `threat.software.`, `threat.group.` and the feed's `<namespace>.ioc.`; others are not written. Where facts of a file
+    /// stand among them, the value's own hash does, too: [`Indicator::tidy`] sees to that.
     pub facts: Vec<Fact>,
     /// What a STIX object says about itself; none for records of other forms.
     pub stix: Option<Box<Stix<'a>>>,
@@ -155,8 +176,13 @@ impl<'a> Indicator<'a> {
         if self.stix.is_some() { self.last_seen.or(self.modified).or(self.first_seen) } else { self.last_seen }
     }
 
-    /// Sorts all lists and drops what is in them twice.
+    /// Sorts all lists, drops what is in them twice, and puts a hash among the facts of its file.
     pub fn tidy(&mut self) {
+        if let Observable::Hash(algorithm, hex) = &self.observable
+            && self.facts.iter().any(|fact| fact.field.starts_with(FILE))
+        {
+            self.facts.push(Fact { field: hash_field(*algorithm), text: hex.clone() });
+        }
         set(&mut self.tags);
         set(&mut self.cves);
         set(&mut self.techniques);
@@ -169,10 +195,35 @@ impl<'a> Indicator<'a> {
             set(&mut stix.phases);
             set(&mut stix.context);
             set(&mut stix.partial);
+            set(&mut stix.markings);
+            set(&mut stix.external_ids);
         }
+    }
+
+    /// Software and groups it is said to have to do with.
+    pub(crate) fn context(&self) -> &[Fact] {
+        self.stix.as_ref().map_or(&self.facts, |stix| &stix.context)
+    }
+
+    /// Whether hashes stand among the facts.
+    pub(crate) fn has_hashes(&self) -> bool {
+        self.facts.iter().any(|fact| fact.field.starts_with(FILE_HASH))
     }
 
     pub(crate) fn facts_of(&self, field: &str) -> Vec<&str> {
         self.facts.iter().filter(|fact| fact.field.starts_with(field)).map(|fact| fact.text.as_str()).collect()
+    }
+}
+
+/// Where the fields of a file begin.
+const FILE: &str = "threat.indicator.file.";
+
+fn hash_field(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Md5 => "threat.indicator.file.hash.md5",
+        Algorithm::Sha1 => "threat.indicator.file.hash.sha1",
+        Algorithm::Sha256 => "threat.indicator.file.hash.sha256",
+        Algorithm::Sha384 => "threat.indicator.file.hash.sha384",
+        Algorithm::Sha512 => "threat.indicator.file.hash.sha512",
     }
 }

@@ -110,6 +110,12 @@ impl Json {
         begun
     }
 
+    /// A value that is JSON already.
+    pub fn ready_field(&mut self, key: Key, json: &str) {
+        self.key(key);
+        self.text.push_str(json);
+    }
+
     /// Strings, or numbers as their digits: one as it is, several as a list.
     pub fn named(&mut self, name: &str, values: &[&str], numbers: bool) {
         self.name(name);

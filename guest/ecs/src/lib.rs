@@ -1,6 +1,6 @@
 //! The ECS document as Rust types, and its one way to be written as JSON.
 //!
-//! Field names are those of ECS 8.17; what ECS has no place for is below `socdefenders.*`. Objects are nested, keys
+//! Field names are those of ECS 8.17; what ECS has no place for is below the feed's own namespace. Objects are nested, keys
 //! stand in one fixed order, and nothing empty is ever written. The text depends on nothing but the [`Indicator`], the
 //! feed and the observation time, so the same input gives the same bytes everywhere.
 //!
@@ -30,7 +30,7 @@ pub mod time;
 mod writer;
 
 pub use claim::{Claim, Feed, Frame, Identity, SECONDS_SHIFT};
-pub use facts::{Fact, INDICATOR, OWN, Stix, Tlp, is_number};
+pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp, is_number};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use indicator::{Confidence, Expiry, Indicator, Standing};
 pub use json::{Begun, Json, Key, special, write_hex, write_number, write_string};

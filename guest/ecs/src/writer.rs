@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tipline_observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, suffix, write_ip};
 
 use crate::claim::{Claim, Frame, sequence};
-use crate::facts::{Fact, INDICATOR, OWN, Stix, is_number};
+use crate::facts::{FILE_HASH, Fact, INDICATOR, Kept, Stix, is_number};
 use crate::indicator::{Confidence, Indicator, Standing};
 use crate::json::{self, Begun, Key};
 use crate::key;
@@ -52,7 +52,7 @@ impl Writer {
         let from = self.body.len();
         self.body.raw(&frame.ecs);
         self.related(indicator);
-        self.socdefenders(indicator);
+        self.own(frame, indicator);
         self.body.list(key!("tags"), &indicator.tags);
         self.threat(frame, indicator);
         self.tipline(frame, claim, indicator);
@@ -124,9 +124,9 @@ impl Writer {
     fn related(&mut self, indicator: &Indicator<'_>) {
         let body = &mut self.body;
         let related = body.open(key!("related"));
-        body.list(key!("hash"), &indicator.facts_of("threat.indicator.file.hash."));
+        body.list(key!("hash"), &indicator.facts_of(FILE_HASH));
         match &indicator.observable {
-            Observable::Hash(..) if !indicator.facts.is_empty() => {}
+            Observable::Hash(..) if indicator.has_hashes() => {}
             Observable::Hash(_, hex) => body.list(key!("hash"), &[hex]),
             Observable::Domain(name) => body.list(key!("hosts"), &[name]),
             Observable::Ip(ip) if ip.to_canonical() != *ip => {
@@ -143,9 +143,10 @@ impl Writer {
         body.close(related);
     }
 
-    fn socdefenders(&mut self, indicator: &Indicator<'_>) {
+    /// What ECS has no place for.
+    fn own(&mut self, frame: &Frame, indicator: &Indicator<'_>) {
         let body = &mut self.body;
-        let own = body.open(key!("socdefenders"));
+        let own = body.open_named(&frame.namespace);
         let article = body.open(key!("article"));
         body.text_field(key!("id"), indicator.article_id.as_deref().unwrap_or_default());
         body.text_field(key!("title"), indicator.article_title.as_deref().unwrap_or_default());
@@ -172,7 +173,7 @@ impl Writer {
         }
         body.numbers(key!("ports"), &indicator.ports);
         body.text_field(key!("type"), &indicator.label);
-        self.facts(&indicator.facts, OWN);
+        self.facts(&indicator.facts, &frame.own);
         self.body.close(ioc);
         if let Some(stix) = &indicator.stix {
             self.stix(stix);
@@ -188,7 +189,7 @@ impl Writer {
             insert(id, &mut ids);
         }
         self.framework(&ids);
-        let context = indicator.stix.as_ref().map(|stix| stix.context.as_slice()).unwrap_or_default();
+        let context = indicator.context();
         self.attack(key!("group"), &ids, AttackKind::Group, context, "threat.group.");
         self.indicator(indicator);
         self.attack(key!("software"), &ids, AttackKind::Software, context, "threat.software.");
@@ -245,7 +246,7 @@ impl Writer {
                 self.body.text_field(key!("address"), address);
                 self.body.close(email);
             }
-            Observable::Hash(algorithm, hex) if indicator.facts.is_empty() => {
+            Observable::Hash(algorithm, hex) if !indicator.has_hashes() => {
                 let file = self.body.open(key!("file"));
                 let hash = self.body.open(key!("hash"));
                 self.body.text_field(hash_key(*algorithm), hex);
@@ -376,14 +377,22 @@ impl Writer {
         }
     }
 
-    /// `socdefenders.stix`.
+    /// What a STIX object says about itself.
     fn stix(&mut self, stix: &Stix<'_>) {
         let body = &mut self.body;
         let object = body.open(key!("stix"));
         body.text_field(key!("created_by_ref"), stix.created_by.as_deref().unwrap_or_default());
+        if let Some(Kept::Extensions(tree)) = &stix.kept {
+            body.ready_field(key!("extensions"), tree);
+        }
+        body.one_or_many(key!("external_ids"), &stix.external_ids);
         body.one_or_many(key!("indicator_types"), &stix.types);
         body.one_or_many(key!("kill_chain_phases"), &stix.phases);
+        body.one_or_many(key!("marking_refs"), &stix.markings);
         body.text_field(key!("name"), stix.name.as_deref().unwrap_or_default());
+        if let Some(Kept::Original(tree)) = &stix.kept {
+            body.ready_field(key!("original"), tree);
+        }
         body.list(key!("partial"), &stix.partial);
         body.text_field(key!("pattern"), stix.pattern.as_deref().unwrap_or_default());
         body.text_field(key!("pattern_type"), stix.pattern_type.as_deref().unwrap_or_default());

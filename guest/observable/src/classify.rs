@@ -121,6 +121,9 @@ fn recognise(text: &str, label: Label) -> Result<Classified, Misfit> {
     if let Some(observable) = plain(text, label) {
         return found(observable, Vec::new());
     }
+    if let Some(observable) = wildcard(text, label) {
+        return found(observable, Vec::new());
+    }
     if let Some(digits) = prefixed_hash(text) {
         return found(digits, vec!["prefix-removed"]);
     }
@@ -186,6 +189,38 @@ fn plain(text: &str, label: Label) -> Option<Observable> {
         && name::is_name(text)
         && codes::attack_id(text).is_none();
     is_domain.then(|| Observable::Domain(text.to_ascii_lowercase()))
+}
+
+/// An asterisk in a host's name, or at the beginning of a step of a path, stands for others: nothing that is seen has it. What
+/// is no name, URL or mailbox without its asterisks is none with them.
+fn wildcard(text: &str, label: Label) -> Option<Observable> {
+    if !text.contains('*') {
+        return None;
+    }
+    let start = scheme_end(text).map_or(0, |at| at.saturating_add(3));
+    let rest = text.get(start..)?;
+    let (host, path) = rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))?;
+    let is_step = path.split(['?', '#']).next()?.split('/').any(|step| step.starts_with('*'));
+    // `*.example.com` has a form of its own.
+    let is_below = text.strip_prefix("*.").is_some_and(|below| !below.contains('*'));
+    let says_something = host.contains(|c: char| c.is_ascii_alphanumeric());
+    // A mailbox may have one in its name.
+    let in_host = host
+        .split_once('@')
+        .map_or(host.contains('*'), |(local, domain)| local.starts_with('*') || domain.contains('*'));
+    let is_meant = says_something && ((in_host && !is_below) || is_step || (is_below && !path.is_empty()));
+    // Any letter in the place of each.
+    let plain = |text: &str| text.replace('*', "a");
+    let name = |text: &str| name::normalise(&plain(text)).is_some_and(|name| name.contains('.'));
+    let is_known = match host.rsplit_once('@') {
+        Some((local, domain)) if start == 0 && path.is_empty() => !local.is_empty() && name(domain),
+        _ if start == 0 && path.is_empty() => label == Label::Domain && name(host),
+        _ if start == 0 && label != Label::Url => name(host),
+        _ => url(&plain(text), start > 0).is_ok(),
+    };
+    // A path is another one in another case.
+    let whole = || if text.contains('/') { text.to_owned() } else { text.to_lowercase() };
+    (is_meant && is_known).then(|| Observable::Wildcard(whole()))
 }
 
 /// White space, invisible characters and a pair of quotes around a value.
@@ -430,8 +465,11 @@ fn domain(text: &str, label: Label) -> Result<Classified, Misfit> {
     }
     match name::normalise(&ascii) {
         Some(found_name) if !name::is_single_label(&found_name) || label == Label::Domain => {
-            let observable =
-                if below.is_some() { Observable::Wildcard(found_name) } else { Observable::Domain(found_name) };
+            let observable = if below.is_some() {
+                Observable::Wildcard(format!("*.{found_name}"))
+            } else {
+                Observable::Domain(found_name)
+            };
             match port {
                 Some(port) => with_port(observable, port, notes),
                 None => found(observable, notes),
@@ -487,6 +525,38 @@ fn misfit(label: Label) -> Misfit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A value, its label, and the wildcard it is; none for what is a value or nothing.
+    #[test]
+    fn what_stands_for_many_is_no_value() {
+        for (value, label, pattern) in [
+            ("*.example.com", Label::Domain, Some("*.example.com")),
+            ("*.EXAMPLE.com", Label::Domain, Some("*.example.com")),
+            ("*example.com", Label::Domain, Some("*example.com")),
+            ("evil*.example.com", Label::Domain, Some("evil*.example.com")),
+            ("a.*.example.com", Label::Domain, Some("a.*.example.com")),
+            ("https://*.evil.example.com/", Label::Url, Some("https://*.evil.example.com/")),
+            ("hxxps://*[.]evil[.]example[.]com/A", Label::Url, Some("https://*.evil.example.com/A")),
+            ("*.example.com/login", Label::Url, Some("*.example.com/login")),
+            ("http://example.com/*", Label::Url, Some("http://example.com/*")),
+            ("http://example.com/a/*.jpeg", Label::Url, Some("http://example.com/a/*.jpeg")),
+            ("*@example.com", Label::Email, Some("*@example.com")),
+            ("http://example.com/a*b", Label::Url, None),
+            ("http://example.com/?q=*", Label::Url, None),
+            ("h**p://example.com/", Label::Url, None),
+            ("a*b@example.com", Label::Email, None),
+            ("***", Label::Domain, None),
+            ("*", Label::Domain, None),
+            ("*.*", Label::Domain, None),
+        ] {
+            let found = classify(value, label).ok().map(|found| found.observable);
+            let said = match &found {
+                Some(Observable::Wildcard(text)) => Some(text.as_str()),
+                _ => None,
+            };
+            assert_eq!(said, pattern, "{value}: {found:?}");
+        }
+    }
 
     #[test]
     fn a_value_is_looked_at_up_to_its_longest_form() {

@@ -26,6 +26,7 @@
 mod address;
 mod classify;
 mod codes;
+mod harmless;
 mod location;
 mod name;
 mod refang;
@@ -34,6 +35,7 @@ pub mod suffix;
 pub use address::{Cidr, parse_ip, write_ip};
 pub use classify::{Classified, MAX_VALUE_BYTES, Misfit, classify, listed_attack_id};
 pub use codes::{Algorithm, AttackId, AttackKind, Framework, attack_id, cve};
+pub use harmless::{empty_file, harmless};
 pub use location::{Host, Location};
 pub use name::{is_name, is_single_label};
 
@@ -52,7 +54,8 @@ pub enum Observable {
     Cidr(Cidr),
     /// A name: lower case, ASCII, without a final dot.
     Domain(String),
-    /// All names below this one, and nothing about itself: `*.example.com`. Never a value to compare with.
+    /// Many names, URLs or mailboxes in one text with asterisks: `*.example.com`. Never a value to compare with, and it says
+    /// nothing of the name that it ends with.
     Wildcard(String),
     /// A URL, with or without scheme.
     Url(Box<Location>),
@@ -88,6 +91,8 @@ impl Observable {
         match self {
             Self::Ip(IpAddr::V4(_)) | Self::Cidr(Cidr::V4 { .. }) => "ipv4-addr",
             Self::Ip(IpAddr::V6(_)) | Self::Cidr(Cidr::V6 { .. }) => "ipv6-addr",
+            Self::Wildcard(text) if text.contains('@') && !text.contains('/') => "email-addr",
+            Self::Wildcard(text) if text.contains('/') => "url",
             Self::Domain(_) | Self::Wildcard(_) => "domain-name",
             Self::Url(_) => "url",
             Self::Hash(..) => "file",
@@ -122,7 +127,7 @@ impl Observable {
             "ipv4-addr" | "ipv6-addr" => classify(value, Label::Ip).ok().map(|found| found.observable),
             "url" => classify(value, Label::Url).ok().map(|found| found.observable),
             "domain-name" => Some(Self::Domain(value.to_owned())),
-            WILDCARD => value.strip_prefix("*.").map(|below| Self::Wildcard(below.to_owned())),
+            WILDCARD => Some(Self::Wildcard(value.to_owned())),
             "email-addr" => Some(Self::Email(value.to_owned())),
             "vulnerability" => Some(Self::Cve(value.to_owned())),
             "technique" => attack_id(value).map(Self::Attack),
@@ -147,6 +152,12 @@ impl Observable {
         }
     }
 
+    /// The name that all that a wildcard stands for lies below.
+    pub fn below(&self) -> Option<&str> {
+        let Self::Wildcard(text) = self else { return None };
+        text.strip_prefix("*.").filter(|name| is_name(name))
+    }
+
     /// Writes the normalised value, part of its identity.
     pub fn write_key(&self, out: &mut String) {
         use std::fmt::Write as _;
@@ -157,12 +168,11 @@ impl Observable {
                 Ok(())
             }
             Self::Cidr(cidr) => write!(out, "{cidr}"),
-            Self::Wildcard(below) => write!(out, "*.{below}"),
             Self::Url(location) => {
                 out.push_str(location.key());
                 Ok(())
             }
-            Self::Domain(text) | Self::Hash(_, text) | Self::Email(text) | Self::Cve(text) => {
+            Self::Domain(text) | Self::Wildcard(text) | Self::Hash(_, text) | Self::Email(text) | Self::Cve(text) => {
                 out.push_str(text);
                 Ok(())
             }
@@ -248,8 +258,11 @@ impl Label {
         match (self, observable) {
             (Self::Ipv4, o) => o.ecs_type() == "ipv4-addr",
             (Self::Ipv6, o) => o.ecs_type() == "ipv6-addr",
+            (Self::Domain, o @ Observable::Wildcard(_)) => o.ecs_type() == "domain-name",
+            (Self::Url, o @ Observable::Wildcard(_)) => o.ecs_type() == "url",
+            (Self::Email, o @ Observable::Wildcard(_)) => o.ecs_type() == "email-addr",
             (Self::Ip, Observable::Ip(_) | Observable::Cidr(_))
-            | (Self::Domain, Observable::Domain(_) | Observable::Wildcard(_))
+            | (Self::Domain, Observable::Domain(_))
             | (Self::Url, Observable::Url(_))
             | (Self::Md5, Observable::Hash(Algorithm::Md5, _))
             | (Self::Sha1, Observable::Hash(Algorithm::Sha1, _))

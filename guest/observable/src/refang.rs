@@ -36,8 +36,10 @@ fn tokens(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut changed = false;
     let mut rest = text;
-    // In a path, `[at]` and `[,]` may be what they look like.
+    // In a path or a query all of it may be what it looks like. Dots alone are meant there too, where the text before them
+    // was defanged as well: whoever does that does it to all of a text.
     let mut slashes = 0_u32;
+    let is_defanged = scheme(text).is_some();
     while let Some(at) = rest.find(['[', '(', '{', '<', '\\', '/']) {
         let (before, found) = rest.split_at_checked(at)?;
         out.push_str(before);
@@ -47,8 +49,9 @@ fn tokens(text: &str) -> Option<String> {
         let in_path = slashes >= 3 || (slashes >= 1 && !text.contains("//"));
         let token = match open {
             '/' => None,
+            _ if in_path && !(changed || is_defanged) => None,
             '\\' => after.strip_prefix('.').map(|rest| (".", rest)),
-            _ => bracketed(open, after, in_path),
+            _ => bracketed(open, after).filter(|(meaning, _)| !in_path || *meaning == "."),
         };
         match token {
             Some((meaning, next)) => {
@@ -74,7 +77,7 @@ fn tokens(text: &str) -> Option<String> {
 }
 
 /// What a token in brackets stands for, and the text after it.
-fn bracketed(open: char, after: &str, in_path: bool) -> Option<(&'static str, &str)> {
+fn bracketed(open: char, after: &str) -> Option<(&'static str, &str)> {
     let close = match open {
         '[' => ']',
         '(' => ')',
@@ -93,9 +96,9 @@ fn bracketed(open: char, after: &str, in_path: bool) -> Option<(&'static str, &s
         "@" => "@",
         "-" => "-",
         "_" => "_",
-        "," if !in_path => ".",
+        "," => ".",
         _ if inside.eq_ignore_ascii_case("dot") || inside.eq_ignore_ascii_case("punkt") => ".",
-        _ if inside.eq_ignore_ascii_case("at") && !in_path => "@",
+        _ if inside.eq_ignore_ascii_case("at") => "@",
         _ if inside.eq_ignore_ascii_case("colon") => ":",
         _ if inside.eq_ignore_ascii_case("slash") => "/",
         _ => return None,
@@ -228,6 +231,9 @@ mod tests {
             ("http:://example.com", "http://example.com"),
             ("http:// example.com", "http://example.com"),
             ("hxxps:\\/\\/example.com/a", "https://example.com/a"),
+            ("hxxp://example.com/a[.]php", "http://example.com/a.php"),
+            ("http://example[.]com/a[.]php?b=c[.]d", "http://example.com/a.php?b=c.d"),
+            ("http://example[.]com/a[at]b[/]c[:]d[-]e", "http://example.com/a[at]b[/]c[:]d[-]e"),
         ] {
             assert_eq!(refang(given), meant, "{given}");
         }
@@ -248,6 +254,10 @@ mod tests {
             "[2001:db8::1]:443",
             "http://example.com/a[at]b(1)?q=[x]",
             "http://example.com/(0101)[blog]",
+            "http://example.com/a[.]b",
+            "https://example.com/?q=a(dot)b&r=[.]",
+            "http://example.com/a\\.b",
+            "example.com/a[.]b",
             "\"quoted local\"@example.com",
             "look at this",
             "CVE 2021 44228",

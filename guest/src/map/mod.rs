@@ -12,10 +12,11 @@ mod record;
 
 use serde::de::IgnoredAny;
 use tipline_ecs::time::Millis;
-use tipline_ecs::{Claim, Composed, Feed, Frame, Indicator, Writer, is_web, write_hex};
+use tipline_ecs::{Feed, Indicator, is_web};
+use tipline_guest::{Page, Tally};
 use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 
-use crate::contract::{Batch, Head, Note, Reject, Skip};
+use crate::contract::Batch;
 use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
 use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
@@ -34,9 +35,8 @@ pub const RECORD_TYPES: &[&str] =
 /// `event.module` and `event.dataset` of every document.
 const MODULE: &str = "ti_socdefenders";
 const DATASET: &str = "ti_socdefenders.ioc";
-
-/// Characters of an identity in hexadecimal.
-const HEX_IDENTITY: usize = 40;
+/// The object of what ECS has no place for.
+const NAMESPACE: &str = "socdefenders";
 
 /// Maps the records of one page.
 pub(crate) struct Mapper<'a> {
@@ -45,14 +45,9 @@ pub(crate) struct Mapper<'a> {
     context: &'a mut Context,
     recalled: &'a Recalled,
     remembered: &'a mut Remembered,
-    frame: Frame,
-    writer: Writer,
-    scratch: String,
-    batch: Batch,
-    /// Sorted by reason.
-    skips: Vec<(&'static str, u32)>,
-    /// Why values of STIX patterns have no field of their own, sorted by reason.
-    whole: Vec<(&'static str, u32)>,
+    page: Page,
+    /// Why values of STIX patterns have no field of their own.
+    whole: Tally,
     /// What is wrong with the dates of what was mapped.
     dates: DateFaults,
 }
@@ -67,8 +62,13 @@ impl<'a> Mapper<'a> {
         context: &'a mut Context,
         memory: &'a mut Memory,
     ) -> Self {
-        let feed =
-            Feed { name: &settings.feed_name, reference: &settings.feed_reference, module: MODULE, dataset: DATASET };
+        let feed = Feed {
+            name: &settings.feed_name,
+            reference: &settings.feed_reference,
+            module: MODULE,
+            dataset: DATASET,
+            namespace: NAMESPACE,
+        };
         let (recalled, remembered) = memory.parts();
         Self {
             settings,
@@ -76,26 +76,15 @@ impl<'a> Mapper<'a> {
             context,
             recalled,
             remembered,
-            frame: Frame::new(feed, observed),
-            writer: Writer::default(),
-            scratch: String::new(),
-            batch: Batch { observed, ..Batch::default() },
-            skips: Vec::new(),
-            whole: Vec::new(),
+            page: Page::new(feed, observed),
+            whole: Tally::default(),
             dates: DateFaults::default(),
         }
     }
 
-    /// Makes room for the documents of so many records in so many bytes. Without it a page's documents are moved a dozen
-    /// times while they grow.
+    /// See [`Page::expect`].
     pub(crate) fn expect(&mut self, records: usize, bytes: usize) {
-        /// Documents are two to three times as long as their records.
-        const GROWTH: usize = 3;
-        /// Beyond so many bytes and so many records the room is made as it is needed: not every page is what it seems.
-        const MOST_BYTES: usize = 8 * 1024 * 1024;
-        const MOST_RECORDS: usize = 20_000;
-        self.writer.reserve(bytes.saturating_mul(GROWTH).min(MOST_BYTES));
-        self.batch.heads.reserve(records.min(MOST_RECORDS));
+        self.page.expect(records, bytes);
     }
 
     /// Maps the records of a page, given as their JSON texts; STIX objects may stand among them, and bundles, lists and
@@ -126,12 +115,12 @@ impl<'a> Mapper<'a> {
                 }
                 continue;
             }
-            count(&mut self.batch.read);
-            match read.or_else(|error| self.unreadable(raw, &error)).and_then(|()| self.indicator(&mut record)) {
+            let said = read.or_else(|error| self.unreadable(raw, &error)).and_then(|()| self.room());
+            match said.and_then(|()| self.indicator(&mut record)) {
                 Ok(indicator) => {
-                    count(&mut self.batch.mapped);
-                    let (claim, composed) = self.compose(&indicator);
-                    self.write(&claim, composed.version, &indicator);
+                    self.page.mapped();
+                    let (claim, composed) = self.page.compose(&indicator);
+                    self.page.write(&claim, composed.version, &indicator);
                 }
                 Err(left) => self.leave(raw, left),
             }
@@ -140,7 +129,6 @@ impl<'a> Mapper<'a> {
 
     /// Counts a container that stands deeper in others than is looked.
     fn nested(&mut self, raw: &str) {
-        count(&mut self.batch.read);
         let detail = format!("Bundles and lists stand in each other more than {MAX_NESTING} deep.");
         self.leave(raw, Left::Rejected(Misfit::new("nested-too-deep", detail)));
     }
@@ -161,22 +149,20 @@ impl<'a> Mapper<'a> {
         rejected("bad-json", detail)
     }
 
+    /// An error where the page has given all that it may.
+    fn room(&self) -> Result<(), Left> {
+        if self.page.written() <= MAX_DOCUMENT_BYTES {
+            return Ok(());
+        }
+        rejected(
+            "page-too-large",
+            "What stands before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.",
+        )
+    }
+
     /// Counts a record that gave no document.
     fn leave(&mut self, raw: &str, left: Left) {
-        match left {
-            Left::Skipped(reason) => {
-                count(&mut self.batch.skipped);
-                tally(&mut self.skips, reason);
-            }
-            Left::Rejected(misfit) => {
-                count(&mut self.batch.rejected);
-                self.batch.rejects.push(Reject {
-                    code: misfit.code.to_owned(),
-                    detail: misfit.detail,
-                    raw: self.body.received(raw),
-                });
-            }
-        }
+        self.page.left(left, || self.body.received(raw));
     }
 
     /// The documents of all records, in the order of the records.
@@ -187,33 +173,12 @@ impl<'a> Mapper<'a> {
                 "Parts of STIX patterns that give no value of their own, by reason: {}. Their documents keep the pattern.",
                 reasons.join(", ")
             );
-            self.batch.notes.push(Note { code: "not-atomic".to_owned(), text });
+            self.page.note("not-atomic", text);
         }
-        self.batch.notes.extend(self.dates.into_note());
-        self.batch.documents = self.writer.into_documents();
-        self.batch.skips =
-            self.skips.iter().map(|(reason, count)| Skip { reason: (*reason).to_owned(), count: *count }).collect();
-        self.batch
-    }
-
-    /// Makes a document, to be completed by [`Mapper::write`]. Its normalised value is left in `scratch`.
-    fn compose(&mut self, indicator: &Indicator<'_>) -> (Claim, Composed) {
-        let claim = self.frame.claim(&indicator.observable, indicator.claimant(), &mut self.scratch);
-        let composed = self.writer.compose(&self.frame, &claim, indicator);
-        (claim, composed)
-    }
-
-    /// Completes the document made last.
-    fn write(&mut self, claim: &Claim, version: u64, indicator: &Indicator<'_>) {
-        let length = self.writer.finish(version);
-        let mut id = String::with_capacity(HEX_IDENTITY);
-        write_hex(&claim.identity, &mut id);
-        self.batch.heads.push(Head {
-            id,
-            version,
-            expires: indicator.expiry.as_ref().map(|expiry| expiry.at),
-            length: u32::try_from(length).unwrap_or(u32::MAX),
-        });
+        if let Some(note) = self.dates.into_note() {
+            self.page.note(&note.code, note.text);
+        }
+        self.page.finish()
     }
 
     /// What a record says.
@@ -259,7 +224,7 @@ impl<'a> Mapper<'a> {
             vouched: None,
             revoked: record.revoked,
         };
-        let observed = self.frame.observed();
+        let observed = self.page.observed();
         let expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, observed);
         let tags = sorted(std::mem::take(&mut record.tags.0));
         let cves = {
@@ -304,18 +269,4 @@ impl<'a> Mapper<'a> {
             stix: None,
         })
     }
-}
-
-/// Why a text is no record.
-/// Counts a reason in a list sorted by reasons.
-fn tally(reasons: &mut Vec<(&'static str, u32)>, reason: &'static str) {
-    let place = reasons.partition_point(|(known, _)| *known < reason);
-    match reasons.get_mut(place) {
-        Some((known, times)) if *known == reason => count(times),
-        _ => reasons.insert(place, (reason, 1)),
-    }
-}
-
-fn count(counter: &mut u32) {
-    *counter = counter.saturating_add(1);
 }

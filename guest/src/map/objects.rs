@@ -10,19 +10,19 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
 use tipline_ecs::time::{Millis, SECOND};
 use tipline_ecs::{Composed, Expiry, Identity, Indicator, Standing, Stix};
-use tipline_observable::{Misfit, Observable};
+use tipline_observable::Observable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Mapper, Record, count, tally};
+use super::{Mapper, Record};
 use crate::memory::{Claimed, Edition, Object, object_key};
 use crate::objects::{self, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
 use crate::read::{DateFaults, InPlace, MAX_NESTING, Text, contents};
 use crate::rules::{Left, REVOKED};
 
-/// Documents of one page after which its further objects are rejected, to be tried again by themselves: an object may
-/// give thousands of documents, each with all that the object says, and a page that does not fit into the memory would
-/// never be passed.
+/// Documents of one page after which what else stands on it is rejected, to be tried again by itself: an object may give
+/// thousands of documents, each with all that the object says, a server may send a million records whatever it was asked
+/// for, and a page that does not fit into the memory would never be passed.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most objects of a page whose rows are asked for. A page asked for has 16,384 at most; what a server gives beyond that
@@ -153,7 +153,7 @@ impl<'a> Mapper<'a> {
         for raw in list {
             self.find(raw, 0, &mut found);
         }
-        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.frame.observed());
+        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.page.observed());
         let mut by_id: Vec<((u64, &str), Edition)> =
             found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
         by_id.sort_unstable();
@@ -186,13 +186,12 @@ impl<'a> Mapper<'a> {
         }
         match read {
             Ok(()) => {
-                let observed = self.frame.observed();
+                let observed = self.page.observed();
                 let modified = last.object.changed(observed, &mut DateFaults::default());
                 last.edition = Edition::new(modified, observed, raw);
             }
             Err(error) => {
                 found.pop();
-                count(&mut self.batch.read);
                 if let Err(left) = self.unreadable::<()>(raw, &error) {
                     self.leave(raw, left);
                 }
@@ -203,10 +202,8 @@ impl<'a> Mapper<'a> {
     /// Maps one object, of which the page may hold a later version.
     fn object(&mut self, found: Found<'a>, is_old: bool) {
         let Found { raw, mut object, edition } = found;
-        count(&mut self.batch.read);
-        if self.writer.written() > MAX_DOCUMENT_BYTES {
-            let detail = "The objects before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.";
-            return self.leave(raw, Left::Rejected(Misfit::new("page-too-large", detail)));
+        if let Err(left) = self.room() {
+            return self.leave(raw, left);
         }
         let is_kept = self.recalled.is_kept() && is_indicator(object.kind.as_deref(), object.id.as_deref());
         let id = object.id.clone().0.filter(|_| is_kept);
@@ -216,11 +213,11 @@ impl<'a> Mapper<'a> {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let revoked = object.revoked;
-        let given = objects::read(self.context, self.settings, self.frame.observed(), &mut object);
+        let given = objects::read(self.context, self.settings, self.page.observed(), raw, &mut object);
         let (Some(id), Some(key)) = (id, key) else {
             return match given {
                 Ok(given) => {
-                    count(&mut self.batch.mapped);
+                    self.page.mapped();
                     self.say(given, None);
                 }
                 Err(left) => self.leave(raw, left),
@@ -239,7 +236,7 @@ impl<'a> Mapper<'a> {
         let corrected = self.correct(&id, edition.modified, if revoked { REVOKED } else { REPLACED }, &mut claims);
         match left {
             Some(left) if !corrected => self.leave(raw, left),
-            _ => count(&mut self.batch.mapped),
+            _ => self.page.mapped(),
         }
         // A claim that an earlier run ended needs no higher version: this run's is higher by its seconds.
         let this_run = (edition.observed / SECOND) << tipline_ecs::SECONDS_SHIFT;
@@ -252,26 +249,26 @@ impl<'a> Mapper<'a> {
         let is_alone = given.made.len() == 1;
         let mut says: Vec<(Identity, u64)> = Vec::new();
         for indicator in &given.made {
-            let (claim, composed) = self.compose(indicator);
+            let (claim, composed) = self.page.compose(indicator);
             // Alternatives may claim one value twice. The same of them counts wherever they stand.
             match says.iter().find(|(identity, _)| *identity == claim.identity) {
                 Some((_, before)) if *before >= composed.version => {
-                    self.writer.discard();
+                    self.page.discard();
                     continue;
                 }
                 _ => {}
             }
             let version = match &mut claims {
-                Some(claims) => note(claims, indicator, &self.scratch, composed),
+                Some(claims) => note(claims, indicator, self.page.value(), composed),
                 None => composed.version,
             };
-            self.write(&claim, version, indicator);
+            self.page.write(&claim, version, indicator);
             if !is_alone {
                 says.push((claim.identity, composed.version));
             }
         }
         for reason in given.whole {
-            tally(&mut self.whole, reason);
+            self.whole.add(reason);
         }
         self.dates.extend(given.dates);
     }
@@ -284,7 +281,7 @@ impl<'a> Mapper<'a> {
         reason: &'static str,
         claims: &mut [Claimed<'_>],
     ) -> bool {
-        let observed = self.frame.observed();
+        let observed = self.page.observed();
         let at = modified.unwrap_or(observed).min(observed);
         let mut corrected = false;
         for claimed in claims.iter_mut().filter(|claimed| !claimed.ended && !claimed.said) {
@@ -297,12 +294,12 @@ impl<'a> Mapper<'a> {
                 stix: Some(Box::new(Stix::default())),
                 ..Indicator::new(Observable::of_parts(&claimed.kind, &claimed.value, &claimed.shown, name))
             };
-            let claim = self.frame.claim_of(&claimed.kind, &claimed.value, id);
-            let composed = self.writer.compose(&self.frame, &claim, &indicator);
+            let claim = self.page.claim_of(&claimed.kind, &claimed.value, id);
+            let composed = self.page.compose_as(&claim, &indicator);
             claimed.version = claimed.next_version(composed.version, composed.content);
             claimed.content = composed.content;
             claimed.ended = true;
-            self.write(&claim, claimed.version, &indicator);
+            self.page.write(&claim, claimed.version, &indicator);
             corrected = true;
         }
         corrected

@@ -10,8 +10,10 @@
 //! or open part (`!=`, wildcards, ranges, …). Of a condition no value counts alone, as none was called bad alone. What holds
 //! nothing that could be a value is no condition either.
 
+use std::borrow::Cow;
+
 use crate::rules::Settings;
-use crate::rules::{Left, left_out};
+use crate::rules::{Left, left_out, rejected};
 use tipline_ecs::Fact;
 use tipline_observable::{Label, Observable, Thing, classify};
 use tipline_stix::pattern::{Conjunction, Literal, Operator, Pattern};
@@ -23,8 +25,16 @@ use super::said::Said;
 
 /// What an alternative claims.
 pub(crate) fn part(settings: &Settings, pattern: &Pattern<'_>, alternative: &Conjunction) -> Result<Part, Gone> {
-    let all: Vec<Comparison<'_, '_>> =
+    let mut all: Vec<Comparison<'_, '_>> =
         alternative.leaves.iter().filter_map(|leaf| Comparison::read(pattern, leaf)).collect();
+    all.retain(|one| !one.says_nothing());
+    if all.is_empty() {
+        return rejected(
+            "no-value",
+            "The pattern compares with nothing but empty texts, or words that stand for none.",
+        )
+        .map_err(Gone::Left);
+    }
     let why = condition(alternative, &all);
     if let [one] = all.as_slice()
         && matches!(why, None | Some(Why::Open(_)))
@@ -61,28 +71,37 @@ fn alone(settings: &Settings, one: &Comparison<'_, '_>) -> Result<Part, Gone> {
     let mut said = Said::about(one.object);
     said.hear(one).map_err(Gone::Condition)?;
     match said.speak(settings) {
-        Err(Gone::Whole(_)) if home::is_text(literal) && home::is_bare(one.object, &one.path) => {
-            bare(settings, one, literal)
-        }
+        Err(Gone::Whole(why)) if home::is_text(literal) => match home::bare(one.object, &one.path) {
+            Some((kind, field)) => bare(settings, one, literal, kind, field),
+            None => Err(Gone::Whole(why)),
+        },
         other => other,
     }
 }
 
-/// A text that is a value although there is no field for what it is: its kind is the property it stands in.
-fn bare(settings: &Settings, one: &Comparison<'_, '_>, literal: &Literal<'_>) -> Result<Part, Gone> {
-    let text = literal.value().trim().to_owned();
+/// A text that is a value although ECS has no field for what it is.
+fn bare(
+    settings: &Settings,
+    one: &Comparison<'_, '_>,
+    literal: &Literal<'_>,
+    kind: Cow<'static, str>,
+    field: &'static str,
+) -> Result<Part, Gone> {
+    let mut text = literal.value().trim().to_owned();
+    if field.starts_with("socdefenders.ioc.tls.") || field == "socdefenders.ioc.hassh" {
+        text.make_ascii_lowercase();
+    }
     if text.is_empty() || text.len() > home::MAX_TEXT {
         return Err(Gone::Whole("no-field"));
     }
-    let kind = format!("{}:{}", one.object, one.path);
     let shown = home::ecs_type(one.object).unwrap_or_default();
-    let thing = Thing { kind: kind.clone().into(), shown: shown.into(), key: text.clone(), name: text.clone() };
+    let thing = Thing { kind: kind.clone(), shown: shown.into(), key: text.clone(), name: text.clone() };
     let observable = Observable::Thing(Box::new(thing));
     let mut part = Part::new(observable, kind);
     if let Some(reason) = left_out(settings, &part.observable) {
         return Err(Gone::Left(Left::Skipped(reason)));
     }
-    part.facts.push(Fact { field: "socdefenders.ioc.value", text });
+    part.facts.push(Fact { field, text });
     Ok(part)
 }
 

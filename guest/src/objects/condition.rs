@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tipline_stix::pattern::{Conjunction, Leaf, Limit, Literal, Operator, Pattern, Step, Test};
+use tipline_stix::pattern::{Conjunction, Leaf, Limit, Literal, LiteralKind, Operator, Pattern, Step, Test};
 
 use super::home::{self, Home, TRAFFIC};
 
@@ -72,6 +72,18 @@ impl<'p, 't> Comparison<'p, 't> {
         let is_list = pattern.steps(test).iter().any(|step| !matches!(step, Step::Name(_)));
         let written = pattern.literals(test).first();
         Some(Self { test, object: test.object, path: home::path(pattern, test), literal, written, is_list })
+    }
+
+    /// Whether it compares with an empty text, or with a word that stands for none. Exporters write these where an object
+    /// lacks a property, and beside a good value they mean nothing.
+    pub(crate) fn says_nothing(&self) -> bool {
+        const NONE: [&str; 11] =
+            ["n/a", "na", "-", "--", "none", "null", "nil", "nan", "unknown", "undefined", "not available"];
+        self.literal.filter(|literal| literal.kind == LiteralKind::Text).is_some_and(|literal| {
+            let text = literal.value();
+            let text = text.trim();
+            text.is_empty() || NONE.iter().any(|word| text.eq_ignore_ascii_case(word))
+        })
     }
 
     pub(crate) fn home(&self) -> Home {

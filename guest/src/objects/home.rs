@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use tipline_ecs::Fact;
 use tipline_ecs::time::{parse_rfc3339, rfc3339};
-use tipline_observable::{Algorithm, Label};
+use tipline_observable::Label;
 use tipline_stix::pattern::{Literal, LiteralKind, Pattern, Step, Test};
 
 /// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
@@ -136,6 +136,7 @@ pub(crate) fn home(object: &str, path: &str) -> Home {
         ("process", "image_ref.name" | "binary_ref.name") => own("socdefenders.ioc.process.executable"),
         ("software", "name") => own("socdefenders.ioc.software.name"),
         ("software", "vendor") => own("socdefenders.ioc.software.vendor"),
+        ("software", "cpe") => own("socdefenders.ioc.software.cpe"),
         ("software", "version") => own("socdefenders.ioc.software.version"),
         ("user-account", "user_id") => own("socdefenders.ioc.user.id"),
         ("user-account", "account_login") => own("socdefenders.ioc.user.name"),
@@ -234,23 +235,64 @@ pub(crate) fn behind(path: &str) -> Option<(&'static str, String)> {
 /// The object whose ends are addresses and names.
 pub(crate) const TRAFFIC: &str = "network-traffic";
 
-/// Whether a text is a value of its own although there is no field for what it is: of an object that STIX does not know,
-/// any property but a custom one; of the others those that are compared elsewhere: headers, user agents, names of
-/// services and of platforms, fingerprints of TLS.
-pub(crate) fn is_bare(object: &str, path: &str) -> bool {
-    match object {
-        TRAFFIC => {
-            matches!(path, "extensions.http-request-ext.request_header.User-Agent" | "x_misp_ja3_fingerprint_md5")
-        }
+/// The word and the field of a text that is a value of its own although no object of ECS has a field for it; the word is
+/// part of its identity. Of an object that STIX does not know that is any property but a custom one; of the others those
+/// that are compared elsewhere: user agents, fingerprints of TLS, headers, names of services.
+pub(crate) fn bare(object: &str, path: &str) -> Option<(Cow<'static, str>, &'static str)> {
+    if let Some(known) = fingerprint(object, path).or_else(|| named(object, path)) {
+        return Some((Cow::Borrowed(known.0), known.1));
+    }
+    let is_bare = match object {
         "email-message" => path.starts_with("additional_header_fields."),
         "process" => path == "extensions.windows-service-ext.service_name",
-        "software" => path == "cpe",
         // Their names are of any form and nobody compares them with what is seen.
-        "attack-pattern" | "vulnerability" | "malware" | "tool" | "threat-actor" | "intrusion-set" | "campaign" => {
-            false
-        }
+        "attack-pattern" | "vulnerability" | "malware" | "tool" | "threat-actor" | "intrusion-set" | "campaign"
+        | "software" | TRAFFIC => false,
         _ => ecs_type(object).is_none() && !path.split('.').any(|name| name.starts_with("x_")),
+    };
+    is_bare.then(|| (Cow::Owned(format!("{object}:{path}")), "socdefenders.ioc.value"))
+}
+
+/// What a sensor makes of a connection, and what it is called there.
+const FINGERPRINTS: [(&str, &str); 10] = [
+    ("ja3", "socdefenders.ioc.tls.ja3"),
+    ("ja3s", "socdefenders.ioc.tls.ja3s"),
+    ("ja4", "socdefenders.ioc.tls.ja4"),
+    ("ja4s", "socdefenders.ioc.tls.ja4s"),
+    ("ja4h", "socdefenders.ioc.tls.ja4h"),
+    ("ja4x", "socdefenders.ioc.tls.ja4x"),
+    ("ja4t", "socdefenders.ioc.tls.ja4t"),
+    ("ja4l", "socdefenders.ioc.tls.ja4l"),
+    ("jarm", "socdefenders.ioc.tls.jarm"),
+    ("hassh", "socdefenders.ioc.hassh"),
+];
+
+/// A fingerprint, by a word in the object's or the property's name: `x-ja4:value`, `network-traffic:x_misp_ja3_fingerprint_md5`.
+fn fingerprint(object: &str, path: &str) -> Option<(&'static str, &'static str)> {
+    if !is_own(object) && object != TRAFFIC && object != "x509-certificate" {
+        return None;
     }
+    let mut words = object.split('-').chain(path.split(['.', '_', '-']));
+    words.find_map(|word| FINGERPRINTS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).copied())
+}
+
+/// A user agent, a wallet.
+fn named(object: &str, path: &str) -> Option<(&'static str, &'static str)> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let plain: String = name.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect();
+    let is_value = matches!(path, "value" | "address" | "name" | "string");
+    let is_agent = (matches!(object, TRAFFIC | "http-request" | "http") && plain == "useragent")
+        || (is_own(object) && object.ends_with("user-agent") && is_value);
+    if is_agent {
+        return Some(("user-agent", "socdefenders.ioc.user_agent"));
+    }
+    let is_wallet = is_own(object) && object.ends_with("wallet") && is_value;
+    is_wallet.then_some(("cryptocurrency-wallet", "socdefenders.ioc.wallet"))
+}
+
+/// Whether STIX does not know this kind of object.
+fn is_own(object: &str) -> bool {
+    ecs_type(object).is_none() && object != TRAFFIC
 }
 
 /// `hashes.MD5`, and `hashes[*]` for any of them.
@@ -276,27 +318,8 @@ pub(crate) fn path<'p>(pattern: &'p Pattern<'_>, test: &Test<'_>) -> Cow<'p, str
     path
 }
 
-/// The field of a hash, by its algorithm.
-fn hash_field(algorithm: &str) -> &'static str {
-    match algorithm {
-        "MD5" => "threat.indicator.file.hash.md5",
-        "SHA1" => "threat.indicator.file.hash.sha1",
-        "SHA256" => "threat.indicator.file.hash.sha256",
-        "SHA384" => "threat.indicator.file.hash.sha384",
-        "SHA512" => "threat.indicator.file.hash.sha512",
-        "SSDEEP" => "threat.indicator.file.hash.ssdeep",
-        "TLSH" => "threat.indicator.file.hash.tlsh",
-        "IMPHASH" => "threat.indicator.file.pe.imphash",
-        "PEHASH" => "threat.indicator.file.pe.pehash",
-        // Any of them: the length tells which.
-        "HASHES" => "threat.indicator.file.hash.md5",
-        "TELFHASH" => "threat.indicator.file.elf.telfhash",
-        _ => "socdefenders.ioc.hash",
-    }
-}
-
 /// Adds the field or fields of a value. False where the value cannot stand in its field.
-pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
+pub(crate) fn add(home: Home, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
     let value = literal.value();
     let text = value.trim();
     if text.is_empty() || text.len() > MAX_TEXT {
@@ -304,19 +327,6 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
     }
     let mut put = |field, text: String| facts.push(Fact { field, text });
     match home {
-        Home::Hash => {
-            let algorithm = tipline_stix::pattern::plain_algorithm(path.rsplit('.').next().unwrap_or(path));
-            match hash_field(&algorithm) {
-                field @ "socdefenders.ioc.hash" => put(field, format!("{}:{text}", algorithm.to_ascii_lowercase())),
-                // Base64 is not the same in another case.
-                field @ "threat.indicator.file.hash.ssdeep" => put(field, text.to_owned()),
-                field if field.starts_with("threat.indicator.file.hash.") && !field.ends_with("tlsh") => {
-                    let Some((algorithm, hex)) = Algorithm::read(text) else { return false };
-                    put(hash_field(algorithm.name()), hex);
-                }
-                field => put(field, text.to_ascii_lowercase()),
-            }
-        }
         Home::RegistryKey => {
             let key = text.trim_matches('\\');
             let (hive, rest) = key.split_once('\\').unwrap_or((key, ""));
@@ -344,7 +354,7 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
         Home::Field(field) => match field {
             "threat.indicator.file.size" | "threat.indicator.as.number" => {
                 // What Elasticsearch's `long` holds, written without a sign or leading zeros.
-                match text.trim_start_matches("AS").parse::<u64>() {
+                match without_as(text).parse::<u64>() {
                     Ok(number) if number <= i64::MAX as u64 => put(field, number.to_string()),
                     _ => return false,
                 }
@@ -357,12 +367,29 @@ pub(crate) fn add(home: Home, path: &str, literal: &Literal<'_>, facts: &mut Vec
             "threat.indicator.x509.serial_number" => {
                 put(field, text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_uppercase()).collect());
             }
+            // Many write a whole path where the name belongs.
+            "threat.indicator.file.name" => match text.rsplit_once(['/', '\\']) {
+                Some((folder, name)) if !folder.is_empty() && !name.is_empty() => {
+                    put("threat.indicator.file.path", text.to_owned());
+                    put(field, name.to_owned());
+                }
+                _ => put(field, text.to_owned()),
+            },
             "socdefenders.ioc.mac" => put(field, text.replace(':', "-").to_ascii_uppercase()),
             field => put(field, text.to_owned()),
         },
-        Home::Value(_) | Home::Recipient | Home::Hint | Home::Port | Home::Detail | Home::None => return false,
+        Home::Value(_) | Home::Recipient | Home::Hint | Home::Port | Home::Detail | Home::Hash | Home::None => {
+            return false;
+        }
     }
     true
+}
+
+/// `AS64501`, `as 64501` and `ASN64501` without the letters.
+fn without_as(text: &str) -> &str {
+    let is_as = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as"));
+    let rest = if is_as { text.get(2..).unwrap_or_default() } else { return text };
+    rest.strip_prefix(['n', 'N']).unwrap_or(rest).trim_start()
 }
 
 /// The parts of a distinguished name; a comma behind a backslash belongs to its part.

@@ -10,26 +10,29 @@
 //! but for context.
 //!
 //! A pattern that is none is a reject with the column where it ceases to be one. Objects that are no indicators are
-//! skipped.
+//! skipped, but for observables where the settings want them.
 
 mod alternative;
 mod condition;
 mod context;
+mod hashes;
 mod home;
+mod keep;
 mod marks;
 mod object;
 mod part;
 mod said;
+mod sco;
 mod thing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::read::{DateFaults, is_damaged, sorted, text};
+use crate::read::{DateFaults, Entry, is_damaged, sorted, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Left, confidence, rejected};
+use crate::rules::{self, Dates, Keep, Left, confidence, rejected};
 use tipline_ecs::time::Millis;
-use tipline_ecs::{Indicator, Standing, Stix, is_web};
+use tipline_ecs::{Confidence, Fact, Indicator, Kept, Standing, Stix, is_web};
 use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
 
 pub use context::{Context, MAX_MEMORY_BYTES};
@@ -53,7 +56,7 @@ pub(crate) struct Yield<'a> {
     pub(crate) dates: DateFaults,
 }
 
-/// What an object says, which takes it apart. `observed` is when the feed showed it.
+/// What an object says, which takes it apart. `observed` is when the feed showed it, `raw` its text.
 ///
 /// # Errors
 /// Why it gives no document.
@@ -61,16 +64,24 @@ pub(crate) fn read<'a>(
     context: &Context,
     settings: &Settings,
     observed: Millis,
+    raw: &str,
     object: &mut Object<'a>,
 ) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
-    match kind {
-        Some("indicator") => {}
+    let written = match kind {
+        Some("indicator") => std::mem::take(&mut object.pattern).0,
+        Some(kind) if sco::is_observable(kind) && settings.observables => {
+            let pattern = sco::pattern(kind, raw).ok_or(Left::Skipped("STIX observable that names nothing alone"))?;
+            Some(Cow::Owned(pattern))
+        }
+        Some(kind) if sco::is_observable(kind) => {
+            return Err(Left::Skipped("STIX observable (`observables: true` reads them)"));
+        }
         Some(_) => return Err(Left::Skipped("STIX object that is no indicator")),
         None => return rejected("no-type", "The object has no `type`, or one that is not text."),
-    }
-    let Some(written) = std::mem::take(&mut object.pattern).0 else {
+    };
+    let Some(written) = written else {
         return rejected("no-pattern", "The indicator has no `pattern`, or one that is not text.");
     };
     if is_damaged(&written) {
@@ -80,7 +91,9 @@ pub(crate) fn read<'a>(
         );
     }
     let raw_confidence = text(object.confidence.0.as_ref());
-    let level = raw_confidence.as_deref().and_then(confidence);
+    let score = text(object.score.0.as_ref()).and_then(|text| text.parse::<f64>().ok());
+    let score = score.filter(|score| (0.0..=100.0).contains(score));
+    let level = level(raw_confidence.as_deref(), score);
     if level.is_some_and(|level| level < settings.min_confidence) {
         return Err(Left::Skipped("confidence below the minimum"));
     }
@@ -106,7 +119,11 @@ pub(crate) fn read<'a>(
         return Err(Left::Skipped("type not selected"));
     }
     let dates = dates(object, observed, &mut given.dates);
-    let base = base(context, object, dates, raw_confidence, language);
+    let mut base = base(context, object, dates, raw_confidence, language);
+    base.confidence = level;
+    if let Some(stix) = &mut base.stix {
+        stix.kept = kept(settings.keep, raw, object, &mut given.whole);
+    }
     let long = written.len() > LONG_PATTERN;
     given.made = vec![base; found.parts.len()];
     for (place, (indicator, part)) in given.made.iter_mut().zip(found.parts).enumerate() {
@@ -121,8 +138,13 @@ pub(crate) fn read<'a>(
         indicator.ports = part.ports;
         indicator.notes = part.notes;
         indicator.facts = part.facts;
+        indicator.facts.extend(score.map(|score| Fact { field: "socdefenders.ioc.score", text: score.to_string() }));
         if let Some(stix) = &mut indicator.stix {
             stix.pattern = (place == 0 || !long).then(|| written.clone());
+            stix.kept.take_if(|kept| {
+                let (Kept::Original(tree) | Kept::Extensions(tree)) = kept;
+                place > 0 && tree.len() > LONG_PATTERN
+            });
             stix.partial = part.partial;
         }
         indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
@@ -220,6 +242,31 @@ fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&
     Part { partial, ..Part::new(Observable::Thing(Box::new(thing)), PATTERN) }
 }
 
+/// How sure the source is; where it does not say, how bad it says it is.
+fn level(confidence_text: Option<&str>, score: Option<f64>) -> Option<Confidence> {
+    match confidence_text {
+        Some(text) => confidence(text),
+        None => score.and_then(|score| confidence(&score.to_string())),
+    }
+}
+
+/// What of an object is kept as it came.
+fn kept(keep: Keep, raw: &str, object: &Object<'_>, whole: &mut Vec<&'static str>) -> Option<Kept> {
+    if keep == Keep::Extensions && !object.has_own {
+        return None;
+    }
+    let is_own = object.kind.as_deref().is_some_and(sco::is_observable);
+    match keep::kept(keep, raw, if is_own { sco::is_standard } else { object::is_standard }) {
+        keep::Kept::Tree(tree) if keep == Keep::Original => Some(Kept::Original(tree)),
+        keep::Kept::Tree(tree) => Some(Kept::Extensions(tree)),
+        keep::Kept::Nothing => None,
+        keep::Kept::TooLarge => {
+            whole.push("not-kept");
+            None
+        }
+    }
+}
+
 /// The dates of an object, with what is wrong about them.
 fn dates(object: &Object<'_>, observed: Millis, faults: &mut DateFaults) -> Dates {
     let modified = object.changed(observed, faults);
@@ -259,8 +306,19 @@ fn base<'a>(
         techniques.extend(tactic(chain, phase).and_then(attack_id).or_else(|| listed_attack_id(phase)));
         phases.push(format!("{}:{}", chain.trim(), phase.trim()));
     }
+    let known = |entry: &&Entry<'a>| {
+        let id = entry.id.as_deref().unwrap_or_default().trim();
+        !id.is_empty() && cve(id).is_none() && attack_id(id).is_none()
+    };
+    let external_ids = object.references.0.iter().filter(known).map(|entry| {
+        let source = entry.name.as_deref().unwrap_or_default().trim();
+        let id = entry.id.as_deref().unwrap_or_default().trim();
+        part::cut(&if source.is_empty() { id.to_owned() } else { format!("{source}: {id}") }, LONGEST_NAME)
+    });
+    let external_ids = external_ids.collect();
     let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
-    let markings = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
+    let all = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
+    let (levels, others): (Vec<_>, Vec<_>) = all.map(|id| (id, context.tlp(id))).partition(|(_, tlp)| tlp.is_some());
     let stix = Stix {
         name: text(object.name.0.as_ref()),
         created_by: text(object.created_by.0.as_ref()),
@@ -269,12 +327,14 @@ fn base<'a>(
         types: sorted(std::mem::take(&mut object.types.0)),
         phases,
         partial: Vec::new(),
-        tlp: markings.filter_map(|marking| context.tlp(marking)).max(),
+        tlp: levels.into_iter().filter_map(|(_, tlp)| tlp).max(),
+        markings: others.into_iter().map(|(id, _)| Cow::Owned(id.trim().to_owned())).collect(),
+        external_ids,
+        kept: None,
         context: Vec::new(),
     };
     let mut indicator = Indicator {
         id: text(object.id.0.as_ref()),
-        confidence: raw_confidence.as_deref().and_then(confidence),
         raw_confidence,
         references,
         description: text(object.context.0.as_ref()),
@@ -389,6 +449,11 @@ mod tests {
             batch.rejects.iter().filter(|reject| reject.code == "page-too-large").count(),
             batch.rejected as usize
         );
+        // A page of records too.
+        let record = r#"{"type":"ipv4","value":"198.51.100.1"}"#;
+        let batch = mapped(&format!("[{}]", vec![record; 200_000].join(",")));
+        assert!(batch.documents.len() > crate::map::MAX_DOCUMENT_BYTES);
+        assert!(batch.mapped > 50_000 && batch.rejected > 0, "{} {}", batch.mapped, batch.rejected);
         // A longer description stands once.
         let mut long = object(1);
         long["description"] = "d".repeat(LONG_PATTERN + 1).into();

@@ -3,7 +3,10 @@
 //! Every field is only a hint: one of the wrong type is as good as absent, an unknown one is passed over, of a repeated
 //! one the last counts. Only text that is no JSON object at all is an error.
 
-use serde::de::{IgnoredAny, MapAccess};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use tipline_ecs::time::Millis;
 
@@ -50,6 +53,85 @@ pub struct Object<'a> {
     pub phases: Entries<'a>,
     /// `external_references`.
     pub references: Entries<'a>,
+    /// `x_opencti_score`, or what OpenCTI's extension says instead: 0 to 100.
+    pub score: Text<'a>,
+    /// It has properties that the standard does not know.
+    pub has_own: bool,
+}
+
+/// Properties that the standard has and that say nothing here.
+const PASSED_OVER: [&str; 4] = ["defanged", "lang", "pattern_version", "spec_version"];
+
+/// Whether a property is one of the standard's.
+pub(crate) fn is_standard(name: &str) -> bool {
+    const READ: [&str; 19] = [
+        "confidence",
+        "created",
+        "created_by_ref",
+        "description",
+        "external_references",
+        "granular_markings",
+        "id",
+        "indicator_types",
+        "kill_chain_phases",
+        "labels",
+        "modified",
+        "name",
+        "object_marking_refs",
+        "pattern",
+        "pattern_type",
+        "revoked",
+        "type",
+        "valid_from",
+        "valid_until",
+    ];
+    READ.contains(&name) || PASSED_OVER.contains(&name)
+}
+
+/// What is read of `extensions`: the score that OpenCTI puts there.
+struct Extensions<'a>(Text<'a>);
+
+/// OpenCTI's own extension.
+const OPENCTI: &str = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba";
+
+impl<'de> Deserialize<'de> for Extensions<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named(&'static str);
+
+        impl<'de> Visitor<'de> for Named {
+            type Value = Extensions<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("extensions")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut score = Text::default();
+                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                    if name != self.0 {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if self.0 == OPENCTI {
+                        score = map.next_value_seed(Named("score"))?.0;
+                    } else {
+                        score = map.next_value()?;
+                    }
+                }
+                Ok(Extensions(score))
+            }
+
+            pass_over!(Extensions(Text(None)); bool number text null list);
+        }
+
+        impl<'de> DeserializeSeed<'de> for Named {
+            type Value = Extensions<'de>;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+        }
+
+        deserializer.deserialize_any(Named(OPENCTI))
+    }
 }
 
 impl Object<'_> {
@@ -86,6 +168,10 @@ pub(crate) enum Key {
     GranularMarkings,
     KillChainPhases,
     ExternalReferences,
+    XOpenctiScore,
+    Extensions,
+    #[serde(alias = "lang", alias = "pattern_version", alias = "spec_version")]
+    Defanged,
     #[serde(other)]
     Unknown,
 }
@@ -116,7 +202,22 @@ impl<'a> InPlace<'a> for Object<'a> {
             Key::GranularMarkings => self.granular = map.next_value()?,
             Key::KillChainPhases => self.phases = map.next_value()?,
             Key::ExternalReferences => self.references = map.next_value()?,
+            Key::XOpenctiScore => {
+                self.has_own = true;
+                self.score = map.next_value()?;
+            }
+            Key::Extensions => {
+                self.has_own = true;
+                let Extensions(score) = map.next_value()?;
+                if self.score.0.is_none() {
+                    self.score = score;
+                }
+            }
+            Key::Defanged => {
+                map.next_value::<IgnoredAny>()?;
+            }
             Key::Unknown => {
+                self.has_own = true;
                 map.next_value::<IgnoredAny>()?;
             }
         }

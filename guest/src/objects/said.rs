@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use crate::rules::Settings;
 use crate::rules::{Left, empty_file, left_out};
 use tipline_ecs::Fact;
-use tipline_observable::{AttackKind, Label, Observable, classify, cve, listed_attack_id};
+use tipline_observable::{AttackKind, Label, Misfit, Observable, classify, cve, listed_attack_id};
 use tipline_stix::pattern::{Operator, plain_algorithm};
 
 use super::condition::{Comparison, Why, open};
+use super::hashes;
 use super::home::{self, Home, TRAFFIC};
 use super::part::{Gone, Part};
 use super::thing;
@@ -23,6 +24,9 @@ pub(crate) struct Said<'p> {
     hint: Option<Label>,
     ports: Vec<u16>,
     facts: Vec<Fact>,
+    notes: Vec<&'static str>,
+    /// Why a hash is none, which decides where nothing else is said.
+    misfit: Option<Misfit>,
     /// What is said of properties that an object has once.
     once: Vec<(&'p str, Cow<'p, str>, Cow<'p, str>)>,
     /// Something of it has no field.
@@ -47,6 +51,8 @@ impl<'p> Said<'p> {
             hint: None,
             ports: Vec::new(),
             facts: Vec::new(),
+            notes: Vec::new(),
+            misfit: None,
             once: Vec::new(),
             is_partial: false,
             is_narrowed: false,
@@ -92,13 +98,26 @@ impl<'p> Said<'p> {
                 port.is_some()
             }
             Home::Detail => true,
+            Home::Hash => {
+                match hashes::read(one.path.rsplit('.').next().unwrap_or(&one.path), literal.value().trim()) {
+                    Ok((fact, note)) => {
+                        self.facts.push(fact);
+                        self.notes.extend(note);
+                        true
+                    }
+                    Err(misfit) => {
+                        self.misfit = Some(misfit);
+                        false
+                    }
+                }
+            }
             Home::None => {
                 if home::is_text(literal) {
                     self.texts.push(literal.value());
                 }
                 false
             }
-            home => home::add(home, &one.path, literal, &mut self.facts),
+            home => home::add(home, literal, &mut self.facts),
         };
         self.is_partial |= !kept;
         self.is_narrowed |= !kept && one.object == TRAFFIC;
@@ -114,6 +133,9 @@ impl<'p> Said<'p> {
         }
         let is_general = self.facts.iter().all(|fact| home::is_general(fact.field));
         if self.values.is_empty() && self.recipients.is_empty() && is_general {
+            if let Some(misfit) = self.misfit.take() {
+                return Err(Gone::Left(Left::Rejected(misfit)));
+            }
             return self.mentioned(settings);
         }
         // What else is said of a connection narrows it to less than all that its address does.
@@ -128,7 +150,7 @@ impl<'p> Said<'p> {
                 _ => self.is_partial = true,
             }
         }
-        let (observable, notes) = match found {
+        let (observable, mut notes) = match found {
             Some(found) => found,
             None => {
                 let thing = thing::known_by(self.object, shown, &mut self.facts);
@@ -139,6 +161,7 @@ impl<'p> Said<'p> {
         let label =
             if matches!(self.object, TRAFFIC | "email-message") { self.object.to_owned().into() } else { shown.into() };
         let partial = if self.is_partial { vec!["no-field"] } else { Vec::new() };
+        notes.append(&mut self.notes);
         Ok(Part { observable, label, ports: self.ports, notes, facts: self.facts, partial })
     }
 

@@ -4,7 +4,6 @@
 pub mod plain;
 #[macro_use]
 mod texts;
-mod body;
 mod dates;
 mod entries;
 mod parts;
@@ -12,13 +11,13 @@ mod salvage;
 
 use std::borrow::Cow;
 
-pub use body::Body;
 pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
 pub use salvage::{MAX_NESTING, Pieces, Salvage, contents, pieces, says_what_it_is};
 pub(crate) use texts::{Flag, InPlace};
 pub use texts::{Text, Texts};
+pub use tipline_guest::Body;
 
 /// A foreign text for a message, without anything that moves a cursor.
 pub fn escaped(text: &str) -> String {

@@ -187,6 +187,10 @@ fn decimal(number: f64) -> Option<String> {
     }
     let millionths = (number.abs() * PLACES as f64).round() as u64;
     let sign = if number < 0.0 { "-" } else { "" };
+    // Of a scale that ends with it this is all, and of one of a hundred next to nothing.
+    if millionths == PLACES {
+        return Some(format!("{sign}1.0"));
+    }
     let text = format!("{sign}{}.{:06}", millionths / PLACES, millionths % PLACES);
     Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
 }
@@ -267,7 +271,9 @@ mod tests {
             ("85.0", Some("85")),
             ("-0.5", Some("-0.5")),
             ("0.1234567", Some("0.123457")),
-            ("0.9999999", Some("1")),
+            ("0.9999999", Some("1.0")),
+            ("1.0", Some("1.0")),
+            ("1", Some("1")),
             ("999999999.25", Some("999999999.25")),
             ("1e9", Some("1000000000")),
             ("1796457600.5", Some("1796457600")),

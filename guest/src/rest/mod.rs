@@ -41,7 +41,7 @@ const MAX_HELD: u32 = 2;
 
 /// What to change when the feed refuses.
 const ADVICE: Advice = Advice {
-    credential: "`api_key` or `api_key_file`",
+    credential: "`api_key`, `api_key_file` or `auth`",
     forbidden: "Check the account's plan and what `types` and `initial_interval` ask for.",
     missing: "Check that `url` is the feed's base URL, without `/api/v1`.",
     refused: "Check `types`, `limit` and `max_offset`; if they are right, the feed's interface has changed.",

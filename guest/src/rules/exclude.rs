@@ -46,7 +46,8 @@ impl Exclude {
                 let (first, last) = cidr.ends();
                 self.covers_range(first, last)
             }
-            Observable::Domain(name) | Observable::Wildcard(name) => self.covers_name(name),
+            Observable::Domain(name) => self.covers_name(name),
+            Observable::Wildcard(_) => what.below().is_some_and(|name| self.covers_name(name)),
             Observable::Url(location) => match &location.host {
                 Host::Ip(ip) => self.covers_range(*ip, *ip),
                 Host::Name(name) => self.covers_name(name),
@@ -156,7 +157,8 @@ impl Lists {
                 let (first, last) = cidr.ends();
                 self.add_range(first, last);
             }
-            Observable::Domain(name) | Observable::Wildcard(name) => self.names.push(name),
+            Observable::Domain(name) => self.names.push(name),
+            other if other.below().is_some() => self.names.extend(other.below().map(str::to_owned)),
             other => {
                 let mut key = String::new();
                 other.write_key(&mut key);

@@ -1,26 +1,8 @@
-//! What gives no document: left out on purpose, or not understood.
+//! What is left out on purpose.
 
-use tipline_observable::{Misfit, Observable};
+use tipline_observable::{Observable, harmless};
 
-use super::harmless::harmless;
 use super::settings::Settings;
-
-/// Why a record gave no document.
-#[derive(Debug)]
-pub enum Left {
-    /// Left out on purpose.
-    Skipped(&'static str),
-    /// Not understood.
-    Rejected(Misfit),
-}
-
-/// An answer that rejects a record.
-///
-/// # Errors
-/// Always.
-pub fn rejected<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Left> {
-    Err(Left::Rejected(Misfit::new(code, detail)))
-}
 
 /// Why a value is left out on purpose.
 pub(crate) fn left_out(settings: &Settings, what: &Observable) -> Option<&'static str> {

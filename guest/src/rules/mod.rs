@@ -1,44 +1,18 @@
 //! What counts as an indicator, and for how long: harmless and excluded values, confidence, times to live. The same for
 //! records and for STIX objects.
 
+mod confidence;
 mod exclude;
-mod harmless;
 mod left;
 mod life;
 mod settings;
 
-use tipline_ecs::Confidence;
-
+pub use confidence::confidence;
 pub use exclude::Exclude;
 pub(crate) use exclude::excluded;
-pub use harmless::{empty_file, harmless};
-pub use left::{Left, rejected};
 pub(crate) use left::{left_out, unwanted};
 pub(crate) use life::REVOKED;
 pub use life::{Dates, expiry, standing};
-pub use settings::{Settings, TimeToLive};
-
-/// The feed's words, or 0 to 100 by ECS's ranges.
-pub fn confidence(text: &str) -> Option<Confidence> {
-    for (word, confidence) in [
-        ("high", Confidence::High),
-        ("medium", Confidence::Medium),
-        ("low", Confidence::Low),
-        ("none", Confidence::None),
-    ] {
-        if text.eq_ignore_ascii_case(word) {
-            return Some(confidence);
-        }
-    }
-    // As JSON writes numbers; the standard library's parser costs ten kilobytes more.
-    let number: f64 = serde_json::from_str(text).ok()?;
-    if !(0.0..=100.0).contains(&number) {
-        return None;
-    }
-    Some(match number {
-        n if n >= 70.0 => Confidence::High,
-        n if n >= 30.0 => Confidence::Medium,
-        n if n > 0.0 => Confidence::Low,
-        _ => Confidence::None,
-    })
-}
+pub use settings::{Keep, Settings, TimeToLive};
+pub use tipline_guest::{Left, rejected};
+pub use tipline_observable::{empty_file, harmless};

@@ -22,8 +22,28 @@ pub struct Settings {
     pub allow_private: bool,
     /// Observables without an indicator are indicators too.
     pub observables: bool,
+    /// What of a STIX object is kept as it came.
+    pub keep: Keep,
     /// Times to live by type.
     pub ttl: TimeToLive,
+}
+
+/// What of a STIX object is kept as it came, beside what is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// The whole object.
+    Original,
+    /// What the standard does not know: extensions and custom properties.
+    #[default]
+    Extensions,
+    /// Nothing.
+    None,
+}
+
+impl Keep {
+    /// The words of the setting.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("original", Self::Original), ("extensions", Self::Extensions), ("none", Self::None)];
 }
 
 impl Default for Settings {
@@ -36,6 +56,7 @@ impl Default for Settings {
             min_confidence: Confidence::None,
             allow_private: false,
             observables: false,
+            keep: Keep::default(),
             ttl: TimeToLive::default(),
         }
     }

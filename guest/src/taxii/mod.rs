@@ -41,7 +41,7 @@ use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
 
 /// What to change when the server refuses.
 const ADVICE: Advice = Advice {
-    credential: "`username` and `password`, or `api_key`",
+    credential: "`username` and `password`, `api_key` or `auth`",
     forbidden: "Check the account's plan and whether it may read this `collection`.",
     missing: "Check that `url` is an API root or a discovery URL, such as https://…/taxii2/.",
     refused: "Check `url`, `collection` and `limit`; if they are right, this is no TAXII 2.1 server.",
@@ -398,7 +398,10 @@ impl Poll<'_> {
             return self.refuse(failure);
         }
         self.lose();
-        self.wait(self.run.retry.pause(self.config), format!("asking again, as it may be for a moment only: {failure}"));
+        self.wait(
+            self.run.retry.pause(self.config),
+            format!("asking again, as it may be for a moment only: {failure}"),
+        );
         self.go_on(None)
     }
 

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::page::{self, Unreadable, value};
 use crate::read::{Data, MAX_NESTING, Parts, Pieces, Salvage, contents, list, pieces, says_what_it_is};
-use crate::refusal::{is_markup, page_for_people};
 
 /// Where the objects stand.
 const LIST: &str = "objects";
@@ -37,9 +36,6 @@ impl<'b> Page<'b> {
             return Ok(Self::default());
         }
         let trimmed = body.trim_start_matches('\u{feff}').trim();
-        if is_markup(trimmed) {
-            return Err(Unreadable::Not(page_for_people(status, trimmed, "a JSON object with `objects`")));
-        }
         let bare = |objects| Ok(Self { objects, bundle: true, ..Self::default() });
         if trimmed.starts_with('[') {
             match list(trimmed) {

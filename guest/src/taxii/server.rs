@@ -64,7 +64,10 @@ impl Poll<'_> {
             } else {
                 format!("no JSON object came, but {}", quote(body))
             };
-            self.wait(self.run.retry.pause(self.config), format!("asking again, as it may be for a moment only: {what}"));
+            self.wait(
+                self.run.retry.pause(self.config),
+                format!("asking again, as it may be for a moment only: {what}"),
+            );
             return self.go_on(None);
         }
         if is_good {

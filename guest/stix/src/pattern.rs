@@ -4,9 +4,11 @@
 //! chain of a thousand ORs is one node of a thousand operands, and whoever evaluates the tree or takes values out of it
 //! walks it once with a stack. Neither reading nor walking ever recurses on input.
 //!
-//! Policy: what the OASIS validator accepts is accepted, what it refuses is refused, hashes of the wrong length and
-//! repeated qualifiers included. A refusal names the column and what was expected there. A pattern is at most
-//! [`MAX_BYTES`] long and [`MAX_DEPTH`] parentheses deep.
+//! Policy: what the OASIS validator accepts is accepted, what it refuses is refused, but for what platforms and sensors
+//! really write and what can mean one thing only: a property's name with a hyphen and without quotes, double quotes, a
+//! single backslash, a hash of another length than its algorithm's (what it then is decides whoever looks at values). A
+//! refusal names the column and what was expected there. A pattern is at most [`MAX_BYTES`] long and [`MAX_DEPTH`]
+//! parentheses deep.
 
 mod atoms;
 mod lexer;
@@ -157,19 +159,20 @@ pub struct Literal<'a> {
 }
 
 impl<'a> Literal<'a> {
-    /// What is meant: without quotes and escapes.
+    /// What is meant: without quotes and escapes. A backslash before anything but a quote or another one is meant as it
+    /// stands: paths of files and keys of registries are often written so.
     pub fn value(&self) -> Cow<'a, str> {
-        let Some(at) = self.text.find('\'') else { return Cow::Borrowed(self.text) };
+        let Some(at) = self.text.find(['\'', '"']) else { return Cow::Borrowed(self.text) };
         let inner = self.text.get(at.saturating_add(1)..self.text.len().saturating_sub(1)).unwrap_or_default();
         if !inner.contains('\\') {
             return Cow::Borrowed(inner);
         }
         let mut plain = String::with_capacity(inner.len());
-        let mut escaped = false;
-        for c in inner.chars() {
-            escaped = c == '\\' && !escaped;
-            if !escaped {
-                plain.push(c);
+        let mut chars = inner.chars().peekable();
+        while let Some(c) = chars.next() {
+            match chars.next_if(|next| c == '\\' && matches!(next, '\\' | '\'' | '"')) {
+                Some(escaped) => plain.push(escaped),
+                None => plain.push(c),
             }
         }
         Cow::Owned(plain)

@@ -38,7 +38,8 @@ const FIELDS: [(&str, &[&str]); 14] = [
 ];
 
 /// Differences by the words of the document: the case, the field, what Elastic has, what we have.
-const DIFFERENCES: [(&str, &str, &str, &str); 5] = [
+const DIFFERENCES: [(&str, &str, &str, &str); 6] = [
+    ("file", "file.name", r"%TEMP%\nsrCAAE.tmp\nsExec.dll", "nsExec.dll"),
     ("ip", "ip", "89.160.20.129", "89.160.20.0/24"),
     ("unknown", "url.original", "", "11 names"),
     ("windows-registry", "registry.path", r"HKEY_LOCAL_MACHINE\System\CurrentControlSet\Services\SafePrec%", ""),
@@ -106,7 +107,12 @@ fn types_and_values(folder: &Folder) {
                         used.insert(we);
                     }
                     if wanted.remove(they) {
-                        let own = set(&ours, &["socdefenders.ioc.cidr", "threat.indicator.x509.serial_number"], "");
+                        let places = [
+                            "socdefenders.ioc.cidr",
+                            "threat.indicator.x509.serial_number",
+                            "threat.indicator.file.name",
+                        ];
+                        let own = set(&ours, &places, "");
                         assert!(own.contains(we), "{kind}: {own:?}");
                         found.remove(we);
                         used.insert(we);

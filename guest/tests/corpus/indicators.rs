@@ -41,13 +41,19 @@ fn home(path: &str) -> Option<&'static [&'static str]> {
             &["threat.indicator.ip", "socdefenders.ioc.cidr", "threat.indicator.url.domain"]
         }
         ("domain-name", "value") => &["threat.indicator.url.domain", "threat.indicator.ip"],
-        ("url", "value") => &["threat.indicator.url.original", "threat.indicator.url.domain", "threat.indicator.ip"],
+        // Of a listener on any host, `http://*:80/a`, the pattern.
+        ("url", "value") => &[
+            "threat.indicator.url.original",
+            "threat.indicator.url.domain",
+            "threat.indicator.ip",
+            "socdefenders.ioc.pattern",
+        ],
         ("email-addr", "value") | ("email-message", "from_ref.value") => &["threat.indicator.email.address"],
         ("email-message", "to_refs.value" | "cc_refs.value" | "bcc_refs.value") => {
             &["threat.indicator.email.address", "socdefenders.ioc.email.to"]
         }
         ("email-message", "subject") => &["socdefenders.ioc.email.subject"],
-        ("file", "name") => &["threat.indicator.file.name"],
+        ("file", "name") => &["threat.indicator.file.name", "threat.indicator.file.path"],
         ("file", "path") => &["threat.indicator.file.path"],
         ("file", "size") => &["threat.indicator.file.size"],
         ("file", "parent_directory_ref.path") | ("directory", "path") => &["threat.indicator.file.directory"],
@@ -138,7 +144,7 @@ fn indicators_give_documents(folder: &Folder) {
         tally.objects += 1;
         tally.mapped += batch.mapped;
         tally.documents += u32::try_from(batch.heads.len()).unwrap();
-        for note in &batch.notes {
+        for note in batch.notes.iter().filter(|note| note.code == "not-atomic") {
             let reasons = note.text.split_once(": ").unwrap().1.split_once('.').unwrap().0;
             for reason in reasons.split(", ") {
                 let (word, count) = reason.rsplit_once(' ').unwrap();

@@ -36,8 +36,8 @@ components; input.wit describes both.")]
     },
     /// Begin a guest of your own: a small Rust project that builds, with a test
     #[command(after_long_help = "\
-The project needs cargo and the compilation target wasm32-unknown-unknown, and nothing else; its README.md says the four
-commands. docs/write-a-guest.md walks through a whole one.
+The project needs cargo and the compilation target wasm32-unknown-unknown, and nothing else: what guests are written with
+is put beside it, in tipline-guest/. Its README.md says the four commands. docs/write-a-guest.md walks through a whole one.
 
 Examples:
   tipline guest new my-mapper
@@ -88,7 +88,7 @@ fn export(dir: &Path) -> Result<()> {
 }
 
 /// The project that `new` writes. Its name is put in the place of `my-mapper` and `my_mapper`.
-const TEMPLATE: [(&str, &str); 10] = [
+const TEMPLATE: [(&str, &str); 9] = [
     ("Cargo.toml", include_str!("../../template/Cargo.toml")),
     ("Cargo.lock", include_str!("../../template/Cargo.lock")),
     ("README.md", include_str!("../../template/README.md")),
@@ -96,10 +96,12 @@ const TEMPLATE: [(&str, &str); 10] = [
     (".gitignore", include_str!("../../template/gitignore")),
     ("src/lib.rs", include_str!("../../template/src/lib.rs")),
     ("src/mapper.rs", include_str!("../../template/src/mapper.rs")),
-    ("src/time.rs", include_str!("../../template/src/time.rs")),
     ("tests/page.json", include_str!("../../template/tests/page.json")),
     ("tests/expected.ndjson", include_str!("../../template/tests/expected.ndjson")),
 ];
+
+/// The crates it is written with.
+const SDK: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// The longest name of a crate that becomes an input's id as well.
 const MAX_NAME_BYTES: usize = 64;
@@ -115,6 +117,11 @@ fn new(dir: &Path) -> Result<()> {
     };
     for folder in ["src", "tests", "wit"] {
         make(&dir.join(folder))?;
+    }
+    for (file, text) in SDK {
+        let path = dir.join(file);
+        path.parent().map_or(Ok(()), make)?;
+        write(&path, text.as_bytes())?;
     }
     for (file, text) in TEMPLATE {
         let text = text.replace("my-mapper", &name).replace("my_mapper", &name.replace('-', "_"));

@@ -15,11 +15,13 @@ use crate::mock::{Feed, MockSettings, Records};
 #[command(after_long_help = "\
 It serves GET /api/v1/iocs and TAXII 2.1 (discovery at /api/taxii2/ and /taxii2/) from a file: a page, a STIX bundle, an
 array, or one record a line. Without one it serves the demo's own records. Its switches stand for everything a real
-feed has been seen to do. A key is asked for as Bearer, X-API-Key, or over TAXII as the password of the user `apikey`.
+feed has been seen to do. A key is asked for as Bearer, X-API-Key, or over TAXII as the password of the user `apikey`;
+with --key-header or --key-scheme as they say and in no other way.
 
 Examples:
   tipline mock-feed --port 8080
   tipline mock-feed --records records.jsonl --key sk_live_test --plan free
+  tipline mock-feed --key secret_key --key-header Auth-Key
   tipline mock-feed --limited-every 5 --truncated-every 7 --churn-seconds 10
   tipline mock-feed --taxii-style envelope --taxii-next destructive --taxii-names uuid")]
 pub(super) struct MockFeed {

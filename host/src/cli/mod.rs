@@ -101,7 +101,7 @@ enum Command {
     Record(record::Record),
     Replay(record::Replay),
     Eval(Box<eval::Eval>),
-    MockFeed(mock_feed::MockFeed),
+    MockFeed(Box<mock_feed::MockFeed>),
     #[command(subcommand)]
     Guest(guest::Guest),
 }

@@ -13,7 +13,7 @@ use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
     Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest, guest_file,
 };
-use crate::secret::{Credential, Secret, SecretSource};
+use crate::secret::{Credential, KeyHeader, KeyHeaderError, Secret, SecretSource};
 use crate::state::Limits;
 use crate::telemetry::LogFormat;
 
@@ -73,6 +73,7 @@ pub(super) const INPUT_KEYS: &[&str] = &[
     "username",
     "password",
     "password_file",
+    "auth",
     "interval",
     "jitter",
     "max_pages",
@@ -154,7 +155,10 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
         Some(_) => guest::settings_unchecked(section, INPUT_KEYS, &input.url, folder)?,
     };
     input.guest_file = guest_file;
-    input.credential = credential(section, folder, Credential::Bearer)?;
+    input.credential = match auth(section, folder)? {
+        Some(auth) => Some(auth),
+        None => credential(section, folder, Credential::Bearer)?,
+    };
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {
         input.interval = interval;
         input.jitter = input.jitter.min(interval / 10);
@@ -244,6 +248,38 @@ fn credential(
         (None, Some(_), None) => Err(section.fault("username", "has no `password` or `password_file` beside it.")),
         (None, None, Some(_)) => Err(section.fault("password", "has no `username` beside it.")),
         (None, None, None) => Ok(None),
+    }
+}
+
+/// A key in a header of the feed's own. As the key may stand in any of the wrong places, no message shows what does.
+fn auth(section: &Section<'_>, folder: &Path) -> Result<Option<Credential>, Fault> {
+    const EXPECTED: &str = "expected `{scheme: Token, key: …}` or `{header: X-Api-Key, key: …}`";
+    if !section.has("auth") {
+        return Ok(None);
+    }
+    if let Some(other) = ["api_key", "api_key_file", "username", "password", "password_file"]
+        .into_iter()
+        .find(|other| section.has(other))
+    {
+        return Err(section.fault("auth", format!("and `{other}` are both given; expected one way to log in.")));
+    }
+    if !section.get("auth").is_some_and(|node| matches!(node.value, Value::Map(_))) {
+        return Err(section.fault("auth", format!("is empty or no group of keys; {EXPECTED}.")));
+    }
+    let Some(auth) = section.section("auth")? else { return Ok(None) };
+    auth.only(&["header", "scheme", "key", "key_file"])?;
+    let word = |key| auth.text(key).map_err(|_| auth.fault(key, "is empty or no text; expected one word."));
+    let header = KeyHeader::new(word("header")?, word("scheme")?).map_err(|error| match error {
+        KeyHeaderError::Neither => section.fault("auth", error),
+        KeyHeaderError::Name | KeyHeaderError::Taken => auth.fault("header", error),
+        KeyHeaderError::Scheme | KeyHeaderError::Basic => auth.fault("scheme", error),
+    })?;
+    match secret(&auth, folder, "key", "key_file")? {
+        None => Err(auth.fault("key", "is missing; expected it, as in ${NAME}, or a `key_file` in its place.")),
+        Some(SecretSource::Inline(key)) if key.expose().contains(char::is_whitespace) => {
+            Err(auth.fault("key", "holds a space; expected the key alone, and a word before it as `scheme`."))
+        }
+        Some(key) => Ok(Some(Credential::Key(header, key))),
     }
 }
 

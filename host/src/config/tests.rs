@@ -125,6 +125,25 @@ fn every_setting_of_an_input() {
 }
 
 #[test]
+fn a_key_goes_into_the_header_that_auth_names() {
+    let inline = SecretSource::Inline(Secret::new("sk_live_canary"));
+    for (auth, header, source) in [
+        ("{scheme: Token, key: \"${KEY}\"}", (None, Some("Token")), inline.clone()),
+        ("{header: X-Api-Key, key: sk_live_canary}", (Some("x-api-key"), None), inline.clone()),
+        ("{header: Authorization, key: ' sk_live_canary '}", (Some("authorization"), None), inline),
+        ("{header: Auth-Key, key: 0012}", (Some("auth-key"), None), SecretSource::Inline(Secret::new("0012"))),
+        ("{header: X-A, scheme: Key, key_file: k}", (Some("x-a"), Some("Key")), SecretSource::File("etc/k".into())),
+    ] {
+        for lines in ["", "transport: taxii\n"] {
+            let input = input(&format!("{lines}auth: {auth}")).unwrap();
+            let header = crate::secret::KeyHeader::new(header.0, header.1).unwrap();
+            assert_eq!(input.credential, Some(Credential::Key(header, source.clone())), "{auth}");
+            assert!(!input.guest_config.contains("auth") && !input.guest_config.contains("canary"), "{auth}");
+        }
+    }
+}
+
+#[test]
 fn the_taxii_settings_reach_the_guest_and_the_password_does_not() {
     let lines = "type: socdefenders\ntransport: taxii\ncollection: all\ncontext: true\nlimit: 500\nusername: apikey\n\
                  password: ${KEY}\nfeed: {name: F}";
@@ -349,6 +368,42 @@ fn what_is_wrong_with_an_input_is_named() {
         ("api_key: [canary]", "`inputs[0].api_key` is empty or no text"),
         ("api_key: \"canary\\nx\"", "`inputs[0].api_key` holds a line end"),
         ("api_key: ${NONE}", "the environment variable NONE is not set"),
+        ("auth:", "`inputs[0].auth` is empty or no group of keys; expected `{scheme: Token, key: …}` or `{header:"),
+        ("auth: Token canary", "`inputs[0].auth` is empty or no group of keys"),
+        ("auth: [canary]", "`inputs[0].auth` is empty or no group of keys"),
+        ("auth: {}", "`inputs[0].auth` has neither `header` nor `scheme`; expected one of them"),
+        ("auth: {key: canary}", "`inputs[0].auth` has neither `header` nor `scheme`"),
+        ("auth: {scheme: Token}", "`inputs[0].auth.key` is missing; expected it, as in ${NAME}, or a `key_file`"),
+        ("auth: {scheme: Token, key: ''}", "`inputs[0].auth.key` is empty"),
+        ("auth: {scheme: Token, key: [canary]}", "`inputs[0].auth.key` is empty or no text"),
+        ("auth: {scheme: Token, key: \"canary\\ncanary\"}", "`inputs[0].auth.key` holds a line end"),
+        ("auth: {scheme: Token, key: Token canary}", "`inputs[0].auth.key` holds a space; expected the key alone"),
+        ("auth: {scheme: Token, key: canary, key_file: k}", "`inputs[0].auth.key_file` and `key` are both given"),
+        ("auth: {scheme: Token canary}", "`inputs[0].auth.scheme` is no word that can stand before a key"),
+        ("auth: {scheme: [canary], key: canary}", "`inputs[0].auth.scheme` is empty or no text"),
+        (
+            "auth: {scheme: Basic, key: canary}",
+            "`inputs[0].auth.scheme` is `Basic`, which is made of two texts; write `username`",
+        ),
+        (
+            "auth: {header: 'X-Api-Key: canary'}",
+            "`inputs[0].auth.header` is no name of a header; expected the name alone",
+        ),
+        ("auth: {header: '', key: canary}", "`inputs[0].auth.header` is empty or no text"),
+        ("auth: {header: Host, key: canary}", "`inputs[0].auth.header` is a header that has a meaning of its own"),
+        ("auth: {header: cookie, key: canary}", "`inputs[0].auth.header` is a header that has a meaning of its own"),
+        ("auth: {header: Accept, key: canary}", "`inputs[0].auth.header` is a header that has a meaning of its own"),
+        ("auth: {headers: X-A, key: canary}", "`inputs[0].auth.headers` is no setting; did you mean `header`?"),
+        (
+            "auth: {scheme: Token, key: canary}\napi_key: canary",
+            "`inputs[0].auth` and `api_key` are both given; expected one",
+        ),
+        ("auth: {scheme: Token, key: canary}\napi_key_file: k", "`inputs[0].auth` and `api_key_file` are both given"),
+        (
+            "auth: {scheme: Token, key: canary}\nusername: u\npassword: canary",
+            "`inputs[0].auth` and `username` are both given",
+        ),
+        ("auth: {scheme: Token, key: \"${NONE}\"}", "`inputs[0].auth.key`: the environment variable NONE is not set"),
         ("exclude: {a: b}", "`inputs[0].exclude`: found a group of keys, expected a text or a list of texts"),
         ("exclude: [[a]]", "`inputs[0].exclude[0]`: found a list of 1, expected a text"),
     ] {
@@ -436,6 +491,7 @@ fn every_setting_is_in_the_readme() {
         format!("{es}    "),
         format!("{es}    retry:\n      "),
         "inputs:\n  - id: a\n    http:\n      ".to_owned(),
+        "inputs:\n  - id: a\n    auth:\n      ".to_owned(),
         "inputs:\n  - id: a\n    type: ./a.wasm\n    sandbox:\n      ".to_owned(),
         "sweep:\n  ".to_owned(),
         "rejects:\n  ".to_owned(),

@@ -50,9 +50,6 @@ pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// shows 200 characters of it.
 const MAX_ERROR_BODY_BYTES: u64 = 64 * 1024;
 
-/// Where a key goes, whichever kind it is of.
-const KEY_HEADER: HeaderName = AUTHORIZATION;
-
 /// A request that gave no answer.
 #[derive(Debug, Error)]
 pub enum FetchError {
@@ -90,8 +87,8 @@ pub struct Feed {
 /// A credential as it was last read.
 #[derive(Debug, Default)]
 struct Key {
-    /// The header's value; none for a feed without credential.
-    authorization: Option<HeaderValue>,
+    /// The header it goes into; none for a feed without credential.
+    header: Option<(HeaderName, HeaderValue)>,
     /// The secrets in use, and those before the last change: a server may still answer with the old one.
     secrets: Vec<Secret>,
     scrubber: Scrubber,
@@ -129,7 +126,7 @@ impl Feed {
         let key = self.key();
         let result = async {
             let url = self.base.join(&request.target)?;
-            let sent = Outgoing::of(request, &KEY_HEADER)?;
+            let sent = Outgoing::of(request, self.credential.as_ref().map_or(&AUTHORIZATION, Credential::header))?;
             let method = sent.method.clone();
             match tokio::time::timeout(self.settings.timeout, self.exchange(&url, sent, &request.target, &key)).await {
                 Ok(result) => result,
@@ -156,7 +153,7 @@ impl Feed {
     pub fn reload_credential(&self) -> Result<(), FetchError> {
         let old = self.key();
         let new = Key::read(self.credential.as_ref(), self.settings.proxy.as_ref(), &old.secrets)?;
-        if new.authorization != old.authorization {
+        if new.header != old.header {
             *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
             tracing::info!(input.id = self.input, "The key file holds a new key, which is used from now on");
         }
@@ -187,8 +184,8 @@ impl Feed {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.client.request(sent.method.clone(), url.clone()).headers(sent.headers.clone());
-            if let Some(authorization) = &key.authorization {
-                request = request.header(KEY_HEADER, authorization.clone());
+            if let Some((name, value)) = &key.header {
+                request = request.header(name, value.clone());
             }
             if let Some(body) = &sent.body {
                 // The client says nothing of an empty one; some servers refuse a POST that does not.
@@ -302,29 +299,37 @@ impl Key {
     /// Reads the credential; `previous` are the secrets known so far, the newest first.
     fn read(credential: Option<&Credential>, proxy: Option<&Url>, previous: &[Secret]) -> Result<Self, FetchError> {
         let mut secrets = Vec::new();
-        let mut authorization = None;
+        let mut header = None;
         if let Some(credential) = credential {
-            let secret = credential.source().read().map_err(|error| FetchError::Refused(error.to_string()))?;
-            let (scheme, value) = match credential {
-                Credential::Bearer(_) => ("Bearer", secret.clone()),
-                Credential::ApiKey(_) => ("ApiKey", secret.clone()),
+            let secret = credential.read().map_err(|error| FetchError::Refused(error.to_string()))?;
+            let refused = |what: &str| {
+                let setting = credential.setting();
+                FetchError::Refused(format!("The key holds {what}. Check `{setting}`: expected the key alone."))
+            };
+            let shown = match credential {
+                Credential::Bearer(_) | Credential::ApiKey(_) => secret.clone(),
+                // What stands behind the space is the secret, and would not be known as one.
+                Credential::Key(..) if secret.expose().contains(char::is_whitespace) => {
+                    return Err(refused("a space or line break; a word before the key belongs into `auth.scheme`"));
+                }
+                Credential::Key(..) => secret.clone(),
                 Credential::Basic { username, .. } => {
                     let pair = format!("{username}:{}", secret.expose());
                     let coded = base64::engine::general_purpose::STANDARD.encode(&pair);
                     if secret.expose().len() >= MIN_SCRUBBED {
                         secrets.push(Secret::new(pair));
                     }
-                    ("Basic", Secret::new(coded))
+                    Secret::new(coded)
                 }
             };
-            let mut header = HeaderValue::from_str(&format!("{scheme} {}", value.expose())).map_err(|_| {
-                FetchError::Refused(
-                    "The key holds a character that cannot be sent, such as a line break. Check `api_key`, or the file."
-                        .to_owned(),
-                )
-            })?;
-            header.set_sensitive(true);
-            authorization = Some(header);
+            let value = match credential.scheme() {
+                Some(scheme) => format!("{scheme} {}", shown.expose()),
+                None => shown.expose().to_owned(),
+            };
+            let mut value = HeaderValue::from_str(&value)
+                .map_err(|_| refused("a character that cannot be sent, such as a line break"))?;
+            value.set_sensitive(true);
+            header = Some((credential.header().clone(), value));
             secrets.push(secret);
         }
         secrets.extend(proxy.and_then(Url::password).map(Secret::new));
@@ -332,7 +337,7 @@ impl Key {
         let current = secrets.len();
         let old = previous.iter().filter(|old| !secrets.contains(old)).take(current).cloned().collect::<Vec<_>>();
         secrets.extend(old);
-        Ok(Self { authorization, scrubber: Scrubber::new(&secrets), secrets })
+        Ok(Self { header, scrubber: Scrubber::new(&secrets), secrets })
     }
 }
 

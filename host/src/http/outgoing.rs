@@ -9,12 +9,13 @@
 //! become a GET without a body and without the headers that describe one. Nothing else is ever sent twice.
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use super::FetchError;
 use super::base::shown_text;
 use crate::sandbox::Request;
+use crate::secret::OF_THE_CONNECTION;
 
 /// Headers of a request: half of what common servers take. Fixed: who sends more would get no answer.
 pub(super) const MAX_REQUEST_HEADERS: usize = 50;
@@ -24,27 +25,6 @@ pub(super) const MAX_REQUEST_HEADER_BYTES: usize = 8 * 1024;
 
 /// The body of a request, in bytes: a question, not an upload; common servers take no longer one. Fixed for that reason.
 pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
-
-/// What only the host says of a request, beside the header of the configured key. The last eleven belong to one
-/// connection: RFC 9110, 7.6.1.
-const OF_THE_HOST: [&str; 16] = [
-    "authorization",
-    "content-length",
-    "cookie",
-    "host",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
 
 /// What describes a body, and goes with it.
 const OF_A_BODY: [&str; 6] =
@@ -84,7 +64,7 @@ impl Outgoing {
             let Ok(known) = HeaderName::from_bytes(name.as_bytes()) else {
                 return refused(format!("`{}` is no name of a header", shown_text(name)));
             };
-            if OF_THE_HOST.contains(&known.as_str()) || known == *key {
+            if known == AUTHORIZATION || known == *key || OF_THE_CONNECTION.contains(&known.as_str()) {
                 return refused(format!("it sets the header `{known}`, which only the host may"));
             }
             let Ok(value) = HeaderValue::from_str(value) else {
@@ -121,8 +101,6 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::AUTHORIZATION;
-
     use super::*;
 
     fn get() -> Request {
@@ -164,15 +142,17 @@ mod tests {
 
     #[test]
     fn each_header_of_the_host_is_refused_in_any_letter_case() {
-        for name in OF_THE_HOST {
+        for name in OF_THE_CONNECTION.into_iter().chain(["authorization"]) {
             for name in [name.to_owned(), name.to_ascii_uppercase()] {
                 let text = refusal(&with(&name, "x"));
                 assert!(text.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{text}");
             }
         }
         let key = HeaderName::from_static("x-api-key");
-        let error = Outgoing::of(&with("X-Api-Key", "mine"), &key).unwrap_err().to_string();
-        assert!(error.contains("the header `x-api-key`"), "{error}");
+        for name in ["X-Api-Key", "x-api-key", "Authorization"] {
+            let error = Outgoing::of(&with(name, "mine"), &key).unwrap_err().to_string();
+            assert!(error.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{error}");
+        }
         assert!(Outgoing::of(&with("x-api-key", "mine"), &AUTHORIZATION).is_ok());
     }
 

@@ -18,7 +18,7 @@ pub struct Seen {
     pub path: String,
     /// The query, decoded, in its order; a key in it is replaced.
     pub query: Vec<(String, String)>,
-    /// Lower-case names; values of `authorization` and `x-api-key` are replaced by [`Seen::REDACTED`].
+    /// Lower-case names; values of `authorization`, `x-api-key` and the feed's own header are replaced by [`Seen::REDACTED`].
     pub headers: Vec<(String, String)>,
     /// Whether a credential came with it.
     pub credential: bool,
@@ -40,8 +40,18 @@ impl Seen {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn new(at: Millis, path: &str, query: &[(String, String)], headers: &HeaderMap) -> Self {
-        let secret = |name: &str| matches!(name, "authorization" | "x-api-key" | "api_key");
+    /// `own` is one more header that holds a key.
+    pub(super) fn new(
+        at: Millis,
+        path: &str,
+        query: &[(String, String)],
+        headers: &HeaderMap,
+        own: Option<&str>,
+    ) -> Self {
+        let secret = |name: &str| {
+            matches!(name, "authorization" | "x-api-key" | "api_key")
+                || own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
         let shown = |name: &str, value: &str| {
             (name.to_owned(), if secret(name) { Self::REDACTED.to_owned() } else { value.to_owned() })
         };

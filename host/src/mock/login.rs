@@ -1,11 +1,13 @@
 //! Who may ask: a key as Bearer, in a header of the vendor's own, or as the password of Basic.
 //!
-//! Where no key is asked for, any is good. TAXII has a user too, and its own switch for the ways it allows.
+//! Where no key is asked for, any is good. TAXII has a user too, and its own switch for the ways it allows. A feed that takes
+//! its key in one header, or behind one word, takes it in no other way.
 
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::MockSettings;
 use super::server::{Answer, Call};
 use super::taxii::{self, Logins};
 
@@ -28,9 +30,17 @@ enum LoginWay {
 }
 
 impl Login {
-    /// The key of a request, in any of the ways the documentation names.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    /// The key of a request, in any of the ways the documentation names, or in the one that is set.
+    pub(super) fn of(headers: &HeaderMap, settings: &MockSettings) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some((header, scheme)) = settings.own_login() {
+            let value = text(header)?;
+            let key = match scheme {
+                Some(scheme) => value.strip_prefix(scheme)?.strip_prefix(' ')?,
+                None => value,
+            };
+            return Some(Login { way: LoginWay::Header, key: key.to_owned() });
+        }
         if let Some(key) = text("x-api-key") {
             return Some(Login { way: LoginWay::Header, key: key.to_owned() });
         }
@@ -52,7 +62,11 @@ impl Call<'_> {
             let shown = key.filter(|_| self.settings.echo_key);
             let message = shown.map_or_else(|| message.to_owned(), |key| format!("{message} The key was {key}."));
             let answer = self.error(401, code, &message);
-            Err(Box::new(if over_taxii { answer.with("www-authenticate", "Basic realm=\"TAXII\"") } else { answer }))
+            let asked = self.settings.key_scheme.as_deref().or(over_taxii.then_some("Basic realm=\"TAXII\""));
+            Err(Box::new(match asked {
+                Some(asked) => answer.with("www-authenticate", asked),
+                None => answer,
+            }))
         };
         if self.settings.expired_key.is_some() && self.settings.expired_key.as_deref() == key {
             return refuse("expired_api_key", "The API key has expired.");

@@ -99,7 +99,8 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
     let query: Vec<(String, String)> =
         url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let now = shared.clock.now().saturating_add_signed(settings.clock_skew.saturating_mul(1_000));
-    let mut seen = Seen::new(now, uri.path(), &query, request.headers());
+    let own = settings.own_login().map(|(header, _)| header);
+    let mut seen = Seen::new(now, uri.path(), &query, request.headers(), own);
     let call = Call {
         shared: &shared,
         settings: &settings,
@@ -107,7 +108,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Re
         path: uri.path(),
         query,
         headers: request.headers(),
-        login: Login::of(request.headers()),
+        login: Login::of(request.headers(), &settings),
         now,
         id: format!("req_{:08}", shared.answers.fetch_add(1, Ordering::Relaxed) + 1),
     };

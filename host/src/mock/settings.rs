@@ -15,6 +15,12 @@ pub struct MockSettings {
     /// The key to ask for; none asks for no key.
     #[arg(long)]
     pub key: Option<String>,
+    /// Take the key in this header alone.
+    #[arg(long, value_name = "HEADER")]
+    pub key_header: Option<String>,
+    /// Take the key behind this word alone, in `Authorization` if `key-header` names no other header.
+    #[arg(long, value_name = "WORD")]
+    pub key_scheme: Option<String>,
     /// A key that is answered with `expired_api_key`.
     #[arg(long)]
     pub expired_key: Option<String>,
@@ -128,6 +134,8 @@ impl Default for MockSettings {
     fn default() -> Self {
         Self {
             key: None,
+            key_header: None,
+            key_scheme: None,
             expired_key: None,
             plan: Plan::default(),
             forbidden: false,
@@ -240,6 +248,12 @@ const MAX_LIMIT: u32 = 10_000;
 const OPEN_PER_MINUTE: u32 = 100_000_000;
 
 impl MockSettings {
+    /// The header and the word before the key, where it is taken in one way alone.
+    pub(super) fn own_login(&self) -> Option<(&str, Option<&str>)> {
+        let scheme = self.key_scheme.as_deref();
+        self.key_header.as_deref().or(scheme.map(|_| "authorization")).map(|header| (header, scheme))
+    }
+
     pub(super) fn page_cap(&self) -> u32 {
         self.max_limit.unwrap_or(match self.plan {
             Plan::Free => 100,

@@ -8,21 +8,21 @@
 //! A key shorter than [`MIN_SCRUBBED`] is not looked for: a text of a few letters stands in honest data too, and
 //! replacing it there would destroy records.
 
+mod credential;
 mod escapes;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use thiserror::Error;
 
 use escapes::Escapes;
+
+pub(crate) use credential::OF_THE_CONNECTION;
+pub use credential::{Credential, KeyHeader, KeyHeaderError, SecretError, SecretSource};
 
 /// What stands in the place of a secret.
 pub const REPLACEMENT: &str = "[secret]";
@@ -56,90 +56,6 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REPLACEMENT)
-    }
-}
-
-/// Where a secret is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// In the configuration, usually from an environment variable.
-    Inline(Secret),
-    /// A file, read again after the feed or Elasticsearch refused it.
-    File(PathBuf),
-}
-
-/// A secret could not be read.
-#[derive(Debug, Error)]
-#[error("The key file {} cannot be read: {reason}. Check `api_key_file` and the file's owner and mode.", .path.display())]
-pub struct SecretError {
-    path: PathBuf,
-    reason: String,
-}
-
-impl SecretSource {
-    /// Reads the secret now.
-    ///
-    /// # Errors
-    /// Where the file cannot be read or is empty.
-    pub fn read(&self) -> Result<Secret, SecretError> {
-        match self {
-            Self::Inline(secret) => Ok(secret.clone()),
-            Self::File(path) => {
-                let error = |reason: String| SecretError { path: path.clone(), reason };
-                let mut file = fs::File::open(path).map_err(|e| error(e.to_string()))?;
-                if let Some(warning) = open_to_others(path, &file) {
-                    tracing::warn!("{warning}");
-                }
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(|e| error(e.to_string()))?;
-                match text.trim() {
-                    "" => Err(error("it is empty".to_owned())),
-                    key => Ok(Secret::new(key)),
-                }
-            }
-        }
-    }
-}
-
-/// What to say about a key file that other users of this machine may read or change. It is used all the same: some
-/// systems hand out secrets in files like that, in a folder that is closed.
-#[cfg(unix)]
-fn open_to_others(path: &Path, file: &fs::File) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata().ok()?.permissions().mode() & 0o777;
-    (mode & 0o066 != 0).then(|| {
-        let path = path.display();
-        format!("The key file {path} has mode {mode:03o}, so others on this machine may read or change it. Run `chmod 600 {path}`.")
-    })
-}
-
-#[cfg(not(unix))]
-fn open_to_others(_: &Path, _: &fs::File) -> Option<String> {
-    None
-}
-
-/// How a request is authenticated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// `Authorization: Bearer …`
-    Bearer(SecretSource),
-    /// `Authorization: Basic …`
-    Basic {
-        /// The user.
-        username: String,
-        /// The password.
-        password: SecretSource,
-    },
-    /// `Authorization: ApiKey …`, Elasticsearch's own.
-    ApiKey(SecretSource),
-}
-
-impl Credential {
-    /// Where its secret part is read from.
-    pub fn source(&self) -> &SecretSource {
-        match self {
-            Self::Bearer(source) | Self::ApiKey(source) | Self::Basic { password: source, .. } => source,
-        }
     }
 }
 
@@ -336,35 +252,5 @@ mod tests {
         let credential = Credential::Basic { username: "apikey".to_owned(), password: source };
         let shown = format!("{credential:?} {:?} {}", scrubber(), Secret::new(KEY));
         assert!(!shown.contains("CANARY"), "{shown}");
-    }
-
-    #[test]
-    fn a_key_file_is_trimmed_and_an_empty_one_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        fs::write(&path, "  abc\n").unwrap();
-        assert_eq!(SecretSource::File(path.clone()).read().unwrap().expose(), "abc");
-        fs::write(&path, "\n").unwrap();
-        assert!(SecretSource::File(path).read().unwrap_err().to_string().contains("it is empty"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_key_file_that_others_may_read_or_change_is_warned_of() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        fs::write(&path, "abc").unwrap();
-        for (mode, is_open) in
-            [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o620, true), (0o602, true), (0o644, true)]
-        {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let warning = open_to_others(&path, &fs::File::open(&path).unwrap());
-            assert_eq!(warning.is_some(), is_open, "{mode:o}");
-            if let Some(warning) = warning {
-                assert!(warning.contains(&format!("{mode:03o}")) && warning.contains("chmod 600"), "{warning}");
-            }
-            assert_eq!(SecretSource::File(path.clone()).read().unwrap().expose(), "abc");
-        }
     }
 }

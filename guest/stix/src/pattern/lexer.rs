@@ -6,10 +6,8 @@ use super::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     End,
-    /// A name without a hyphen, which any name may be.
+    /// A name, also with hyphens. The grammar wants quotes around a property's name that has one; many leave them out.
     Name,
-    /// A name with hyphens, which only an object's type may be.
-    Hyphenated,
     /// `AND` and its like: they are no names.
     Keyword,
     Symbol,
@@ -115,7 +113,7 @@ impl<'a> Lexer<'a> {
     fn token(&self, rest: &str) -> Result<(Kind, usize), Refusal> {
         let Some(first) = rest.bytes().next() else { return Ok((Kind::End, 0)) };
         match first {
-            b'\'' => return self.string(rest).map(|length| (Kind::Text, length)),
+            b'\'' | b'"' => return self.string(rest, first).map(|length| (Kind::Text, length)),
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => return Ok(word(rest)),
             _ => {}
         }
@@ -130,22 +128,21 @@ impl<'a> Lexer<'a> {
         Ok((Kind::Symbol, length))
     }
 
-    /// The length of a string with its quotes. Only `\'` and `\\` are escapes.
-    fn string(&self, rest: &str) -> Result<usize, Refusal> {
-        let refuse =
-            |offset: usize, expected, found: &str| refusal(self.text, self.at.saturating_add(offset), expected, found);
+    /// The length of a string with its quotes. A backslash takes the character behind it along; see [`super::Literal::value`]
+    /// for what they mean.
+    fn string(&self, rest: &str, quote: u8) -> Result<usize, Refusal> {
         let mut bytes = rest.bytes().enumerate().skip(1);
         while let Some((at, byte)) = bytes.next() {
             match byte {
-                b'\'' => return Ok(at.saturating_add(1)),
-                // The guard takes the escaped character with it.
-                b'\\' if !bytes.next().is_some_and(|(_, byte)| matches!(byte, b'\'' | b'\\')) => {
-                    return Err(refuse(at, r"a backslash as \\ and a quote as \' in a string", r"a single \"));
+                b'\\' => {
+                    bytes.next();
                 }
+                _ if byte == quote => return Ok(at.saturating_add(1)),
                 _ => {}
             }
         }
-        Err(refuse(rest.len(), "the quote that ends the string", "the end"))
+        let end = self.at.saturating_add(rest.len());
+        Err(refusal(self.text, end, "the quote that ends the string", "the end"))
     }
 }
 
@@ -158,9 +155,9 @@ fn is_blank(c: char) -> bool {
     )
 }
 
-/// Whether a text is one name and nothing else wherever it stands; with hyphens, where it is in quotes or an object's type.
-pub(super) fn is_plain_name(text: &str, may_have_hyphens: bool) -> bool {
-    let is_part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (b == b'-' && may_have_hyphens);
+/// Whether a text is one name and nothing else wherever it stands.
+pub(super) fn is_plain_name(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
         && text.bytes().all(is_part)
         && !matches!(text, "true" | "false")
@@ -173,7 +170,7 @@ fn word(rest: &str) -> (Kind, usize) {
     let length = rest.bytes().position(|b| !is_name(b) && b != b'-').unwrap_or(rest.len());
     let (word, after) = rest.split_at_checked(length).unwrap_or_default();
     if word.contains('-') {
-        return (Kind::Hyphenated, length);
+        return (Kind::Name, length);
     }
     if let Some((inner, _)) = after.strip_prefix('\'').and_then(|after| after.split_once('\'')) {
         let kind = match word {

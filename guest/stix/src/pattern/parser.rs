@@ -44,7 +44,7 @@ pub(super) fn usual(text: &str) -> Option<Pattern<'_>> {
             Some(quoted) => quoted.split_once('\'')?,
             None => rest.split_at_checked(rest.find([' ', '.'])?)?,
         };
-        if !is_plain_name(name, rest.starts_with('\'')) {
+        if !is_plain_name(name) {
             return None;
         }
         steps.push(Step::Name(name));
@@ -55,10 +55,7 @@ pub(super) fn usual(text: &str) -> Option<Pattern<'_>> {
     };
     let value = literal.strip_prefix('\'')?.strip_suffix('\'')?;
     let literal = Literal { kind: LiteralKind::Text, text: literal };
-    if !is_plain_name(object, true)
-        || value.bytes().any(|b| matches!(b, b'\'' | b'\\'))
-        || !is_hash_of(&steps, &literal)
-    {
+    if !is_plain_name(object) || value.bytes().any(|b| matches!(b, b'\'' | b'\\')) {
         return None;
     }
     let test = Test {
@@ -250,7 +247,6 @@ impl<'a> Parser<'a> {
         }
         let literals = (first, place(self.pattern.literals.len()));
         let test = Test { object, operator, negated, steps, literals, span: (place(start), place(self.end)) };
-        self.check_hash(&test)?;
         self.pattern.nodes.push(Node::Test(place(self.pattern.tests.len())));
         self.pattern.tests.push(test);
         Ok(())
@@ -258,7 +254,7 @@ impl<'a> Parser<'a> {
 
     fn path(&mut self) -> Result<(&'a str, (u32, u32)), Refusal> {
         let first = place(self.pattern.steps.len());
-        let object = self.one_of(&[Kind::Name, Kind::Hyphenated], "an object's path such as file:name")?;
+        let object = self.one_of(&[Kind::Name], "an object's path such as file:name")?;
         self.keyword(":", "`:` behind the object's type")?;
         self.name()?;
         loop {
@@ -279,9 +275,6 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&mut self) -> Result<(), Refusal> {
-        if self.token.kind == Kind::Hyphenated {
-            return Err(self.refuse("a property's name, in quotes where it has a hyphen"));
-        }
         let token = self.one_of(&[Kind::Name, Kind::Text], "a property's name")?;
         let name = match token.kind {
             Kind::Text => token.text.get(1..token.text.len().saturating_sub(1)).unwrap_or_default(),
@@ -348,20 +341,6 @@ impl<'a> Parser<'a> {
         self.advance()
     }
 
-    /// A hash that is compared with has the form of its algorithm. Algorithms that are not known have any.
-    fn check_hash(&self, test: &Test<'_>) -> Result<(), Refusal> {
-        let steps = self.pattern.steps(test);
-        let [literal] = self.pattern.literals(test) else { return Ok(()) };
-        if !matches!(test.operator, Operator::Equal | Operator::NotEqual) || literal.kind != LiteralKind::Text {
-            return Ok(());
-        }
-        if is_hash_of(steps, literal) {
-            return Ok(());
-        }
-        let at = self.end.saturating_sub(literal.text.len());
-        Err(refusal(self.text, at, "a hash of the algorithm's length", &shown(literal.text)))
-    }
-
     fn advance(&mut self) -> Result<(), Refusal> {
         self.end = self.lexer.end();
         self.token = self.lexer.next()?;
@@ -394,26 +373,6 @@ impl<'a> Parser<'a> {
         let found = if self.token.kind == Kind::End { "the end".to_owned() } else { shown(self.token.text) };
         refusal(self.text, self.token.at, expected, &found)
     }
-}
-
-/// Whether a text has the form of the hash it is compared with, if it is one of a known algorithm.
-fn is_hash_of(steps: &[Step<'_>], literal: &Literal<'_>) -> bool {
-    let Some(Step::Name(algorithm)) = steps.last() else { return true };
-    if !steps.contains(&Step::Name("hashes")) {
-        return true;
-    }
-    let lengths: &[usize] = match plain_algorithm(algorithm).as_str() {
-        "MD5" => &[32],
-        "MD6" => &[32, 40, 56, 64, 96, 128],
-        "RIPEMD160" | "SHA1" => &[40],
-        "SHA224" | "SHA3224" => &[56],
-        "SHA256" | "SHA3256" => &[64],
-        "SHA384" | "SHA3384" => &[96],
-        "SHA512" | "SHA3512" | "WHIRLPOOL" => &[128],
-        _ => return true,
-    };
-    let value = literal.value();
-    lengths.contains(&value.len()) && value.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn shown(text: &str) -> String {

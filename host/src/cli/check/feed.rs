@@ -13,6 +13,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::http::{Feed, FetchError};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
+use crate::secret::Credential;
 use crate::text;
 
 /// A clock that is further off moves what `since` means; the guest refuses ten minutes.
@@ -161,10 +162,13 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
         return vec![finding(Level::Fail, "guest", error.to_string())];
     }
     findings.push(finding(Level::Ok, "settings", "usable".to_owned()));
-    if input.credential.is_none() {
-        let text = "None is set; most feeds ask for `api_key`, or `username` and `password`.";
-        findings.push(finding(Level::Warn, "credential", text.to_owned()));
-    }
+    findings.push(match &input.credential {
+        None => {
+            let text = "None is set; most feeds ask for `api_key`, `username` and `password`, or `auth`.";
+            finding(Level::Warn, "credential", text.to_owned())
+        }
+        Some(credential) => finding(Level::Ok, "credential", sent_as(credential)),
+    });
     if let Some(first) = &asked.first {
         findings.push(finding(Level::Ok, "connection", format!("{} answers with status {}", input.url, first.status)));
         findings.push(clock_skew(input, first, clock.now()));
@@ -179,6 +183,12 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
         findings.push(waiting(input, ask(&state, is_news, advance, fetch).await));
     }
     findings
+}
+
+/// How the key is sent, without the key.
+fn sent_as(credential: &Credential) -> String {
+    let scheme = credential.scheme().map_or_else(String::new, |scheme| format!("{scheme} "));
+    format!("sent as `{}: {scheme}…`, from `{}`", credential.header(), credential.setting())
 }
 
 /// What the guest noted and how its first page came.
@@ -425,6 +435,26 @@ mod tests {
         let one = with(r#"{"url":"u","limit":500}"#, [("limit", Value::from(1))]);
         let settings: Value = serde_json::from_str(&one).unwrap();
         assert_eq!(settings, serde_json::json!({ "url": "u", "limit": 1 }));
+    }
+
+    #[test]
+    fn the_way_of_the_key_is_told_and_the_key_is_not() {
+        use crate::secret::{KeyHeader, Secret, SecretSource};
+        let inline = || SecretSource::Inline(Secret::new("sk_live_canary"));
+        let file = || SecretSource::File("key".into());
+        let own = |name, scheme| KeyHeader::new(name, scheme).unwrap();
+        for (credential, expected) in [
+            (Credential::Bearer(inline()), "sent as `authorization: Bearer …`, from `api_key`"),
+            (Credential::Bearer(file()), "sent as `authorization: Bearer …`, from `api_key_file`"),
+            (
+                Credential::Basic { username: "u".to_owned(), password: file() },
+                "sent as `authorization: Basic …`, from `password_file`",
+            ),
+            (Credential::Key(own(None, Some("Token")), inline()), "sent as `authorization: Token …`, from `auth.key`"),
+            (Credential::Key(own(Some("X-Api-Key"), None), file()), "sent as `x-api-key: …`, from `auth.key_file`"),
+        ] {
+            assert_eq!(sent_as(&credential), expected);
+        }
     }
 
     #[test]

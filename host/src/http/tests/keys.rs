@@ -22,11 +22,17 @@ async fn each_kind_of_credential_is_sent_as_it_should_be() {
     let server = Server::always(ok("", b"{}")).await;
     let source = SecretSource::Inline(Secret::new(KEY));
     let basic = STANDARD.encode(format!("apikey:{KEY}"));
+    let own = |name, scheme| Some(Credential::Key(KeyHeader::new(name, scheme).unwrap(), source.clone()));
     let cases = [
+        (own(None, Some("Token")), Some(format!("authorization: Token {KEY}\r\n"))),
+        (own(Some("X-Api-Key"), None), Some(format!("x-api-key: {KEY}\r\n"))),
+        (own(Some("Auth-Key"), None), Some(format!("auth-key: {KEY}\r\n"))),
+        (own(Some("Authorization"), None), Some(format!("authorization: {KEY}\r\n"))),
+        (own(Some("X-Auth"), Some("Key")), Some(format!("x-auth: Key {KEY}\r\n"))),
         (Some(Credential::Bearer(source.clone())), Some(format!("authorization: Bearer {KEY}\r\n"))),
         (Some(Credential::ApiKey(source.clone())), Some(format!("authorization: ApiKey {KEY}\r\n"))),
         (
-            Some(Credential::Basic { username: "apikey".to_owned(), password: source }),
+            Some(Credential::Basic { username: "apikey".to_owned(), password: source.clone() }),
             Some(format!("authorization: Basic {basic}\r\n")),
         ),
         (None, None),
@@ -37,7 +43,11 @@ async fn each_kind_of_credential_is_sent_as_it_should_be() {
         Feed::new(&input).unwrap().fetch(&get("/")).await.unwrap();
         let head = server.seen().pop().unwrap();
         match expected {
-            Some(line) => assert!(head.contains(&line), "{head}"),
+            Some(line) => {
+                assert!(head.contains(&line), "{head}");
+                assert_eq!(head.matches(KEY).count() + head.matches(&basic).count(), 1, "in one place: {head}");
+                assert_eq!(head.contains("authorization"), line.starts_with("authorization"), "{head}");
+            }
             None => assert!(!head.contains("authorization"), "{head}"),
         }
     }
@@ -63,13 +73,16 @@ async fn a_key_that_the_server_repeats_reaches_nobody() {
         for bytes in bodies {
             let server = Server::always(bytes).await;
             let mut input = input(&format!("http://{}", server.address));
-            input.credential = Some(Credential::Basic {
-                username: "apikey".to_owned(),
-                password: SecretSource::Inline(Secret::new(KEY)),
-            });
-            let feed = Feed::new(&input).unwrap();
-            let result = feed.fetch(&get("/api")).await;
-            assert_clean(&format!("{result:?} {feed:?}"));
+            let source = SecretSource::Inline(Secret::new(KEY));
+            for credential in [
+                Credential::Basic { username: "apikey".to_owned(), password: source.clone() },
+                Credential::Key(KeyHeader::new(Some("Auth-Key"), None).unwrap(), source),
+            ] {
+                input.credential = Some(credential);
+                let feed = Feed::new(&input).unwrap();
+                let result = feed.fetch(&get("/api")).await;
+                assert_clean(&format!("{result:?} {feed:?}"));
+            }
         }
     }
     let server = Server::always(ok("", format!("[\"{KEY}\", 1]").as_bytes())).await;
@@ -144,6 +157,60 @@ async fn a_changed_key_file_is_used_after_a_reload() {
     // The key in use stays.
     feed.fetch(&get("/")).await.unwrap();
     assert!(server.seen()[2].contains("second_key_6789"));
+}
+
+#[tokio::test]
+async fn a_key_in_a_header_of_its_own_follows_its_file_and_redirects_within_the_origin_only() {
+    let server = Server::start(|number, address, _| {
+        Answer::Close(match number {
+            0 => answer("302 Found", &format!("Location: http://{address}/b\r\n"), b""),
+            1 | 3 => ok("", b"{}"),
+            2 => answer("401 Unauthorized", "", b""),
+            _ => answer("302 Found", "Location: http://127.0.0.1:9/\r\n", b""),
+        })
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "first_key_12345\n").unwrap();
+    let mut input = input(&format!("http://{}", server.address));
+    let header = KeyHeader::new(Some("Auth-Key"), None).unwrap();
+    input.credential = Some(Credential::Key(header, SecretSource::File(path.clone())));
+    let feed = Feed::new(&input).unwrap();
+    assert_eq!(feed.fetch(&get("/a")).await.unwrap().status, 200);
+    assert_eq!(feed.fetch(&get("/c")).await.unwrap().status, 401);
+    std::fs::write(&path, "second_key_6789\n").unwrap();
+    feed.reload_credential().unwrap();
+    assert_eq!(feed.fetch(&get("/c")).await.unwrap().status, 200);
+    refused(feed.fetch(&get("/d")).await);
+    let keys: Vec<_> =
+        server.seen().iter().map(|head| head.split("auth-key: ").nth(1).unwrap()[..15].to_owned()).collect();
+    assert_eq!(keys, ["first_key_12345"; 3].into_iter().chain(["second_key_6789"; 2]).collect::<Vec<_>>());
+
+    for (text, part) in
+        [("Token first_key_12345", "`auth.scheme`"), ("first_key\n12345", "line break"), ("\u{1}first", "sent")]
+    {
+        std::fs::write(&path, text).unwrap();
+        let text = refused(feed.reload_credential());
+        assert!(text.contains(part) && text.contains("`auth.key_file`") && !text.contains("first_key"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_sets_no_header_of_the_configured_key() {
+    let server = Server::always(ok("", b"{}")).await;
+    let mut input = input(&format!("http://{}", server.address));
+    let source = SecretSource::Inline(Secret::new(KEY));
+    input.credential = Some(Credential::Key(KeyHeader::new(Some("Auth-Key"), None).unwrap(), source));
+    let feed = Feed::new(&input).unwrap();
+    for name in ["Auth-Key", "auth-key", "AUTH-KEY", "Authorization"] {
+        let request = Request { headers: vec![(name.to_owned(), "mine".to_owned())], ..get("/") };
+        let text = refused(feed.fetch(&request).await);
+        assert!(text.contains(&format!("the header `{}`", name.to_lowercase())), "{text}");
+    }
+    assert!(server.seen().is_empty());
+    let request = Request { headers: vec![("x-api-key".to_owned(), "mine".to_owned())], ..get("/") };
+    feed.fetch(&request).await.unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::*;
-use crate::secret::SecretSource;
+use crate::secret::{KeyHeader, SecretSource};
 
 const KEY: &str = "sk_live_CANARY_7f3a9b52c1";
 

@@ -179,6 +179,40 @@ async fn keys_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_key_is_asked_for_in_one_way_alone() {
+    let (bearer, token) = (format!("Bearer {KEY}"), format!("Token {KEY}"));
+    let ways = [
+        ("authorization", bearer.as_str()),
+        ("authorization", token.as_str()),
+        ("authorization", KEY),
+        ("x-api-key", KEY),
+        ("auth-key", KEY),
+        ("auth-key", token.as_str()),
+    ];
+    for (header, scheme, taken) in [
+        (None, Some("Token"), 1),
+        (Some("Authorization"), None, 2),
+        (Some("X-Api-Key"), None, 3),
+        (Some("Auth-Key"), None, 4),
+        (Some("auth-key"), Some("Token"), 5),
+    ] {
+        let settings = MockSettings {
+            key: Some(KEY.to_owned()),
+            key_header: header.map(str::to_owned),
+            key_scheme: scheme.map(str::to_owned),
+            ..Default::default()
+        };
+        let feed = feed(settings, ten()).await;
+        for (number, way) in ways.iter().enumerate() {
+            let reply = try_get(&feed, "", std::slice::from_ref(way)).await.unwrap();
+            assert_eq!(reply.status == 200, number == taken, "{header:?} {scheme:?} {way:?}");
+        }
+        let seen = &feed.requests()[taken];
+        assert!(seen.credential && !format!("{seen:?}").contains(KEY), "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_nth_request_only() {
     let settings = MockSettings { error_every: Some(3), ..Default::default() };
     let feed = feed(settings, ten()).await;
@@ -330,7 +364,7 @@ fn files_of_three_forms_are_read() {
 async fn journal_forgets_the_oldest() {
     let mut journal = Journal::default();
     for at in 0..=KEPT as u64 {
-        journal.note(Seen::new(at, "/", &[], &axum::http::HeaderMap::new()));
+        journal.note(Seen::new(at, "/", &[], &axum::http::HeaderMap::new(), None));
     }
     assert_eq!(journal.all().len(), KEPT);
     assert_eq!(journal.all()[0].at, 1);

@@ -266,10 +266,17 @@ async fn logins() {
 #[tokio::test]
 async fn a_configured_input_logs_in_and_sees_what_it_pages_by() {
     let feed = feed(MockSettings { key: Some(KEY.to_owned()), ..Default::default() }, ten()).await;
-    for (lines, logins) in
-        [(format!("username: apikey\n    password: {KEY}"), Logins::Basic), (format!("api_key: {KEY}"), Logins::Bearer)]
-    {
-        feed.change(|s| (s.taxii.logins, s.limited_every) = (logins, None));
+    for (lines, logins, header, scheme) in [
+        (format!("username: apikey\n    password: {KEY}"), Logins::Basic, None, None),
+        (format!("api_key: {KEY}"), Logins::Bearer, None, None),
+        (format!("auth: {{scheme: Token, key: {KEY}}}"), Logins::Both, None, Some("Token")),
+        (format!("auth: {{header: X-Api-Key, key: {KEY}}}"), Logins::Both, Some("x-api-key"), None),
+        (format!("auth: {{header: Auth-Key, key: {KEY}}}"), Logins::Both, Some("auth-key"), None),
+    ] {
+        feed.change(|s| {
+            (s.taxii.logins, s.limited_every) = (logins, None);
+            (s.key_header, s.key_scheme) = (header.map(str::to_owned), scheme.map(str::to_owned));
+        });
         let yaml = format!("inputs:\n  - id: i\n    transport: taxii\n    url: {}\n    {lines}\n", feed.taxii_url());
         let config = crate::config::Config::parse(&yaml, std::path::Path::new("t.yml"), &|_| None).unwrap();
         let http = crate::http::Feed::new(&config.inputs[0]).unwrap();

@@ -22,7 +22,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use crate::config::ElasticsearchSettings;
-use crate::secret::{Credential, Scrubber, Secret, SecretSource};
+use crate::secret::{Credential, Scrubber, Secret};
 use crate::store::blocking;
 use crate::tls;
 
@@ -255,8 +255,8 @@ impl Client {
         if call.is_gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
-        if let Some(value) = self.authorization_header() {
-            request = request.header(header::AUTHORIZATION, value);
+        if let (Some(credential), Some(value)) = (&self.credential, self.authorization_header()) {
+            request = request.header(credential.header(), value);
         }
         let mut response = request.send().await?;
         let status = response.status();
@@ -337,28 +337,24 @@ struct Authorization {
 
 impl Authorization {
     fn read(credential: &Credential) -> Result<Self, ClientError> {
-        let secret = |source: &SecretSource| source.read().map_err(|error| refused(&error.to_string()));
-        let (scheme, value, secrets) = match credential {
-            Credential::ApiKey(source) => {
-                let key = secret(source)?;
+        let key = credential.read().map_err(|error| refused(&error.to_string()))?;
+        let (value, secrets) = match credential {
+            Credential::ApiKey(_) => {
                 let value = api_key_value(key.expose())?;
                 // The key's secret half on its own is as good as the whole.
                 let decoded = STANDARD.decode(&value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                 let half = decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, half)| half.to_owned());
                 let secrets = [Some(key.expose().to_owned()), Some(value.clone()), decoded, half];
-                ("ApiKey", value, secrets.into_iter().flatten().collect::<Vec<_>>())
+                (value, secrets.into_iter().flatten().collect::<Vec<_>>())
             }
-            Credential::Bearer(source) => {
-                let token = secret(source)?;
-                ("Bearer", token.expose().to_owned(), vec![token.expose().to_owned()])
-            }
-            Credential::Basic { username, password } => {
-                let password = secret(password)?;
-                let value = STANDARD.encode(format!("{username}:{}", password.expose()));
-                ("Basic", value.clone(), vec![password.expose().to_owned(), value])
+            Credential::Bearer(_) | Credential::Key(..) => (key.expose().to_owned(), vec![key.expose().to_owned()]),
+            Credential::Basic { username, .. } => {
+                let value = STANDARD.encode(format!("{username}:{}", key.expose()));
+                (value.clone(), vec![key.expose().to_owned(), value])
             }
         };
-        let mut header = HeaderValue::from_str(&format!("{scheme} {value}")).map_err(|_| {
+        let value = credential.scheme().map_or_else(|| value.clone(), |scheme| format!("{scheme} {value}"));
+        let mut header = HeaderValue::from_str(&value).map_err(|_| {
             refused(
                 "The Elasticsearch credential holds characters that no HTTP header can carry. Check for line breaks.",
             )
@@ -472,6 +468,7 @@ mod tests {
 
     use super::*;
     use crate::config::Mode;
+    use crate::secret::SecretSource;
 
     fn settings(host: &str, credential: Option<Credential>) -> ElasticsearchSettings {
         ElasticsearchSettings {

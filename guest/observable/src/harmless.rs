@@ -1,12 +1,12 @@
-//! What is left out on purpose.
+//! What matches everything.
 //!
-//! An indicator for `192.168.1.1` or `localhost` would alert on everything in every network, so such values are
-//! skipped with a reason, as is what the configuration excludes, and so would be the hash of the empty file. Ranges kept
-//! for documentation stay: they never occur in traffic. A URL is as harmless as its host. `allow_private` keeps all but what is excluded by name.
+//! An indicator for `192.168.1.1` or `localhost` would alert on everything in every network, and so would the hash of the
+//! empty file: whoever maps records skips such values with a reason. Ranges kept for documentation are none of them: they
+//! never occur in traffic. A URL is as harmless as its host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tipline_observable::{Cidr, Host, Observable, is_single_label};
+use crate::{Cidr, Host, Observable, is_single_label};
 
 /// IPv4 ranges with fewer bits than this hold more than 16 million addresses: a typing error, or all of a continent.
 const WIDEST_V4: u8 = 8;
@@ -124,7 +124,7 @@ fn address_v6(ip: Ipv6Addr) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tipline_observable::{Label, classify};
+    use crate::{Label, classify};
 
     #[test]
     fn harmless_values_have_a_reason() {

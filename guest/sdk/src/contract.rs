@@ -1,12 +1,12 @@
-//! The types of the contract in `wit/input.wit`, as this crate uses them natively.
+//! The types of the contract in `wit/input.wit`, as guests use them natively.
 //!
-//! `component.rs` translates them one to one; nothing else in the crate knows about WASM.
+//! `component.rs` translates them one to one; nothing else knows about WASM.
 
 use std::borrow::Cow;
 
 use thiserror::Error;
 
-/// The longest state [`crate::advance`] may return. A host stores one for every page, so it must stay small; the
+/// The longest state [`crate::Guest::advance`] may return. A host stores one for every page, so it must stay small; the
 /// largest real one (100 collections) takes about 20 KiB.
 pub const MAX_STATE_BYTES: usize = 64 * 1024;
 
@@ -118,6 +118,12 @@ impl Request {
         Self { method: "GET".to_owned(), target, headers: vec![("accept".to_owned(), accept.to_owned())], body: None }
     }
 
+    /// A POST of a body in this media type.
+    pub fn post(target: String, media_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type".to_owned(), media_type.to_owned())];
+        Self { method: "POST".to_owned(), target, headers, body: Some(body) }
+    }
+
     /// The first header of this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -139,6 +145,29 @@ impl Response {
     /// The first header of this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Nothing for status 200, else the failure that a host acts on rightly: for 401 and 403 it reads a key's file again. The
+    /// answer's own words are not in it, as they may be anything.
+    ///
+    /// # Errors
+    /// [`Failure::Credential`], [`Failure::Forbidden`] or [`Failure::Protocol`]; the text begins with `feed`, its name.
+    pub fn ok(&self, feed: &str) -> Result<(), Failure> {
+        match self.status {
+            200 => Ok(()),
+            401 => Err(Failure::Credential(format!(
+                "{feed} refuses the key (401). Check `api_key`, `username` and `password`, or `auth`."
+            ))),
+            403 => Err(Failure::Forbidden(format!(
+                "{feed} does not allow this request (403). Check the key and what its account may read."
+            ))),
+            429 => Err(Failure::Protocol(format!(
+                "{feed} asks for fewer requests (429). Set a longer `interval` if it goes on."
+            ))),
+            status => Err(Failure::Protocol(format!(
+                "{feed} answered with status {status}, where 200 was expected. Check `url` and any proxy in between."
+            ))),
+        }
     }
 
     /// The body as text; what is no UTF-8 is U+FFFD.
@@ -195,7 +224,7 @@ pub enum Next {
     Done,
 }
 
-/// The answer of [`crate::advance`].
+/// The answer of [`crate::Guest::advance`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a step asks for something to be done"]
 pub struct Step {
@@ -213,5 +242,24 @@ impl Step {
     /// A step that remembers nothing.
     pub fn new(batch: Option<Batch>, next: Next, state: String) -> Self {
         Self { batch, remember: Vec::new(), next, state }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_the_failure_that_a_host_acts_on_rightly() {
+        let of = |status| Response { status, headers: Vec::new(), body: Vec::new() }.ok("F");
+        assert_eq!(of(200), Ok(()));
+        assert!(matches!(of(401), Err(Failure::Credential(text)) if text.contains("`auth`")));
+        assert!(matches!(of(403), Err(Failure::Forbidden(_))));
+        for status in [0, 204, 302, 404, 429, 500] {
+            assert!(
+                matches!(of(status), Err(Failure::Protocol(text)) if text.contains(&status.to_string())),
+                "{status}"
+            );
+        }
     }
 }

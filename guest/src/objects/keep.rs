@@ -1,0 +1,179 @@
+//! What of an object is kept as it came, beside what is mapped: the setting `keep`.
+//!
+//! Platforms put into properties of their own what the standard has no place for: scores, sightings, sources, the number of a
+//! report. They are kept as a tree, which Elasticsearch maps as `flattened`: each value can be searched by its path, and
+//! none of them adds a field. Readers of JSON differ in what they take, so the tree is written anew: of a repeated member
+//! the last, no name that is empty or has a control character, nothing nested deeper than [`DEEPEST`], and texts up to
+//! [`LONGEST_TEXT`].
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::rules::Keep;
+
+/// The deepest nesting that is kept. Elasticsearch refuses a document whose `flattened` field has more than 20.
+const DEEPEST: usize = 18;
+/// The longest text that is kept whole, in bytes; of a longer one the beginning. A term of Lucene's has 32,766 bytes at most,
+/// and the path stands before it.
+const LONGEST_TEXT: usize = 16 * 1024;
+/// The most bytes that are kept of an object. Beyond, nothing is: half of a tree says something else than all of it.
+pub(crate) const MOST_KEPT: usize = 64 * 1024;
+
+/// What is kept of an object.
+pub(crate) enum Kept {
+    /// Nothing, as there is nothing, or it is not wanted.
+    Nothing,
+    /// A tree, as JSON.
+    Tree(String),
+    /// It is too large.
+    TooLarge,
+}
+
+/// Takes from an object's text what is to be kept. `is_standard` tells the properties that STIX has.
+pub(crate) fn kept(keep: Keep, raw: &str, is_standard: fn(&str) -> bool) -> Kept {
+    let members = match keep {
+        Keep::None => return Kept::Nothing,
+        Keep::Original => read(raw, |_| true),
+        Keep::Extensions => read(raw, |name| !is_standard(name)),
+    };
+    let Some(members) = members else { return Kept::Nothing };
+    let tree: Map<String, Value> =
+        members.into_iter().filter_map(|(name, value)| Some((named(name)?, pruned(value, 1)?))).collect();
+    if tree.is_empty() {
+        return Kept::Nothing;
+    }
+    match serde_json::to_string(&Value::Object(tree)) {
+        Ok(text) if text.len() <= MOST_KEPT => Kept::Tree(text),
+        _ => Kept::TooLarge,
+    }
+}
+
+/// A name that every reader takes.
+fn named(name: String) -> Option<String> {
+    (!name.trim().is_empty() && !name.contains(char::is_control)).then_some(name)
+}
+
+/// A value as far as it is kept.
+fn pruned(value: Value, depth: usize) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.len() > LONGEST_TEXT => {
+            Some(Value::String(super::part::cut(&text, LONGEST_TEXT / 4)))
+        }
+        Value::Array(list) => {
+            let list: Vec<Value> = list.into_iter().filter_map(|value| pruned(value, depth)).collect();
+            (!list.is_empty()).then_some(Value::Array(list))
+        }
+        Value::Object(_) if depth >= DEEPEST => None,
+        Value::Object(map) => {
+            let map: Map<String, Value> = map
+                .into_iter()
+                .filter_map(|(name, value)| Some((named(name)?, pruned(value, depth.saturating_add(1))?)))
+                .collect();
+            (!map.is_empty()).then_some(Value::Object(map))
+        }
+        other => Some(other),
+    }
+}
+
+/// The wanted members of an object.
+fn read(raw: &str, is_wanted: impl Fn(&str) -> bool) -> Option<Map<String, Value>> {
+    struct Members<F>(F);
+
+    impl<'de, F: Fn(&str) -> bool> DeserializeSeed<'de> for Members<F> {
+        type Value = Map<String, Value>;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Members<F> {
+        type Value = Map<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut members = Map::new();
+            while let Some(name) = from.next_key::<String>()? {
+                if (self.0)(&name) {
+                    members.insert(name, from.next_value()?);
+                } else {
+                    from.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(members)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(raw);
+    Members(is_wanted).deserialize(&mut deserializer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(keep: Keep, raw: &str) -> Option<String> {
+        match kept(keep, raw, |name| matches!(name, "id" | "name")) {
+            Kept::Tree(text) => Some(text),
+            Kept::Nothing => None,
+            Kept::TooLarge => Some("too large".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_the_setting_says() {
+        let raw = r#"{"id":"a","x_score":95,"name":"n","extensions":{"e":{"detection":true}},"x_score":96}"#;
+        for (keep, expected) in [
+            (Keep::Original, Some(r#"{"extensions":{"e":{"detection":true}},"id":"a","name":"n","x_score":96}"#)),
+            (Keep::Extensions, Some(r#"{"extensions":{"e":{"detection":true}},"x_score":96}"#)),
+            (Keep::None, None),
+        ] {
+            assert_eq!(tree(keep, raw).as_deref(), expected, "{keep:?}");
+        }
+        assert_eq!(tree(Keep::Extensions, r#"{"id":"a"}"#), None);
+    }
+
+    #[test]
+    fn what_a_reader_might_refuse_is_left_out() {
+        for (raw, expected) in [
+            (r#"{"x_a":null,"x_b":{},"x_c":[],"x_d":[null,{}]}"#, None),
+            (r#"{"":1," ":2,"x\u0000":3,"x_a":{"":1}}"#, None),
+            (r#"{"x_a":[1,null,"b"]}"#, Some(r#"{"x_a":[1,"b"]}"#)),
+        ] {
+            assert_eq!(tree(Keep::Extensions, raw).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_kept_up_to_its_deepest() {
+        for (depth, is_kept) in [(DEEPEST - 1, true), (DEEPEST, false)] {
+            let raw = format!(r#"{{"x_a":{}1{}}}"#, r#"{"b":"#.repeat(depth), "}".repeat(depth));
+            assert_eq!(tree(Keep::Extensions, &raw).is_some(), is_kept, "{depth}");
+        }
+    }
+
+    #[test]
+    fn texts_are_kept_whole_up_to_their_longest() {
+        for (length, is_whole) in [(LONGEST_TEXT, true), (LONGEST_TEXT + 1, false)] {
+            let text = tree(Keep::Extensions, &format!(r#"{{"x_a":"{}"}}"#, "a".repeat(length))).unwrap();
+            assert_eq!(!text.contains('…'), is_whole, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_tree_is_kept_up_to_its_size() {
+        let around = r#"{"x_a":[""]}"#.len();
+        for (length, is_kept) in [(MOST_KEPT, true), (MOST_KEPT + 1, false)] {
+            let piece = "a".repeat(LONGEST_TEXT - 3);
+            let last = "a".repeat(length - around - 3 * LONGEST_TEXT);
+            let raw = format!(r#"{{"x_a":["{piece}","{piece}","{piece}","{last}"]}}"#);
+            assert_eq!(tree(Keep::Extensions, &raw).as_deref() != Some("too large"), is_kept, "{length}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Observables that stand for themselves: the setting `observables`.
+//!
+//! Some servers share addresses, names and files as cyber-observable objects, without an indicator that calls them bad. Whoever
+//! reads such a collection as a feed of indicators says so by the setting. What an observable says is then read as the
+//! pattern that asks for it, so that there is one place which knows where a value goes.
+
+use serde_json::Value;
+
+use super::home::{self, Home};
+
+/// Kinds of objects that name one thing which is seen in traffic or on a disk. Others (software, accounts, processes, whole
+/// networks) are as good as always somebody's everyday, and a message or a connection is known by other objects.
+const KINDS: [&str; 16] = [
+    "artifact",
+    "cryptocurrency-wallet",
+    "domain-name",
+    "email-addr",
+    "file",
+    "hostname",
+    "ipv4-addr",
+    "ipv6-addr",
+    "mac-addr",
+    "mutex",
+    "url",
+    "user-agent",
+    "windows-registry-key",
+    "x-opencti-cryptocurrency-wallet",
+    "x-opencti-hostname",
+    "x509-certificate",
+];
+
+/// Kinds of observables beside those.
+const OTHER_KINDS: [&str; 9] = [
+    "autonomous-system",
+    "directory",
+    "email-message",
+    "network-traffic",
+    "process",
+    "software",
+    "user-account",
+    "x-opencti-text",
+    "x-opencti-user-agent",
+];
+
+/// Whether an object is an observable.
+pub(crate) fn is_observable(kind: &str) -> bool {
+    KINDS.contains(&kind) || OTHER_KINDS.contains(&kind)
+}
+
+/// Whether a property is one of the standard's: observables have many, and none begins as those of others do.
+pub(crate) fn is_standard(name: &str) -> bool {
+    !name.starts_with("x_") && name != "extensions"
+}
+
+/// The pattern that asks for what an observable is. `None` where it names nothing that counts alone.
+pub(crate) fn pattern(kind: &str, raw: &str) -> Option<String> {
+    if !KINDS.contains(&kind) && kind != "x-opencti-user-agent" {
+        return None;
+    }
+    let Value::Object(members) = serde_json::from_str(raw).ok()? else { return None };
+    let mut leaves = Vec::new();
+    for (name, value) in &members {
+        // `path` of a registry's key, `hashes` of a file.
+        take(kind, &[name], value, &mut leaves);
+    }
+    let tells = leaves.iter().any(|leaf| leaf.tells);
+    let texts: Vec<&str> = leaves.iter().map(|leaf| leaf.text.as_str()).collect();
+    tells.then(|| format!("[{}]", texts.join(" AND ")))
+}
+
+/// A property with its value, as a comparison.
+struct Leaf {
+    text: String,
+    tells: bool,
+}
+
+/// Takes up what has a field: texts and numbers, those of objects by their path, of lists each.
+fn take(kind: &str, path: &[&str], value: &Value, out: &mut Vec<Leaf>) {
+    match value {
+        Value::Object(members) if path.len() < 3 => {
+            for (name, value) in members {
+                let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+                take(kind, &path, value, out);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| take(kind, path, value, out)),
+        Value::String(text) => leaf(kind, path, &quoted(text), out),
+        Value::Number(number) => leaf(kind, path, &number.to_string(), out),
+        _ => {}
+    }
+}
+
+fn leaf(kind: &str, path: &[&str], literal: &str, out: &mut Vec<Leaf>) {
+    let whole = path.join(".");
+    let home = home::home(kind, &whole);
+    let tells = home::tells(home) || home::bare(kind, &whole).is_some();
+    if home == Home::None && !tells {
+        return;
+    }
+    let path: Vec<String> = path.iter().map(|name| quoted(name)).collect();
+    out.push(Leaf { text: format!("{kind}:{} = {literal}", path.join(".")), tells });
+}
+
+/// A text as a pattern has it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tipline_stix::pattern::Pattern;
+
+    #[test]
+    fn an_observable_is_read_as_the_pattern_that_asks_for_it() {
+        for (object, expected) in [
+            (
+                json!({"type": "ipv4-addr", "id": "ipv4-addr--1", "value": "203.0.113.61"}),
+                Some("[ipv4-addr:'value' = '203.0.113.61']"),
+            ),
+            (
+                json!({"type": "file", "id": "file--1", "name": "it's.exe", "size": 12, "hashes": {"MD5": "0a", "SHA-256": "0b"}}),
+                Some(
+                    "[file:'hashes'.'MD5' = '0a' AND file:'hashes'.'SHA-256' = '0b' AND file:'name' = 'it\\'s.exe' AND file:'size' = 12]",
+                ),
+            ),
+            (
+                json!({"type": "windows-registry-key", "key": "HKLM\\Run", "values": [{"name": "a", "data": "b"}]}),
+                Some(
+                    "[windows-registry-key:'key' = 'HKLM\\\\Run' AND windows-registry-key:'values'.'data' = 'b' AND windows-registry-key:'values'.'name' = 'a']",
+                ),
+            ),
+            (json!({"type": "file", "size": 12}), None),
+            (json!({"type": "software", "name": "Word"}), None),
+            (json!({"type": "identity", "name": "x"}), None),
+        ] {
+            let pattern = pattern(object["type"].as_str().unwrap(), &object.to_string());
+            assert_eq!(pattern.as_deref(), expected);
+            if let Some(pattern) = pattern {
+                assert!(Pattern::parse(&pattern).is_ok(), "{pattern}");
+            }
+        }
+    }
+}
