@@ -239,6 +239,30 @@ fn a_taxii_servers_defaults() {
 }
 
 #[test]
+fn a_url_that_leads_to_a_collection_is_its_root_and_the_collection() {
+    for (url, root, collections) in [
+        ("https://taxii.example/api/collections/", "https://taxii.example/api/", &[][..]),
+        ("https://taxii.example/collections", "https://taxii.example/", &[]),
+        ("https://taxii.example/a/b/collections/one/objects/?limit=5", "https://taxii.example/a/b/", &["one"]),
+        ("https://taxii.example/api/collections/two%20words", "https://taxii.example/api/", &["two words"]),
+        // Nothing of a collection, or more than its objects.
+        ("https://taxii.example/api/", "https://taxii.example/api/", &[]),
+        ("https://taxii.example/collections/a/b/root/", "https://taxii.example/collections/a/b/root/", &[]),
+    ] {
+        let config =
+            Config::parse(&serde_json::json!({"transport": "taxii", "url": url, "feed": {"name": "E"}}).to_string())
+                .unwrap();
+        assert_eq!(
+            (config.url.as_str(), config.collections.as_slice()),
+            (root, collections.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().as_slice()),
+            "{url}"
+        );
+    }
+    let named = r#"{"transport":"taxii","url":"https://taxii.example/api/collections/one/","feed":{"name":"E"},"collection":"two"}"#;
+    assert_eq!(Config::parse(named).unwrap().collections, ["two"]);
+}
+
+#[test]
 fn so_many_collections_are_one_inputs_and_no_more() {
     let settings = |count: usize| {
         let names: Vec<String> = (0..count).map(|at| format!("c{at}")).collect();

@@ -10,6 +10,7 @@ mod objects;
 mod pages;
 mod record;
 
+use serde::de::IgnoredAny;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Feed, Indicator, is_web};
 use tipline_guest::{Page, Tally};
@@ -146,10 +147,14 @@ impl<'a> Mapper<'a> {
 
     /// Why a record could not be read, and where it stands.
     fn unreadable<T>(&self, raw: &str, error: &serde_json::Error) -> Result<T, Left> {
-        if error.is_data() {
-            return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
-        }
-        let mut detail = format!("The record is no valid JSON: {error}.");
+        let whole = serde_json::from_str::<IgnoredAny>(raw);
+        let mut detail = match &whole {
+            Ok(_) if error.is_data() => {
+                return rejected("not-an-object", "A record is a JSON object with `type` and `value`.");
+            }
+            Err(whole) => format!("The record is no valid JSON: {whole}."),
+            Ok(_) => format!("The record is no valid JSON: {error}."),
+        };
         if let Some(at) = self.body.position(raw) {
             detail.push_str(&format!(" It begins at byte {at} of what was received."));
         }

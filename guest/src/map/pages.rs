@@ -57,9 +57,9 @@ fn broken<'a>(mut mapper: Mapper<'a>, text: &'a str) -> Result<Batch, Failure> {
         Some(Salvage { parts, good: 1.., .. }) => return one(mapper, &parts, text),
         _ if !text.starts_with(['{', '[']) && objects == 0 => {}
         _ => {
-            let (list, good) = pieces(text);
-            if good > 0 {
-                mapper.records(&list);
+            let pieces = pieces(text);
+            if pieces.good > 0 {
+                mapper.records(&pieces.list);
                 return Ok(mapper.finish());
             }
         }

@@ -27,7 +27,9 @@ const MAX_ENDS: usize = 32;
 pub struct Salvage<'p> {
     /// Its members, as far as they were found, with all elements of its list, broken ones among them.
     pub parts: Parts<'p>,
-    /// Its list and itself have their ends, so that what is broken stands inside.
+    /// Its list and itself have their ends.
+    pub has_end: bool,
+    /// They have, behind an element that is whole: what is broken stands inside for sure.
     pub is_whole: bool,
     /// How many elements are JSON.
     pub good: usize,
@@ -45,22 +47,36 @@ impl<'p> Salvage<'p> {
         let good = walk.good;
         let list = Data::List(walk.pieces);
         *(if name == "data" { &mut parts.data } else { &mut parts.objects }) = list;
-        Some(Self { parts, is_whole, good })
+        Some(Self { parts, has_end: has_tail, is_whole, good })
     }
 }
 
+/// Elements of which some may be broken.
+#[derive(Debug, PartialEq)]
+pub struct Pieces<'t> {
+    /// Each as received.
+    pub list: Vec<&'t str>,
+    /// How many are JSON.
+    pub good: usize,
+    /// They have their end.
+    pub has_end: bool,
+    /// They have, behind an element that is whole: what is broken stands inside for sure.
+    pub is_whole: bool,
+}
+
 /// The elements of a list or of a row of values, each whole or broken: what stands in `[…]`, or one behind the other.
-pub fn pieces(text: &str) -> (Vec<&str>, usize) {
+pub fn pieces(text: &str) -> Pieces<'_> {
     let trimmed = text.trim_start();
     let begin = text.len().saturating_sub(trimmed.len());
     let is_list = trimmed.starts_with('[');
     let mut walk = Walk::new(text, begin.saturating_add(usize::from(is_list)));
-    if is_list {
-        walk.list(|behind| text.get(behind..).is_some_and(|rest| rest.trim().is_empty()));
+    let has_end = if is_list {
+        walk.list(|behind| text.get(behind..).is_some_and(|rest| rest.trim().is_empty()))
     } else {
         walk.row();
-    }
-    (walk.pieces, walk.good)
+        !walk.ends_broken
+    };
+    Pieces { has_end, is_whole: has_end && !walk.ends_broken, list: walk.pieces, good: walk.good }
 }
 
 /// What stands inside an element that is no record itself: a list, a bundle, a page, or one that is broken and holds whole
@@ -68,7 +84,7 @@ pub fn pieces(text: &str) -> (Vec<&str>, usize) {
 pub fn contents(raw: &str) -> Option<Vec<&str>> {
     let is_of_objects = |list: &Vec<&str>| list.iter().any(|one| one.starts_with(['{', '[']));
     if raw.starts_with('[') {
-        let inner = list(raw).unwrap_or_else(|_| pieces(raw).0);
+        let inner = list(raw).unwrap_or_else(|_| pieces(raw).list);
         return Some(inner).filter(is_of_objects);
     }
     if !raw.starts_with('{') {
@@ -93,8 +109,8 @@ pub fn contents(raw: &str) -> Option<Vec<&str>> {
             {
                 return Some(inner);
             }
-            let (inner, good) = pieces(raw);
-            (inner.len() > 1 && good > 0).then_some(inner)
+            let inner = pieces(raw);
+            (inner.list.len() > 1 && inner.good > 0).then_some(inner.list)
         }
     }
 }
@@ -103,23 +119,26 @@ pub fn contents(raw: &str) -> Option<Vec<&str>> {
 fn head<'p>(page: &'p str, parts: &mut Parts<'p>) -> Option<(&'static str, usize)> {
     let mut found = None;
     let mut reader = Plain::new(page);
-    // What is broken before the list is passed over; what follows is what matters.
-    let _ = reader.members(|name, reader| match ["objects", "data"].into_iter().find(|list| *list == name) {
+    let read = reader.members(|name, reader| match ["objects", "data"].into_iter().find(|list| *list == name) {
         Some(list) if reader.is_list() => {
             found = Some((list, reader.at.saturating_add(1)));
             Err(NotPlain)
         }
         _ => parts.take(name, reader),
     });
-    found.or_else(|| {
-        let at = |name: &'static str| {
-            let quoted = format!("\"{name}\"");
-            let behind = page.find(&quoted)?.saturating_add(quoted.len());
-            let rest = page.get(behind..)?.trim_start().strip_prefix(':')?.trim_start().strip_prefix('[')?;
-            Some((name, page.len().saturating_sub(rest.len())))
-        };
-        at("objects").or_else(|| at("data"))
-    })
+    if found.is_some() || read.is_ok() {
+        return found;
+    }
+    // What is broken before the list is passed over; what follows is what matters. A list behind whole objects is not the
+    // page's.
+    let at = |name: &'static str| {
+        let quoted = format!("\"{name}\"");
+        let behind = page.find(&quoted)?.saturating_add(quoted.len());
+        let rest = page.get(behind..)?.trim_start().strip_prefix(':')?.trim_start().strip_prefix('[')?;
+        let before = page.get(..behind)?;
+        (!before.contains("\n{") && pieces(before).good == 0).then_some((name, page.len().saturating_sub(rest.len())))
+    };
+    at("objects").or_else(|| at("data"))
 }
 
 /// The members behind a page's list, to its end.
@@ -259,7 +278,7 @@ impl<'t> Walk<'t> {
 
 /// Whether an object is a record or a STIX object, and not a part of one: it has a type and a value or a pattern, or an id
 /// that begins with its type.
-fn says_what_it_is(object: &str) -> bool {
+pub fn says_what_it_is(object: &str) -> bool {
     let (mut kind, mut id, mut has_value) = ("", "", false);
     let read = Plain::new(object).members(|name, reader| {
         match name {

@@ -86,12 +86,14 @@ impl Poll<'_> {
         if !matches!(read, Err(Unreadable::Garbled(_))) {
             return read;
         }
-        let is_last = || self.run.retry.is_last_try() && self.run.cap <= self.least(chain) && self.may_give_up_one();
-        match Page::salvage(text) {
-            Some(page) if !page.cut => Ok(page),
-            Some(page) if is_last() && (page.good > 0 || last_date(response).is_some()) => Ok(page),
-            _ => read,
+        let Some(page) = Page::salvage(text) else { return read };
+        // What looks like an end behind a broken object is one if it comes again.
+        if !page.cut || page.has_end && self.run.retry.is_last_try() {
+            return Ok(Page { cut: false, ..page });
         }
+        let is_last = self.run.retry.is_last_try() && chain.limit <= self.least(chain) && self.may_give_up_one();
+        let leads_on = page.good > 0 || page.next.is_some() || last_date(response).is_some();
+        if is_last && leads_on { Ok(page) } else { read }
     }
 
     /// The smallest page worth asking for to get past damage. Without dates each begins at the very beginning.
@@ -213,18 +215,23 @@ impl Poll<'_> {
             Matching::Unknown => {}
         }
         let types = types(self.config);
-        let has = !page.is_empty() && page.has(&|kind| types.split(',').any(|word| word == kind));
-        if chain.ask == Ask::All && is_first {
-            if !has {
-                // With and without it there is the same, of which this is the beginning: the filter is ignored.
-                let is_ignored = count(page) > 1 && count(page) <= chain.before;
-                if is_ignored {
-                    chain.ask = Ask::Wanted;
-                    return Sifted::Good;
-                }
-                self.tell_of_others(chain, page);
-                return Sifted::Nothing;
+        // What cannot be read may be anything.
+        let has = page.has(&|kind| types.split(',').any(|word| word == kind)) || page.has_broken();
+        if chain.ask == Ask::All && !has {
+            // With and without it there is the same, of which this is the beginning: the filter is ignored.
+            if is_first && count(page) > 1 && count(page) <= chain.before {
+                chain.ask = Ask::Wanted;
+                return Sifted::Good;
             }
+            // Of a few objects that are not all, nobody can tell.
+            let is_part = page.next.is_some() || page.more == Some(true) || page.bundle && count(page) >= chain.limit;
+            if !is_first || is_part && count(page) < LEAST_PROBE {
+                return Sifted::Good;
+            }
+            self.tell_of_others(chain, page);
+            return Sifted::Nothing;
+        }
+        if chain.ask == Ask::All {
             self.state.matching = Matching::LeftOut;
             chain.ask = Ask::Wanted;
             self.note(
@@ -273,7 +280,7 @@ impl Poll<'_> {
         if let Some(odd) = chain.learn(received, response) {
             self.note("bad-date", chain.says(&format!("a date that is none: {odd}")));
         }
-        if chain.passes_the_damage() {
+        if chain.hurt == 0 || chain.passes_the_damage() {
             self.run.retry.went_well();
         }
         if page.cut {
@@ -304,6 +311,12 @@ impl Poll<'_> {
             chain.repeats =
                 if chain.seen.remember(page_print) && received > 0 { chain.repeats.saturating_add(1) } else { 0 };
             chain.empties = if received == 0 { chain.empties.saturating_add(1) } else { 0 };
+            if chain.limit < self.run.cap && is_further && !chain.unsorted {
+                // Past what was damaged, pages may be as large as ever.
+                chain.after = chain.high.map(|high| high.saturating_sub(1));
+                (chain.next, chain.limit, chain.before) = (None, self.run.cap, 0);
+                return After::More;
+            }
             if chain.repeats <= MAX_REPEATS && chain.empties <= MAX_EMPTIES {
                 chain.next = Some(next.clone());
                 chain.before = received;
@@ -336,8 +349,10 @@ impl Poll<'_> {
             }
             return self.undated(chain, page, full);
         };
+        // Where larger pages are damaged as often as may be, smaller steps have to do.
+        let is_hurt = self.run.retry.garbled > self.config.max_retries;
         match chain.edge {
-            Edge::None | Edge::Wider if full && self.may_widen(chain) => self.widen(chain, received),
+            Edge::None | Edge::Wider if full && self.may_widen(chain) && !is_hurt => self.widen(chain, received),
             Edge::Behind(step) if !is_further => {
                 // Others of the instant, as many as before: there may be still others.
                 if !again && received >= chain.before {
@@ -430,25 +445,23 @@ impl Poll<'_> {
         chain.hurt = 0;
         self.note("cut-page", chain.says("a page that ends in its midst, however often and small it is asked for"));
         self.run.cap = self.full_limit();
-        match chain.high.filter(|_| !chain.unsorted) {
-            Some(high) => {
-                chain.next = None;
-                chain.limit = self.run.cap;
-                chain.before = 0;
-                // The same instant again is passed by a larger step.
-                let is_further = |beyond: &Instant| chain.after < Some(high.saturating_add(*beyond));
-                let step = STEPS.iter().position(is_further).unwrap_or(STEPS.len());
-                let step = u8::try_from(step).unwrap_or(u8::MAX);
-                self.step(chain, high, step)
-            }
-            None => match page.next.clone() {
-                Some(next) if page.more != Some(false) => {
-                    chain.next = Some(next);
-                    After::More
-                }
-                _ => After::Cut,
-            },
+        let high = chain.high.filter(|_| !chain.unsorted);
+        // The same instant again is passed by a larger step.
+        let step = high.map(|high| {
+            let is_further = |beyond: &Instant| chain.after < Some(high.saturating_add(*beyond));
+            (high, STEPS.iter().position(is_further).unwrap_or(STEPS.len()))
+        });
+        // What shares its date is behind its `next` alone.
+        if let Some(next) = page.next.clone().filter(|_| page.more != Some(false)) {
+            chain.next = Some(next);
+            chain.passed = step.map(|(high, step)| high.saturating_add(STEPS.get(step).copied().unwrap_or(0)));
+            return After::More;
         }
+        let Some((high, step)) = step else { return After::Cut };
+        chain.next = None;
+        chain.limit = self.run.cap;
+        chain.before = 0;
+        self.step(chain, high, u8::try_from(step).unwrap_or(u8::MAX))
     }
 
     /// Whether a date is later than the poll: what was added meanwhile.
@@ -537,7 +550,8 @@ impl Chain {
 
     /// Whether a good page lies behind where an answer was last lost or damaged.
     fn passes_the_damage(&mut self) -> bool {
-        let passes = self.grew || self.pages >= self.hurt;
+        // With dates, what comes again may be what came before it.
+        let passes = self.grew || self.pages >= self.hurt && (self.top.is_none() || self.unsorted);
         if passes {
             self.hurt = 0;
         }
@@ -559,7 +573,7 @@ impl Chain {
         let from = self.top.filter(|_| !self.unsorted).map(|top| top.saturating_sub(back));
         *self = Self {
             path: std::mem::take(&mut self.path),
-            after: self.after.max(from),
+            after: self.after.max(from).max(self.passed),
             limit: self.limit,
             top: self.top,
             unsorted: self.unsorted,

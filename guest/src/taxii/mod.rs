@@ -171,6 +171,8 @@ impl Poll<'_> {
     /// The same for what was asked for at a target, which is of objects or of the server itself.
     fn refusal_of(&self, response: &Response, target: &str, is_of_objects: bool) -> Failure {
         let error = || ServerError::read(&response.text());
+        // Where nothing says what there is, what was said at `url` counts.
+        let silent = if is_of_objects && self.run.unlisted == 0 { 0 } else { self.run.silent };
         match response.status {
             406 | 415 => Failure::Protocol(format!(
                 "The server answered {} for {target} {}: it gives neither `{}` nor `{}`. It may speak an older TAXII; set \
@@ -186,14 +188,16 @@ impl Poll<'_> {
                 response.status,
                 error()
             )),
-            404 | 410 if self.run.silent == 401 => Failure::Credential(format!(
+            404 | 410 if silent == 401 => Failure::Credential(format!(
                 "The server answered `url` itself with a login page, and nothing was found below it. Check {}; then that `url` \
                  is the address of an API root or a discovery, and not of pages for people.",
                 ADVICE.credential
             )),
-            404 | 410 if matches!(self.run.silent, 402 | 403) => Failure::Forbidden(format!(
-                "The credential is good, but the server answered {} to `url` itself, and nothing was found below it. {}",
-                self.run.silent, ADVICE.forbidden
+            404 | 410 if matches!(silent, 402 | 403) => Failure::Forbidden(format!(
+                "The credential is good, but the server answered {silent} to `url` itself, and {} for {target} {}. {}",
+                response.status,
+                error(),
+                ADVICE.forbidden
             )),
             404 | 410 if is_of_objects && self.run.unlisted > 0 => Failure::Protocol(format!(
                 "The server answered {} for {target} {}. Its list of collections could not be read ({}), so `collection` was \
@@ -203,7 +207,7 @@ impl Poll<'_> {
                 said(self.run.unlisted),
                 self.missing()
             )),
-            404 | 410 if self.run.silent > 0 => Failure::Protocol(format!(
+            404 | 410 if silent > 0 => Failure::Protocol(format!(
                 "The server answered {} for {target} {}. {}",
                 response.status,
                 error(),
@@ -310,7 +314,7 @@ impl Poll<'_> {
     fn retry(mut self, what: &str, asked: Option<Millis>, response: Option<&Response>) -> Result<Step, Failure> {
         let ends = self.run.retry.failed(self.config);
         self.lose();
-        if self.run.retry.attempts >= TRIES_AT_A_PAGE {
+        if self.run.retry.attempts >= TRIES_AT_A_PAGE && self.run.survey.is_none() {
             // Pages that are too large or too slow look like this too. Not smaller than an eighth: a server that was
             // down for an hour must not be read object by object afterwards.
             self.narrow((self.config.limit / 8).max(1));
@@ -394,14 +398,18 @@ impl Poll<'_> {
             return self.refuse(failure);
         }
         self.lose();
-        self.wait(self.run.retry.pause(self.config), "the answer was no page; asking again".to_owned());
+        self.wait(
+            self.run.retry.pause(self.config),
+            format!("asking again, as it may be for a moment only: {failure}"),
+        );
         self.go_on(None)
     }
 
     /// An answer did not arrive as it should. One to a `next` will not come again.
     fn lose(&mut self) {
         let Some(chain) = self.run.chain.as_mut().filter(|_| self.run.survey.is_none()) else { return };
-        chain.hurt = chain.pages.saturating_add(1);
+        // The farthest: what is damaged before it, too, is met again on the way there.
+        chain.hurt = chain.hurt.max(chain.pages.saturating_add(1));
         if chain.next.is_some() {
             chain.begin_again(self.config.overlap);
         }
@@ -410,10 +418,10 @@ impl Poll<'_> {
     /// Asks for half as many objects, in a chain of its own: a `next` goes with its limit. `false` where that is no use.
     fn narrow(&mut self, least: u32) -> bool {
         let Some(chain) = &mut self.run.chain else { return false };
-        if self.run.cap <= least {
+        if chain.limit.max(self.run.cap) <= least {
             return false;
         }
-        self.run.cap = (self.run.cap / 2).max(least);
+        self.run.cap = (self.run.cap / 2).max(least).min(self.run.cap);
         chain.begin_again(self.config.overlap);
         chain.limit = self.run.cap;
         // Twice as many pages lead there.
@@ -433,13 +441,13 @@ impl Poll<'_> {
         };
         let Some(chain) = self.run.chain.take_if(|_| goes_on) else { return Err(failure) };
         self.note("collection-failed", format!("A collection was left out of this poll. {text}"));
-        self.run.retry.went_well();
         self.leave(&chain, Turn::Refused, None);
         self.go_on(None)
     }
 
     /// Ends the reading of a collection: its cursor moves on, never back.
     fn leave(&mut self, chain: &Chain, turn: Turn, reached: Option<instant::Instant>) {
+        self.run.retry.went_well();
         // A date in the future would hide all that is added until then.
         let latest = self.run.clock.unwrap_or(self.now).max(self.now).saturating_add(CLOCKS_APART);
         let top = chain.top.filter(|_| turn == Turn::Read || !chain.unsorted);

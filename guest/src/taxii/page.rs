@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::page::{self, Unreadable, value};
-use crate::read::{MAX_NESTING, Parts, Salvage, contents, list, pieces};
+use crate::read::{Data, MAX_NESTING, Parts, Pieces, Salvage, contents, list, pieces, says_what_it_is};
 
 /// Where the objects stand.
 const LIST: &str = "objects";
@@ -21,8 +21,10 @@ pub(super) struct Page<'b> {
     pub(super) next: Option<String>,
     /// It is a bundle, which says nothing about more.
     pub(super) bundle: bool,
-    /// It ends in its midst: what would follow was not received.
+    /// It ends in its midst, or may: what would follow was not received.
     pub(super) cut: bool,
+    /// Of a damaged page: what looks like its end was found, if behind a broken object.
+    pub(super) has_end: bool,
     /// Objects of a damaged page that could be read.
     pub(super) good: usize,
 }
@@ -34,16 +36,20 @@ impl<'b> Page<'b> {
             return Ok(Self::default());
         }
         let trimmed = body.trim_start_matches('\u{feff}').trim();
-        if trimmed.starts_with('[')
-            && let Ok(objects) = list(trimmed)
-            && (objects.is_empty() || are_objects(&objects))
-        {
-            return Ok(Self { objects, bundle: true, ..Self::default() });
+        let bare = |objects| Ok(Self { objects, bundle: true, ..Self::default() });
+        if trimmed.starts_with('[') {
+            match list(trimmed) {
+                Ok(objects) if objects.is_empty() || are_objects(&objects) => return bare(objects),
+                // Others are no objects, and no damage.
+                Err(error) if trimmed.contains('{') => return Err(Unreadable::Garbled(error.to_string())),
+                _ => {}
+            }
         }
         match page::parts(body, LIST) {
+            Ok(parts) if matches!(parts.objects, Data::Absent) && says_what_it_is(trimmed) => bare(vec![trimmed]),
             Ok(parts) => Self::of(parts, body),
             Err(Unreadable::Garbled(why)) => match lines(trimmed) {
-                Some(objects) => Ok(Self { objects, bundle: true, ..Self::default() }),
+                Some(objects) => bare(objects),
                 None => Err(Unreadable::Garbled(why)),
             },
             Err(not) => Err(not),
@@ -53,12 +59,23 @@ impl<'b> Page<'b> {
     /// What can be read of a body that is damaged; `None` where nothing says that it is a page.
     pub(super) fn salvage(body: &'b str) -> Option<Self> {
         let trimmed = body.trim_start_matches('\u{feff}').trim();
-        if trimmed.starts_with('[') {
-            let (objects, good) = pieces(trimmed);
-            return (good > 0).then_some(Self { objects, bundle: true, cut: true, good, ..Self::default() });
-        }
-        let Salvage { parts, is_whole, good } = Salvage::read(trimmed)?;
-        Some(Self { cut: !is_whole, good, ..Self::of(parts, body).ok()? })
+        let Some(Salvage { parts, has_end, is_whole, good }) =
+            Salvage::read(trimmed).filter(|_| !trimmed.starts_with('['))
+        else {
+            // A list, or objects a line each.
+            let Pieces { list: objects, good, has_end, is_whole } = pieces(trimmed);
+            let is_said = trimmed.contains("\"type\"") && !trimmed.contains("\"objects\"");
+            let is_of_objects = good > 0 || is_said || trimmed.starts_with('[');
+            return is_of_objects.then_some(Self {
+                objects,
+                bundle: true,
+                cut: !is_whole,
+                has_end,
+                good,
+                ..Self::default()
+            });
+        };
+        Some(Self { cut: !is_whole, has_end, good, ..Self::of(parts, body).ok()? })
     }
 
     fn of(parts: Parts<'b>, body: &str) -> Result<Self, Unreadable> {
@@ -80,6 +97,11 @@ impl<'b> Page<'b> {
     /// Whether it has nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.objects.is_empty()
+    }
+
+    /// Whether it has something that cannot be read.
+    pub(super) fn has_broken(&self) -> bool {
+        self.objects.iter().any(|raw| value(raw).is_null())
     }
 
     /// Whether it has an object of a type.

@@ -59,7 +59,15 @@ impl Poll<'_> {
         let is_good = response.status < 300;
         let value = members::parse(body).ok().filter(|value| is_good && value.is_object());
         if value.is_none() && is_good && !self.run.retry.damaged() {
-            self.wait(self.run.retry.pause(self.config), "the answer was no JSON object; asking again".to_owned());
+            let what = if is_markup(body) {
+                page_for_people(response.status, body, "a JSON object").to_string()
+            } else {
+                format!("no JSON object came, but {}", quote(body))
+            };
+            self.wait(
+                self.run.retry.pause(self.config),
+                format!("asking again, as it may be for a moment only: {what}"),
+            );
             return self.go_on(None);
         }
         if is_good {

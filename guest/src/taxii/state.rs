@@ -150,6 +150,8 @@ pub(super) struct Chain {
     pub(super) lost: u32,
     /// Where in this chain an answer was lost or damaged: the number of that page, from 1; 0 for nowhere.
     pub(super) hurt: u32,
+    /// Where to begin again behind a page that was taken in part.
+    pub(super) passed: Option<Instant>,
     /// Objects of the page before.
     pub(super) before: u32,
     /// Pages in a row that were seen before.
@@ -438,11 +440,12 @@ impl Chain {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 15] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 16] {
         [
             (key!("after"), Slot::Number(&mut self.after)),
             (key!("top"), Slot::Number(&mut self.top)),
             (key!("high"), Slot::Number(&mut self.high)),
+            (key!("passed"), Slot::Number(&mut self.passed)),
             (key!("pages"), Slot::Count(&mut self.pages)),
             (key!("futile"), Slot::Count(&mut self.futile)),
             (key!("lost"), Slot::Count(&mut self.lost)),

@@ -8,7 +8,7 @@ const C: &str = r#"{"id":"indicator--c","type":"indicator"}"#;
 
 /// What stands in the list of a page, which is whole or not.
 fn salvaged(page: &str) -> (Vec<&str>, bool, usize) {
-    let Salvage { parts, is_whole, good } = Salvage::read(page).unwrap_or_else(|| panic!("{page}"));
+    let Salvage { parts, is_whole, good, .. } = Salvage::read(page).unwrap_or_else(|| panic!("{page}"));
     let ((Data::List(list), _) | (_, Data::List(list))) = (parts.objects, parts.data) else { panic!("{page}") };
     (list, is_whole, good)
 }
@@ -77,21 +77,27 @@ fn members_around_a_list_are_found_and_what_is_broken_there_is_passed_over() {
         assert!(good >= 1, "{page}");
     }
     assert!(Salvage::read(r#"{"objects":{}}"#).is_none());
+    // The list of a bundle among others, a line each, is not the page's.
+    let bundle = format!(r#"{{"type":"bundle","objects":[{A}]}}"#);
+    assert!(Salvage::read(&format!("{C}\n{bundle}")).is_none());
+    assert!(Salvage::read(&format!("{{\"x\":NaN}}\n{bundle}")).is_none());
     assert!(Salvage::read("<html>").is_none());
 }
 
 #[test]
 fn values_one_behind_the_other_are_told_apart() {
-    for text in [
-        format!("{A}{B}{C}"),
-        format!("{A}\n{B}\n{C}\n"),
-        format!("\u{1e}{A}\n\u{1e}{B}\n\u{1e}{C}\n"),
-        format!("[{A} {B},{C}]"),
-        format!("[{A},{B},{C}"),
+    for (text, is_whole) in [
+        (format!("{A}{B}{C}"), true),
+        (format!("{A}\n{B}\n{C}\n"), true),
+        (format!("\u{1e}{A}\n\u{1e}{B}\n\u{1e}{C}\n"), true),
+        (format!("[{A} {B},{C}]"), true),
+        (format!("[{A},{B},{C}"), false),
     ] {
-        assert_eq!(pieces(&text), (vec![A, B, C], 3), "{text}");
+        assert_eq!(pieces(&text), Pieces { list: vec![A, B, C], good: 3, has_end: is_whole, is_whole }, "{text}");
     }
-    assert_eq!(pieces(&format!("x{A}y{B}")), (vec!["x", A, "y", B], 2));
+    let text = format!("x{A}y{B}");
+    assert_eq!(pieces(&text), Pieces { list: vec!["x", A, "y", B], good: 2, has_end: true, is_whole: true });
+    assert!(!pieces(&format!("{A}\n{{\"cut")).is_whole);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod field;
 mod pages;
 mod quirk;
 mod server;
+mod servers;
 mod table;
 
 use std::cell::RefCell;

@@ -339,7 +339,7 @@ impl SimServer {
 }
 
 /// A date in the words of JavaScript.
-fn java_script(millis: Millis) -> String {
+pub(super) fn java_script(millis: Millis) -> String {
     let date = super::http_date(millis);
     let parts: Vec<&str> = date.trim_end_matches(" GMT").split([',', ' ']).filter(|part| !part.is_empty()).collect();
     let [weekday, day, month, year, time] = parts[..] else { panic!("{date}") };
