@@ -45,7 +45,7 @@ fn the_three_urls() -> Result<(), Failed> {
     let counts = Ledger::read(&place.path().join("tipline.db"))?.counts("feed")?;
     ensure(status == 200 && counts.read == RECORDS, format!("/metrics: {status}, {counts:?}"))?;
     for (series, expected) in [
-        (r#"tipline_requests_total{input="feed",code_class="2xx"}"#, 3),
+        (r#"tipline_requests_total{input="feed",code_class="2xx"}"#, 4),
         (r#"tipline_pages_total{input="feed"}"#, 3),
         (r#"tipline_records_total{input="feed",outcome="mapped"}"#, counts.mapped),
         (r#"tipline_records_total{input="feed",outcome="rejected"}"#, counts.rejected),
@@ -67,7 +67,7 @@ fn the_three_urls() -> Result<(), Failed> {
 
     let overview: Value = serde_json::from_str(&printed(place.path(), &["status", "--json"])?)?;
     let input = &overview["inputs"][0];
-    let told = input["rate_limit"].is_u64() && input["rate_remaining"].is_u64() && input["requests_today"] == 3;
+    let told = input["rate_limit"].is_u64() && input["rate_remaining"].is_u64() && input["requests_today"] == 4;
     ensure(told && input["health"] == "ok", input.to_string())?;
     run.signal("TERM")?;
     let code = run.code()?;

@@ -29,6 +29,9 @@ fn files(batch: &Batch) -> [(&'static str, String); 3] {
     for skip in &batch.skips {
         counts.push_str(&format!("skipped for: {} {}\n", skip.reason, skip.count));
     }
+    for note in &batch.notes {
+        counts.push_str(&format!("note: {} {}\n", note.code, note.text));
+    }
     [
         ("expected.ndjson", batch.documents.clone()),
         ("expected-rejects.ndjson", rejects),
