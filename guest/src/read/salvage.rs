@@ -6,7 +6,7 @@
 //! record or a STIX object. So what is broken is as small as can be, and what stands inside a broken object by right (a
 //! reference, an extension) is not taken for an object of its own.
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use super::parts::{Data, Parts, list};
 use super::plain::{NotPlain, Plain};
@@ -159,12 +159,14 @@ struct Walk<'t> {
     good: usize,
     /// The last of them is none.
     ends_broken: bool,
+    /// They stand one behind the other, and in no list.
+    is_row: bool,
 }
 
 impl<'t> Walk<'t> {
     fn new(text: &'t str, at: usize) -> Self {
         let budget = text.len().saturating_mul(MAX_WALKS);
-        Self { text, at, budget, pieces: Vec::new(), good: 0, ends_broken: false }
+        Self { text, at, budget, pieces: Vec::new(), good: 0, ends_broken: false, is_row: false }
     }
 
     /// Walks to the end of a list; `false` if it has none. `ends` says whether what is behind a bracket can follow a list.
@@ -173,7 +175,7 @@ impl<'t> Walk<'t> {
             match self.next() {
                 None => return false,
                 // One bracket too many ends nothing.
-                Some(b']') if ends(self.at.saturating_add(1)) || self.again().is_none() => {
+                Some(b']') if ends(self.at.saturating_add(1)) || self.again(None).is_none() => {
                     self.at = self.at.saturating_add(1);
                     return true;
                 }
@@ -190,6 +192,7 @@ impl<'t> Walk<'t> {
 
     /// Walks over values one behind the other.
     fn row(&mut self) {
+        self.is_row = true;
         while self.next().is_some() {
             if !self.element() {
                 self.push(self.text.len(), false);
@@ -215,7 +218,7 @@ impl<'t> Walk<'t> {
         let mut reader = Plain::new(self.text.get(here..).unwrap_or_default());
         let outline = reader.outline().ok().map(|_| here.saturating_add(reader.at));
         let outline = outline.filter(|end| is_apart(self.text, *end) && *end < self.text.trim_end().len());
-        let next = self.again();
+        let next = self.again(outline);
         let Some(end) = next.into_iter().chain(outline).min() else { return false };
         self.push(end, false);
         true
@@ -240,17 +243,22 @@ impl<'t> Walk<'t> {
         read.ok().filter(|raw| !raw.is_empty()).map(|_| at.saturating_add(reader.at))
     }
 
-    /// Where the next object begins that is whole and says what it is.
-    fn again(&mut self) -> Option<usize> {
-        let mut at = self.at.saturating_add(1);
+    /// Where the next object begins that is whole and says what it is, and that is no part of the broken one before it.
+    /// `outline` is where that one ends, if its brackets fit.
+    fn again(&mut self, outline: Option<usize>) -> Option<usize> {
+        let mut place = Place::default();
+        let mut at = self.at;
         loop {
-            at = at.saturating_add(memchr(b'{', self.text.as_bytes().get(at..)?)?);
-            if let Some(end) = self.whole(at)
+            let byte = self.text.as_bytes().get(at).copied()?;
+            if byte == b'{'
+                && at > self.at
+                && place.may_begin_an_element(self.text, at, outline, self.is_row)
+                && let Some(end) = self.whole(at)
                 && self.text.get(at..end).is_some_and(says_what_it_is)
             {
                 return Some(at);
             }
-            at = at.saturating_add(1);
+            at = at.saturating_add(place.pass(byte));
         }
     }
 
@@ -273,6 +281,47 @@ impl<'t> Walk<'t> {
         self.good = self.good.saturating_add(usize::from(is_whole));
         self.ends_broken = !is_whole;
         self.at = end;
+    }
+}
+
+/// A place within a broken element, as far as its quotes and brackets tell.
+#[derive(Default)]
+struct Place {
+    depth: u32,
+    in_text: bool,
+}
+
+impl Place {
+    /// Goes on by a byte; gives how many it takes along.
+    fn pass(&mut self, byte: u8) -> usize {
+        match byte {
+            b'\\' if self.in_text => return 2,
+            b'"' => self.in_text = !self.in_text,
+            b'{' | b'[' if !self.in_text => self.depth = self.depth.saturating_add(1),
+            b'}' | b']' if !self.in_text => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        1
+    }
+
+    /// Whether what begins here can be an element behind the broken one. Within its brackets, where they fit, it is a part of
+    /// it, and so is the value of a member and the first of a member's list. In a text it can be one only if a quote is
+    /// missing before it: it follows the end of an element, or a text that was cut; behind a quote it is what a text quotes.
+    /// In a row of objects an element begins a line.
+    fn may_begin_an_element(&self, text: &str, at: usize, outline: Option<usize>, is_row: bool) -> bool {
+        let before = text.get(..at).unwrap_or_default();
+        let bare = before.trim_end();
+        if is_row && (bare.is_empty() || before.ends_with(['\n', '\u{1e}'])) {
+            return true;
+        }
+        if self.in_text {
+            let without_comma = bare.strip_suffix(',').map(str::trim_end);
+            return match without_comma {
+                Some(cut) => self.depth == 0 || !cut.ends_with('"'),
+                None => bare.ends_with(['}', ']']),
+            };
+        }
+        self.depth == 0 || (outline.is_none() && !bare.ends_with([':', '[']))
     }
 }
 

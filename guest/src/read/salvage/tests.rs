@@ -125,10 +125,28 @@ fn containers_give_what_is_in_them_and_nothing_else_does() {
 }
 
 #[test]
+fn what_stands_inside_a_broken_object_is_a_part_of_it() {
+    for bad in [
+        format!(r#"{{"type":"report","id":"report--1","x_old":{A},"x_score":NaN}}"#),
+        format!(r#"{{"type":"report","id":"report--1","x_score":NaN,"x_prev":[{A},{B}]}}"#),
+        format!(r#"{{"type":"report","id":"report--1","description":"he said "hi", {A} ok"}}"#),
+        format!(r#"{{"type":"report","id":"report--1","x_a":{{"objects":[{A}"#),
+        format!(r#"{{"type":"report","id":"report--1","x_a":{A}"#),
+    ] {
+        let page = format!(r#"{{"objects":[{bad},{C}]}}"#);
+        let (found, ..) = salvaged(&page);
+        assert!(!found.contains(&A) && !found.contains(&B), "{page}: {found:?}");
+        let rows = pieces(&bad);
+        assert!(!rows.list.contains(&A), "{bad}: {rows:?}");
+        assert!(contents(&bad).is_none_or(|inner| !inner.contains(&A)), "{bad}");
+    }
+}
+
+#[test]
 fn a_text_is_walked_over_so_often() {
     // Objects that begin in each other and never end, each as long as the rest.
     let deep = |walks: usize| {
-        let begun = r#"{"a":"#.repeat(walks);
+        let begun = r#"{"a":[1,"#.repeat(walks);
         let long = format!("[{}]", vec!["1"; 2_000].join(","));
         format!(r#"{{"objects":[{begun}{long},{A}]}}"#)
     };
