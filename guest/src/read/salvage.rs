@@ -248,11 +248,12 @@ impl<'t> Walk<'t> {
     fn again(&mut self, outline: Option<usize>) -> Option<usize> {
         let mut place = Place::default();
         let mut at = self.at;
+        let is_object = self.text.as_bytes().get(at) == Some(&b'{');
         loop {
             let byte = self.text.as_bytes().get(at).copied()?;
             if byte == b'{'
                 && at > self.at
-                && place.may_begin_an_element(self.text, at, outline, self.is_row)
+                && (!is_object || place.may_begin_an_element(self.text, at, outline, self.is_row))
                 && let Some(end) = self.whole(at)
                 && self.text.get(at..end).is_some_and(says_what_it_is)
             {
