@@ -46,7 +46,7 @@ fn the_three_urls() -> Result<(), Failed> {
     ensure(status == 200 && counts.read == RECORDS, format!("/metrics: {status}, {counts:?}"))?;
     for (series, expected) in [
         (r#"tipline_requests_total{input="feed",code_class="2xx"}"#, 4),
-        (r#"tipline_pages_total{input="feed"}"#, 3),
+        (r#"tipline_pages_total{input="feed"}"#, 4),
         (r#"tipline_records_total{input="feed",outcome="mapped"}"#, counts.mapped),
         (r#"tipline_records_total{input="feed",outcome="rejected"}"#, counts.rejected),
         (r#"tipline_records_total{input="feed",outcome="skipped"}"#, counts.skipped),

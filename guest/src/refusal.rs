@@ -46,8 +46,8 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
             Failure::Credential(format!("{what} {}{then}. The feed answered 401 {error}.", advice.credential))
         }
         402 | 403 => Failure::Forbidden(format!(
-            "The credential is good, but its plan does not include this request, or the address is not allowed. The feed \
-             answered {status} {error}. {}",
+            "The feed does not allow this request: no credential is sent, or its plan does not include it, or the address is \
+             not allowed. It answered {status} {error}. {}",
             advice.forbidden
         )),
         407 => Failure::Protocol(format!(

@@ -27,7 +27,7 @@ use super::said::Said;
 pub(crate) fn part(settings: &Settings, pattern: &Pattern<'_>, alternative: &Conjunction) -> Result<Part, Gone> {
     let mut all: Vec<Comparison<'_, '_>> =
         alternative.leaves.iter().filter_map(|leaf| Comparison::read(pattern, leaf)).collect();
-    all.retain(|one| !one.says_nothing());
+    let blanks = leave_out_blanks(&mut all);
     if all.is_empty() {
         return rejected(
             "no-value",
@@ -36,6 +36,10 @@ pub(crate) fn part(settings: &Settings, pattern: &Pattern<'_>, alternative: &Con
         .map_err(Gone::Left);
     }
     let why = condition(alternative, &all);
+    // What is left beside a value that is missing has to be enough alone: a name is not, where a hash should stand.
+    if blanks && !all.iter().any(Comparison::is_strong) {
+        return Err(Gone::Whole("no-value"));
+    }
     if let [one] = all.as_slice()
         && matches!(why, None | Some(Why::Open(_)))
     {
@@ -52,8 +56,24 @@ pub(crate) fn part(settings: &Settings, pattern: &Pattern<'_>, alternative: &Con
     said.speak(settings)
 }
 
+/// Leaves out what says nothing; tells whether there was any. Words that stand for none may be what a file or an account is
+/// called, so these say nothing only beside another property of their object; no address, name or hash is called so.
+fn leave_out_blanks(all: &mut Vec<Comparison<'_, '_>>) -> bool {
+    if !all.iter().any(Comparison::says_nothing) {
+        return false;
+    }
+    let told: Vec<&str> = all.iter().filter(|one| !one.says_nothing()).map(|one| one.object).collect();
+    let before = all.len();
+    let has_none = told.is_empty();
+    all.retain(|one| !(one.says_nothing() && (has_none || one.is_strong() || told.contains(&one.object))));
+    all.len() < before
+}
+
 /// What a single comparison claims. A reference may lead to the value, and what has no field may be one all the same.
 fn alone(settings: &Settings, one: &Comparison<'_, '_>) -> Result<Part, Gone> {
+    if one.is_wild() {
+        return Err(Gone::Condition(Why::Open("like")));
+    }
     let Some(literal) = one.literal else {
         return match wildcard(one) {
             Some(part) => Ok(part),

@@ -79,11 +79,34 @@ impl<'p, 't> Comparison<'p, 't> {
     pub(crate) fn says_nothing(&self) -> bool {
         const NONE: [&str; 11] =
             ["n/a", "na", "-", "--", "none", "null", "nil", "nan", "unknown", "undefined", "not available"];
-        self.literal.filter(|literal| literal.kind == LiteralKind::Text).is_some_and(|literal| {
+        let is_compared = matches!(self.test.operator, Operator::Equal | Operator::In);
+        self.literal.filter(|literal| is_compared && literal.kind == LiteralKind::Text).is_some_and(|literal| {
             let text = literal.value();
             let text = text.trim();
             text.is_empty() || NONE.iter().any(|word| text.eq_ignore_ascii_case(word))
         })
+    }
+
+    /// Whether it names what can be looked for alone: an address, a name, a URL, a mailbox, a hash.
+    pub(crate) fn is_strong(&self) -> bool {
+        matches!(self.home(), Home::Value(_) | Home::Recipient | Home::Hash)
+    }
+
+    /// Whether it compares a file's name or place, a key or a user agent with a text that has an asterisk, which none
+    /// of them has: it stands for others. The key of all files of Windows is called so.
+    pub(crate) fn is_wild(&self) -> bool {
+        const FIELDS: [&str; 3] =
+            ["threat.indicator.file.name", "threat.indicator.file.path", "threat.indicator.file.directory"];
+        let Some(literal) = self.literal.filter(|literal| literal.text.contains('*')) else { return false };
+        match self.home() {
+            Home::Field(field) => FIELDS.contains(&field),
+            Home::RegistryKey => {
+                let key = literal.value().to_ascii_uppercase();
+                !key.starts_with("HKCR\\*") && !key.starts_with("HKEY_CLASSES_ROOT\\*")
+            }
+            Home::None => home::bare(self.object, &self.path).is_some_and(|(_, field)| field.ends_with("user_agent")),
+            _ => false,
+        }
     }
 
     pub(crate) fn home(&self) -> Home {
@@ -104,6 +127,9 @@ pub(crate) fn condition(alternative: &Conjunction, all: &[Comparison<'_, '_>]) -
     }
     if let Some(open_one) = all.iter().find(|one| one.literal.is_none()) {
         return Some(Why::Open(open(open_one.test)));
+    }
+    if all.iter().any(Comparison::is_wild) {
+        return Some(Why::Open("like"));
     }
     let is_foreign = |one: &Comparison<'_, '_>| home::is_foreign(&one.path);
     (subject(all).is_none() || all.len() > 1 && all.iter().any(is_foreign)).then_some(Why::Objects)

@@ -272,7 +272,8 @@ fn fingerprint(object: &str, path: &str) -> Option<(&'static str, &'static str)>
     if !is_own(object) && object != TRAFFIC && object != "x509-certificate" {
         return None;
     }
-    let mut words = object.split('-').chain(path.split(['.', '_', '-']));
+    // The last of them says most: `extensions.x-ja3-ext.ja3s` is the server's.
+    let mut words = path.rsplit(['.', '_', '-']).chain(object.rsplit('-'));
     words.find_map(|word| FINGERPRINTS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).copied())
 }
 

@@ -19,6 +19,8 @@ const DEEPEST: usize = 18;
 /// The longest text that is kept whole, in bytes; of a longer one the beginning. A term of Lucene's has 32,766 bytes at most,
 /// and the path stands before it.
 const LONGEST_TEXT: usize = 16 * 1024;
+/// The longest name of a member that is kept. A whole path stands in a term before its value.
+const LONGEST_NAME: usize = 256;
 /// The most bytes that are kept of an object. Beyond, nothing is: half of a tree says something else than all of it.
 pub(crate) const MOST_KEPT: usize = 64 * 1024;
 
@@ -39,7 +41,8 @@ pub(crate) fn kept(keep: Keep, raw: &str, is_standard: fn(&str) -> bool) -> Kept
         Keep::Original => read(raw, |_| true),
         Keep::Extensions => read(raw, |name| !is_standard(name)),
     };
-    let Some(members) = members else { return Kept::Nothing };
+    // Nested deeper than a reader goes.
+    let Some(members) = members else { return Kept::TooLarge };
     let tree: Map<String, Value> =
         members.into_iter().filter_map(|(name, value)| Some((named(name)?, pruned(value, 1)?))).collect();
     if tree.is_empty() {
@@ -85,7 +88,7 @@ fn write(value: &Value, out: &mut String) {
 
 /// A name that every reader takes.
 fn named(name: String) -> Option<String> {
-    (!name.trim().is_empty() && !name.contains(char::is_control)).then_some(name)
+    (!name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)).then_some(name)
 }
 
 /// A value as far as it is kept.
@@ -182,6 +185,14 @@ mod tests {
             (r#"{"x_a":[1,null,"b"]}"#, Some(r#"{"x_a":[1,"b"]}"#)),
         ] {
             assert_eq!(tree(Keep::Extensions, raw).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn names_are_kept_up_to_their_longest() {
+        for (length, is_kept) in [(LONGEST_NAME, true), (LONGEST_NAME + 1, false)] {
+            let raw = format!(r#"{{"{}":1}}"#, "a".repeat(length));
+            assert_eq!(tree(Keep::Extensions, &raw).is_some(), is_kept, "{length}");
         }
     }
 

@@ -43,6 +43,8 @@ use tipline_stix::pattern::{Pattern, alternatives};
 
 /// The most documents of one object. The longest real patterns have a thousand terms.
 pub const MAX_DOCUMENTS: usize = 2_000;
+/// The longest id that is taken whole: a type of the standard's has at most 250 characters, and a UUID follows.
+const LONGEST_ID: usize = 300;
 /// A pattern or a description longer than this stands in the first document of its object only.
 const LONG_PATTERN: usize = 1_024;
 /// What a STIX object gives.
@@ -89,6 +91,9 @@ pub(crate) fn read<'a>(
             "bad-encoding",
             "The pattern holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
         );
+    }
+    if is_benign(object) {
+        return Err(Left::Skipped("benign by its source"));
     }
     let raw_confidence = text(object.confidence.0.as_ref());
     let score = text(object.score.0.as_ref()).and_then(|text| text.parse::<f64>().ok());
@@ -147,7 +152,9 @@ pub(crate) fn read<'a>(
             });
             stix.partial = part.partial;
         }
-        indicator.description.take_if(|text| place > 0 && text.len() > LONG_PATTERN);
+        if place > 0 {
+            only_once(indicator);
+        }
         indicator.tidy();
     }
     Ok(given)
@@ -242,6 +249,50 @@ fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&
     Part { partial, ..Part::new(Observable::Thing(Box::new(thing)), PATTERN) }
 }
 
+/// A text up to so many bytes.
+fn shortened(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text;
+    }
+    let end = text.floor_char_boundary(most);
+    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
+}
+
+/// Takes from a document what is long and stands in the first one of its object: thousands of documents, each with all of it,
+/// would make a gigabyte of a page.
+fn only_once(indicator: &mut Indicator<'_>) {
+    fn shorten<S: AsRef<str>>(texts: &mut Vec<S>) {
+        if texts.iter().fold(0_usize, |all, text| all.saturating_add(text.as_ref().len())) > LONG_PATTERN {
+            texts.clear();
+        }
+    }
+    indicator.description.take_if(|text| text.len() > LONG_PATTERN);
+    shorten(&mut indicator.tags);
+    shorten(&mut indicator.references);
+    shorten(&mut indicator.cves);
+    // An id and its page.
+    if indicator.techniques.len() > LONG_PATTERN / 64 {
+        indicator.techniques.clear();
+    }
+    if let Some(stix) = &mut indicator.stix {
+        shorten(&mut stix.types);
+        shorten(&mut stix.phases);
+        shorten(&mut stix.markings);
+        shorten(&mut stix.external_ids);
+        if stix.context.len() > LONG_PATTERN / 64 {
+            stix.context.clear();
+        }
+    }
+}
+
+/// Whether its source calls what it describes harmless and nothing else. STIX 2.0 has such words in `labels`.
+fn is_benign(object: &Object<'_>) -> bool {
+    let all = |texts: &[Cow<'_, str>]| {
+        !texts.is_empty() && texts.iter().all(|text| text.trim().eq_ignore_ascii_case("benign"))
+    };
+    all(&object.types.0) || (object.types.0.is_empty() && all(&object.tags.0))
+}
+
 /// How sure the source is; where it does not say, how bad it says it is.
 fn level(confidence_text: Option<&str>, score: Option<f64>) -> Option<Confidence> {
     match confidence_text {
@@ -320,8 +371,8 @@ fn base<'a>(
     let all = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
     let (levels, others): (Vec<_>, Vec<_>) = all.map(|id| (id, context.tlp(id))).partition(|(_, tlp)| tlp.is_some());
     let stix = Stix {
-        name: text(object.name.0.as_ref()),
-        created_by: text(object.created_by.0.as_ref()),
+        name: text(object.name.0.as_ref()).map(|name| shortened(name, LONG_PATTERN)),
+        created_by: text(object.created_by.0.as_ref()).map(|id| shortened(id, LONGEST_ID)),
         pattern: None,
         pattern_type: language,
         types: sorted(std::mem::take(&mut object.types.0)),
@@ -442,7 +493,10 @@ mod tests {
             json!({"type": "indicator", "id": format!("indicator--{number}"), "created_by_ref": format!("identity--{number}"),
                 "pattern": pattern, "description": "d".repeat(LONG_PATTERN), "labels": ["l".repeat(4 * LONG_PATTERN)]})
         };
-        let batch = map(&(0..8).map(object).collect::<Vec<_>>());
+        // What is long stands in the first document of an object.
+        let batch = map(&[object(0)]);
+        assert!(batch.documents.len() < 5 * 1024 * 1024, "{}", batch.documents.len());
+        let batch = map(&(0..32).map(object).collect::<Vec<_>>());
         assert!(batch.documents.len() > crate::map::MAX_DOCUMENT_BYTES);
         assert!(batch.mapped > 4 && batch.rejected > 0, "{} {}", batch.mapped, batch.rejected);
         assert_eq!(

@@ -101,6 +101,11 @@ impl<'p> Said<'p> {
             Home::Hash => {
                 match hashes::read(one.path.rsplit('.').next().unwrap_or(&one.path), literal.value().trim()) {
                     Ok((fact, note)) => {
+                        // Two hashes of one algorithm are those of two files, whatever they are called.
+                        let is_usual = fact.field.starts_with("threat.indicator.file.hash.");
+                        if is_usual && self.facts.iter().any(|one| one.field == fact.field && one.text != fact.text) {
+                            return Err(Why::Objects);
+                        }
                         self.facts.push(fact);
                         self.notes.extend(note);
                         true

@@ -59,13 +59,50 @@ pub(crate) fn pattern(kind: &str, raw: &str) -> Option<String> {
     }
     let Value::Object(members) = serde_json::from_str(raw).ok()? else { return None };
     let mut leaves = Vec::new();
+    // Of a key with several values each is an entry of its own.
+    let mut entries: Vec<Vec<Leaf>> = Vec::new();
     for (name, value) in by_name(&members) {
-        take(kind, &[name], value, &mut leaves);
+        match value {
+            Value::Array(values) if name == "values" => {
+                for value in values {
+                    let mut entry = Vec::new();
+                    take(kind, &[name], value, &mut entry);
+                    entries.push(entry);
+                }
+            }
+            _ if OF_ALL.contains(&name) => {}
+            _ => take(kind, &[name], value, &mut leaves),
+        }
     }
-    let tells = leaves.iter().any(|leaf| leaf.tells);
-    let texts: Vec<&str> = leaves.iter().map(|leaf| leaf.text.as_str()).collect();
-    tells.then(|| format!("[{}]", texts.join(" AND ")))
+    entries.retain(|entry| !entry.is_empty());
+    if entries.is_empty() {
+        entries.push(Vec::new());
+    }
+    let all = entries.iter().filter(|entry| leaves.iter().chain(entry.iter()).any(|leaf| leaf.tells)).map(|entry| {
+        let texts: Vec<&str> = leaves.iter().chain(entry).map(|leaf| leaf.text.as_str()).collect();
+        format!("[{}]", texts.join(" AND "))
+    });
+    let all: Vec<String> = all.collect();
+    (!all.is_empty()).then(|| all.join(" OR "))
 }
+
+/// Properties that all objects may have and that name nothing.
+const OF_ALL: [&str; 14] = [
+    "created",
+    "created_by_ref",
+    "defanged",
+    "extensions",
+    "external_references",
+    "granular_markings",
+    "id",
+    "labels",
+    "lang",
+    "modified",
+    "object_marking_refs",
+    "revoked",
+    "spec_version",
+    "type",
+];
 
 /// A property with its value, as a comparison.
 struct Leaf {
@@ -135,6 +172,17 @@ mod tests {
                 json!({"type": "windows-registry-key", "key": "HKLM\\Run", "values": [{"name": "a", "data": "b"}]}),
                 Some(
                     "[windows-registry-key:'key' = 'HKLM\\\\Run' AND windows-registry-key:'values'.'data' = 'b' AND windows-registry-key:'values'.'name' = 'a']",
+                ),
+            ),
+            (
+                json!({"type": "user-agent", "id": "user-agent--1", "spec_version": "2.1", "value": "EvilBot"}),
+                Some("[user-agent:'value' = 'EvilBot']"),
+            ),
+            (
+                json!({"type": "windows-registry-key", "key": "HKLM\\Run", "values": [{"name": "a"}, {"name": "b"}]}),
+                Some(
+                    "[windows-registry-key:'key' = 'HKLM\\\\Run' AND windows-registry-key:'values'.'name' = 'a'] OR \
+                      [windows-registry-key:'key' = 'HKLM\\\\Run' AND windows-registry-key:'values'.'name' = 'b']",
                 ),
             ),
             (json!({"type": "file", "size": 12}), None),

@@ -462,7 +462,10 @@ impl Poll<'_> {
                 ),
             );
         }
-        let reached = top.map(|top| top.min(instant::from_millis(latest))).or(reached);
+        // What is added now is dated now, so that the overlap is counted from here and not from what clocks may differ.
+        let present = self.run.clock.unwrap_or(self.now).min(self.now);
+        let until = |top| if top > instant::from_millis(latest) { instant::from_millis(present) } else { top };
+        let reached = top.map(until).or(reached);
         if let Some(place) = self.state.place(&chain.path) {
             place.turn = turn;
             place.cursor = place.cursor.max(reached);

@@ -20,9 +20,9 @@ pub struct Told {
 
 /// Seconds since 1970 from here on (2001): a smaller number is a year, a count or a mistake.
 const SECONDS_FROM: u64 = 1_000_000_000;
-/// Milliseconds from here on, which as seconds would be the year 5138.
-const MILLIS_FROM: u64 = 100_000_000_000;
-/// Microseconds from here on, which as milliseconds would be the year 5138.
+/// Milliseconds from here on: as seconds it would be the year 10000. The last second before it is how some write "never".
+const MILLIS_FROM: u64 = 253_402_300_800;
+/// Microseconds from here on, which as milliseconds would be the year 10000.
 const MICROS_FROM: u64 = MILLIS_FROM * SECOND;
 /// Nanoseconds from here on.
 const NANOS_FROM: u64 = MICROS_FROM * SECOND;
@@ -238,6 +238,8 @@ mod tests {
         ("20261205T080000", "2026-12-05T08:00:00Z", false),
         ("1796457600", "2026-12-05T08:00:00Z", true),
         ("1796457600.25", "2026-12-05T08:00:00.25Z", true),
+        ("253402300799", "9999-12-31T23:59:59Z", true),
+        ("253402300799000", "9999-12-31T23:59:59Z", true),
         ("1796457600250", "2026-12-05T08:00:00.25Z", true),
         ("1796457600250001", "2026-12-05T08:00:00.25Z 1", true),
         ("1796457600250001999", "2026-12-05T08:00:00.25Z 1", true),
