@@ -284,10 +284,11 @@ async fn every_outcome() -> Outcome {
     let records = Records::listed([
         at(1, json!({ "type": "domain", "value": "new.example" })),
         at(2, json!({ "type": "domain", "value": "twice.example", "tags": ["a"] })),
-        at(3, json!({ "type": "domain", "value": "twice.example", "tags": ["b"] })),
         at(4, json!({ "type": "ipv4", "value": "192.168.1.1" })),
         at(5, json!({ "type": "sha256", "value": "not a hash" })),
         at(6, json!({ "type": "ipv4", "value": "203.0.113.9", "age": { "last_seen": 60 * DAY } })),
+        // By hours older, so that which of the two counts is decided by when they were seen and not by what they say.
+        at(240, json!({ "type": "domain", "value": "twice.example", "tags": ["b"] })),
         // The second page: older than what the first gave, too long for the host, refused by Elasticsearch.
         at(300, json!({ "type": "domain", "value": "new.example" })),
         at(301, json!({ "type": "domain", "value": "long.example", "context": "x".repeat(1_100_000) })),
