@@ -218,7 +218,8 @@ impl<'a> Indicator<'a> {
 /// Where the fields of a file begin.
 const FILE: &str = "threat.indicator.file.";
 
-fn hash_field(algorithm: Algorithm) -> &'static str {
+/// The field of a file's hash.
+pub fn hash_field(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Md5 => "threat.indicator.file.hash.md5",
         Algorithm::Sha1 => "threat.indicator.file.hash.sha1",

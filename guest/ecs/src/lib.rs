@@ -32,7 +32,7 @@ mod writer;
 pub use claim::{Claim, Feed, Frame, Identity, SECONDS_SHIFT};
 pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp, is_number};
 pub use fields::{FIELDS, HOST_FIELDS};
-pub use indicator::{Confidence, Expiry, Indicator, Standing};
+pub use indicator::{Confidence, Expiry, Indicator, Standing, hash_field};
 pub use json::{Begun, Json, Key, special, write_hex, write_number, write_string};
 pub use writer::{Composed, Writer};
 

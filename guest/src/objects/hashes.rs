@@ -3,23 +3,12 @@
 //! What the five usual ones are their length decides, whatever they are called ([`Algorithm::read`]); a name that is wrong is
 //! noted. Of the others each keeps its name, and those of a known length have to have it.
 
-use tipline_ecs::Fact;
+use tipline_ecs::{Fact, hash_field};
 use tipline_observable::{Algorithm, Misfit};
 use tipline_stix::pattern::plain_algorithm;
 
 /// The field of hashes that ECS has no place for, as `name:value`.
 const OTHER: &str = "socdefenders.ioc.hash";
-
-/// The field of one of the usual hashes.
-fn usual(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Md5 => "threat.indicator.file.hash.md5",
-        Algorithm::Sha1 => "threat.indicator.file.hash.sha1",
-        Algorithm::Sha256 => "threat.indicator.file.hash.sha256",
-        Algorithm::Sha384 => "threat.indicator.file.hash.sha384",
-        Algorithm::Sha512 => "threat.indicator.file.hash.sha512",
-    }
-}
 
 /// The field for a hash called `name`, and a note where the name is another's.
 ///
@@ -33,7 +22,7 @@ pub(crate) fn read(name: &str, text: &str) -> Result<(Fact, Option<&'static str>
         "MD5" | "SHA1" | "SHA256" | "SHA384" | "SHA512" | "HASHES" => {
             let (algorithm, hex) = Algorithm::read(text).ok_or_else(|| misfit(name))?;
             let is_meant = plain == "HASHES" || plain == algorithm.name();
-            Ok((Fact { field: usual(algorithm), text: hex }, (!is_meant).then(|| labelled(&plain))))
+            Ok((Fact { field: hash_field(algorithm), text: hex }, (!is_meant).then(|| labelled(&plain))))
         }
         // Base64 is not the same in another case.
         "SSDEEP" => fact("threat.indicator.file.hash.ssdeep", text.to_owned()),

@@ -10,7 +10,7 @@ use super::home::{self, Home};
 
 /// Kinds of objects that name one thing which is seen in traffic or on a disk. Others (software, accounts, processes, whole
 /// networks) are as good as always somebody's everyday, and a message or a connection is known by other objects.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "artifact",
     "cryptocurrency-wallet",
     "domain-name",
@@ -26,11 +26,12 @@ const KINDS: [&str; 16] = [
     "windows-registry-key",
     "x-opencti-cryptocurrency-wallet",
     "x-opencti-hostname",
+    "x-opencti-user-agent",
     "x509-certificate",
 ];
 
 /// Kinds of observables beside those.
-const OTHER_KINDS: [&str; 9] = [
+const OTHER_KINDS: [&str; 8] = [
     "autonomous-system",
     "directory",
     "email-message",
@@ -39,7 +40,6 @@ const OTHER_KINDS: [&str; 9] = [
     "software",
     "user-account",
     "x-opencti-text",
-    "x-opencti-user-agent",
 ];
 
 /// Whether an object is an observable.
@@ -54,7 +54,7 @@ pub(crate) fn is_standard(name: &str) -> bool {
 
 /// The pattern that asks for what an observable is. `None` where it names nothing that counts alone.
 pub(crate) fn pattern(kind: &str, raw: &str) -> Option<String> {
-    if !KINDS.contains(&kind) && kind != "x-opencti-user-agent" {
+    if !KINDS.contains(&kind) {
         return None;
     }
     let Value::Object(members) = serde_json::from_str(raw).ok()? else { return None };
