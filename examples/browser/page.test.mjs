@@ -90,8 +90,9 @@ describe('the page', { timeout: 10 * PATIENCE }, () => {
   async function outcome() {
     const counts = await page.$$eval('[data-count]', (all) => all.map((e) => `${e.dataset.count} ${e.querySelector('dd').textContent}\n`).join(''));
     const skips = await page.$$eval('[data-skip]', (all) => all.map((e) => `skipped for: ${e.dataset.skip}\n`).join(''));
+    const notes = await page.$$eval('[data-note]', (all) => all.map((e) => `note: ${e.dataset.note}\n`).join(''));
     const rejects = lines(await saved('#save-rejects')).map(reject);
-    return { documents: await saved('#save-documents'), rejects, counts: counts + skips };
+    return { documents: await saved('#save-documents'), rejects, counts: counts + skips + notes };
   }
   const text = (selector) => page.$$eval(selector, (all) => all.map((e) => e.textContent));
 

@@ -24,7 +24,9 @@ func TestAPollOfTwoPagesIsThatOfMapRecords(t *testing.T) {
 		date := time.UnixMilli(now).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
 		return Response{Status: 200, Headers: [][2]string{{"date", date}}, Body: []byte(body)}
 	}
-	pages := []Response{page(0, "a.example.com", "b.example.com"), page(2, "c.example.com")}
+	// Pages overlap by a record, by which the walk knows that nothing moved between them; it is mapped once.
+	pages := []Response{page(0, "a.example.com", "b.example.com"), page(1, "b.example.com", "c.example.com")}
+	fresh := []Response{pages[0], page(2, "c.example.com")}
 	state, events := "", []Event{Start{}, pages[0], pages[1]}
 	for i, event := range events {
 		step, err := guest.Advance(t.Context(), `{"limit":2}`, state, now, event)
@@ -33,7 +35,7 @@ func TestAPollOfTwoPagesIsThatOfMapRecords(t *testing.T) {
 		}
 		state = step.State
 		if i > 0 {
-			alone, err := guest.MapRecords(t.Context(), `{"limit":2}`, step.Batch.Observed, pages[i-1].Body)
+			alone, err := guest.MapRecords(t.Context(), `{"limit":2}`, step.Batch.Observed, fresh[i-1].Body)
 			if err != nil || step.Batch.Documents != alone.Documents || !reflect.DeepEqual(step.Batch.Heads, alone.Heads) {
 				t.Errorf("page %d\n got: %+v\nwant: %+v, %v", i, step.Batch, alone, err)
 			}

@@ -47,6 +47,9 @@ func counts(batch *Batch) string {
 	for _, skip := range batch.Skips {
 		fmt.Fprintf(&b, "skipped for: %s %d\n", skip.Reason, skip.Count)
 	}
+	for _, note := range batch.Notes {
+		fmt.Fprintf(&b, "note: %s %s\n", note.Code, note.Text)
+	}
 	return b.String()
 }
 

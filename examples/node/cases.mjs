@@ -64,5 +64,6 @@ export function outcome(batch) {
   let counts = COUNTS.map((name) => `${name} ${batch[name]}\n`).join('');
   counts += `documents ${batch.heads.length}\n`;
   counts += batch.skips.map(({ reason, count }) => `skipped for: ${reason} ${count}\n`).join('');
+  counts += batch.notes.map(({ code, text }) => `note: ${code} ${text}\n`).join('');
   return { documents: batch.documents, rejects: batch.rejects.map((found) => reject(rejectLine(found, batch.observed))), counts };
 }

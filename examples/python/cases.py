@@ -61,4 +61,5 @@ def expected(case):
 def outcome(batch):
     counts = "".join(f"{name} {getattr(batch, name)}\n" for name in COUNTS) + f"documents {len(batch.heads)}\n"
     counts += "".join(f"skipped for: {skip.reason} {skip.count}\n" for skip in batch.skips)
+    counts += "".join(f"note: {note.code} {note.text}\n" for note in batch.notes)
     return batch.documents, batch.heads, batch.rejects, counts

@@ -97,7 +97,11 @@ function drawBatch() {
       row.dataset.skip = `${reason} ${count}`;
       return row;
     }),
-    list('Notes', batch.notes, ({ code, text }) => tag('div.row.note', tag('span.chip', shown(code)), tag('span.value', shown(text)))),
+    list('Notes', batch.notes, ({ code, text }) => {
+      const row = tag('div.row.note', tag('span.chip', shown(code)), tag('span.value', shown(text)));
+      row.dataset.note = `${code} ${text}`;
+      return row;
+    }),
   );
 }
 
