@@ -19,7 +19,7 @@ use tipline::store::elasticsearch::client::{Call, Client};
 use tipline::store::elasticsearch::fields::Fields;
 use tipline::store::elasticsearch::health::Level;
 use tipline::store::elasticsearch::setup::ALIAS;
-use tipline::store::{Catalog, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder, Swept};
+use tipline::store::{Catalog, Deletes, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use url::Url;
 
 use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
@@ -171,7 +171,7 @@ fn page(indicators: &[Indicator]) -> Page {
 /// A sweep of everything that [`page`] delivered.
 fn order(now: Millis) -> SweepOrder {
     let (inputs, former) = (["tests".to_owned()].into(), [].into());
-    SweepOrder { now, renew_before: now, delete_before: now, inputs, former }
+    SweepOrder { now, ended_by: now, renew_before: now, delete_before: now, deletes: Deletes::Bounded, inputs, former }
 }
 
 struct Store {

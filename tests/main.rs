@@ -12,6 +12,7 @@ mod canary;
 #[path = "../guest/tests/cases.rs"]
 mod cases;
 mod cli;
+mod clocks;
 mod contract;
 mod core_module;
 mod corrections;
@@ -43,6 +44,7 @@ fn main() {
         bounds::trials(),
         canary::trials(),
         cli::trials(),
+        clocks::trials(),
         contract::trials(),
         corrections::trials(),
         dry_run::trials(),

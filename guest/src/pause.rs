@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::contract::{Next, Note, Response, Wait};
 use crate::members::{Members, number};
-use crate::rules::Lag;
 use tipline_ecs::Json;
 use tipline_ecs::key;
 use tipline_ecs::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date, rfc3339};
@@ -53,10 +52,9 @@ pub(crate) fn observed(server: Option<Millis>, now: Millis, before: Millis) -> M
     seen.max(before.saturating_add(SECOND))
 }
 
-/// How far the server's clock is behind ours, where they do not agree.
-pub(crate) fn lag(server: Option<Millis>, now: Millis) -> Option<Lag> {
-    let feed = server.filter(|server| *server < now && !is_trusted(*server, now))?;
-    Some(Lag { feed, by: now.saturating_sub(feed) })
+/// What our clock says where the server's is behind and does not agree.
+pub(crate) fn lag(server: Option<Millis>, now: Millis) -> Option<Millis> {
+    server.filter(|server| *server < now && !is_trusted(*server, now)).map(|_| now)
 }
 
 /// What a person should know about clocks that do not agree.
@@ -214,7 +212,7 @@ mod tests {
             (Some(NOW + CLOCKS_APART), None, None),
             (Some(NOW - CLOCKS_APART), None, None),
             (Some(NOW + DAY), Some("clock-ahead"), None),
-            (Some(NOW - DAY), Some("clock-behind"), Some(Lag { feed: NOW - DAY, by: DAY })),
+            (Some(NOW - DAY), Some("clock-behind"), Some(NOW)),
         ] {
             assert_eq!(apart(server, NOW).map(|note| note.code).as_deref(), code);
             assert_eq!(lag(server, NOW), by);

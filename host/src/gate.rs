@@ -5,23 +5,23 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::secret::Credential;
 
-/// Open, or closed until a time.
+/// Open, or closed until a reading of the steady clock.
 #[derive(Debug, Clone, Default)]
 pub struct Gate(Arc<AtomicU64>);
 
 impl Gate {
-    /// Closes the gate until `until`, if it is not closed for longer already.
-    pub fn hold(&self, until: Millis) {
-        self.0.fetch_max(until, Ordering::Relaxed);
+    /// Closes the gate for so long, if it is not closed for longer already. Whatever the clock is set to meanwhile.
+    pub fn hold(&self, clock: &Clock, length: Millis) {
+        self.0.fetch_max(clock.steady().saturating_add(length), Ordering::Relaxed);
     }
 
-    /// Until when the gate is closed; in the past if it is open.
-    pub fn closed_until(&self) -> Millis {
-        self.0.load(Ordering::Relaxed)
+    /// How long the gate is still closed.
+    pub fn closed_for(&self, clock: &Clock) -> Millis {
+        self.0.load(Ordering::Relaxed).saturating_sub(clock.steady())
     }
 }
 

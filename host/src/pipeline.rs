@@ -96,6 +96,9 @@ impl Pipeline {
                 (Arc::new(pipe), None)
             }
         };
+        if let Some((time, witnesses)) = ledger.known_time()? {
+            clock.resume(time, witnesses);
+        }
         let gates = Gates::default();
         let mut pollers = Vec::with_capacity(config.inputs.len());
         for input in &config.inputs {

@@ -93,8 +93,10 @@ impl Poller {
             limits: self.feed.rate_limit(),
         };
         self.observer.polled(&self.input, &result, facts.ended);
+        let known = self.clock.known();
         let noted = self.in_ledger(move |ledger, input| {
             let noted = ledger.update_status(input, |status| note_poll(status, &result, &facts));
+            let noted = noted.and_then(|()| known.iter().try_for_each(|(time, heard)| ledger.keep_time(*time, heard)));
             Ok((result, noted))
         });
         match noted.await? {
@@ -176,7 +178,7 @@ impl Poller {
 impl Sweeper {
     async fn sweep_and_tell(&self) -> Result<SweepReport, SweepError> {
         let sweeper = self.clone();
-        let result = match task(async move { sweeper.sweep().await }).await {
+        let result = match task(async move { sweeper.sweep(false).await }).await {
             Ok(result) => result,
             Err(broken) => Err(broken.into()),
         };
@@ -203,8 +205,11 @@ impl Sweeper {
             }
             let Some(result) = self.sweep_until(stop).await else { return };
             match result {
-                Ok(SweepReport { renewed, retired, excluded, deleted }) => {
+                Ok(report @ SweepReport { renewed, retired, excluded, deleted, .. }) => {
                     info!(renewed, retired, excluded, deleted, "swept");
+                    if let Some(withheld) = report.withheld() {
+                        warn!("{withheld}");
+                    }
                 }
                 Err(failed) => {
                     warn!("The sweep failed and is tried again in {} minutes: {failed}", SWEEP_RETRY.as_secs() / 60);
@@ -432,6 +437,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sink = Arc::new(Stuck);
         let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
+        // Whatever this host once polled is swept, too.
+        ledger.update_status("former", |_| ()).unwrap();
         let sweeper = Sweeper {
             sink: sink.clone(),
             catalog: None,

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,13 +24,17 @@ use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
 use crate::sandbox::{Failure, Guest, SandboxError};
 use crate::state::{Ledger, LedgerError};
-use crate::store::{Catalog, CatalogError, Hit, Query, Sink, SinkError, SweepOrder, Swept};
+use crate::store::{Catalog, CatalogError, DELETED_SHARE, Deletes, Hit, Query, Sink, SinkError, SweepOrder, Swept};
 
 /// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
 
 /// The mark of an input without `exclude:`.
 const NOTHING_EXCLUDED: i64 = 0;
+
+/// How lately a feed must have answered for its documents to be deleted. Fixed: a feed is polled several times a day, and
+/// what is over may well stay a week longer.
+const HEARD_LATELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Documents shown to the guest in one call: about a page.
 const RECORDS_A_CALL: usize = 1_000;
@@ -84,6 +89,20 @@ pub struct SweepReport {
     pub excluded: u64,
     /// Documents deleted after `keep_expired`.
     pub deleted: u64,
+    /// Documents that would have been, and wait for `tipline sweep --confirm`.
+    pub withheld: u64,
+}
+
+impl SweepReport {
+    /// What to say where not all was deleted that is over.
+    pub fn withheld(&self) -> Option<String> {
+        let withheld = Some(self.withheld).filter(|withheld| *withheld > 0)?;
+        Some(format!(
+            "{withheld} documents that were retired longer ago than `keep_expired` were not deleted, as they are more than one \
+             in {DELETED_SHARE} of all: a wrong clock looks like that. Look at this machine's clock and at `keep_expired`, then \
+             stop the run and call `tipline sweep --confirm`."
+        ))
+    }
 }
 
 impl Sweeper {
@@ -98,26 +117,60 @@ impl Sweeper {
         Ok(last.map_or(0, |last| last.saturating_add(millis(self.settings.interval))))
     }
 
-    /// Sweeps now.
+    /// Sweeps now. With `confirmed`, whatever number of documents may go.
     ///
     /// # Errors
     /// [`SweepError`].
-    pub async fn sweep(&self) -> Result<SweepReport, SweepError> {
-        let now = self.clock.now();
-        let inputs: Arc<[String]> = self.inputs.iter().map(|(input, _)| input.id.clone()).collect();
-        let mut former = self.in_ledger(Ledger::inputs).await?;
-        former.retain(|input| !inputs.contains(input));
-        let order = SweepOrder {
-            inputs,
-            former: former.into(),
-            now,
-            renew_before: now.saturating_sub(millis(self.settings.renew_after)),
-            delete_before: now.saturating_sub(millis(self.settings.keep_expired)),
-        };
+    pub async fn sweep(&self, confirmed: bool) -> Result<SweepReport, SweepError> {
+        let now = self.clock.earliest();
+        let orders = self.orders(now, confirmed).await?;
         let excluded = self.exclude(now).await?;
-        let Swept { renewed, retired, deleted } = self.sink.sweep(order).await?;
-        self.in_ledger(move |ledger| ledger.set_last_sweep(now)).await?;
-        Ok(SweepReport { renewed, retired, excluded, deleted })
+        let mut swept = Swept::default();
+        for order in orders {
+            swept.add(self.sink.sweep(order).await?);
+        }
+        let known = self.clock.known();
+        self.in_ledger(move |ledger| {
+            ledger.set_last_sweep(now)?;
+            known.iter().try_for_each(|(time, heard)| ledger.keep_time(*time, heard))
+        })
+        .await?;
+        let Swept { renewed, retired, deleted, withheld } = swept;
+        Ok(SweepReport { renewed, retired, excluded, deleted, withheld })
+    }
+
+    /// One order for all inputs whose feeds' clocks agree with ours, one for each that is behind by its own. What is over
+    /// stays where its feed has not answered for long, as only a feed can tell that our clock is right.
+    async fn orders(&self, now: Millis, confirmed: bool) -> Result<Vec<SweepOrder>, SweepError> {
+        let mut former = self.in_ledger(Ledger::inputs).await?;
+        former.retain(|input| self.inputs.iter().all(|(configured, _)| configured.id != *input));
+        let mut groups: BTreeMap<(Millis, Deletes), (Vec<String>, Vec<String>)> = BTreeMap::new();
+        let mut any = Deletes::None;
+        for (input, _) in &self.inputs {
+            let deletes = match self.clock.has_heard(&input.id, HEARD_LATELY) {
+                _ if confirmed => Deletes::Confirmed,
+                true => Deletes::Bounded,
+                false => Deletes::None,
+            };
+            any = any.max(deletes);
+            groups.entry((self.clock.behind(&input.id), deletes)).or_default().0.push(input.id.clone());
+        }
+        if !former.is_empty() {
+            groups.entry((0, any)).or_default().1 = former;
+        }
+        let order = |((behind, deletes), (inputs, former)): ((Millis, Deletes), (Vec<String>, Vec<String>))| {
+            let ended_by = now.saturating_sub(behind);
+            SweepOrder {
+                now,
+                ended_by,
+                renew_before: now.saturating_sub(millis(self.settings.renew_after)),
+                delete_before: ended_by.saturating_sub(millis(self.settings.keep_expired)),
+                deletes,
+                inputs: inputs.into(),
+                former: former.into(),
+            }
+        };
+        Ok(groups.into_iter().map(order).collect())
     }
 
     /// Does something with the ledger, which may have to wait for a disk.
@@ -424,7 +477,7 @@ mod tests {
             }),
         );
         let sweeper = fixture.sweeper(vec![narrowed.clone(), foreign.clone()]);
-        assert_eq!(sweeper.sweep().await.unwrap().excluded, 3);
+        assert_eq!(sweeper.sweep(false).await.unwrap().excluded, 3);
         let left = fixture.live().await;
         assert_eq!(left, ["CVE-2024-3094", "a.evil.example.com", "b.other.example.net"], "one is another feed's");
         let all = fixture.store.search(&Query { expired: true, ..live(NOW + DAY) }).await.unwrap();
@@ -432,7 +485,7 @@ mod tests {
         assert_eq!((all.len(), reasons), (6, 3));
         // Unchanged, it isn't looked at again.
         fixture.deliver(&plain, &RECORDS[..1]).await;
-        assert_eq!(sweeper.sweep().await.unwrap().excluded, 0);
+        assert_eq!(sweeper.sweep(false).await.unwrap().excluded, 0);
     }
 
     /// A STIX object of one creator, or of nobody.
@@ -458,7 +511,7 @@ mod tests {
         fixture.deliver_as_written(&input("feed", Value::Null), &objects.join("\n")).await;
         assert_eq!(fixture.live().await.len(), 4);
         let narrowed = input("feed", serde_json::json!({ "exclude": ["evil.example.com"] }));
-        assert_eq!(fixture.sweeper(vec![narrowed]).sweep().await.unwrap().excluded, 3);
+        assert_eq!(fixture.sweeper(vec![narrowed]).sweep(false).await.unwrap().excluded, 3);
         assert_eq!(fixture.live().await, ["203.0.113.9"]);
     }
 
@@ -488,7 +541,7 @@ mod tests {
             if excluded > 0 {
                 fixture.deliver(&plain, &RECORDS).await;
             }
-            let report = fixture.sweeper(vec![input.clone()]).sweep().await.unwrap();
+            let report = fixture.sweeper(vec![input.clone()]).sweep(false).await.unwrap();
             assert_eq!(report.excluded, excluded);
         }
     }
@@ -502,10 +555,10 @@ mod tests {
         let domains = input("domains", serde_json::json!({ "types": ["domain"] }));
         fixture.deliver(&input("narrowed", Value::Null), &RECORDS).await;
         fixture.deliver(&input("other", Value::Null), &[("url", "http://d.evil.example.com/")]).await;
-        assert_eq!(fixture.sweeper(vec![narrowed.clone(), domains]).sweep().await.unwrap().excluded, 1, "the URL");
+        assert_eq!(fixture.sweeper(vec![narrowed.clone(), domains]).sweep(false).await.unwrap().excluded, 1, "the URL");
         // Now the other one does not want it either.
         let domains = input("domains", serde_json::json!({ "types": ["domain"], "exclude": exclude }));
-        assert_eq!(fixture.sweeper(vec![narrowed, domains]).sweep().await.unwrap().excluded, 1, "the domain");
+        assert_eq!(fixture.sweeper(vec![narrowed, domains]).sweep(false).await.unwrap().excluded, 1, "the domain");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::memory::{Memory, Recalled, Remembered};
 use crate::objects::Context;
 use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Lag, Left, Shown, confidence, rejected};
+use crate::rules::{self, Dates, Left, Shown, confidence, rejected};
 
 pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::{object_keys, page_keys};
@@ -46,7 +46,7 @@ pub(crate) struct Mapper<'a> {
     recalled: &'a Recalled,
     remembered: &'a mut Remembered,
     page: Page,
-    lag: Option<Lag>,
+    ours: Option<Millis>,
     /// Why values of STIX patterns have no field of their own.
     whole: Tally,
     /// What is wrong with the dates of what was mapped.
@@ -78,7 +78,7 @@ impl<'a> Mapper<'a> {
             recalled,
             remembered,
             page: Page::new(feed, observed),
-            lag: None,
+            ours: None,
             whole: Tally::default(),
             dates: DateFaults::default(),
         }
@@ -86,12 +86,12 @@ impl<'a> Mapper<'a> {
 
     /// Says how far the feed's clock is behind ours: what ends by it ends so much later by ours, and nothing ends before
     /// both clocks say so.
-    pub(crate) fn lags(&mut self, lag: Option<Lag>) {
-        self.lag = lag;
+    pub(crate) fn lags(&mut self, ours: Option<Millis>) {
+        self.ours = ours;
     }
 
     fn shown(&self) -> Shown {
-        Shown { observed: self.page.observed(), lag: self.lag }
+        Shown { observed: self.page.observed(), ours: self.ours }
     }
 
     /// See [`Page::expect`].

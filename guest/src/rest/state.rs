@@ -113,9 +113,10 @@ impl State {
 }
 
 impl Clocks {
-    /// What the feed's clock should say at `now`, if both went on as they were.
+    /// What the feed's clock should say at `now`, if both went on as they were. Time has not gone back, whatever ours says:
+    /// where both were set back, the feed's shows it.
     pub(super) fn expected(self, now: Millis) -> Millis {
-        now.saturating_add(self.feed).saturating_sub(self.ours)
+        self.feed.saturating_add(now.saturating_sub(self.ours))
     }
 
     pub(super) fn read(value: &Value) -> Result<Self, String> {

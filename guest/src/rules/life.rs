@@ -32,35 +32,19 @@ pub struct Dates {
 /// `tipline.expiry_reason` of what the feed took back.
 pub(crate) const REVOKED: &str = "revoked";
 
-/// A feed's clock that is behind ours by more than clocks differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lag {
-    /// What it says.
-    pub feed: Millis,
-    /// How far it is behind.
-    pub by: Millis,
-}
-
 /// When a page was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     /// The observation time of its documents.
     pub observed: Millis,
-    /// Nothing where the clocks agree, or the feed's is ahead.
-    pub lag: Option<Lag>,
+    /// What our clock says where the feed's is behind it by more than clocks differ.
+    pub ours: Option<Millis>,
 }
 
-/// When an indicator ends: by our clock, and not before both clocks say so. What ends in the future of a feed whose clock
-/// is behind ends for us when its clock will have come there.
+/// When an indicator ends. What the feed says of its dates stands, whatever its clock says: whoever keeps the document waits
+/// until both clocks say that it is over. Where it says nothing, a life begins by the later of the two.
 pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, shown: Shown) -> Option<Expiry> {
-    let mut end = end(dates, what, ttl, shown.observed)?;
-    if let Some(lag) = shown.lag.filter(|lag| !dates.revoked && end.at > lag.feed) {
-        end.at = end.at.saturating_add(lag.by);
-    }
-    Some(end)
-}
-
-fn end(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> Option<Expiry> {
+    let observed = shown.observed;
     if dates.revoked {
         let at = dates.modified.unwrap_or(observed).min(observed);
         return Some(Expiry { at, reason: Cow::Borrowed(REVOKED) });
@@ -79,6 +63,7 @@ fn end(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> O
         Observable::Thing(thing) if thing.shown == "file" => ttl.hash,
         Observable::Attack(_) | Observable::Thing(_) => ttl.other,
     }?;
+    let latest = shown.ours.map_or(observed, |ours| ours.max(observed));
     let (word, start) = if let Some(seen) = dates.last_seen {
         ("last_seen", seen)
     } else if let Some(vouched) = dates.vouched {
@@ -86,9 +71,9 @@ fn end(dates: Dates, what: &Observable, ttl: &TimeToLive, observed: Millis) -> O
     } else if let Some(seen) = dates.first_seen {
         ("first_seen", seen)
     } else {
-        ("observed", observed)
+        ("observed", latest)
     };
-    let at = start.min(observed).saturating_add(life);
+    let at = start.min(latest).saturating_add(life);
     Some(Expiry { at, reason: reason(word, life) })
 }
 

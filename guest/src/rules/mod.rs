@@ -12,7 +12,7 @@ pub use exclude::Exclude;
 pub(crate) use exclude::excluded;
 pub(crate) use left::{left_out, unwanted};
 pub(crate) use life::REVOKED;
-pub use life::{Dates, Lag, Shown, expiry, standing};
+pub use life::{Dates, Shown, expiry, standing};
 pub use settings::{Keep, Settings, TimeToLive};
 pub use tipline_guest::{Left, rejected};
 pub use tipline_observable::{empty_file, harmless};

@@ -62,7 +62,7 @@ pub(super) fn look_back_to(input: &mut Input, since: Millis, now: Millis) -> Res
 }
 
 async fn poll(config: &Config) -> Result<()> {
-    let stop = signals::stop_on_signal()?;
+    let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let Some(pipeline) = run::open(config, Clock::system(), Arc::new(()), &stop).await? else { return Ok(()) };
     let report = pipeline.look_back(&stop).await;
     let well = run::print_once(&report, unfinished, &config.files(), false, &mut io::stdout())?;

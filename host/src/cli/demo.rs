@@ -89,7 +89,7 @@ impl Demo {
     async fn show(&self, records: Records) -> Result<()> {
         let folder = Path::new(FOLDER);
         make_room(folder)?;
-        let stop = signals::stop_on_signal()?;
+        let stop = signals::stop_on_signal(signals::STOPPED)?;
         let clock = Clock::system();
         let feed = Feed::start(MockSettings::default(), records, clock.clone()).await?;
         let mut out = io::stdout();

@@ -44,8 +44,9 @@ impl Cluster {
         let runtime = runtime()?;
         let has_index = Arc::new(AtomicBool::new(true));
         let is_needed = has_index.clone();
-        let stop =
-            runtime.block_on(async { signals::stop_on_signal_while(move || is_needed.load(Ordering::Relaxed)) })?;
+        let stop = runtime.block_on(async {
+            signals::stop_on_signal_while(signals::INTERRUPTED, move || is_needed.load(Ordering::Relaxed))
+        })?;
         let created = runtime.block_on(DryRun::create(&settings, &name, describe, clock));
         let (index, refusal) = match created {
             Ok(index) => (Some(index), None),

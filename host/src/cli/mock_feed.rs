@@ -42,7 +42,7 @@ impl MockFeed {
             None => Records::demo()?,
         };
         runtime()?.block_on(async {
-            let stop = signals::stop_on_signal()?;
+            let stop = signals::stop_on_signal(signals::STOPPED)?;
             let feed = Feed::start_on(self.port, self.behaviour, records, Clock::system()).await?;
             // In one piece, as a script may read the first line and close the pipe.
             let text = format!("serving {} records at {}\nTAXII 2.1 at {}\n", feed.len(), feed.url(), feed.taxii_url());

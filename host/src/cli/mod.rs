@@ -25,6 +25,7 @@ mod setup;
 mod signals;
 mod state;
 mod status;
+mod sweep;
 mod verify;
 mod when;
 
@@ -89,6 +90,7 @@ enum Command {
     Status(status::Status),
     Check(check::Check),
     Setup(setup::Setup),
+    Sweep(sweep::Sweep),
     Map(map::Map),
     Search(search::Search),
     Show(search::Show),
@@ -115,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Setup(command) => command.run(),
+        Command::Sweep(command) => command.run(),
         Command::Map(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -74,7 +74,7 @@ impl Record {
         let tape = Arc::new(Tape::new(Target::File(self.out.clone()), self.max_size));
         let id = input.id.clone();
         runtime()?.block_on(async {
-            let stop = signals::stop_on_signal()?;
+            let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
             let poller = Poller {
                 feed: Arc::new(Feed::new(&input)?),
                 input: Arc::new(input),
@@ -189,7 +189,7 @@ impl Replay {
             add(request.target.clone(), answer);
         }
         runtime()?.block_on(async {
-            let stop = signals::stop_on_signal()?;
+            let stop = signals::stop_on_signal(signals::STOPPED)?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
             let listener = TcpListener::bind(address).await.with_context(|| {
                 format!("The recording cannot be served at {address}; choose another port, or 0 for any")

@@ -21,6 +21,7 @@ use crate::pipeline::{Pipeline, PipelineError};
 use crate::poll::Ended;
 use crate::run::{OnceReport, Outcome};
 use crate::state::Counts;
+use crate::sweep::SweepReport;
 use crate::telemetry::{self, Health, LogFormat, Metrics, ServeError, Serving, init_logging};
 use crate::text;
 
@@ -28,7 +29,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on
-SIGTERM or Ctrl-C after the page under way is committed; a second signal ends it at once. With `monitoring:` in the
+SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds; a second signal ends it at once. With `monitoring:` in the
 configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given.
 
 With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:
@@ -82,7 +83,7 @@ impl Run {
         let format = self.log_format.map_or(config.log.format, LogFormat::from);
         init_logging(format, config.log.level)?;
         runtime()?.block_on(async {
-            let stop = signals::stop_on_signal()?;
+            let stop = signals::stop_on_signal(if self.once { signals::INTERRUPTED } else { signals::STOPPED })?;
             let clock = Clock::system();
             let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
             if let Some(folder) = &self.record {
@@ -198,17 +199,20 @@ pub(super) fn print_once(
     match &report.sweep {
         None => {}
         Some(Ok(swept)) if json => writeln!(out, "{}", json!({ "sweep": swept }))?,
-        Some(Ok(swept)) => writeln!(
-            out,
-            "sweep: renewed {}, retired {}, excluded {}, deleted {}",
-            swept.renewed, swept.retired, swept.excluded, swept.deleted
-        )?,
+        Some(Ok(swept)) => print_sweep(swept, out)?,
         Some(Err(error)) => {
             well = false;
             writeln!(out, "sweep failed: {}", text::show_beside(&error.to_string(), own))?;
         }
     }
     Ok(well)
+}
+
+/// What a sweep did.
+pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
+    let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
+    writeln!(out, "sweep: renewed {renewed}, retired {retired}, excluded {excluded}, deleted {deleted}")?;
+    swept.withheld().map_or(Ok(()), |withheld| writeln!(out, "sweep: {withheld}"))
 }
 
 /// Both sums of everything an input read and made.
@@ -225,7 +229,8 @@ fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<(
 /// Why the end of a poll is no success, where it is none.
 pub(super) fn failure(ended: &Ended) -> Option<String> {
     match ended {
-        Ended::Complete | Ended::MaxPages | Ended::Stopped => None,
+        Ended::Complete | Ended::MaxPages => None,
+        Ended::Stopped => Some("it was stopped before the end; the next run goes on from here.".to_owned()),
         Ended::GaveUp(reason) => Some(reason.clone()),
         Ended::MustWait(wait) => Some(format!(
             "the wait is longer than `max_wait`: {}. Come back at {}; the next run goes on from here.",

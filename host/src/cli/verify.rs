@@ -96,7 +96,7 @@ impl Verify {
     }
 
     async fn compare(&self, config: &Config) -> Result<()> {
-        let stop = signals::stop_on_signal()?;
+        let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
         let mut guests = Guests::new(Some(&config.state_dir));
         let catalog = open::catalog(config)?;
         let (clock, mut well) = (Clock::system(), true);

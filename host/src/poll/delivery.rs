@@ -74,6 +74,8 @@ impl<'p> Deliveries<'p> {
             input: poller.input.id.clone(),
             state: self.checkpoint.then_some(state),
             at: poller.clock.now(),
+            ended_by: Some(poller.clock.earliest_of(&poller.input.id)),
+            latest: Some(poller.clock.latest()),
             notes: std::mem::take(&mut self.notes),
             ..Commit::default()
         };

@@ -208,6 +208,7 @@ impl Run<'_> {
                         () = stop.cancelled() => return Ok(Ended::Stopped),
                         fetched = poller.feed.fetch(&request) => match fetched {
                             Ok(response) => {
+                                poller.clock.heard(&poller.input.id, date(&response));
                                 poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
                                 Event::Response(response)
                             }
@@ -229,7 +230,8 @@ impl Run<'_> {
                         ))));
                     }
                     self.deliveries.settle().await?;
-                    poller.gate.hold(wait.until.min(poller.clock.now().saturating_add(millis(LONGEST_WAIT))));
+                    let length = wait.until.saturating_sub(poller.clock.now());
+                    poller.gate.hold(&poller.clock, length.min(millis(LONGEST_WAIT)));
                     if self.longer_than(bounds, wait.until).is_some() {
                         return Ok(Ended::MustWait(wait));
                     }
@@ -257,10 +259,11 @@ impl Run<'_> {
         let poller = self.poller;
         loop {
             // Another input may have held it for longer in the meantime.
-            let until = poller.gate.closed_until();
-            if until <= poller.clock.now() {
+            let length = poller.gate.closed_for(&poller.clock);
+            if length == 0 {
                 return Ok(None);
             }
+            let until = poller.clock.now().saturating_add(length);
             self.deliveries.settle().await?;
             if let Some(wait) = self.longer_than(bounds, until) {
                 return Ok(Some(Ended::MustWait(wait)));
@@ -311,6 +314,13 @@ impl Run<'_> {
         self.deliveries.notes.extend(unfit.into_iter().chain(cut));
         Ok(Event::Recalled((rows, response)))
     }
+}
+
+/// What the feed's clock said when it answered.
+fn date(response: &Response) -> Option<Millis> {
+    let (_, date) = response.headers.iter().find(|(name, _)| name == "date")?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    u64::try_from(date.as_millisecond()).ok()
 }
 
 /// The poll of a guest that asks for rows in a way that leads nowhere.

@@ -130,7 +130,7 @@ async fn a_wait_is_sat_out_up_to_the_longest_and_a_longer_one_ends_the_poll() {
         } else {
             let Ended::MustWait(wait) = &report.ended else { panic!("{report:?}") };
             assert!(wait.until >= NOW + DAY * 1_000 && waited < MINUTE, "{wait:?} {waited}");
-            assert!(poller.gate.closed_until() <= NOW + DAY * 1_000 + waited, "others are held for a day at most");
+            assert!(poller.gate.closed_for(&poller.clock) <= DAY * 1_000 + waited, "others are held for a day at most");
             assert_eq!(report.requests, 0);
         }
     }
@@ -200,12 +200,12 @@ async fn a_gate_that_is_held_for_longer_meanwhile_ends_a_poll_that_may_not_wait_
     let folder = tempfile::tempdir().unwrap();
     let pipeline = pipeline(folder.path()).await;
     let poller = &pipeline.pollers[0];
-    poller.gate.hold(NOW + MINUTE);
+    poller.gate.hold(&poller.clock, MINUTE);
     let bounds = Bounds { max_wait: Some(Duration::from_millis(5 * MINUTE)) };
     let stop = CancellationToken::new();
     let (report, ()) = tokio::join!(poller.poll(bounds, &stop), async {
         poller.clock.sleep_until(NOW + MINUTE / 2).await;
-        poller.gate.hold(NOW + 60 * MINUTE);
+        poller.gate.hold(&poller.clock, 60 * MINUTE - MINUTE / 2);
     });
     let report = report.unwrap();
     assert!(matches!(&report.ended, Ended::MustWait(wait) if wait.until == NOW + 60 * MINUTE), "{report:?}");
@@ -218,7 +218,7 @@ async fn a_stop_ends_the_wait_at_a_gate() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = pipeline(folder.path()).await;
     let poller = &pipeline.pollers[0];
-    poller.gate.hold(NOW + 600 * MINUTE);
+    poller.gate.hold(&poller.clock, 600 * MINUTE);
     let stop = CancellationToken::new();
     let (report, ()) = tokio::join!(poller.poll(Bounds::default(), &stop), async {
         poller.clock.sleep_until(NOW + MINUTE).await;

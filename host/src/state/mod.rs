@@ -18,6 +18,7 @@ pub mod pack;
 mod rejects;
 mod status;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +27,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use thiserror::Error;
 
 use crate::clock::Millis;
+use crate::clock::judge::Witness;
 use crate::sandbox::{Note, Reject, Skip};
 use crate::store::Quarantined;
 
@@ -56,6 +58,10 @@ pub struct Commit {
     pub state: Option<String>,
     /// When it is committed, by the host's clock.
     pub at: Millis,
+    /// Until when documents have ended, where that is not [`Commit::at`]: our clock is doubted, or the feed's is behind.
+    pub ended_by: Option<Millis>,
+    /// The latest that it can be, where that is not [`Commit::at`]: a version from later still is refused.
+    pub latest: Option<Millis>,
     /// When the feed showed the page's records; kept with what is refused of them.
     pub observed: Millis,
     /// Records read.
@@ -78,6 +84,13 @@ pub struct Commit {
     pub notes: Vec<Note>,
     /// Kept rejects this page is the retry of: they are dropped with it, unless it refuses them again.
     pub resolves: Vec<u64>,
+}
+
+impl Commit {
+    /// What ends until then has ended.
+    pub fn ended_by(&self) -> Millis {
+        self.ended_by.unwrap_or(self.at)
+    }
 }
 
 /// How much the ledger keeps.
@@ -238,6 +251,41 @@ impl Ledger {
         self.writing(|transaction| set_fact(transaction, "last_sweep", signed(at)))
     }
 
+    /// What the last run knew of the time: when it was, and what each feed's clock said.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn known_time(&self) -> Result<Option<(Millis, BTreeMap<String, Witness>)>, LedgerError> {
+        self.reading(|connection| {
+            let Some(time) = fact(connection, CLOCK)? else { return Ok(None) };
+            let mut witnesses = BTreeMap::new();
+            let mut find = connection.prepare_cached(
+                "SELECT substr(ahead.name, length(?1) + 1), ahead.value, heard.value FROM facts AS ahead JOIN facts AS heard
+                 ON heard.name = ?2 || substr(ahead.name, length(?1) + 1) WHERE substr(ahead.name, 1, length(?1)) = ?1",
+            )?;
+            let mut rows = find.query((AHEAD, HEARD))?;
+            while let Some(row) = rows.next()? {
+                witnesses.insert(row.get(0)?, Witness { ahead: row.get(1)?, heard: unsigned(row.get(2)?) });
+            }
+            Ok(Some((unsigned(time), witnesses)))
+        })
+    }
+
+    /// Keeps what is known of the time for the next run.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn keep_time(&self, time: Millis, witnesses: &BTreeMap<String, Witness>) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            set_fact(transaction, CLOCK, signed(time))?;
+            for (input, witness) in witnesses {
+                set_fact(transaction, &format!("{AHEAD}{input}"), witness.ahead)?;
+                set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
+            }
+            Ok(())
+        })
+    }
+
     /// A number kept under a name, such as the digest of settings that were acted upon.
     ///
     /// # Errors
@@ -300,6 +348,11 @@ impl std::fmt::Debug for Ledger {
         f.debug_struct("Ledger").field("path", &self.0.path).field("writer", &self.0.writer.is_some()).finish()
     }
 }
+
+/// The names of what is known of the time; an input's id follows the latter two.
+const CLOCK: &str = "clock";
+const AHEAD: &str = "clock/ahead/";
+const HEARD: &str = "clock/heard/";
 
 fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     connection.prepare_cached("SELECT value FROM facts WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()

@@ -68,6 +68,8 @@ pub struct Swept {
     pub retired: u64,
     /// Retired documents deleted after `keep_expired`.
     pub deleted: u64,
+    /// Those that were not, as they are too many to go unasked; see [`Deletes::Bounded`].
+    pub withheld: u64,
 }
 
 impl Swept {
@@ -76,19 +78,55 @@ impl Swept {
         self.renewed += more.renewed;
         self.retired += more.retired;
         self.deleted += more.deleted;
+        self.withheld += more.withheld;
     }
 }
+
+/// Whether documents may be deleted, which nobody can take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deletes {
+    /// Not now: no feed has said for long what time it is.
+    None,
+    /// Unless they are more than [`DELETED_SHARE`] of more than [`DELETED_FROM`]: that is what a wrong clock or a wrong setting
+    /// looks like.
+    Bounded,
+    /// A person said so.
+    Confirmed,
+}
+
+impl Deletes {
+    /// Whether so many may go, of so many there are.
+    pub(crate) fn allow(self, deleted: u64, all: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::Bounded => all <= DELETED_FROM || deleted.saturating_mul(DELETED_SHARE) <= all,
+            Self::Confirmed => true,
+        }
+    }
+}
+
+/// A sweep deletes one document in so many of its inputs' unasked. A feed that changes by a fifth a day is unheard of.
+/// `tipline sweep --confirm` deletes more.
+pub const DELETED_SHARE: u64 = 5;
+
+/// Of so few documents any number may go: they are read again in a minute.
+pub const DELETED_FROM: u64 = 1_000;
 
 /// What a sweep does, at one moment. It touches only documents of the inputs that are named here, as another host may
 /// write to the same store.
 #[derive(Debug, Clone)]
 pub struct SweepOrder {
-    /// The moment.
+    /// The moment, by our clock.
     pub now: Millis,
+    /// What ends until then has ended: the moment, or earlier where the inputs' feeds have a clock that is behind.
+    pub ended_by: Millis,
     /// Live documents with an older `@timestamp` are stamped `now`, under their unchanged version.
     pub renew_before: Millis,
-    /// Documents retired before this are deleted.
+    /// Documents that ended before this, and were last vouched for before this, are deleted: one whose feed dates it far
+    /// back is kept as long as any other.
     pub delete_before: Millis,
+    /// where that is allowed.
+    pub deletes: Deletes,
     /// The inputs that are configured, by `tipline.input`.
     pub inputs: Arc<[String]>,
     /// Inputs that this host has polled once and are no longer configured. Nobody vouches for what they said: where a

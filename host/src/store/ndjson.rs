@@ -101,11 +101,11 @@ impl Ndjson {
 fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
     for document in page.documents() {
-        let json = form::delivered(&document, &page.commit.input, page.commit.at);
+        let json = form::delivered(&document, &page.commit.input, page.commit.ended_by());
         out.write_all(json.as_bytes())?;
         out.write_all(b"\n")?;
         delivery.indexed += 1;
-        delivery.expired += u64::from(form::has_ended(&document, page.commit.at));
+        delivery.expired += u64::from(form::has_ended(&document, page.commit.ended_by()));
     }
     out.flush()
 }

@@ -188,7 +188,7 @@ impl Page {
         commit.rejects = batch.rejects;
         commit.skips = batch.skips;
         commit.notes.extend(batch.notes);
-        let now = commit.at;
+        let now = commit.latest.unwrap_or(commit.at);
         Self::new(batch.documents, batch.heads, commit, now)
     }
 

@@ -6,7 +6,7 @@ use crate::clock::Millis;
 use crate::sandbox::Head;
 use crate::state::Commit;
 use crate::store::page::VERSION_SECONDS_SHIFT;
-use crate::store::{Page, Query, SweepOrder, form, time};
+use crate::store::{Deletes, Page, Query, SweepOrder, form, time};
 
 /// The moment most tests live in.
 pub(crate) const NOW: Millis = 1_760_000_000_000;
@@ -137,8 +137,10 @@ pub(crate) fn live(now: Millis) -> Query {
 pub(crate) fn order(now: Millis) -> SweepOrder {
     SweepOrder {
         now,
+        ended_by: now,
         renew_before: now - 20 * DAY,
         delete_before: now - 180 * DAY,
+        deletes: Deletes::Bounded,
         inputs: [INPUT.to_owned()].into(),
         former: [].into(),
     }

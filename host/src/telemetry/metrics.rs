@@ -209,7 +209,7 @@ impl Series {
         let (done, failed) = if result.is_ok() { (once, 0) } else { (0, once) };
         self.sweeps.get_or_create(&Outcome { outcome: "done" }).inc_by(done);
         self.sweeps.get_or_create(&Outcome { outcome: "failed" }).inc_by(failed);
-        let Ok(SweepReport { renewed, retired, excluded, deleted }) = *result else { return };
+        let Ok(SweepReport { renewed, retired, excluded, deleted, .. }) = *result else { return };
         for (outcome, count) in
             [("renewed", renewed), ("retired", retired), ("excluded", excluded), ("deleted", deleted)]
         {
@@ -335,7 +335,7 @@ mod tests {
         metrics.polled(&input, &polled(Ended::Complete), START + 1_500);
         metrics.polled(&input, &polled(Ended::GaveUp(String::new())), START + 2_000);
         metrics.polled(&input, &Err(PollError::Guest(Failure::Protocol(String::new()))), START + 3_000);
-        metrics.swept(&Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1 }), START);
+        metrics.swept(&Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1, withheld: 0 }), START);
         metrics.swept(&Err(SweepError::Guest(String::new())), START);
         let text = metrics.clone().text();
         let missing = lacks(

@@ -91,7 +91,7 @@ fn a_clock_that_lags_retires_nothing_and_hides_nothing() {
             driver.poll().unwrap();
             assert_eq!(driver.missing().len(), 0, "{skew}");
             assert_eq!(driver.codes(), [if skew < 0 { "clock-behind" } else { "clock-ahead" }], "{skew}");
-            assert_eq!(driver.ended, 0, "{skew} {real}: documents that are over by our clock");
+            assert_eq!(driver.ended, 0, "{skew} {real}: documents that are over by both clocks");
             // The next poll goes on by the feed's clock.
             driver.now += HOUR;
             let changed = driver.server.clock(driver.now - MINUTE);

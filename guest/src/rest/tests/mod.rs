@@ -40,7 +40,7 @@ struct Driver {
     read: u64,
     rejected: u64,
     rejects: Vec<Reject>,
-    /// Documents delivered that are over by our clock.
+    /// Documents delivered that are over by our clock and by the server's.
     ended: usize,
     notes: Vec<(String, String)>,
     waits: Vec<(Millis, String)>,
@@ -101,7 +101,9 @@ impl Driver {
         self.state.clone_from(&step.state);
         let Some(batch) = &step.batch else { return };
         adds_up(batch);
-        self.ended += batch.heads.iter().filter(|head| head.expires.is_some_and(|at| at <= self.now)).count();
+        // What has ended, ends when both clocks say so; the host sees to it.
+        let both = self.now.min(self.server.clock(self.now));
+        self.ended += batch.heads.iter().filter(|head| head.expires.is_some_and(|at| at <= both)).count();
         self.notes.extend(batch.notes.iter().map(|n| (n.code.clone(), n.text.clone())));
         self.read += u64::from(batch.read);
         self.rejected += u64::from(batch.rejected);

@@ -251,7 +251,7 @@ fn poll(driver: &mut Driver, dice: &mut Dice, life: Life, name: &str) {
         };
         assert!(is_so, "{name}: {code} is not so: {:?}", driver.notes);
     }
-    assert_eq!(driver.ended, 0, "{name}: documents that are over by our clock");
+    assert_eq!(driver.ended, 0, "{name}: documents that are over by both clocks");
 }
 
 fn round(seed: u64) {

@@ -100,7 +100,7 @@ impl Elasticsearch {
 
     /// Writes a page's documents; what became of each kind. Nothing is committed to the ledger here.
     async fn write(&self, page: &Arc<Page>) -> Result<Delivery, SinkError> {
-        let now = self.clock.now();
+        let (now, ended_by) = (self.clock.now(), page.commit.ended_by());
         let (whole, settings) = (page.clone(), self.settings.clone());
         let operations = blocking(move || operations(&whole, &settings, now)).await;
         let settled = self.bulk.write(operations).await.map_err(|error| match error {
@@ -115,7 +115,7 @@ impl Elasticsearch {
             match settled {
                 Settled::Indexed => {
                     delivery.indexed += 1;
-                    delivery.expired += u64::from(form::has_ended(&document, now));
+                    delivery.expired += u64::from(form::has_ended(&document, ended_by));
                 }
                 Settled::Stale => delivery.stale += 1,
                 Settled::Refused { code, detail } => delivery.quarantined.push(Quarantined {
@@ -150,15 +150,15 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
     let bytes = page.documents().map(|document| document.json.len() + OVERHEAD_BYTES).sum();
     let mut operations = Operations::with_capacity(page.len(), bytes);
     let ingested = time::print(now);
-    let input = &page.commit.input;
+    let (input, ended_by) = (&page.commit.input, page.commit.ended_by());
     for document in page.documents() {
         match settings.mode {
             Mode::Latest => {
-                let stored = form::delivered(&document, input, now);
+                let stored = form::delivered(&document, input, ended_by);
                 operations.index(document.id, document.version, &stored, Some(&ingested));
             }
             Mode::Events => {
-                let stored = form::stored(&document, now);
+                let stored = form::stored(&document, ended_by);
                 let event = events::event(document.id, &stored, input, &ingested, settings);
                 operations.create(&event.id, &event.json);
             }

@@ -15,7 +15,7 @@ use super::client::{Call, encoded};
 use super::search::{Found, condition, expired, retired};
 use crate::clock::Millis;
 use crate::config::Mode;
-use crate::store::{INPUT_REMOVED, SinkError, SweepOrder, Swept, form, time};
+use crate::store::{Deletes, INPUT_REMOVED, SinkError, SweepOrder, Swept, form, time};
 
 /// Documents read and written at once: some megabytes at the largest.
 const SWEEP_PAGE: usize = 500;
@@ -31,30 +31,41 @@ impl Elasticsearch {
             return Ok(Swept::default());
         }
         self.refresh().await;
-        let now = order.now;
+        let SweepOrder { now, ended_by, .. } = *order;
         let of = |inputs: &[String]| json!({ "terms": { "tipline.input": inputs } });
         let of_both = of(&[&*order.inputs, &*order.former].concat());
         let old = |field: &str, before: Millis| json!({ "range": { field: { "lt": time::print(before) } } });
         let unvouched = || old("@timestamp", order.renew_before);
 
-        let deleted = json!({ "bool": { "filter": [of_both, old("tipline.retired_at", order.delete_before)] } });
-        let deleted = self.rewrite(&deleted, |found, operations| {
+        let over = json!({ "bool": { "filter": [
+            of_both, old("tipline.retired_at", order.delete_before), old("@timestamp", order.delete_before),
+        ] } });
+        let withheld = match order.deletes {
+            Deletes::None => 0,
+            deletes => {
+                let count =
+                    async |query| self.count_of(query).await.map_err(|error| SinkError::Unavailable(error.to_string()));
+                let (number, all) = (count(&over).await?, count(&of_both).await?);
+                if deletes.allow(number, all) { 0 } else { number }
+            }
+        };
+        let deleted = self.rewrite(&over, |found, operations| {
             operations.delete(&found.id, found.version);
             Ok(())
         });
-        let deleted = deleted.await?;
+        let deleted = if order.deletes == Deletes::None || withheld > 0 { 0 } else { deleted.await? };
 
-        let ended = json!({ "bool": { "filter": [of_both, expired(now)], "must_not": [retired()] } });
+        let ended = json!({ "bool": { "filter": [of_both, expired(ended_by)], "must_not": [retired()] } });
         let ended = self.rewrite(&ended, |found, operations| {
             let at = found.expires_at().unwrap_or(now);
-            let stored = form::stored(&found.document(Some(at)), now);
+            let stored = form::stored(&found.document(Some(at)), ended_by);
             operations.index(&found.id, found.version, &stored, None);
             Ok(())
         });
         let ended = ended.await?;
 
         let orphaned = json!({ "bool": {
-            "filter": [of(&order.former), unvouched()], "must_not": [retired(), expired(now)],
+            "filter": [of(&order.former), unvouched()], "must_not": [retired(), expired(ended_by)],
         } });
         let orphaned = self.rewrite(&orphaned, |found, operations| {
             let stored = form::retired(found.json(), now, INPUT_REMOVED)?;
@@ -64,14 +75,14 @@ impl Elasticsearch {
         let orphaned = if order.former.is_empty() { 0 } else { orphaned.await? };
 
         let renew = json!({ "bool": {
-            "filter": [of(&order.inputs), unvouched()], "must_not": [retired(), expired(now), condition()],
+            "filter": [of(&order.inputs), unvouched()], "must_not": [retired(), expired(ended_by), condition()],
         } });
         let renewed = self.rewrite(&renew, |found, operations| {
             let fresh = form::renewed(found.json(), now)?;
             operations.index(&found.id, found.version, &fresh, None);
             Ok(())
         });
-        Ok(Swept { renewed: renewed.await?, retired: ended + orphaned, deleted })
+        Ok(Swept { renewed: renewed.await?, retired: ended + orphaned, deleted, withheld })
     }
 
     /// Retires these documents for a reason, whatever their feed says; how many were live.

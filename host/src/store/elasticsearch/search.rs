@@ -219,6 +219,17 @@ impl Elasticsearch {
     }
 }
 
+impl Elasticsearch {
+    /// How many documents match.
+    pub(super) async fn count_of(&self, query: &Value) -> Result<u64, CatalogError> {
+        let answer = self.query("_count", "count,_shards.failed,error", &json!({ "query": query })).await?;
+        let json = answer.json();
+        refuse_holes(failed_shards(&json))?;
+        let count = json.get("count").and_then(Value::as_u64);
+        count.ok_or_else(|| CatalogError(format!("Elasticsearch gave no count: {}.", self.client.describe(&answer))))
+    }
+}
+
 #[async_trait]
 impl Catalog for Elasticsearch {
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError> {
@@ -240,11 +251,7 @@ impl Catalog for Elasticsearch {
     }
 
     async fn count(&self, query: &Query) -> Result<u64, CatalogError> {
-        let answer = self.query("_count", "count,_shards.failed,error", &json!({ "query": self.dsl(query) })).await?;
-        let json = answer.json();
-        refuse_holes(failed_shards(&json))?;
-        let count = json.get("count").and_then(Value::as_u64);
-        count.ok_or_else(|| CatalogError(format!("Elasticsearch gave no count: {}.", self.client.describe(&answer))))
+        self.count_of(&self.dsl(query)).await
     }
 
     async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError> {

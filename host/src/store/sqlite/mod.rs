@@ -88,9 +88,14 @@ impl Sink for Sqlite {
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
-        let now = order.now;
-        let rules = Arc::new(self.on_ledger(move |ledger| sweep::Rules::read(ledger, order)).await?);
-        let mut swept = Swept::default();
+        let read = move |ledger: &Ledger| {
+            let mut rules = sweep::Rules::read(ledger, order)?;
+            let withheld = rules.bound(ledger)?;
+            Ok((rules, withheld))
+        };
+        let (rules, withheld) = self.on_ledger(read).await?;
+        let rules = Arc::new(rules);
+        let mut swept = Swept { withheld, ..Swept::default() };
         let mut place = Some(sweep::Place::START);
         while let Some(after) = place {
             let by = rules.clone();
@@ -102,7 +107,6 @@ impl Sink for Sqlite {
                 swept.add(self.on_ledger(move |ledger| sweep::act(ledger, &by, &rows)).await?);
             }
         }
-        self.on_ledger(move |ledger| ledger.set_last_sweep(now)).await?;
         Ok(swept)
     }
 

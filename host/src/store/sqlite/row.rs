@@ -64,7 +64,7 @@ impl Rows {
         let mut rows = Self::default();
         rows.input = rows.words.place(&page.commit.input);
         for document in page.documents() {
-            rows.add(&document, &page.commit.input, page.commit.at);
+            rows.add(&document, &page.commit.input, page.commit.ended_by());
         }
         rows
     }

@@ -14,7 +14,7 @@ use crate::clock::Millis;
 use crate::state::pack::pack;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
 use crate::store::form::{self, FormError};
-use crate::store::{Document, INPUT_REMOVED, SweepOrder, Swept};
+use crate::store::{Deletes, Document, INPUT_REMOVED, SweepOrder, Swept};
 
 /// Documents changed in one transaction: a page waits a hundredth of a second for it.
 pub const SWEEP_BATCH: u64 = 500;
@@ -70,6 +70,8 @@ pub(super) struct Rules {
     order: SweepOrder,
     inputs: Vec<i64>,
     former: Vec<i64>,
+    /// Whether what was retired long ago goes.
+    deletes: bool,
 }
 
 impl Rules {
@@ -83,8 +85,34 @@ impl Rules {
                     .filter_map(|name| find.query_row([name], |row| row.get(0)).optional().transpose())
                     .collect()
             };
-            Ok(Self { inputs: numbers(&order.inputs)?, former: numbers(&order.former)?, order })
+            let (inputs, former) = (numbers(&order.inputs)?, numbers(&order.former)?);
+            Ok(Self { inputs, former, order, deletes: true })
         })
+    }
+
+    /// Looks how much would be deleted; gives what may not be.
+    pub(super) fn bound(&mut self, ledger: &Ledger) -> Result<u64, LedgerError> {
+        if self.order.deletes == Deletes::None {
+            self.deletes = false;
+            return Ok(0);
+        }
+        let (over, all) = ledger.reading(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT input, max(retired_at, timestamp) FROM documents INDEXED BY documents_by_time",
+            )?;
+            let mut rows = statement.query(())?;
+            let (mut over, mut all) = (0, 0);
+            while let Some(row) = rows.next()? {
+                let (input, retired_at): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+                if input.is_some_and(|input| self.inputs.contains(&input) || self.former.contains(&input)) {
+                    all += 1;
+                    over += u64::from(retired_at.is_some_and(|at| at < signed(self.order.delete_before)));
+                }
+            }
+            Ok((over, all))
+        })?;
+        self.deletes = self.order.deletes.allow(over, all);
+        Ok(if self.deletes { 0 } else { over })
     }
 
     fn action(&self, document: &Standing) -> Option<Action> {
@@ -94,9 +122,10 @@ impl Rules {
             return None;
         }
         if let Some(at) = document.retired_at {
-            return (at < signed(self.order.delete_before)).then_some(Action::Delete);
+            let is_old = at.max(document.timestamp) < signed(self.order.delete_before);
+            return (self.deletes && is_old).then_some(Action::Delete);
         }
-        if document.expires_at.is_some_and(|at| at <= signed(self.order.now)) {
+        if document.expires_at.is_some_and(|at| at <= signed(self.order.ended_by)) {
             return Some(Action::Retire);
         }
         // What is stamped now must not be found again.
@@ -149,10 +178,11 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
                     swept.renewed += 1;
                 }
                 Some(Action::Retire) => {
-                    let at = document.expires_at.map_or(now, unsigned);
+                    let ended_by = rules.order.ended_by;
+                    let at = document.expires_at.map_or(ended_by, unsigned);
                     let json = changed(packed, |json| {
                         let expired = Document { id: "", version: 0, expires_at: Some(at), retired_at: None, json };
-                        Ok(form::stored(&expired, now).into_owned())
+                        Ok(form::stored(&expired, ended_by).into_owned())
                     });
                     set_retired(transaction, row, &json, at)?;
                     swept.retired += 1;

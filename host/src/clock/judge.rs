@@ -1,0 +1,256 @@
+//! Which time it is, where no clock is trusted alone.
+//!
+//! There are three clocks: the machine's (*wall*), which anybody may set; the one that only counts on (*steady*), which knows
+//! no date and begins anew with the program; and those of the feeds, which come with their answers. As long as wall and
+//! steady clock go along with each other, the time is the wall's. Where they come apart, the wall was set, rightly or
+//! wrongly, and the time is counted on by the steady clock until a feed's answer agrees with the wall. A program that is
+//! started again only knows when it last ran: it goes by the wall, but nothing ends by it ([`Judge::earliest`]) before a feed
+//! agrees.
+//!
+//! A feed is a witness by how far it was from us before: one that has always been an hour late is a good clock. Where there
+//! is no witness, because the feeds that answer give no date, the wall is believed after [`DOUBT`]. Where none answers, nothing
+//! is judged, but a pause is believed after [`SILENCE`], as what is over must not stay for ever.
+//!
+//! Everything here is a function of readings that are passed in; see `tests` for what it must withstand.
+
+use std::collections::BTreeMap;
+
+use super::Millis;
+
+/// Clocks that differ by no more than this agree: NTP's slow corrections, a slow answer, a server that keeps no good time.
+/// The guest's bound is the same.
+pub const APART: Millis = 10 * 60 * 1_000;
+
+/// How long a wall clock is doubted where feeds answer and none says what time it is: they are polled several times a day.
+pub const DOUBT: Millis = 24 * 60 * 60 * 1_000;
+
+/// How long what ended during a pause waits for a feed's answer.
+pub const SILENCE: Millis = 7 * DOUBT;
+
+/// Both clocks of the machine at one moment, in milliseconds; the steady one's since the program began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What the machine says.
+    pub wall: Millis,
+    /// What has passed.
+    pub steady: Millis,
+}
+
+impl Reading {
+    /// What the wall would say at a later reading of the steady clock.
+    fn carried(self, steady: Millis) -> Millis {
+        self.wall.saturating_add(steady.saturating_sub(self.steady))
+    }
+}
+
+/// What the time is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// The wall goes along with the steady clock since this reading.
+    Wall(Reading),
+    /// It did so since the program began, which was not before `since`, and perhaps much later.
+    Gap { since: Millis, began: Reading, heard: Heard },
+    /// They came apart `when` the steady clock said so: this is the time, as if the wall had not been set.
+    /// After a pause it is the least that it can be, until a feed says how long that was.
+    Steady { from: Reading, when: Millis, heard: Heard, is_least: bool },
+}
+
+/// What feeds have answered since the wall is doubted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// Answers that do not say what time it is.
+    NoDate,
+    Date,
+}
+
+/// What a feed's clock was when it could be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witness {
+    /// How far it is ahead of the time, in milliseconds.
+    pub ahead: i64,
+    /// When it last answered.
+    pub heard: Millis,
+}
+
+/// A change that a person should know of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The wall was set and is not believed.
+    Doubted {
+        /// What it says.
+        wall: Millis,
+        /// What it is taken to be.
+        time: Millis,
+    },
+    /// It is believed, or right again.
+    Believed {
+        /// The time that was gone by before.
+        before: Millis,
+        /// The time.
+        wall: Millis,
+    },
+}
+
+/// Judges the machine's clock.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    ground: Ground,
+    witnesses: BTreeMap<String, Witness>,
+}
+
+impl Judge {
+    /// One that knows nothing but this reading.
+    pub fn new(reading: Reading) -> Self {
+        Self { ground: Ground::Wall(reading), witnesses: BTreeMap::new() }
+    }
+
+    /// Goes on where an earlier program ended: at this time, or somewhat later, with these witnesses.
+    pub fn resume(&mut self, known: Millis, witnesses: BTreeMap<String, Witness>, reading: Reading) -> Option<Turn> {
+        self.witnesses = witnesses;
+        let wall = reading.wall;
+        if wall.saturating_add(APART) < known {
+            let turn = self.doubt(known, reading);
+            if let Ground::Steady { is_least, .. } = &mut self.ground {
+                *is_least = true;
+            }
+            return Some(turn);
+        }
+        self.ground = match wall.saturating_sub(known) {
+            ..=APART => Ground::Wall(reading),
+            _ => Ground::Gap { since: known, began: reading, heard: Heard::Nothing },
+        };
+        None
+    }
+
+    /// Looks at the clocks; what became of it, where that changed.
+    pub fn look(&mut self, reading: Reading) -> Option<Turn> {
+        match self.ground {
+            Ground::Wall(before) => {
+                let expected = before.carried(reading.steady);
+                if agree(reading.wall, expected) {
+                    self.ground = Ground::Wall(reading);
+                    return None;
+                }
+                Some(self.doubt(expected, reading))
+            }
+            Ground::Gap { since, began, .. } if !agree(reading.wall, began.carried(reading.steady)) => {
+                let passed = reading.steady.saturating_sub(began.steady);
+                Some(self.doubt(since.saturating_add(passed), reading))
+            }
+            Ground::Gap { began, heard, .. } => {
+                let patience = if heard == Heard::NoDate { DOUBT } else { SILENCE };
+                let is_long = reading.steady.saturating_sub(began.steady) >= patience;
+                is_long.then(|| self.ground = Ground::Wall(reading));
+                None
+            }
+            Ground::Steady { from, when, heard, .. } => {
+                let is_long = heard == Heard::NoDate && reading.steady.saturating_sub(when) >= DOUBT;
+                (is_long || agree(reading.wall, from.carried(reading.steady))).then(|| self.believe(reading))
+            }
+        }
+    }
+
+    /// Hears a feed's answer, with what its clock says where it says anything.
+    pub fn hear(&mut self, feed: &str, said: Option<Millis>, reading: Reading) -> Option<Turn> {
+        let turn = self.look(reading);
+        let turn = said.and_then(|said| self.weigh(feed, said, reading)).or(turn);
+        if let Ground::Gap { heard, .. } | Ground::Steady { heard, .. } = &mut self.ground {
+            // One that gives a date, and does not agree, contradicts for good.
+            *heard = if said.is_some() || *heard == Heard::Date { Heard::Date } else { Heard::NoDate };
+        }
+        let time = self.now(reading);
+        let before = self.witnesses.get(feed).map_or(0, |witness| witness.ahead);
+        // After a pause that nobody has confirmed, there is nothing to compare it with.
+        let ahead = match (said, self.ground) {
+            (Some(said), Ground::Wall(_) | Ground::Steady { .. }) => difference(said, time),
+            _ => before,
+        };
+        self.witnesses.insert(feed.to_owned(), Witness { ahead, heard: time });
+        turn
+    }
+
+    /// What an answer says about a doubtful wall.
+    fn weigh(&mut self, feed: &str, said: Millis, reading: Reading) -> Option<Turn> {
+        let corrected =
+            self.witnesses.get(feed).map(|witness| said.saturating_add_signed(witness.ahead.saturating_neg()));
+        let wall = reading.wall;
+        match self.ground {
+            Ground::Wall(_) => None,
+            // Two clocks that nobody set together say the same.
+            _ if agree(said, wall) || corrected.is_some_and(|said| agree(said, wall)) => {
+                let is_news = matches!(self.ground, Ground::Steady { .. });
+                let turn = self.believe(reading);
+                is_news.then_some(turn)
+            }
+            Ground::Gap { since, .. } => {
+                let said = corrected?;
+                if said > wall {
+                    self.ground = Ground::Wall(reading);
+                    return None;
+                }
+                // Not before the last run, unless the feed's was set back.
+                (said.saturating_add(APART) >= since).then(|| self.doubt(said.max(since), reading))
+            }
+            Ground::Steady { is_least: true, .. } => {
+                let said = corrected.filter(|said| *said >= self.now(reading))?;
+                Some(self.doubt(said, reading))
+            }
+            Ground::Steady { .. } => None,
+        }
+    }
+
+    fn doubt(&mut self, time: Millis, reading: Reading) -> Turn {
+        let from = Reading { wall: time, steady: reading.steady };
+        self.ground = Ground::Steady { from, when: reading.steady, heard: Heard::Nothing, is_least: false };
+        Turn::Doubted { wall: reading.wall, time }
+    }
+
+    fn believe(&mut self, reading: Reading) -> Turn {
+        let before = self.now(reading);
+        self.ground = Ground::Wall(reading);
+        Turn::Believed { before, wall: reading.wall }
+    }
+
+    /// The time.
+    pub fn now(&self, reading: Reading) -> Millis {
+        match self.ground {
+            Ground::Wall(_) | Ground::Gap { .. } => reading.wall,
+            Ground::Steady { from, .. } => from.carried(reading.steady),
+        }
+    }
+
+    /// The least that it can be; what nobody takes back, such as a deletion, goes by this.
+    pub fn earliest(&self, reading: Reading) -> Millis {
+        match self.ground {
+            Ground::Gap { since, began, .. } => {
+                let passed = reading.steady.saturating_sub(began.steady);
+                since.saturating_add(passed).min(reading.wall)
+            }
+            _ => self.now(reading),
+        }
+    }
+
+    /// How far this feed's clock is behind, where it does not agree.
+    pub fn behind(&self, feed: &str) -> Millis {
+        let ahead = self.witnesses.get(feed).map_or(0, |witness| witness.ahead);
+        Some(ahead.min(0).unsigned_abs()).filter(|behind| *behind > APART).unwrap_or(0)
+    }
+
+    /// What is known of each feed's clock.
+    pub fn witnesses(&self) -> &BTreeMap<String, Witness> {
+        &self.witnesses
+    }
+}
+
+fn agree(one: Millis, other: Millis) -> bool {
+    one.abs_diff(other) <= APART
+}
+
+fn difference(one: Millis, other: Millis) -> i64 {
+    let apart = i64::try_from(one.abs_diff(other)).unwrap_or(i64::MAX);
+    if one < other { -apart } else { apart }
+}
+
+#[cfg(test)]
+mod tests;

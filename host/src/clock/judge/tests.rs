@@ -1,0 +1,240 @@
+//! Each line of a story is what happens to the clocks, what a feed says, and what time it must be then.
+
+use super::*;
+
+const MINUTE: Millis = 60_000;
+const HOUR: Millis = 60 * MINUTE;
+const DAY: Millis = 24 * HOUR;
+const YEAR: Millis = 365 * DAY;
+const NOW: Millis = 1_800_000_000_000;
+
+/// The true time, a machine's wall clock that is wrong by so much, and its steady one.
+struct World {
+    time: Millis,
+    wrong: i64,
+    began: Millis,
+    judge: Judge,
+}
+
+impl World {
+    fn new() -> Self {
+        let reading = Reading { wall: NOW, steady: 0 };
+        Self { time: NOW, wrong: 0, began: NOW, judge: Judge::new(reading) }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { wall: self.time.saturating_add_signed(self.wrong), steady: self.time - self.began }
+    }
+
+    /// So much passes, in steps of a minute, as sleeps do.
+    fn pass(&mut self, length: Millis) {
+        let end = self.time + length;
+        while self.time < end {
+            self.time = (self.time + MINUTE).min(end);
+            self.judge.look(self.reading());
+        }
+    }
+
+    fn set(&mut self, wrong: i64) {
+        self.wrong = wrong;
+        self.judge.look(self.reading());
+    }
+
+    /// The feed answers by a clock that is wrong by so much.
+    fn hear(&mut self, wrong: i64) {
+        let said = self.time.saturating_add_signed(wrong);
+        self.judge.hear("feed", Some(said), self.reading());
+    }
+
+    /// The program ends, and is started again after so long.
+    fn restart(&mut self, after: Millis, wrong: i64) {
+        let known = self.judge.earliest(self.reading());
+        let witnesses = self.judge.witnesses().clone();
+        self.time += after;
+        self.began = self.time;
+        self.wrong = wrong;
+        self.judge = Judge::new(self.reading());
+        self.judge.resume(known, witnesses, self.reading());
+    }
+
+    /// How far the judged time and the earliest are from the true one.
+    fn off(&self) -> (i64, i64) {
+        let reading = self.reading();
+        (difference(self.judge.now(reading), self.time), difference(self.judge.earliest(reading), self.time))
+    }
+}
+
+fn world(story: impl FnOnce(&mut World)) -> (i64, i64) {
+    let mut world = World::new();
+    world.hear(0);
+    world.pass(HOUR);
+    story(&mut world);
+    world.off()
+}
+
+const STEPS: [i64; 8] = [
+    11 * MINUTE as i64,
+    -(11 * MINUTE as i64),
+    DAY as i64,
+    -(DAY as i64),
+    2 * YEAR as i64,
+    -(2 * YEAR as i64),
+    5 * YEAR as i64,
+    -(5 * YEAR as i64),
+];
+
+#[test]
+fn a_step_of_the_machine_changes_nothing() {
+    for step in STEPS {
+        let off = world(|world| {
+            world.set(step);
+            world.pass(2 * HOUR);
+            world.hear(0);
+            world.pass(3 * DAY);
+        });
+        assert_eq!(off, (0, 0), "{step}");
+    }
+}
+
+#[test]
+fn a_step_of_a_feed_changes_nothing() {
+    for step in STEPS {
+        let off = world(|world| {
+            world.hear(step);
+            world.pass(DAY);
+            world.hear(step);
+        });
+        assert_eq!(off, (0, 0), "{step}");
+    }
+}
+
+#[test]
+fn both_may_step_each_by_its_own() {
+    for step in STEPS {
+        for other in STEPS.into_iter().filter(|other| *other != step) {
+            let off = world(|world| {
+                world.set(step);
+                world.hear(other);
+                world.pass(3 * DAY);
+                world.hear(other);
+            });
+            assert_eq!(off, (0, 0), "{step} {other}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_right_is_believed_when_a_feed_agrees() {
+    // It was wrong from the beginning, and the feed was only compared with it.
+    for wrong in STEPS {
+        let mut world = World::new();
+        world.wrong = wrong;
+        world.judge = Judge::new(world.reading());
+        world.hear(0);
+        world.pass(HOUR);
+        world.set(0);
+        assert_eq!(world.off().0, wrong, "nobody knows it yet");
+        world.hear(0);
+        assert_eq!(world.off(), (0, 0), "{wrong}");
+    }
+}
+
+#[test]
+fn a_machine_that_slept_is_believed_when_a_feed_agrees() {
+    let off = world(|world| {
+        // The steady clock stood still meanwhile.
+        world.began += 8 * HOUR;
+        world.time += 8 * HOUR;
+        world.judge.look(world.reading());
+        assert_eq!(world.off().0, -(8 * HOUR as i64));
+        world.hear(0);
+    });
+    assert_eq!(off, (0, 0));
+}
+
+#[test]
+fn a_wall_is_believed_after_a_day_where_feeds_answer_without_a_date() {
+    for (length, expected) in [(DOUBT - MINUTE, -(HOUR as i64)), (DOUBT, 0)] {
+        let off = world(|world| {
+            // The machine slept for an hour, and no feed gives a date.
+            (world.began, world.time) = (world.began + HOUR, world.time + HOUR);
+            world.judge.look(world.reading());
+            world.judge.hear("feed", None, world.reading());
+            world.pass(length);
+        });
+        assert_eq!(off.0, expected);
+    }
+}
+
+#[test]
+fn after_a_pause_nothing_ends_before_a_feed_agrees() {
+    let pause = 30 * DAY;
+    let off = world(|world| {
+        world.restart(pause, 0);
+        assert_eq!(world.off(), (0, -(pause as i64)));
+        world.hear(0);
+    });
+    assert_eq!(off, (0, 0));
+    // Or for long, where none answers, and for a day, where none says what time it is.
+    for (dateless, length, expected) in [
+        (false, SILENCE - MINUTE, -(pause as i64)),
+        (false, SILENCE, 0),
+        (true, DOUBT - MINUTE, -(pause as i64)),
+        (true, DOUBT, 0),
+    ] {
+        let off = world(|world| {
+            world.restart(pause, 0);
+            if dateless {
+                world.judge.hear("feed", None, world.reading());
+            }
+            world.pass(length);
+        });
+        assert_eq!(off, (0, expected));
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_after_a_pause_is_found_out_by_the_first_answer() {
+    for step in STEPS {
+        let off = world(|world| {
+            world.restart(HOUR, step);
+            world.hear(0);
+            world.pass(3 * DAY);
+            world.hear(0);
+        });
+        // One that is behind by less than the pause may be right: the earlier of two is never too late.
+        let is_possible = step < 0 && step >= -(HOUR as i64);
+        assert_eq!(off, if is_possible { (step, step) } else { (0, 0) }, "{step}");
+    }
+}
+
+#[test]
+fn a_feed_that_was_always_wrong_is_a_good_witness() {
+    for always in STEPS {
+        for step in STEPS {
+            let mut world = World::new();
+            world.hear(always);
+            world.pass(HOUR);
+            world.restart(HOUR, 0);
+            world.hear(always);
+            assert_eq!(world.off(), (0, 0), "{always}");
+            world.restart(HOUR, step);
+            world.hear(always);
+            let (now, earliest) = world.off();
+            // Where the machine happens to be as wrong as the feed, both are believed.
+            if step != always {
+                assert!(now.abs() <= HOUR as i64 && earliest.abs() <= HOUR as i64, "{always} {step}: {now} {earliest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_feed_whose_clock_is_behind_ends_later() {
+    for (wrong, expected) in [(0, 0), (DAY as i64, 0), (-(APART as i64), 0), (-(DAY as i64), DAY)] {
+        let mut world = World::new();
+        world.hear(wrong);
+        assert_eq!(world.judge.behind("feed"), expected, "{wrong}");
+        assert_eq!(world.judge.behind("another"), 0);
+    }
+}
