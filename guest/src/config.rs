@@ -157,6 +157,7 @@ impl Config {
                     }
                 },
                 allow_private: from.flag("allow_private")?,
+                detect_all: from.flag("detect_all")?,
                 observables: from.flag("observables")?,
                 keep: from.text("keep")?.map_or(Ok(default.mapping.keep), keep)?,
                 ttl: from.any("ttl").map_or(Ok(default.mapping.ttl), time_to_live)?,

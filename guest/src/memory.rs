@@ -8,7 +8,7 @@
 //! format comes what a row is about; `o` are objects. Objects that wait for others, and what relationships attach to them,
 //! have their place beside it (`w`, `a`) when they come.
 //!
-//! A value is a list, as every object of a page is read and written: `[modified,observed,print,[claim,…]]`, and a claim
+//! A value is a list, as every object of a page is read and written: `[modified,observed,print,since,[claim,…]]`, and a claim
 //! is `[kind,value,shown,version,content,expires,name,ended]`, of which the last two may be missing.
 
 use std::borrow::Cow;
@@ -79,6 +79,8 @@ impl Edition {
 pub(crate) struct Object<'r> {
     /// Its last version.
     pub edition: Edition,
+    /// The run that showed that one first.
+    pub since: Millis,
     /// What that one claimed, and what it ended.
     pub claims: Vec<Claimed<'r>>,
 }
@@ -115,10 +117,26 @@ pub(crate) struct Claimed<'r> {
 impl<'r> Object<'r> {
     fn read(row: &'r str) -> Option<Self> {
         let mut reader = Plain::new(row);
-        let read: (Option<Millis>, Millis, u64, Vec<Claimed<'r>>) = Deserialize::deserialize(&mut reader).ok()?;
+        let read: (Option<Millis>, Millis, u64, Millis, Vec<Claimed<'r>>) =
+            Deserialize::deserialize(&mut reader).ok()?;
         reader.end().ok()?;
-        let (modified, observed, print, claims) = read;
-        Some(Self { edition: Edition { modified, observed, print }, claims })
+        let (modified, observed, print, since, claims) = read;
+        Some(Self { edition: Edition { modified, observed, print }, since, claims })
+    }
+
+    /// Where a version stands beside the one that is remembered. What says the same is the same one, whatever its date counted
+    /// as when it was shown. One whose date lies ahead is the newer one where it is shown in a later run, as a server shows
+    /// what is new; but not behind the last word on its object, which claims nothing any more.
+    pub(crate) fn place(&self, edition: Edition, is_ahead: bool) -> Edition {
+        let known = &self.edition;
+        if edition.print == known.print {
+            return Edition { modified: known.modified, ..edition };
+        }
+        // What was taken back ended when its object was changed.
+        let is_over = |claim: &Claimed<'_>| claim.ended || claim.expires.is_some_and(|at| Some(at) <= known.modified);
+        let is_newer = is_ahead && edition.observed > self.since && !self.claims.iter().all(is_over);
+        let behind = known.modified.map(|modified| modified.saturating_add(1)).filter(|_| is_newer);
+        Edition { modified: edition.modified.max(behind), ..edition }
     }
 
     fn write(&self) -> String {
@@ -131,6 +149,8 @@ impl<'r> Object<'r> {
         write_number(self.edition.observed, &mut out);
         out.push(',');
         write_number(self.edition.print, &mut out);
+        out.push(',');
+        write_number(self.since, &mut out);
         out.push_str(",[");
         for (index, claim) in self.claims.iter().enumerate() {
             if index > 0 {
@@ -297,7 +317,7 @@ mod tests {
     }
 
     fn object(claims: Vec<Claimed<'_>>) -> Object<'_> {
-        Object { edition: Edition { modified: Some(5), observed: 9, print: u64::MAX }, claims }
+        Object { edition: Edition { modified: Some(5), observed: 9, print: u64::MAX }, since: 7, claims }
     }
 
     fn memory_of(object: Object<'_>, before: Option<Option<Millis>>) -> Memory {
@@ -341,9 +361,17 @@ mod tests {
 
     #[test]
     fn a_row_that_cannot_be_read_counts_as_absent() {
-        for value in
-            ["", "{", "[]", "[1,2,3]", "[1,2,3,[]]x", "[1,2,3,[],4]", r#"[1,2,3,[["url","a"]]]"#, r#"{"edition":1}"#]
-        {
+        for value in [
+            "",
+            "{",
+            "[]",
+            "[1,2,3]",
+            "[1,2,3,4,[]]x",
+            "[1,2,3,4,[],5]",
+            "[1,2,3,[]]",
+            r#"[1,2,3,4,[["url","a"]]]"#,
+            r#"{"edition":1}"#,
+        ] {
             let row = Row { key: object_key("indicator--1"), value: value.to_owned(), expires: None };
             assert_eq!(recalled(&Memory::of(vec![row])), None, "{value}");
         }

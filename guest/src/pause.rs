@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::contract::{Next, Note, Response, Wait};
 use crate::members::{Members, number};
+use crate::rules::Clocks;
 use tipline_ecs::Json;
 use tipline_ecs::key;
 use tipline_ecs::time::{HOUR, MINUTE, Millis, SECOND, parse_http_date, rfc3339};
@@ -52,9 +53,10 @@ pub(crate) fn observed(server: Option<Millis>, now: Millis, before: Millis) -> M
     seen.max(before.saturating_add(SECOND))
 }
 
-/// What our clock says where the server's is behind and does not agree.
-pub(crate) fn lag(server: Option<Millis>, now: Millis) -> Option<Millis> {
-    server.filter(|server| *server < now && !is_trusted(*server, now)).map(|_| now)
+/// What the server's clock and ours say of each other.
+pub(crate) fn lag(server: Option<Millis>, now: Millis) -> Clocks {
+    let is_behind = server.is_some_and(|server| server < now && !is_trusted(server, now));
+    Clocks { ours: is_behind.then_some(now), latest: server.unwrap_or(now).max(now) }
 }
 
 /// What a person should know about clocks that do not agree.
@@ -215,7 +217,7 @@ mod tests {
             (Some(NOW - DAY), Some("clock-behind"), Some(NOW)),
         ] {
             assert_eq!(apart(server, NOW).map(|note| note.code).as_deref(), code);
-            assert_eq!(lag(server, NOW), by);
+            assert_eq!(lag(server, NOW), Clocks { ours: by, latest: server.unwrap_or(NOW).max(NOW) });
         }
     }
 }

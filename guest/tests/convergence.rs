@@ -210,6 +210,85 @@ fn a_corrected_value_ends_where_it_stood() {
 }
 
 #[test]
+fn a_date_ahead_shields_nothing_from_what_its_source_says_later() {
+    let version = |modified: &str, name: &str, revoked: bool| {
+        json!({"type": "indicator", "id": "indicator--1", "created": "2026-01-01T00:00:00Z", "modified": modified,
+            "pattern_type": "stix", "pattern": format!("[domain-name:value = '{name}.example.com']"),
+            "valid_until": "2030-01-01T00:00:00Z", "revoked": revoked})
+    };
+    let old = version("2026-02-01T00:00:00Z", "old", false);
+    let new = version("2026-02-10T00:00:00Z", "new", false);
+    let gone = version("2026-02-10T00:00:00Z", "old", true);
+    let ahead = version("2026-12-01T00:00:00Z", "ahead", false);
+    let further = version("2026-11-01T00:00:00Z", "further", false);
+    let ahead_gone = version("2026-12-01T00:00:00Z", "old", true);
+    for (case, polls, left) in [
+        ("corrected on one page", vec![vec![&ahead, &new]], vec!["new.example.com"]),
+        ("corrected before on one page", vec![vec![&new, &ahead]], vec!["new.example.com"]),
+        ("corrected at the next poll", vec![vec![&ahead], vec![&ahead, &new]], vec!["new.example.com"]),
+        ("taken back at the next poll", vec![vec![&ahead], vec![&ahead, &gone]], vec![]),
+        ("shown again behind what was taken back", vec![vec![&ahead], vec![&gone], vec![&gone, &ahead]], vec![]),
+        ("shown behind what was taken back", vec![vec![&gone], vec![&ahead]], vec![]),
+        ("dated ahead by a later change", vec![vec![&old], vec![&ahead]], vec!["ahead.example.com"]),
+        ("and corrected", vec![vec![&old], vec![&ahead], vec![&new]], vec!["new.example.com"]),
+        ("the older one again", vec![vec![&old], vec![&ahead], vec![&old]], vec!["ahead.example.com"]),
+        ("the same again", vec![vec![&old], vec![&ahead], vec![&ahead], vec![&new]], vec!["new.example.com"]),
+        ("one ahead after the other", vec![vec![&ahead], vec![&further]], vec!["further.example.com"]),
+        ("taken back by a date ahead", vec![vec![&old], vec![&ahead_gone]], vec![]),
+        ("taken back by a date ahead on one page", vec![vec![&ahead_gone, &old]], vec![]),
+        ("and shown again", vec![vec![&ahead_gone], vec![&old]], vec![]),
+    ] {
+        for limit in [1, 10] {
+            let mut host = Host::new(Style::Envelope, limit);
+            let mut shown = Vec::new();
+            for objects in &polls {
+                shown.extend(objects.iter().map(|object| (*object).clone()));
+                host.poll(&shown);
+            }
+            assert_eq!(names(&host), left, "{case} by {limit}");
+        }
+    }
+}
+
+#[test]
+fn what_its_source_no_longer_wants_detected_ends_and_comes_back() {
+    let with = |day: u32, name: &str, value: Value| {
+        let mut object = indicator(day, "[domain-name:value = 'a.example.com']");
+        object[name] = value;
+        object
+    };
+    for (name, off, on) in [
+        ("indicator_types", json!(["benign"]), json!(["malicious-activity"])),
+        ("labels", json!(["false-positive"]), json!(["phishing"])),
+        ("labels", json!(["misp:to_ids=\"false\""]), json!(["misp:to_ids=\"true\""])),
+        ("x_misp_to_ids", json!(false), json!(true)),
+        ("x_opencti_detection", json!(false), json!(true)),
+        ("valid_from", json!("2026-09-01T00:00:00Z"), json!("2026-02-01T00:00:00Z")),
+    ] {
+        let mut host = Host::new(Style::Envelope, 10);
+        let mut shown = Vec::new();
+        for (day, value, left) in [(1, &on, vec!["a.example.com"]), (2, &off, vec![]), (3, &on, vec!["a.example.com"])]
+        {
+            shown.push(with(day, name, value.clone()));
+            host.poll(&shown);
+            assert_eq!(names(&host), left, "{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_valid_yet_is_live_when_it_is_shown_again_after_that() {
+    let mut host = Host::new(Style::Envelope, 10);
+    let mut object = indicator(1, "[domain-name:value = 'a.example.com']");
+    object["valid_from"] = json!("2026-03-11T00:00:00Z");
+    host.poll(std::slice::from_ref(&object));
+    assert_eq!(names(&host), Vec::<String>::new());
+    host.now += 10 * socdefenders::time::DAY;
+    host.poll(&[object.clone(), object]);
+    assert_eq!(names(&host), ["a.example.com"]);
+}
+
+#[test]
 fn a_host_without_a_memory_maps_all_but_corrections() {
     let first = indicator(1, "[domain-name:value = 'a.example.com']");
     let second = indicator(2, "[domain-name:value = 'b.example.com']");

@@ -8,6 +8,7 @@ use crate::codes::{self, Algorithm};
 use crate::location::{Location, LocationError, scheme_end};
 use crate::name;
 use crate::refang::refang;
+use crate::wildcard;
 use crate::{Label, Observable};
 
 /// The longest value that is looked at. A keyword of Elasticsearch holds 32,766 bytes and no URL in the wild comes
@@ -63,7 +64,7 @@ pub fn classify(value: &str, label: Label) -> Result<Classified, Misfit> {
     let text = text.trim();
     let mut found = match recognise(text, label) {
         Ok(found) => found,
-        Err(misfit) => unpunctuated(text, label).ok_or(misfit)?,
+        Err(misfit) => unpunctuated(text, label).ok_or_else(|| wildcard::misfit(text).unwrap_or(misfit))?,
     };
     if !label.fits(&found.observable) && label != Label::Other {
         found.notes.push(mislabelled(label));
@@ -121,11 +122,11 @@ fn recognise(text: &str, label: Label) -> Result<Classified, Misfit> {
     if let Some(observable) = plain(text, label) {
         return found(observable, Vec::new());
     }
-    if let Some(observable) = wildcard(text, label) {
+    if let Some(observable) = wildcard::read(text, label)? {
         return found(observable, Vec::new());
     }
-    if let Some(digits) = prefixed_hash(text) {
-        return found(digits, vec!["prefix-removed"]);
+    if let Some((algorithm, digits)) = Algorithm::read_named(text) {
+        return found(Observable::Hash(algorithm, digits), vec!["prefix-removed"]);
     }
     if let Some(id) = codes::cve(text) {
         return found(Observable::Cve(id), Vec::new());
@@ -187,40 +188,9 @@ fn plain(text: &str, label: Label) -> Option<Observable> {
     let is_domain = label == Label::Domain
         && !name::is_single_label(text)
         && name::is_name(text)
-        && codes::attack_id(text).is_none();
+        && codes::attack_id(text).is_none()
+        && !wildcard::is_masked(text);
     is_domain.then(|| Observable::Domain(text.to_ascii_lowercase()))
-}
-
-/// An asterisk in a host's name, or at the beginning of a step of a path, stands for others: nothing that is seen has it. What
-/// is no name, URL or mailbox without its asterisks is none with them.
-fn wildcard(text: &str, label: Label) -> Option<Observable> {
-    if !text.contains('*') {
-        return None;
-    }
-    let start = scheme_end(text).map_or(0, |at| at.saturating_add(3));
-    let rest = text.get(start..)?;
-    let (host, path) = rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))?;
-    let is_step = path.split(['?', '#']).next()?.split('/').any(|step| step.starts_with('*'));
-    // `*.example.com` has a form of its own.
-    let is_below = text.strip_prefix("*.").is_some_and(|below| !below.contains('*'));
-    let says_something = host.contains(|c: char| c.is_ascii_alphanumeric());
-    // A mailbox may have one in its name.
-    let in_host = host
-        .split_once('@')
-        .map_or(host.contains('*'), |(local, domain)| local.starts_with('*') || domain.contains('*'));
-    let is_meant = says_something && ((in_host && !is_below) || is_step || (is_below && !path.is_empty()));
-    // Any letter in the place of each.
-    let plain = |text: &str| text.replace('*', "a");
-    let name = |text: &str| name::normalise(&plain(text)).is_some_and(|name| name.contains('.'));
-    let is_known = match host.rsplit_once('@') {
-        Some((local, domain)) if start == 0 && path.is_empty() => !local.is_empty() && name(domain),
-        _ if start == 0 && path.is_empty() => label == Label::Domain && name(host),
-        _ if start == 0 && label != Label::Url => name(host),
-        _ => url(&plain(text), start > 0).is_ok(),
-    };
-    // A path is another one in another case.
-    let whole = || if text.contains('/') { text.to_owned() } else { text.to_lowercase() };
-    (is_meant && is_known).then(|| Observable::Wildcard(whole()))
 }
 
 /// White space, invisible characters and a pair of quotes around a value.
@@ -243,20 +213,6 @@ fn trim(value: &str) -> &str {
 
 fn hash(text: &str) -> Option<Observable> {
     Algorithm::read(text).map(|(algorithm, hex)| Observable::Hash(algorithm, hex))
-}
-
-/// `0x…`, `sha256:…`.
-fn prefixed_hash(text: &str) -> Option<Observable> {
-    let rest = match text.split_once([':', '=']) {
-        Some((word, rest)) => {
-            let named = ["md5", "sha1", "sha-1", "sha256", "sha-256", "sha384", "sha-384", "sha512", "sha-512"]
-                .iter()
-                .any(|name| word.trim().eq_ignore_ascii_case(name));
-            named.then(|| rest.trim())?
-        }
-        None => text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?,
-    };
-    hash(rest)
 }
 
 /// An id of ATT&CK or ATLAS in a list of such ids, in any form a value may have.
@@ -297,7 +253,7 @@ fn is_scheme(word: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-fn url(text: &str, has_scheme: bool) -> Result<Classified, Misfit> {
+pub(super) fn url(text: &str, has_scheme: bool) -> Result<Classified, Misfit> {
     match Location::parse(text, has_scheme) {
         Ok(mut location) => {
             let notes = std::mem::take(&mut location.repairs);
@@ -436,17 +392,12 @@ fn schemeless(text: &str, label: Label) -> Result<Classified, Misfit> {
 
 fn domain(text: &str, label: Label) -> Result<Classified, Misfit> {
     let mut notes = Vec::new();
-    let below = text.strip_prefix("*.");
-    let bare = match below.or_else(|| text.strip_prefix('.')) {
-        Some(rest) => {
-            // `.example.com` is how lists write a name and all below it.
-            if below.is_none() {
-                notes.push("wildcard-removed");
-            }
-            rest
-        }
-        None => text,
-    };
+    // `.example.com` is how lists write all that is below a name.
+    let below = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
+    let bare = below.unwrap_or(text);
+    if text.starts_with('.') {
+        notes.push("leading-dot");
+    }
     let (bare, port) = match bare.rsplit_once([':', '|']) {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
         _ => (bare, None),
@@ -525,38 +476,6 @@ fn misfit(label: Label) -> Misfit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A value, its label, and the wildcard it is; none for what is a value or nothing.
-    #[test]
-    fn what_stands_for_many_is_no_value() {
-        for (value, label, pattern) in [
-            ("*.example.com", Label::Domain, Some("*.example.com")),
-            ("*.EXAMPLE.com", Label::Domain, Some("*.example.com")),
-            ("*example.com", Label::Domain, Some("*example.com")),
-            ("evil*.example.com", Label::Domain, Some("evil*.example.com")),
-            ("a.*.example.com", Label::Domain, Some("a.*.example.com")),
-            ("https://*.evil.example.com/", Label::Url, Some("https://*.evil.example.com/")),
-            ("hxxps://*[.]evil[.]example[.]com/A", Label::Url, Some("https://*.evil.example.com/A")),
-            ("*.example.com/login", Label::Url, Some("*.example.com/login")),
-            ("http://example.com/*", Label::Url, Some("http://example.com/*")),
-            ("http://example.com/a/*.jpeg", Label::Url, Some("http://example.com/a/*.jpeg")),
-            ("*@example.com", Label::Email, Some("*@example.com")),
-            ("http://example.com/a*b", Label::Url, None),
-            ("http://example.com/?q=*", Label::Url, None),
-            ("h**p://example.com/", Label::Url, None),
-            ("a*b@example.com", Label::Email, None),
-            ("***", Label::Domain, None),
-            ("*", Label::Domain, None),
-            ("*.*", Label::Domain, None),
-        ] {
-            let found = classify(value, label).ok().map(|found| found.observable);
-            let said = match &found {
-                Some(Observable::Wildcard(text)) => Some(text.as_str()),
-                _ => None,
-            };
-            assert_eq!(said, pattern, "{value}: {found:?}");
-        }
-    }
 
     #[test]
     fn a_value_is_looked_at_up_to_its_longest_form() {

@@ -32,6 +32,24 @@ impl Algorithm {
         all_hex.then(|| (algorithm, text.to_ascii_lowercase()))
     }
 
+    /// The same behind the name of an algorithm: `sha256:…`, `MD5=…`, `{SHA}…`, `0x…`.
+    pub fn read_named(text: &str) -> Option<(Self, String)> {
+        const NAMES: [&str; 10] =
+            ["md5", "sha", "sha1", "sha-1", "sha256", "sha-256", "sha384", "sha-384", "sha512", "sha-512"];
+        let text = text.trim();
+        let (name, rest) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some(rest) => return Self::read(rest),
+            None => {
+                text.strip_prefix('{').and_then(|text| text.split_once('}')).or_else(|| text.split_once([':', '=']))?
+            }
+        };
+        let name = name.trim();
+        let is_named = NAMES
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known) || name.replace('_', "-").eq_ignore_ascii_case(known));
+        Self::read(rest.trim()).filter(|_| is_named)
+    }
+
     /// Its name without a hyphen: `SHA256`.
     pub fn name(self) -> &'static str {
         match self {

@@ -31,6 +31,7 @@ mod location;
 mod name;
 mod refang;
 pub mod suffix;
+mod wildcard;
 
 pub use address::{Cidr, parse_ip, write_ip};
 pub use classify::{Classified, MAX_VALUE_BYTES, Misfit, classify, listed_attack_id};
@@ -38,6 +39,7 @@ pub use codes::{Algorithm, AttackId, AttackKind, Framework, attack_id, cve};
 pub use harmless::{empty_file, harmless};
 pub use location::{Host, Location};
 pub use name::{is_name, is_single_label};
+pub use wildcard::WILD;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -12,16 +12,16 @@ mod record;
 
 use serde::de::IgnoredAny;
 use tipline_ecs::time::Millis;
-use tipline_ecs::{Feed, Indicator, is_web};
+use tipline_ecs::{Fact, Feed, Indicator, Standing, is_web};
 use tipline_guest::{Page, Tally};
 use tipline_observable::{Label, Misfit, classify, cve, listed_attack_id};
 
 use crate::contract::Batch;
 use crate::memory::{Memory, Recalled, Remembered};
-use crate::objects::Context;
+use crate::objects::{Context, tlp_named};
 use crate::read::{Body, DateFaults, InPlace as _, MAX_NESTING, contents, is_damaged, sorted, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Left, Shown, confidence, rejected};
+use crate::rules::{self, BENIGN, Clocks, Dates, Left, Shown, Verdict, confidence, rejected, technique, verdict};
 
 pub use objects::MAX_DOCUMENT_BYTES;
 pub(crate) use objects::{object_keys, page_keys};
@@ -46,9 +46,13 @@ pub(crate) struct Mapper<'a> {
     recalled: &'a Recalled,
     remembered: &'a mut Remembered,
     page: Page,
-    ours: Option<Millis>,
+    shown: Shown,
     /// Why values of STIX patterns have no field of their own.
     whole: Tally,
+    /// What of objects is not kept as it came.
+    cut: Tally,
+    /// Why what was mapped does not match.
+    held: Tally,
     /// What is wrong with the dates of what was mapped.
     dates: DateFaults,
 }
@@ -78,20 +82,18 @@ impl<'a> Mapper<'a> {
             recalled,
             remembered,
             page: Page::new(feed, observed),
-            ours: None,
+            shown: Shown::at(observed),
             whole: Tally::default(),
+            cut: Tally::default(),
+            held: Tally::default(),
             dates: DateFaults::default(),
         }
     }
 
-    /// Says how far the feed's clock is behind ours: what ends by it ends so much later by ours, and nothing ends before
-    /// both clocks say so.
-    pub(crate) fn lags(&mut self, ours: Option<Millis>) {
-        self.ours = ours;
-    }
-
-    fn shown(&self) -> Shown {
-        Shown { observed: self.page.observed(), ours: self.ours }
+    /// Says what both clocks said: a life of which the feed says nothing begins by the later one, and nothing lies ahead
+    /// before both say so.
+    pub(crate) fn lags(&mut self, clocks: Clocks) {
+        self.shown = Shown::by(self.page.observed(), clocks);
     }
 
     /// See [`Page::expect`].
@@ -187,6 +189,32 @@ impl<'a> Mapper<'a> {
             );
             self.page.note("not-atomic", text);
         }
+        if !self.cut.is_empty() {
+            let reasons: Vec<String> = self.cut.iter().map(|(reason, times)| format!("{reason} {times}")).collect();
+            let text = format!(
+                "Objects of which not all is kept that `keep` asks for: {}. What is longer than 64 KiB is not kept at all; what is \
+                 nested too deep, or has names that Elasticsearch refuses, is left out, and long texts are cut.",
+                reasons.join(", ")
+            );
+            self.page.note("kept", text);
+        }
+        if !self.held.is_empty() {
+            let mut text = "Indicators that are kept and do not match:".to_owned();
+            for (reason, times) in self.held.iter() {
+                let advice = match reason {
+                    rules::NOT_FOR_DETECTION => {
+                        "their source says so (`x_opencti_detection`, `to_ids`); switch on there what is to be detected, or set \
+                         `detect_all: true`"
+                    }
+                    _ => {
+                        "their `valid_from` lies ahead; they match when the feed shows them after that, which `tipline \
+                         backfill` makes it do"
+                    }
+                };
+                text.push_str(&format!(" {reason} {times} ({advice})."));
+            }
+            self.page.note("not-live", text);
+        }
         if let Some(note) = self.dates.into_note() {
             self.page.note(&note.code, note.text);
         }
@@ -228,16 +256,33 @@ impl<'a> Mapper<'a> {
             return Err(Left::Skipped("confidence below the minimum"));
         }
 
+        let verdict = verdict(&[], &record.labels.0).max(verdict(&[], &record.tags.0));
         let dates = Dates {
             first_seen: self.dates.date("first_seen", &record.first_seen),
             last_seen: self.dates.date("last_seen", &record.last_seen),
             modified: self.dates.date("modified", &record.modified),
             expires_at: self.dates.date("expires_at", &record.expires_at),
             vouched: None,
-            revoked: record.revoked,
+            begins_at: None,
+            // A source has one record of a value: what it called bad before has to end.
+            revoked: record.revoked || verdict == Some(Verdict::Benign),
         };
-        let expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, self.shown());
-        let tags = sorted(std::mem::take(&mut record.tags.0));
+        let mut expiry = rules::expiry(dates, &found.observable, &self.settings.ttl, self.shown);
+        if let Some(expiry) = expiry.as_mut().filter(|_| dates.revoked && !record.revoked) {
+            expiry.reason = BENIGN.into();
+        }
+        let held = rules::held(self.settings, dates, verdict);
+        if let Some(reason) = held {
+            self.held.add(reason);
+            found.notes.push(reason);
+        }
+        let standing = match rules::standing(dates, expiry.as_ref()) {
+            Standing::Live if held.is_some() => Standing::Condition,
+            standing => standing,
+        };
+        let mut tags = std::mem::take(&mut record.tags.0);
+        tags.append(&mut record.labels.0);
+        let tags = sorted(tags);
         let cves = {
             let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
             tipline_ecs::set(&mut cves);
@@ -245,9 +290,11 @@ impl<'a> Mapper<'a> {
         };
         let techniques = {
             let mut ids: Vec<_> = record.techniques.0.iter().filter_map(|text| listed_attack_id(text)).collect();
+            ids.extend(tags.iter().filter_map(|tag| technique(tag)));
             tipline_ecs::set(&mut ids);
             ids
         };
+        let marking = tags.iter().filter_map(|tag| tlp_named(tag)).max();
         let source = &record.source;
         let article = text(source.article_url.0.as_ref()).filter(|url| is_web(url));
         let reference = text(source.reference_url.0.as_ref()).filter(|url| is_web(url)).or_else(|| article.clone());
@@ -258,7 +305,7 @@ impl<'a> Mapper<'a> {
             notes: found.notes,
             label: word,
             id: text(record.id.0.as_ref()),
-            standing: rules::standing(dates, expiry.as_ref()),
+            standing,
             raw_confidence,
             confidence,
             provider: text(source.feed_name.0.as_ref()),
@@ -276,7 +323,12 @@ impl<'a> Mapper<'a> {
             last_seen: dates.last_seen,
             modified: dates.modified,
             expiry,
-            facts: Vec::new(),
+            facts: marking.map_or_else(Vec::new, |tlp| {
+                vec![
+                    Fact::new("threat.indicator.marking.tlp", tlp.level),
+                    Fact::new("threat.indicator.marking.tlp_version", tlp.version),
+                ]
+            }),
             stix: None,
         })
     }

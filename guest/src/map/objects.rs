@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Mapper, Record};
 use crate::memory::{Claimed, Edition, Object, object_key};
-use crate::objects::{self, Object as StixObject, Yield};
+use crate::objects::{self, Change, Object as StixObject, Yield};
 use crate::read::plain::{NotPlain, Plain};
 use crate::read::{DateFaults, InPlace, MAX_NESTING, Text, contents};
 use crate::rules::{Left, REVOKED};
@@ -142,6 +142,7 @@ fn rows_of(mut keys: Vec<String>) -> Vec<String> {
 struct Found<'a> {
     raw: &'a str,
     object: StixObject<'a>,
+    change: Change,
     edition: Edition,
 }
 
@@ -153,7 +154,13 @@ impl<'a> Mapper<'a> {
         for raw in list {
             self.find(raw, 0, &mut found);
         }
-        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.page.observed());
+        self.context.take_up(&mut found.iter().map(|one| (one.raw, &one.object)), self.shown);
+        for one in found.iter_mut().filter(|one| one.change.is_ahead) {
+            let id = one.object.id.as_deref().filter(|id| is_indicator(one.object.kind.as_deref(), Some(id)));
+            if let Some((known, _)) = id.and_then(|id| self.recalled.object(&object_key(id))) {
+                one.edition = known.place(one.edition, true);
+            }
+        }
         let mut by_id: Vec<((u64, &str), Edition)> =
             found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
         by_id.sort_unstable();
@@ -173,7 +180,12 @@ impl<'a> Mapper<'a> {
 
     /// Reads an object, or those that stand in a bundle or a list in its place.
     fn find(&mut self, raw: &'a str, depth: u8, found: &mut Vec<Found<'a>>) {
-        found.push(Found { raw, object: StixObject::default(), edition: Edition::default() });
+        found.push(Found {
+            raw,
+            object: StixObject::default(),
+            change: Change::default(),
+            edition: Edition::default(),
+        });
         let Some(last) = found.last_mut() else { return };
         let read = last.object.read(raw);
         let may_contain = read.is_err() || last.object.kind.as_deref().is_none_or(|kind| kind == BUNDLE);
@@ -186,9 +198,8 @@ impl<'a> Mapper<'a> {
         }
         match read {
             Ok(()) => {
-                let observed = self.page.observed();
-                let modified = last.object.changed(observed, &mut DateFaults::default());
-                last.edition = Edition::new(modified, observed, raw);
+                last.change = last.object.changed(self.shown, &mut DateFaults::default());
+                last.edition = Edition::new(last.change.version, self.shown.observed, raw);
             }
             Err(error) => {
                 found.pop();
@@ -201,7 +212,7 @@ impl<'a> Mapper<'a> {
 
     /// Maps one object, of which the page may hold a later version.
     fn object(&mut self, found: Found<'a>, is_old: bool) {
-        let Found { raw, mut object, edition } = found;
+        let Found { raw, mut object, change, mut edition } = found;
         if let Err(left) = self.room() {
             return self.leave(raw, left);
         }
@@ -209,11 +220,14 @@ impl<'a> Mapper<'a> {
         let id = object.id.clone().0.filter(|_| is_kept);
         let key = id.as_deref().map(object_key);
         let (known, before) = key.as_deref().and_then(|key| self.recalled.object(key)).unzip();
+        if let Some(known) = &known {
+            edition = known.place(edition, change.is_ahead);
+        }
         if is_old || known.as_ref().is_some_and(|known| known.edition.replaces(&edition)) {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let revoked = object.revoked;
-        let given = objects::read(self.context, self.settings, self.shown(), raw, &mut object);
+        let given = objects::read(self.context, self.settings, self.shown, raw, &mut object);
         let (Some(id), Some(key)) = (id, key) else {
             return match given {
                 Ok(given) => {
@@ -223,6 +237,8 @@ impl<'a> Mapper<'a> {
                 Err(left) => self.leave(raw, left),
             };
         };
+        let since = known.as_ref().filter(|known| known.edition.print == edition.print).map(|known| known.since);
+        let since = since.unwrap_or(edition.observed);
         let edition = known.as_ref().map_or(edition, |known| known.edition.max(edition));
         let mut claims = known.map(|known| known.claims).unwrap_or_default();
         let (given, left) = match given {
@@ -233,7 +249,7 @@ impl<'a> Mapper<'a> {
             Err(left) => (Yield::default(), Some(left)),
         };
         self.say(given, Some(&mut claims));
-        let corrected = self.correct(&id, edition.modified, if revoked { REVOKED } else { REPLACED }, &mut claims);
+        let corrected = self.correct(&id, change.at, if revoked { REVOKED } else { REPLACED }, &mut claims);
         match left {
             Some(left) if !corrected => self.leave(raw, left),
             _ => self.page.mapped(),
@@ -241,7 +257,7 @@ impl<'a> Mapper<'a> {
         // A claim that an earlier run ended needs no higher version: this run's is higher by its seconds.
         let this_run = (edition.observed / SECOND) << tipline_ecs::SECONDS_SHIFT;
         claims.retain(|claim| !claim.ended || claim.version >= this_run);
-        self.remembered.object(key, Object { edition, claims }, before);
+        self.remembered.object(key, Object { edition, since, claims }, before);
     }
 
     /// Writes what an object says, each claim once, and notes it among the claims to be remembered.
@@ -269,6 +285,12 @@ impl<'a> Mapper<'a> {
         }
         for reason in given.whole {
             self.whole.add(reason);
+        }
+        if let Some(reason) = given.cut {
+            self.cut.add(reason);
+        }
+        if let Some(reason) = given.held {
+            self.held.add(reason);
         }
         self.dates.extend(given.dates);
     }

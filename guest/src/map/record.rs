@@ -34,8 +34,10 @@ pub struct Record<'a> {
     pub source: Source<'a>,
     /// `context`, `description`.
     pub context: Text<'a>,
-    /// `tags` and `labels`.
+    /// `tags`.
     pub tags: Texts<'a>,
+    /// `labels`.
+    pub labels: Texts<'a>,
     /// `mitre_techniques`.
     pub techniques: Texts<'a>,
 }
@@ -101,7 +103,8 @@ impl<'a> InPlace<'a> for Record<'a> {
             Key::Revoked => self.revoked = map.next_value::<Flag>()?.0,
             Key::Source => self.source = map.next_value()?,
             Key::Context => self.context = map.next_value()?,
-            Key::Tags | Key::Labels => self.tags.0.extend(map.next_value::<Texts<'a>>()?.0),
+            Key::Tags => self.tags = map.next_value()?,
+            Key::Labels => self.labels = map.next_value()?,
             Key::MitreTechniques => self.techniques = map.next_value()?,
             Key::Unknown => {
                 map.next_value::<IgnoredAny>()?;
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(record.id.as_deref(), Some("7"));
         assert_eq!(record.value.as_deref(), Some("192.0.2.1"));
         assert!(record.confidence.0.is_none() && record.first_seen.0.is_none() && record.context.0.is_none());
-        assert_eq!(record.tags.0, ["one", "two"]);
+        assert_eq!((record.tags.0, record.labels.0), (vec!["one".into()], vec!["two".into()]));
         assert_eq!(record.techniques.0, ["T1059", "T1071"]);
         assert!(!record.revoked);
     }

@@ -19,6 +19,7 @@ use tipline_observable::{Label, Observable, Thing, classify};
 use tipline_stix::pattern::{Conjunction, Literal, Operator, Pattern};
 
 use super::condition::{Comparison, Why, condition, open, subject};
+use super::fields;
 use super::home::{self, Home};
 use super::part::{Gone, Part};
 use super::said::Said;
@@ -111,7 +112,7 @@ fn bare(
     if field.starts_with("socdefenders.ioc.tls.") || field == "socdefenders.ioc.hassh" {
         text.make_ascii_lowercase();
     }
-    if text.is_empty() || text.len() > home::MAX_TEXT {
+    if text.is_empty() || text.len() > fields::MAX_TEXT {
         return Err(Gone::Whole("no-field"));
     }
     let shown = home::ecs_type(one.object).unwrap_or_default();

@@ -71,7 +71,14 @@ impl<'p, 't> Comparison<'p, 't> {
         let literal = leaf.literal.and_then(|place| pattern.literals(test).get(place as usize));
         let is_list = pattern.steps(test).iter().any(|step| !matches!(step, Step::Name(_)));
         let written = pattern.literals(test).first();
-        Some(Self { test, object: test.object, path: home::path(pattern, test), literal, written, is_list })
+        Some(Self {
+            test,
+            object: home::known(test.object),
+            path: home::path(pattern, test),
+            literal,
+            written,
+            is_list,
+        })
     }
 
     /// Whether it compares with an empty text, or with a word that stands for none. Exporters write these where an object
@@ -110,7 +117,13 @@ impl<'p, 't> Comparison<'p, 't> {
     }
 
     pub(crate) fn home(&self) -> Home {
-        home::home(self.object, &self.path)
+        match home::home(self.object, &self.path) {
+            // All properties of the standard's are in lower case.
+            Home::None if self.path.contains(|c: char| c.is_ascii_uppercase()) => {
+                home::home(self.object, &self.path.to_ascii_lowercase())
+            }
+            home => home,
+        }
     }
 }
 

@@ -14,8 +14,8 @@
 use crate::contract::Note;
 use crate::memory::Edition;
 use crate::read::DateFaults;
+use crate::rules::Shown;
 use serde_json::Value;
-use tipline_ecs::time::Millis;
 use tipline_ecs::{Fact, Indicator, Tlp};
 use tipline_observable::{AttackId, attack_id, cve};
 
@@ -99,15 +99,15 @@ impl Context {
         self.memory
     }
 
-    /// Takes up a page, `observed` then, before its indicators are read.
-    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Object<'_>)>, observed: Millis) {
+    /// Takes up a page, `shown` then, before its indicators are read.
+    pub(crate) fn take_up(&mut self, page: &mut dyn Iterator<Item = (&str, &Object<'_>)>, shown: Shown) {
         if !self.wanted {
             return;
         }
         // The versions of an object behind each other, the last one last.
         let mut page: Vec<_> = page.collect();
         page.sort_by_cached_key(|(raw, object)| {
-            let modified = object.changed(observed, &mut DateFaults::default());
+            let modified = object.changed(shown, &mut DateFaults::default()).version;
             (object.id.as_deref().unwrap_or_default().to_owned(), Edition::new(modified, 0, raw))
         });
         let mut relationships: Vec<(&str, [(String, String); 2])> = Vec::new();
@@ -151,7 +151,7 @@ impl Context {
 
     /// Remembers what an object says. One that says nothing is forgotten.
     fn remember(&mut self, id: &str, text: String) {
-        self.memory.retain(|(known, _)| known != id);
+        self.memory.retain(|(known, _)| !known.eq_ignore_ascii_case(id));
         if id.is_empty() || text.is_empty() {
             return;
         }
@@ -164,7 +164,7 @@ impl Context {
     }
 
     fn known(&self, id: &str) -> Option<&str> {
-        self.memory.iter().find(|(known, _)| known == id).map(|(_, text)| text.as_str())
+        self.memory.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, text)| text.as_str())
     }
 
     /// The place of a page's object: of a repeated one the last.

@@ -16,11 +16,13 @@ const OTHER: &str = "socdefenders.ioc.hash";
 /// Why the text is no such hash.
 pub(crate) fn read(name: &str, text: &str) -> Result<(Fact, Option<&'static str>), Misfit> {
     let plain = plain_algorithm(name);
+    let text = bare(&plain, text);
     let fact = |field, text: String| Ok((Fact { field, text }, None));
     match plain.as_str() {
         // Any of them, where none is named.
         "MD5" | "SHA1" | "SHA256" | "SHA384" | "SHA512" | "HASHES" => {
-            let (algorithm, hex) = Algorithm::read(text).ok_or_else(|| misfit(name))?;
+            let read = Algorithm::read(text).or_else(|| Algorithm::read_named(text));
+            let (algorithm, hex) = read.ok_or_else(|| misfit(name))?;
             let is_meant = plain == "HASHES" || plain == algorithm.name();
             Ok((Fact { field: hash_field(algorithm), text: hex }, (!is_meant).then(|| labelled(&plain))))
         }
@@ -42,6 +44,12 @@ pub(crate) fn read(name: &str, text: &str) -> Result<(Fact, Option<&'static str>
             None => fact(OTHER, format!("{}:{text}", other.to_ascii_lowercase())),
         },
     }
+}
+
+/// A hash without the name of its own algorithm before it: `ssdeep:3:…`.
+fn bare<'t>(plain: &str, text: &'t str) -> &'t str {
+    let named = text.split_once([':', '=']).filter(|(word, _)| plain_algorithm(word.trim()) == plain);
+    named.map_or(text, |(_, rest)| rest.trim())
 }
 
 /// How many hexadecimal digits a hash of a known algorithm has.
@@ -92,6 +100,25 @@ mod tests {
             ("MD5", &sha256, Some(("threat.indicator.file.hash.sha256", sha256.clone(), Some("labelled-md5")))),
             ("hashes", &sha1, Some(("threat.indicator.file.hash.sha1", sha1.clone(), None))),
             ("MD5", "f00", None),
+            (
+                "MD5",
+                &format!("md5:{}", "0A".repeat(16)),
+                Some(("threat.indicator.file.hash.md5", "0a".repeat(16), None)),
+            ),
+            ("SHA-256", &format!("SHA256={sha256}"), Some(("threat.indicator.file.hash.sha256", sha256.clone(), None))),
+            (
+                "SHA-256",
+                &format!("{{sha-256}}{sha256}"),
+                Some(("threat.indicator.file.hash.sha256", sha256.clone(), None)),
+            ),
+            ("hashes", &format!("sha_1: {sha1}"), Some(("threat.indicator.file.hash.sha1", sha1.clone(), None))),
+            (
+                "MD5",
+                &format!("sha1:{sha1}"),
+                Some(("threat.indicator.file.hash.sha1", sha1.clone(), Some("labelled-md5"))),
+            ),
+            ("MD5", &format!("evil:{}", "0a".repeat(16)), None),
+            ("SSDEEP", "ssdeep:3:aB:c", Some(("threat.indicator.file.hash.ssdeep", "3:aB:c".to_owned(), None))),
             ("SHA-256", &"0g".repeat(32), None),
             ("TLSH", "t1abc", Some(("threat.indicator.file.hash.tlsh", "T1ABC".to_owned(), None))),
             ("ssdeep", "3:aB:c", Some(("threat.indicator.file.hash.ssdeep", "3:aB:c".to_owned(), None))),

@@ -6,13 +6,8 @@
 
 use std::borrow::Cow;
 
-use tipline_ecs::Fact;
-use tipline_ecs::time::{parse_rfc3339, rfc3339};
 use tipline_observable::Label;
 use tipline_stix::pattern::{Literal, LiteralKind, Pattern, Step, Test};
-
-/// The longest text that becomes a field. A keyword holds 32,766 bytes; nothing an analyst compares comes near this.
-pub(crate) const MAX_TEXT: usize = 8 * 1024;
 
 /// What a property is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +55,45 @@ pub(crate) fn ecs_type(object: &str) -> Option<&'static str> {
         "autonomous-system" => "autonomous-system",
         _ => return None,
     })
+}
+
+/// Types of objects that are known here and have no type in ECS.
+const OTHERS: [&str; 4] = [TRAFFIC, "user-agent", "cryptocurrency-wallet", "x-opencti-user-agent"];
+/// Those that have one.
+const TYPES: [&str; 20] = [
+    "artifact",
+    "autonomous-system",
+    "directory",
+    "domain-name",
+    "email-addr",
+    "email-message",
+    "file",
+    "hostname",
+    "ipv4-addr",
+    "ipv6-addr",
+    "mac-addr",
+    "mutex",
+    "process",
+    "software",
+    "url",
+    "user-account",
+    "win-registry-key",
+    "windows-registry-key",
+    "x-opencti-hostname",
+    "x509-certificate",
+];
+
+/// The type that is meant by one in another case, with underscores, or with its words in one: `IPv4-Addr`, `domain_name`,
+/// `EmailAddr`. A type that is not known here is itself.
+pub(crate) fn known(object: &str) -> &str {
+    if ecs_type(object).is_some() || object == TRAFFIC {
+        return object;
+    }
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let meant = plain(object);
+    TYPES.into_iter().chain(OTHERS).find(|known| plain(known) == meant).unwrap_or(object)
 }
 
 const SUBJECT: &[(&str, &str)] = &[
@@ -317,104 +351,6 @@ pub(crate) fn path<'p>(pattern: &'p Pattern<'_>, test: &Test<'_>) -> Cow<'p, str
         }
     }
     path
-}
-
-/// Adds the field or fields of a value. False where the value cannot stand in its field.
-pub(crate) fn add(home: Home, literal: &Literal<'_>, facts: &mut Vec<Fact>) -> bool {
-    let value = literal.value();
-    let text = value.trim();
-    if text.is_empty() || text.len() > MAX_TEXT {
-        return false;
-    }
-    let mut put = |field, text: String| facts.push(Fact { field, text });
-    match home {
-        Home::RegistryKey => {
-            let key = text.trim_matches('\\');
-            let (hive, rest) = key.split_once('\\').unwrap_or((key, ""));
-            match short_hive(hive) {
-                Some(hive) => {
-                    put("threat.indicator.registry.hive", hive.to_owned());
-                    if !rest.is_empty() {
-                        put("threat.indicator.registry.key", rest.to_owned());
-                    }
-                }
-                None => put("threat.indicator.registry.key", key.to_owned()),
-            }
-        }
-        Home::Distinguished(parts, whole) => {
-            put(whole, text.to_owned());
-            for part in parts_of(text) {
-                if let Some((name, value)) = part.split_once('=')
-                    && let Some((_, field)) = parts.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
-                    && !value.trim().is_empty()
-                {
-                    put(field, value.trim().to_owned());
-                }
-            }
-        }
-        Home::Field(field) => match field {
-            "threat.indicator.file.size" | "threat.indicator.as.number" => {
-                // What Elasticsearch's `long` holds, written without a sign or leading zeros.
-                match without_as(text).parse::<u64>() {
-                    Ok(number) if number <= i64::MAX as u64 => put(field, number.to_string()),
-                    _ => return false,
-                }
-            }
-            "threat.indicator.x509.not_before" | "threat.indicator.x509.not_after" => match parse_rfc3339(text) {
-                Some(time) => put(field, rfc3339(time)),
-                None => return false,
-            },
-            // ECS has them in upper case without colons.
-            "threat.indicator.x509.serial_number" => {
-                put(field, text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_uppercase()).collect());
-            }
-            // Many write a whole path where the name belongs.
-            "threat.indicator.file.name" => match text.rsplit_once(['/', '\\']) {
-                Some((folder, name)) if !folder.is_empty() && !name.is_empty() => {
-                    put("threat.indicator.file.path", text.to_owned());
-                    put(field, name.to_owned());
-                }
-                _ => put(field, text.to_owned()),
-            },
-            "socdefenders.ioc.mac" => put(field, text.replace(':', "-").to_ascii_uppercase()),
-            field => put(field, text.to_owned()),
-        },
-        Home::Value(_) | Home::Recipient | Home::Hint | Home::Port | Home::Detail | Home::Hash | Home::None => {
-            return false;
-        }
-    }
-    true
-}
-
-/// `AS64501`, `as 64501` and `ASN64501` without the letters.
-fn without_as(text: &str) -> &str {
-    let is_as = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as"));
-    let rest = if is_as { text.get(2..).unwrap_or_default() } else { return text };
-    rest.strip_prefix(['n', 'N']).unwrap_or(rest).trim_start()
-}
-
-/// The parts of a distinguished name; a comma behind a backslash belongs to its part.
-fn parts_of(text: &str) -> impl Iterator<Item = &str> {
-    let mut escaped = false;
-    text.split(move |c| {
-        let ends = c == ',' && !escaped;
-        escaped = c == '\\' && !escaped;
-        ends
-    })
-}
-
-/// A hive as Elastic Defend writes it.
-fn short_hive(name: &str) -> Option<&'static str> {
-    [
-        ("HKEY_LOCAL_MACHINE", "HKLM"),
-        ("HKEY_CURRENT_USER", "HKCU"),
-        ("HKEY_CLASSES_ROOT", "HKCR"),
-        ("HKEY_USERS", "HKU"),
-        ("HKEY_CURRENT_CONFIG", "HKCC"),
-    ]
-    .iter()
-    .find(|(long, short)| name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short))
-    .map(|(_, short)| *short)
 }
 
 /// Whether text can be a CVE or a technique where nothing else is known of it.

@@ -29,7 +29,12 @@ pub(crate) enum Kept {
     /// Nothing, as there is nothing, or it is not wanted.
     Nothing,
     /// A tree, as JSON.
-    Tree(String),
+    Tree {
+        /// The JSON.
+        text: String,
+        /// Something that it held is not in it, or not whole.
+        is_pruned: bool,
+    },
     /// It is too large.
     TooLarge,
 }
@@ -43,14 +48,14 @@ pub(crate) fn kept(keep: Keep, raw: &str, is_standard: fn(&str) -> bool) -> Kept
     };
     // Nested deeper than a reader goes.
     let Some(members) = members else { return Kept::TooLarge };
-    let tree: Map<String, Value> =
-        members.into_iter().filter_map(|(name, value)| Some((named(name)?, pruned(value, 1)?))).collect();
-    if tree.is_empty() {
+    let mut is_pruned = false;
+    let tree = fit(members, 0, &mut is_pruned);
+    if tree.is_empty() && !is_pruned {
         return Kept::Nothing;
     }
     let mut text = String::new();
     write(&Value::Object(tree), &mut text);
-    if text.len() <= MOST_KEPT { Kept::Tree(text) } else { Kept::TooLarge }
+    if text.len() <= MOST_KEPT { Kept::Tree { text, is_pruned } } else { Kept::TooLarge }
 }
 
 /// Writes a tree with its members by name: in which order serde holds them depends on what else is built with it. It is as
@@ -86,31 +91,44 @@ fn write(value: &Value, out: &mut String) {
     }
 }
 
-/// A name that every reader takes.
-fn named(name: String) -> Option<String> {
-    (!name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)).then_some(name)
+/// The members of an object that stands so deep, as far as they are kept.
+fn fit(members: Map<String, Value>, depth: usize, is_pruned: &mut bool) -> Map<String, Value> {
+    // A name that every reader takes.
+    let is_good =
+        |name: &str| !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
+    let mut kept = Map::new();
+    for (name, value) in members {
+        if !is_good(&name) {
+            *is_pruned = true;
+        } else if let Some(value) = pruned(value, depth.saturating_add(1), is_pruned) {
+            kept.insert(name, value);
+        }
+    }
+    kept
 }
 
-/// A value as far as it is kept.
-fn pruned(value: Value, depth: usize) -> Option<Value> {
+/// A value as far as it is kept. What says nothing is not missed.
+fn pruned(value: Value, depth: usize, is_pruned: &mut bool) -> Option<Value> {
     match value {
         Value::Null => None,
         Value::String(text) if text.len() > LONGEST_TEXT => {
+            *is_pruned = true;
             Some(Value::String(super::part::cut(&text, LONGEST_TEXT / 4)))
         }
-        Value::Array(_) if depth >= DEEPEST => None,
+        Value::Array(list) if list.is_empty() => None,
+        Value::Object(members) if members.is_empty() => None,
+        Value::Array(_) | Value::Object(_) if depth >= DEEPEST => {
+            *is_pruned = true;
+            None
+        }
         Value::Array(list) => {
-            let list: Vec<Value> =
-                list.into_iter().filter_map(|value| pruned(value, depth.saturating_add(1))).collect();
+            let list = list.into_iter().filter_map(|value| pruned(value, depth.saturating_add(1), is_pruned));
+            let list: Vec<Value> = list.collect();
             (!list.is_empty()).then_some(Value::Array(list))
         }
-        Value::Object(_) if depth >= DEEPEST => None,
-        Value::Object(map) => {
-            let map: Map<String, Value> = map
-                .into_iter()
-                .filter_map(|(name, value)| Some((named(name)?, pruned(value, depth.saturating_add(1))?)))
-                .collect();
-            (!map.is_empty()).then_some(Value::Object(map))
+        Value::Object(members) => {
+            let members = fit(members, depth, is_pruned);
+            (!members.is_empty()).then_some(Value::Object(members))
         }
         other => Some(other),
     }
@@ -158,7 +176,7 @@ mod tests {
 
     fn tree(keep: Keep, raw: &str) -> Option<String> {
         match kept(keep, raw, |name| matches!(name, "id" | "name")) {
-            Kept::Tree(text) => Some(text),
+            Kept::Tree { text, .. } => Some(text).filter(|text| text != "{}"),
             Kept::Nothing => None,
             Kept::TooLarge => Some("too large".to_owned()),
         }
@@ -185,6 +203,27 @@ mod tests {
             (r#"{"x_a":[1,null,"b"]}"#, Some(r#"{"x_a":[1,"b"]}"#)),
         ] {
             assert_eq!(tree(Keep::Extensions, raw).as_deref(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let deep = format!("{}1{}", r#"{"b":"#.repeat(DEEPEST), "}".repeat(DEEPEST));
+        let long = "a".repeat(LONGEST_TEXT + 1);
+        for (member, is_pruned) in [
+            (r#""x_a":{"b":[1]}"#.to_owned(), false),
+            (r#""x_a":1,"x_b":null,"x_c":{"d":[]}"#.to_owned(), false),
+            (r#""x\u0000":1"#.to_owned(), true),
+            (r#""x_a":{"":1}"#.to_owned(), true),
+            (format!(r#""x_a":{deep}"#), true),
+            (format!(r#""x_a":"{long}""#), true),
+            (format!(r#""{long}":1"#), true),
+        ] {
+            let told = match kept(Keep::Extensions, &format!("{{{member}}}"), |_| false) {
+                Kept::Tree { is_pruned, .. } => is_pruned,
+                _ => panic!("{member}"),
+            };
+            assert_eq!(told, is_pruned, "{member}");
         }
     }
 

@@ -1,10 +1,16 @@
 //! The identifiers that the standards give to markings and to ATT&CK's tactics.
 
+use std::borrow::Cow;
+
 use tipline_ecs::Tlp;
 
 /// The level a marking definition stands for. Each level has one identifier for all the world.
 pub(crate) fn tlp(marking: &str) -> Option<Tlp> {
-    let (level, version) = match marking.strip_prefix("marking-definition--")? {
+    // UUIDs are the same in either case.
+    let id = marking.trim();
+    let is_lower = !id.bytes().any(|b| b.is_ascii_uppercase());
+    let id = if is_lower { Cow::Borrowed(id) } else { Cow::Owned(id.to_ascii_lowercase()) };
+    let (level, version) = match id.strip_prefix("marking-definition--")? {
         "613f2e26-407d-48c7-9eca-b8e91df99dc9" => ("WHITE", "1.0"),
         "34098fce-860f-48ae-8e50-ebd3cc5e41da" => ("GREEN", "1.0"),
         "f88d31f6-486f-44da-b317-01333bde0b82" => ("AMBER", "1.0"),
@@ -38,8 +44,8 @@ pub(crate) fn tlp_of(word: &str, version: &str) -> Option<Tlp> {
 
 /// A level by the name of its marking definition, which has to say that it is one: `RED` alone may be anything's.
 pub(crate) fn tlp_named(name: &str) -> Option<Tlp> {
-    let is_tlp = name.trim().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("TLP"));
-    let level = tlp_of(name, "2.0").filter(|_| is_tlp)?;
+    name.trim().get(..3).filter(|start| start.eq_ignore_ascii_case("TLP"))?;
+    let level = tlp_of(name, "2.0")?;
     // What only the first version has.
     Some(if level.level == "WHITE" { Tlp { version: "1.0", ..level } } else { level })
 }
@@ -81,6 +87,17 @@ fn phase_of_attack(phase: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_are_the_same_in_either_case() {
+        for id in [
+            "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da",
+            "marking-definition--34098FCE-860F-48AE-8E50-EBD3CC5E41DA",
+        ] {
+            assert_eq!(tlp(id).map(|tlp| tlp.level), Some("GREEN"), "{id}");
+        }
+        assert_eq!(tlp("marking-definition--34098fce"), None);
+    }
 
     #[test]
     fn levels_are_read_as_tools_write_them() {

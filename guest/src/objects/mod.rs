@@ -13,8 +13,10 @@
 //! skipped, but for observables where the settings want them.
 
 mod alternative;
+mod base;
 mod condition;
 mod context;
+mod fields;
 mod hashes;
 mod home;
 mod keep;
@@ -28,23 +30,22 @@ mod thing;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::read::{DateFaults, Entry, is_damaged, sorted, text};
+use crate::read::{DateFaults, is_damaged, text};
 use crate::rules::Settings;
-use crate::rules::{self, Dates, Keep, Left, Shown, confidence, rejected};
-use tipline_ecs::time::Millis;
-use tipline_ecs::{Confidence, Fact, Indicator, Kept, Standing, Stix, is_web};
-use tipline_observable::{Observable, Thing, attack_id, cve, listed_attack_id};
+use crate::rules::{self, BENIGN, Left, Shown, Verdict, rejected};
+use tipline_ecs::{Fact, Indicator, Kept, Standing};
+use tipline_observable::{Observable, Thing};
 
+use base::{base, dates, kept, level, only_once};
 pub use context::{Context, MAX_MEMORY_BYTES};
-use marks::tactic;
+pub(crate) use marks::tlp_named;
+pub(crate) use object::Change;
 pub use object::Object;
 use part::{LONGEST_NAME, Part};
 use tipline_stix::pattern::{Pattern, alternatives};
 
 /// The most documents of one object. The longest real patterns have a thousand terms.
 pub const MAX_DOCUMENTS: usize = 2_000;
-/// The longest id that is taken whole: a type of the standard's has at most 250 characters, and a UUID follows.
-const LONGEST_ID: usize = 300;
 /// A pattern or a description longer than this stands in the first document of its object only.
 const LONG_PATTERN: usize = 1_024;
 /// What a STIX object gives.
@@ -54,6 +55,10 @@ pub(crate) struct Yield<'a> {
     pub(crate) made: Vec<Indicator<'a>>,
     /// Why parts of its pattern have no field of their own.
     pub(crate) whole: Vec<&'static str>,
+    /// What of it is not kept as it came.
+    pub(crate) cut: Option<&'static str>,
+    /// Why its values do not match although it claims them.
+    pub(crate) held: Option<&'static str>,
     /// What is wrong with its dates.
     pub(crate) dates: DateFaults,
 }
@@ -92,12 +97,13 @@ pub(crate) fn read<'a>(
             "The pattern holds U+FFFD, which stands for what could not be read, so it cannot be trusted.",
         );
     }
-    if is_benign(object) {
-        return Err(Left::Skipped("benign by its source"));
+    let verdict = object.verdict();
+    // What is taken back is ended, whatever else is said of it.
+    if verdict == Some(Verdict::Benign) && !object.revoked {
+        return Err(Left::Skipped(BENIGN));
     }
     let raw_confidence = text(object.confidence.0.as_ref());
-    let score = text(object.score.0.as_ref()).and_then(|text| text.parse::<f64>().ok());
-    let score = score.filter(|score| (0.0..=100.0).contains(score));
+    let score = object.score();
     let level = level(raw_confidence.as_deref(), score);
     if level.is_some_and(|level| level < settings.min_confidence) {
         return Err(Left::Skipped("confidence below the minimum"));
@@ -123,11 +129,12 @@ pub(crate) fn read<'a>(
     } else if found.parts.is_empty() {
         return Err(Left::Skipped("type not selected"));
     }
-    let dates = dates(object, shown.observed, &mut given.dates);
+    let dates = dates(object, shown, &mut given.dates);
+    given.held = rules::held(settings, dates, verdict);
     let mut base = base(context, object, dates, raw_confidence, language);
     base.confidence = level;
     if let Some(stix) = &mut base.stix {
-        stix.kept = kept(settings.keep, raw, object, &mut given.whole);
+        stix.kept = kept(settings.keep, raw, object, &mut given.cut);
     }
     let long = written.len() > LONG_PATTERN;
     given.made = vec![base; found.parts.len()];
@@ -135,13 +142,14 @@ pub(crate) fn read<'a>(
         indicator.expiry = rules::expiry(dates, &part.observable, &settings.ttl, shown);
         indicator.standing = rules::standing(dates, indicator.expiry.as_ref());
         let is_whole = part.label == PATTERN;
-        if is_whole && indicator.standing == Standing::Live {
+        if (is_whole || given.held.is_some()) && indicator.standing == Standing::Live {
             indicator.standing = Standing::Condition;
         }
         indicator.observable = part.observable;
         indicator.label = part.label;
         indicator.ports = part.ports;
         indicator.notes = part.notes;
+        indicator.notes.extend(given.held);
         indicator.facts = part.facts;
         indicator.facts.extend(score.map(|score| Fact { field: "socdefenders.ioc.score", text: score.to_string() }));
         if let Some(stix) = &mut indicator.stix {
@@ -184,7 +192,7 @@ fn values(settings: &Settings, written: &str, whole: &mut Vec<&'static str>) -> 
         Ok(pattern) => pattern,
         Err(refusal) => return rejected("bad-pattern", format!("The pattern is no STIX pattern: {refusal}.")),
     };
-    let mut types = pattern.tests().iter().map(|test| home::ecs_type(test.object));
+    let mut types = pattern.tests().iter().map(|test| home::ecs_type(home::known(test.object)));
     let first = types.next().flatten();
     let shown = first.filter(|_| types.all(|kind| kind == first)).unwrap_or_default();
     let mut found = Found { shown, ..Found::default() };
@@ -249,159 +257,6 @@ fn whole(object: &Object<'_>, written: &str, shown: &'static str, partial: Vec<&
     Part { partial, ..Part::new(Observable::Thing(Box::new(thing)), PATTERN) }
 }
 
-/// A text up to so many bytes.
-fn shortened(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
-        return text;
-    }
-    let end = text.floor_char_boundary(most);
-    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
-}
-
-/// Takes from a document what is long and stands in the first one of its object: thousands of documents, each with all of it,
-/// would make a gigabyte of a page.
-fn only_once(indicator: &mut Indicator<'_>) {
-    fn shorten<S: AsRef<str>>(texts: &mut Vec<S>) {
-        if texts.iter().fold(0_usize, |all, text| all.saturating_add(text.as_ref().len())) > LONG_PATTERN {
-            texts.clear();
-        }
-    }
-    indicator.description.take_if(|text| text.len() > LONG_PATTERN);
-    shorten(&mut indicator.tags);
-    shorten(&mut indicator.references);
-    shorten(&mut indicator.cves);
-    // An id and its page.
-    if indicator.techniques.len() > LONG_PATTERN / 64 {
-        indicator.techniques.clear();
-    }
-    if let Some(stix) = &mut indicator.stix {
-        shorten(&mut stix.types);
-        shorten(&mut stix.phases);
-        shorten(&mut stix.markings);
-        shorten(&mut stix.external_ids);
-        if stix.context.len() > LONG_PATTERN / 64 {
-            stix.context.clear();
-        }
-    }
-}
-
-/// Whether its source calls what it describes harmless and nothing else. STIX 2.0 has such words in `labels`.
-fn is_benign(object: &Object<'_>) -> bool {
-    let all = |texts: &[Cow<'_, str>]| {
-        !texts.is_empty() && texts.iter().all(|text| text.trim().eq_ignore_ascii_case("benign"))
-    };
-    all(&object.types.0) || (object.types.0.is_empty() && all(&object.tags.0))
-}
-
-/// How sure the source is; where it does not say, how bad it says it is.
-fn level(confidence_text: Option<&str>, score: Option<f64>) -> Option<Confidence> {
-    match confidence_text {
-        Some(text) => confidence(text),
-        None => score.and_then(|score| confidence(&score.to_string())),
-    }
-}
-
-/// What of an object is kept as it came.
-fn kept(keep: Keep, raw: &str, object: &Object<'_>, whole: &mut Vec<&'static str>) -> Option<Kept> {
-    if keep == Keep::Extensions && !object.has_own {
-        return None;
-    }
-    let is_own = object.kind.as_deref().is_some_and(sco::is_observable);
-    match keep::kept(keep, raw, if is_own { sco::is_standard } else { object::is_standard }) {
-        keep::Kept::Tree(tree) if keep == Keep::Original => Some(Kept::Original(tree)),
-        keep::Kept::Tree(tree) => Some(Kept::Extensions(tree)),
-        keep::Kept::Nothing => None,
-        keep::Kept::TooLarge => {
-            whole.push("not-kept");
-            None
-        }
-    }
-}
-
-/// The dates of an object, with what is wrong about them.
-fn dates(object: &Object<'_>, observed: Millis, faults: &mut DateFaults) -> Dates {
-    let modified = object.changed(observed, faults);
-    let first_seen = faults.date("valid_from", &object.valid_from);
-    Dates {
-        first_seen,
-        modified,
-        expires_at: faults.date("valid_until", &object.expires_at),
-        vouched: modified.max(first_seen),
-        revoked: object.revoked,
-        ..Dates::default()
-    }
-}
-
-/// What all documents of an object have in common.
-fn base<'a>(
-    context: &Context,
-    object: &mut Object<'a>,
-    dates: Dates,
-    raw_confidence: Option<Cow<'a, str>>,
-    language: Option<Cow<'a, str>>,
-) -> Indicator<'a> {
-    let tags = sorted(std::mem::take(&mut object.tags.0));
-    let mut cves: Vec<String> = tags.iter().filter_map(|tag| cve(tag)).collect();
-    let mut techniques: Vec<_> = Vec::new();
-    let mut references = Vec::new();
-    for entry in &object.references.0 {
-        references.extend(text(entry.what.0.as_ref()).filter(|url| is_web(url)));
-        if let Some(id) = entry.id.as_deref() {
-            cves.extend(cve(id.trim()));
-            techniques.extend(attack_id(id.trim()));
-        }
-    }
-    let mut phases = Vec::new();
-    for entry in &object.phases.0 {
-        let (chain, phase) = (entry.name.as_deref().unwrap_or_default(), entry.what.as_deref().unwrap_or_default());
-        techniques.extend(tactic(chain, phase).and_then(attack_id).or_else(|| listed_attack_id(phase)));
-        phases.push(format!("{}:{}", chain.trim(), phase.trim()));
-    }
-    let known = |entry: &&Entry<'a>| {
-        let id = entry.id.as_deref().unwrap_or_default().trim();
-        !id.is_empty() && cve(id).is_none() && attack_id(id).is_none()
-    };
-    let external_ids = object.references.0.iter().filter(known).map(|entry| {
-        let source = entry.name.as_deref().unwrap_or_default().trim();
-        let id = entry.id.as_deref().unwrap_or_default().trim();
-        part::cut(&if source.is_empty() { id.to_owned() } else { format!("{source}: {id}") }, LONGEST_NAME)
-    });
-    let external_ids = external_ids.collect();
-    let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
-    let all = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
-    let (levels, others): (Vec<_>, Vec<_>) = all.map(|id| (id, context.tlp(id))).partition(|(_, tlp)| tlp.is_some());
-    let stix = Stix {
-        name: text(object.name.0.as_ref()).map(|name| shortened(name, LONG_PATTERN)),
-        created_by: text(object.created_by.0.as_ref()).map(|id| shortened(id, LONGEST_ID)),
-        pattern: None,
-        pattern_type: language,
-        types: sorted(std::mem::take(&mut object.types.0)),
-        phases,
-        partial: Vec::new(),
-        tlp: levels.into_iter().filter_map(|(_, tlp)| tlp).max(),
-        markings: others.into_iter().map(|(id, _)| Cow::Owned(id.trim().to_owned())).collect(),
-        external_ids,
-        kept: None,
-        context: Vec::new(),
-    };
-    let mut indicator = Indicator {
-        id: text(object.id.0.as_ref()),
-        raw_confidence,
-        references,
-        description: text(object.context.0.as_ref()),
-        tags,
-        cves,
-        techniques,
-        first_seen: dates.first_seen,
-        modified: dates.modified,
-        stix: Some(Box::new(stix)),
-        // Its observable is replaced by that of each part.
-        ..Indicator::new(Observable::Cve(String::new()))
-    };
-    context.tell(&mut indicator);
-    indicator
-}
-
 /// How many of the reasons are codes of values that are none.
 fn codes(reasons: &[&'static str]) -> usize {
     reasons.iter().filter(|reason| reason.starts_with("bad-") || matches!(**reason, "too-long" | "no-value")).count()
@@ -413,6 +268,7 @@ mod tests {
     use crate::map::records;
     use crate::read::Body;
     use serde_json::{Value, json};
+    use tipline_ecs::time::Millis;
 
     fn mapped(page: &str) -> crate::contract::Batch {
         /// 2024-12-09T10:30:00Z.
@@ -434,7 +290,7 @@ mod tests {
             let of_mutex = document(&format!("[mutex:name = '{text}']"));
             of_mutex["socdefenders"]["ioc"]["mutex"].as_str().map(str::len)
         };
-        assert_eq!((field(home::MAX_TEXT), field(home::MAX_TEXT + 1)), (Some(home::MAX_TEXT), None));
+        assert_eq!((field(fields::MAX_TEXT), field(fields::MAX_TEXT + 1)), (Some(fields::MAX_TEXT), None));
     }
 
     #[test]

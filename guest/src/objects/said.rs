@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use crate::rules::Settings;
 use crate::rules::{Left, empty_file, left_out};
 use tipline_ecs::Fact;
-use tipline_observable::{AttackKind, Label, Misfit, Observable, classify, cve, listed_attack_id};
+use tipline_observable::{AttackKind, Label, Misfit, Observable, WILD, classify, cve, listed_attack_id};
 use tipline_stix::pattern::{Operator, plain_algorithm};
 
 use super::condition::{Comparison, Why, open};
-use super::hashes;
 use super::home::{self, Home, TRAFFIC};
 use super::part::{Gone, Part};
 use super::thing;
+use super::{fields, hashes};
 
 /// What is said of one object.
 pub(crate) struct Said<'p> {
@@ -93,7 +93,7 @@ impl<'p> Said<'p> {
                 true
             }
             Home::Port => {
-                let port = literal.value().parse::<u16>().ok().filter(|port| *port > 0);
+                let port = fields::whole(&literal.value()).parse::<u16>().ok().filter(|port| *port > 0);
                 self.ports.extend(port);
                 port.is_some()
             }
@@ -122,7 +122,7 @@ impl<'p> Said<'p> {
                 }
                 false
             }
-            home => home::add(home, literal, &mut self.facts),
+            home => fields::add(home, literal, &mut self.facts),
         };
         self.is_partial |= !kept;
         self.is_narrowed |= !kept && one.object == TRAFFIC;
@@ -178,11 +178,16 @@ impl<'p> Said<'p> {
                 // The end of a connection: an address, or a name that may not be said to be one.
                 Label::Other => classify(&text, self.hint.unwrap_or(Label::Other)).or_else(|misfit| {
                     let name = classify(&text, Label::Domain).ok();
-                    name.filter(|found| matches!(found.observable, Observable::Domain(_))).ok_or(misfit)
+                    name.filter(|found| matches!(found.observable, Observable::Domain(_) | Observable::Wildcard(_)))
+                        .ok_or(misfit)
                 }),
                 label => classify(&text, label),
             };
-            let found = found.map_err(|misfit| Gone::Left(Left::Rejected(misfit)))?;
+            let found = found.map_err(|misfit| match misfit.code {
+                // It is no value, but it says which values are meant.
+                WILD => Gone::Condition(Why::Open("like")),
+                _ => Gone::Left(Left::Rejected(misfit)),
+            })?;
             if is_range && !matches!(found.observable, Observable::Ip(_) | Observable::Cidr(_)) {
                 return Err(Gone::Condition(Why::Open("subset")));
             }

@@ -42,9 +42,12 @@ const OTHER_KINDS: [&str; 8] = [
     "x-opencti-text",
 ];
 
-/// Whether an object is an observable.
+/// What holds observables: those of STIX 2.0 stand in it under numbers, those of 2.1 beside it.
+const OBSERVED: &str = "observed-data";
+
+/// Whether an object is an observable, or holds some.
 pub(crate) fn is_observable(kind: &str) -> bool {
-    KINDS.contains(&kind) || OTHER_KINDS.contains(&kind)
+    KINDS.contains(&kind) || OTHER_KINDS.contains(&kind) || kind == OBSERVED
 }
 
 /// Whether a property is one of the standard's: observables have many, and none begins as those of others do.
@@ -54,14 +57,37 @@ pub(crate) fn is_standard(name: &str) -> bool {
 
 /// The pattern that asks for what an observable is. `None` where it names nothing that counts alone.
 pub(crate) fn pattern(kind: &str, raw: &str) -> Option<String> {
-    if !KINDS.contains(&kind) {
+    if !is_observable(kind) {
         return None;
     }
     let Value::Object(members) = serde_json::from_str(raw).ok()? else { return None };
+    if kind == OBSERVED { observed(members.get("objects")?.as_object()?) } else { of_one(kind, &members) }
+}
+
+/// The same for all that was observed together, each by itself. Whoever got a message is nobody to warn of.
+fn observed(objects: &Map<String, Value>) -> Option<String> {
+    const RECIPIENTS: [&str; 3] = ["to_refs", "cc_refs", "bcc_refs"];
+    let refs = objects.values().flat_map(|object| RECIPIENTS.map(|name| object.get(name)));
+    let lists = refs.flatten().filter_map(Value::as_array).flatten();
+    let recipients: Vec<&str> = lists.filter_map(Value::as_str).collect();
+    let all = by_name(objects).into_iter().filter(|(number, _)| !recipients.contains(number));
+    let all: Vec<String> = all
+        .filter_map(|(_, object)| {
+            let members = object.as_object()?;
+            of_one(members.get("type")?.as_str()?, members)
+        })
+        .collect();
+    (!all.is_empty()).then(|| all.join(" OR "))
+}
+
+fn of_one(kind: &str, members: &Map<String, Value>) -> Option<String> {
+    if !KINDS.contains(&kind) {
+        return None;
+    }
     let mut leaves = Vec::new();
     // Of a key with several values each is an entry of its own.
     let mut entries: Vec<Vec<Leaf>> = Vec::new();
-    for (name, value) in by_name(&members) {
+    for (name, value) in by_name(members) {
         match value {
             Value::Array(values) if name == "values" => {
                 for value in values {
@@ -185,6 +211,23 @@ mod tests {
                       [windows-registry-key:'key' = 'HKLM\\\\Run' AND windows-registry-key:'values'.'name' = 'b']",
                 ),
             ),
+            (
+                json!({"type": "observed-data", "id": "observed-data--1", "objects": {
+                    "0": {"type": "domain-name", "value": "a.example.com", "resolves_to_refs": ["1"]},
+                    "1": {"type": "ipv4-addr", "value": "198.51.100.7"},
+                    "2": {"type": "email-message", "from_ref": "3", "to_refs": ["4"], "subject": "x"},
+                    "3": {"type": "email-addr", "value": "evil@example.com"},
+                    "4": {"type": "email-addr", "value": "victim@example.org"},
+                    "5": {"type": "file", "size": 12},
+                    "6": 7
+                }}),
+                Some(
+                    "[domain-name:'value' = 'a.example.com'] OR [ipv4-addr:'value' = '198.51.100.7'] OR \
+                     [email-addr:'value' = 'evil@example.com']",
+                ),
+            ),
+            (json!({"type": "observed-data", "objects": {}}), None),
+            (json!({"type": "observed-data", "object_refs": ["ipv4-addr--1"]}), None),
             (json!({"type": "file", "size": 12}), None),
             (json!({"type": "software", "name": "Word"}), None),
             (json!({"type": "identity", "name": "x"}), None),

@@ -4,15 +4,17 @@
 //! that is said too: an end that nobody could read would otherwise become another end without a word.
 
 use tipline_ecs::time::told;
-use tipline_ecs::time::{DAY, Millis, parse_rfc3339};
+use tipline_ecs::time::{HOUR, MINUTE, Millis, parse_rfc3339};
 
 use super::Text;
 use crate::contract::Note;
 use crate::refusal::quote;
 
-/// A date of change further ahead of the observation than this is a mistake (2062, 9999). If it counted, no later version of
-/// its object ever would. Less is left to clocks, which may be a year apart.
-const AHEAD: Millis = 366 * DAY;
+/// A date further ahead of the observation than this lies in the future. Less is left to clocks, which differ.
+const AHEAD: Millis = 10 * MINUTE;
+
+/// The zone furthest ahead of UTC: who writes the time there without saying so writes one so much ahead.
+const EASTERNMOST: Millis = 14 * HOUR;
 
 /// What is wrong with a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +23,7 @@ enum Fault {
     NoZone,
     /// It is none.
     NoDate,
-    /// It lies too far in the future to be one of a change.
+    /// It lies in the future, where no change can be.
     Ahead,
 }
 
@@ -32,9 +34,36 @@ pub struct DateFaults(Vec<(Fault, &'static str, u32, String)>);
 impl DateFaults {
     /// The date in a field, where there is one.
     pub fn date(&mut self, field: &'static str, text: &Text<'_>) -> Option<Millis> {
+        Some(self.told(field, text)?.0)
+    }
+
+    /// Whether a date of change lies ahead of when it was `observed`, where none can.
+    pub fn is_ahead(&mut self, field: &'static str, text: &Text<'_>, at: Millis, observed: Millis) -> bool {
+        let is_ahead = at > observed.saturating_add(AHEAD);
+        if is_ahead {
+            self.note(Fault::Ahead, field, text.as_deref().unwrap_or_default());
+        }
+        is_ahead
+    }
+
+    /// A date from which on something holds: itself, and once more where that has not come yet when it was `observed`. One
+    /// without a zone may be of any.
+    pub fn beginning(
+        &mut self,
+        field: &'static str,
+        text: &Text<'_>,
+        observed: Millis,
+    ) -> (Option<Millis>, Option<Millis>) {
+        let Some((at, has_zone)) = self.told(field, text) else { return (None, None) };
+        let earliest = if has_zone { at } else { at.saturating_sub(EASTERNMOST) };
+        (Some(at), (earliest > observed.saturating_add(AHEAD)).then_some(at))
+    }
+
+    /// A date, and whether it names its zone.
+    fn told(&mut self, field: &'static str, text: &Text<'_>) -> Option<(Millis, bool)> {
         let text = text.as_deref()?;
         if let Some(at) = parse_rfc3339(text) {
-            return Some(at);
+            return Some((at, true));
         }
         let told = told::parse(text);
         match told {
@@ -42,17 +71,7 @@ impl DateFaults {
             Some(_) => self.note(Fault::NoZone, field, text),
             None => self.note(Fault::NoDate, field, text),
         }
-        Some(told?.at)
-    }
-
-    /// The same for a date of change, which cannot lie far ahead of when it was `observed`.
-    pub fn change(&mut self, field: &'static str, text: &Text<'_>, observed: Millis) -> Option<Millis> {
-        let at = self.date(field, text)?;
-        if at > observed.saturating_add(AHEAD) {
-            self.note(Fault::Ahead, field, text.as_deref().unwrap_or_default());
-            return None;
-        }
-        Some(at)
+        told.map(|told| (told.at, told.has_zone))
     }
 
     fn note(&mut self, fault: Fault, field: &'static str, text: &str) {
@@ -89,8 +108,8 @@ impl DateFaults {
             of(Fault::NoDate, "Texts that are no date", "They count as absent."),
             of(
                 Fault::Ahead,
-                "Dates of change over a year ahead",
-                "They count as absent, or no later version would ever count.",
+                "Dates of change that lie ahead",
+                "They count as of when they were shown, and whatever their source says later replaces what they stand in.",
             ),
         ]
         .into_iter()
@@ -138,12 +157,23 @@ mod tests {
     }
 
     #[test]
-    fn a_change_lies_at_most_a_year_ahead() {
+    fn a_change_does_not_lie_ahead_by_more_than_clocks_differ() {
         let mut faults = DateFaults::default();
         let change = text("2026-12-05T08:00:00Z");
         let at = 1_796_457_600_000;
-        assert_eq!(faults.change("modified", &change, at - AHEAD), Some(at));
-        assert_eq!(faults.change("modified", &change, at - AHEAD - 1), None);
+        assert!(!faults.is_ahead("modified", &change, at, at - AHEAD));
+        assert!(faults.is_ahead("modified", &change, at, at - AHEAD - 1));
         assert!(faults.into_note().is_some());
+    }
+
+    #[test]
+    fn a_beginning_lies_ahead_wherever_it_was_written() {
+        let at = 1_796_457_600_000;
+        for (written, earliest) in [("2026-12-05T08:00:00Z", at), ("2026-12-05T08:00:00", at - EASTERNMOST)] {
+            for (observed, ahead) in [(earliest - AHEAD, None), (earliest - AHEAD - 1, Some(at))] {
+                let mut faults = DateFaults::default();
+                assert_eq!(faults.beginning("valid_from", &text(written), observed), (Some(at), ahead), "{written}");
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ pub use dates::DateFaults;
 pub use entries::{Entries, Entry};
 pub use parts::{Data, Parts, list};
 pub use salvage::{MAX_NESTING, Pieces, Salvage, contents, pieces, says_what_it_is};
-pub(crate) use texts::{Flag, InPlace};
+pub(crate) use texts::{Flag, InPlace, Switch};
 pub use texts::{Text, Texts};
 pub use tipline_guest::Body;
 

@@ -201,36 +201,49 @@ pub(crate) struct Flag(pub(crate) bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Switch::deserialize(deserializer)?.0 == Some(true)))
+    }
+}
+
+/// `true` or `false`, also as a text and as 1 or 0; nothing for anything else.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Switch(pub(crate) Option<bool>);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
         impl<'de> Visitor<'de> for Any {
-            type Value = Flag;
+            type Value = Switch;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("true or false")
             }
 
-            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
-                Ok(Flag(flag))
+            fn visit_bool<E>(self, flag: bool) -> Result<Switch, E> {
+                Ok(Switch(Some(flag)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Flag, E> {
-                let text = super::trim(text);
-                Ok(Flag(text.eq_ignore_ascii_case("true") || text == "1"))
+            fn visit_str<E>(self, text: &str) -> Result<Switch, E> {
+                let is = |word: &str, digit: &str| {
+                    let text = super::trim(text);
+                    text.eq_ignore_ascii_case(word) || text == digit
+                };
+                Ok(Switch(if is("true", "1") { Some(true) } else { is("false", "0").then_some(false) }))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Flag, E> {
-                Ok(Flag(number == 1))
+            fn visit_u64<E>(self, number: u64) -> Result<Switch, E> {
+                Ok(Switch(if number == 1 { Some(true) } else { (number == 0).then_some(false) }))
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Flag, E> {
-                Ok(Flag(false))
+            fn visit_i64<E>(self, _: i64) -> Result<Switch, E> {
+                Ok(Switch(None))
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Flag, E> {
-                Ok(Flag(false))
+            fn visit_f64<E>(self, _: f64) -> Result<Switch, E> {
+                Ok(Switch(None))
             }
 
-            pass_over!(Flag(false); null list object);
+            pass_over!(Switch(None); null list object);
         }
         deserializer.deserialize_any(Any)
     }
@@ -259,6 +272,23 @@ mod tests {
             (r#"{"revoked":true}"#, false),
         ] {
             assert_eq!(serde_json::from_str::<Flag>(json).unwrap().0, flag, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_switch_is_off_where_it_says_so_alone() {
+        for (json, off) in [
+            ("false", true),
+            (r#""False""#, true),
+            ("0", true),
+            (r#""0""#, true),
+            ("true", false),
+            ("null", false),
+            (r#""""#, false),
+            ("2", false),
+            ("[]", false),
+        ] {
+            assert_eq!(serde_json::from_str::<Switch>(json).unwrap().0 == Some(false), off, "{json}");
         }
     }
 

@@ -3,11 +3,12 @@
 //! What the feed says counts first: that it is revoked, then until when it is valid. Without either it lives for a
 //! time by type, from when it was last seen, else first seen, else observed; a STIX object from when it was changed, as it
 //! does not say when its value was seen. A date in the future does not prolong a
-//! life: it starts at the observation at the latest.
+//! life: it starts at the observation at the latest; but what holds only from a time ahead on lives from then on.
 
 use std::borrow::Cow;
 
-use super::settings::TimeToLive;
+use super::labels::Verdict;
+use super::settings::{Settings, TimeToLive};
 use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 use tipline_ecs::{Expiry, Standing};
 use tipline_observable::Observable;
@@ -25,12 +26,26 @@ pub struct Dates {
     pub expires_at: Option<Millis>,
     /// When a STIX object was last changed or became valid, whichever is later.
     pub vouched: Option<Millis>,
+    /// From when on it is valid, where that lies ahead.
+    pub begins_at: Option<Millis>,
     /// Whether the feed took it back.
     pub revoked: bool,
 }
 
 /// `tipline.expiry_reason` of what the feed took back.
 pub(crate) const REVOKED: &str = "revoked";
+
+/// Why nothing is made of what its source calls harmless, and why what it made of it before has ended.
+pub(crate) const BENIGN: &str = "benign by its source";
+
+/// What two clocks say of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// What ours says, where the feed's is behind it by more than clocks differ.
+    pub ours: Option<Millis>,
+    /// What the one says that is ahead of the other.
+    pub latest: Millis,
+}
 
 /// When a page was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +54,20 @@ pub struct Shown {
     pub observed: Millis,
     /// What our clock says where the feed's is behind it by more than clocks differ.
     pub ours: Option<Millis>,
+    /// The latest that it may have been by either clock. What lies behind that lies ahead whichever of them is right.
+    pub latest: Millis,
+}
+
+impl Shown {
+    /// By one clock.
+    pub fn at(observed: Millis) -> Self {
+        Self { observed, ours: None, latest: observed }
+    }
+
+    /// By these clocks.
+    pub fn by(observed: Millis, clocks: Clocks) -> Self {
+        Self { observed, ours: clocks.ours, latest: clocks.latest.max(observed) }
+    }
 }
 
 /// When an indicator ends. What the feed says of its dates stands, whatever its clock says: whoever keeps the document waits
@@ -63,6 +92,9 @@ pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, shown: Shown) -
         Observable::Thing(thing) if thing.shown == "file" => ttl.hash,
         Observable::Attack(_) | Observable::Thing(_) => ttl.other,
     }?;
+    if let Some(begin) = dates.begins_at {
+        return Some(Expiry { at: begin.saturating_add(life), reason: reason("valid_from", life) });
+    }
     let latest = shown.ours.map_or(observed, |ours| ours.max(observed));
     let (word, start) = if let Some(seen) = dates.last_seen {
         ("last_seen", seen)
@@ -77,11 +109,27 @@ pub fn expiry(dates: Dates, what: &Observable, ttl: &TimeToLive, shown: Shown) -
     Some(Expiry { at, reason: reason(word, life) })
 }
 
-/// Whether it takes part in matching until then. What was taken back is over at once, whatever clock a host goes by.
+/// Whether it takes part in matching until then. What was taken back is over at once, whatever clock a host goes by. What is
+/// not valid yet does not: a document says when it ends and not when it begins, so it has to be shown again.
 pub fn standing(dates: Dates, expiry: Option<&Expiry>) -> Standing {
     match expiry {
         Some(expiry) if dates.revoked => Standing::Ended { at: expiry.at },
+        _ if dates.begins_at.is_some() => Standing::Condition,
         _ => Standing::Live,
+    }
+}
+
+/// What its source wants nothing detected by.
+pub(crate) const NOT_FOR_DETECTION: &str = "not-for-detection";
+
+/// Why what is claimed does not match, as a keyword of its document.
+pub fn held(settings: &Settings, dates: Dates, verdict: Option<Verdict>) -> Option<&'static str> {
+    if dates.revoked {
+        return None;
+    }
+    match verdict {
+        Some(Verdict::NotForDetection) if !settings.detect_all => Some(NOT_FOR_DETECTION),
+        _ => dates.begins_at.map(|_| "not-valid-yet"),
     }
 }
 

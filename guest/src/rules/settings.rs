@@ -20,6 +20,8 @@ pub struct Settings {
     pub min_confidence: Confidence,
     /// Keep private, loopback and other harmless addresses and names.
     pub allow_private: bool,
+    /// What its source keeps from detection matches, too.
+    pub detect_all: bool,
     /// Observables without an indicator are indicators too.
     pub observables: bool,
     /// What of a STIX object is kept as it came.
@@ -55,6 +57,7 @@ impl Default for Settings {
             exclude: Exclude::default(),
             min_confidence: Confidence::None,
             allow_private: false,
+            detect_all: false,
             observables: false,
             keep: Keep::default(),
             ttl: TimeToLive::default(),

@@ -155,7 +155,9 @@ fn numbered(text: &str) -> Option<Told> {
     if rest.is_empty() {
         return parts.told("");
     }
-    let clock = rest.strip_prefix(['T', 't', '_']).or_else(|| rest.starts_with(' ').then(|| rest.trim_start()))?;
+    let clock = rest.strip_prefix(['T', 't', '_']).or_else(|| rest.starts_with(' ').then(|| rest.trim_start()));
+    // Of a certificate (X.690): `20261205080000Z`.
+    let clock = clock.or_else(|| (between.is_empty() && rest.len() >= 6).then_some(rest))?;
     let zone = parts.clock(clock)?;
     parts.told(zone)
 }
@@ -236,6 +238,9 @@ mod tests {
         ("20261205", "2026-12-05T00:00:00Z", false),
         ("20261205T080000Z", "2026-12-05T08:00:00Z", true),
         ("20261205T080000", "2026-12-05T08:00:00Z", false),
+        ("20261205080000Z", "2026-12-05T08:00:00Z", true),
+        ("20261205080000.25+0000", "2026-12-05T08:00:00.25Z", true),
+        ("Dec  5 08:00:00 2026 GMT", "2026-12-05T08:00:00Z", true),
         ("1796457600", "2026-12-05T08:00:00Z", true),
         ("1796457600.25", "2026-12-05T08:00:00.25Z", true),
         ("253402300799", "9999-12-31T23:59:59Z", true),

@@ -5,7 +5,7 @@ use crate::rules::Settings;
 use serde_json::json;
 
 /// 2026-11-27T00:00:00Z.
-const OBSERVED: Millis = 1_795_737_600_000;
+const OBSERVED: tipline_ecs::time::Millis = 1_795_737_600_000;
 
 fn indicator(number: u32, more: &Value) -> Value {
     let mut object = json!({

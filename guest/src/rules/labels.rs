@@ -1,0 +1,202 @@
+//! What labels and tags say beside being searched: that their source takes nothing to be bad, or wants nothing detected by
+//! it, and which techniques it has to do with. The same for records and for STIX objects.
+//!
+//! Labels are anybody's words, so only those are understood that can mean one thing: the words of STIX's own vocabularies,
+//! those of MISP's taxonomies (`misp:to_ids="false"`), and what platforms write in their place.
+
+use std::borrow::Cow;
+
+use tipline_observable::{AttackId, AttackKind, attack_id, listed_attack_id};
+
+/// Why nobody is to be warned of what an indicator names, though nobody took it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Its source keeps it as context and wants nothing detected by it.
+    NotForDetection,
+    /// Its source calls it harmless, or a false positive.
+    Benign,
+}
+
+/// Words for what is harmless, where nothing else is said.
+const BENIGN: [&str; 14] = [
+    "allowlist",
+    "allowlisted",
+    "benign",
+    "clean",
+    "goodware",
+    "harmless",
+    "known-good",
+    "legitimate",
+    "non-malicious",
+    "not-malicious",
+    "safe",
+    "whitelist",
+    "whitelisted",
+    "good",
+];
+/// Words for what was taken to be bad and is not, whatever else is said: who adds them looked at the rest.
+const FALSE_POSITIVE: [&str; 5] =
+    ["confirmed-false-positive", "false-positive", "false-positives", "falsepositive", "known-false-positive"];
+/// What a value is a verdict about: the predicates of taxonomies, and of `name:value`.
+const PREDICATES: [&str; 10] = [
+    "analysis",
+    "analyst-verdict",
+    "artifact-state",
+    "assessment",
+    "classification",
+    "disposition",
+    "reputation",
+    "state",
+    "status",
+    "verdict",
+];
+
+/// What the types of an indicator, in the words of STIX's `indicator_types`, and its labels say. STIX 2.0 has the types
+/// among the labels.
+pub fn verdict(types: &[Cow<'_, str>], labels: &[Cow<'_, str>]) -> Option<Verdict> {
+    let types: Vec<&str> = types.iter().map(|text| bare(text)).filter(|text| !same(text, "unknown")).collect();
+    let is = |list: &[&str], word: &str| list.iter().any(|known| same(word, known));
+    let all_benign = |words: &mut dyn Iterator<Item = &str>| {
+        let mut words = words.peekable();
+        words.peek().is_some() && words.all(|word| is(&BENIGN, word))
+    };
+    let words = || labels.iter().filter(|label| !label.contains([':', '='])).map(|label| bare(label));
+    let is_benign = words().chain(types.iter().copied()).any(|word| is(&FALSE_POSITIVE, word))
+        || all_benign(&mut types.iter().copied())
+        || (types.is_empty() && all_benign(&mut words()));
+    let tagged =
+        labels.iter().filter_map(|label| label.split_once([':', '='])).filter_map(|(space, rest)| tagged(space, rest));
+    tagged.max().max(is_benign.then_some(Verdict::Benign))
+}
+
+/// What `namespace:predicate="value"` or `name:value` says.
+fn tagged(space: &str, rest: &str) -> Option<Verdict> {
+    let (predicate, value) = rest.rsplit_once(['=', ':']).unwrap_or((space, rest));
+    let (space, predicate, value) = (bare(space), bare(predicate), bare(value));
+    let is = |list: &[&str], word: &str| list.iter().any(|known| same(word, known));
+    if same(predicate, "to-ids") {
+        return is(&["false", "no", "0"], value).then_some(Verdict::NotForDetection);
+    }
+    let is_benign = if same(space, "false-positive") {
+        is(&["confirmed", "false-positive"], predicate) && is(&["true", "yes", "1", "confirmed"], value)
+    } else {
+        is(&PREDICATES, predicate) && (is(&BENIGN, value) || is(&FALSE_POSITIVE, value))
+    };
+    is_benign.then_some(Verdict::Benign)
+}
+
+/// Without quotes.
+fn bare(text: &str) -> &str {
+    text.trim().trim_matches(['"', '\'']).trim()
+}
+
+/// Whether a text is a word in lower case with hyphens, in any case and whatever stands between its parts.
+fn same(text: &str, word: &str) -> bool {
+    let plain = |b: u8| if matches!(b, b' ' | b'_') { b'-' } else { b.to_ascii_lowercase() };
+    text.len() == word.len() && text.bytes().map(plain).eq(word.bytes())
+}
+
+/// The technique, tactic, group or software of ATT&CK's that a label names: `T1059.001`, `attack.t1059` as Sigma has it,
+/// `mitre-attack:T1059`, `misp-galaxy:mitre-attack-pattern="Phishing - T1566"`. A group or a piece of software only where
+/// the label says whose id it is: `S0154` may be anything's.
+pub fn technique(label: &str) -> Option<AttackId> {
+    const GALAXY: &str = "misp-galaxy:mitre-";
+    const SPACES: [&str; 6] = ["att&ck", "tactic", "technique", "techniques", "ttp", "ttps"];
+    let label = label.trim();
+    // Most labels are words.
+    if !label.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let is_id = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    let head = label.split([':', '=', '.']).next().filter(|head| head.len() < label.len());
+    let is_said = head.is_some_and(|head| {
+        head.split(['-', '_', ' '])
+            .any(|word| word.eq_ignore_ascii_case("mitre") || word.eq_ignore_ascii_case("attack"))
+            || SPACES.iter().any(|space| same(bare(head), space))
+    });
+    let is_of_misp = || label.get(..GALAXY.len()).is_some_and(|start| start.eq_ignore_ascii_case(GALAXY));
+    if is_said || label.contains("attack.mitre.org/") || is_of_misp() {
+        let page = listed_attack_id(label);
+        // `attack.` is the head of the word in Sigma's.
+        let headless =
+            |word: &str| attack_id(word.split_once('.').filter(|(head, _)| *head != "AML").map_or(word, |(_, id)| id));
+        return page.or_else(|| label.split(|c| !is_id(c)).find_map(|word| attack_id(word).or_else(|| headless(word))));
+    }
+    listed_attack_id(label).filter(|id| matches!(id.kind, AttackKind::Technique | AttackKind::Tactic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_harmless_by_its_source_is_told() {
+        use Verdict::{Benign, NotForDetection};
+        let benign = Some(Benign);
+        for (types, labels, said) in [
+            (vec!["benign"], vec![], benign),
+            (vec!["Benign", "unknown"], vec!["phishing"], benign),
+            (vec!["benign", "malicious-activity"], vec![], None),
+            (vec!["malicious-activity"], vec!["benign"], None),
+            (vec!["malicious-activity"], vec!["false-positive"], benign),
+            (vec!["false-positive"], vec![], benign),
+            (vec!["unknown"], vec!["benign"], benign),
+            (vec![], vec!["benign"], benign),
+            (vec![], vec!["benign", "tlp:green"], benign),
+            (vec![], vec!["benign", "phishing"], None),
+            (vec![], vec!["benign", "allowlisted"], benign),
+            (vec![], vec!["phishing", "False Positive"], benign),
+            (vec![], vec!["FALSE_POSITIVE"], benign),
+            (vec![], vec!["false-positive:confirmed=\"true\""], benign),
+            (vec![], vec!["false-positive:confirmed=\"false\""], None),
+            (vec![], vec!["false-positive:risk=\"high\""], None),
+            (vec![], vec!["not-a-false-positive"], None),
+            (vec![], vec!["ioc:artifact-state=\"not-malicious\""], benign),
+            (vec![], vec!["verdict:benign", "phishing"], benign),
+            (vec![], vec!["status = false positive"], benign),
+            (vec![], vec!["verdict:malicious"], None),
+            (vec![], vec!["c2:benign"], None),
+            (vec![], vec!["misp:to_ids=\"False\""], Some(NotForDetection)),
+            (vec![], vec!["to_ids:false", "phishing"], Some(NotForDetection)),
+            (vec![], vec!["misp:to_ids=\"false\"", "false-positive"], benign),
+            (vec![], vec!["misp:to_ids=\"True\""], None),
+            (vec![], vec!["unknown"], None),
+            (vec!["unknown"], vec![], None),
+            (vec![], vec![], None),
+        ] {
+            let texts =
+                |list: &[&'static str]| -> Vec<Cow<'static, str>> { list.iter().map(|t| (*t).into()).collect() };
+            assert_eq!(verdict(&texts(&types), &texts(&labels)), said, "{types:?} {labels:?}");
+        }
+    }
+
+    #[test]
+    fn techniques_are_found_in_labels() {
+        for (label, id) in [
+            ("T1059.001", Some("T1059.001")),
+            ("t1059", Some("T1059")),
+            ("TA0011", Some("TA0011")),
+            ("attack.t1059.001", Some("T1059.001")),
+            ("attack.g0016", Some("G0016")),
+            ("attack.execution", None),
+            ("mitre-attack:T1059", Some("T1059")),
+            ("MITRE_ATTACK: T1059.003", Some("T1059.003")),
+            ("mitre:T1566", Some("T1566")),
+            ("att&ck:S0154", Some("S0154")),
+            ("technique=T1071", Some("T1071")),
+            ("misp-galaxy:mitre-attack-pattern=\"Spearphishing Link - T1566.002\"", Some("T1566.002")),
+            ("misp-galaxy:mitre-intrusion-set=\"APT29 - G0016\"", Some("G0016")),
+            ("https://attack.mitre.org/techniques/T1059/001/", Some("T1059.001")),
+            ("T1059 - Command and Scripting Interpreter", Some("T1059")),
+            ("mitre-atlas:AML.T0051", Some("AML.T0051")),
+            ("S0154", None),
+            ("G0016", None),
+            ("phishing", None),
+            ("attack", None),
+            ("building:T1059", None),
+            ("", None),
+        ] {
+            assert_eq!(technique(label).map(|found| found.id).as_deref(), id, "{label}");
+        }
+    }
+}
