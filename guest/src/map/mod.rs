@@ -38,6 +38,17 @@ const DATASET: &str = "ti_socdefenders.ioc";
 /// The object of what ECS has no place for.
 const NAMESPACE: &str = "socdefenders";
 
+/// Which of a page's objects are mapped, where all of them may give more than a page may.
+#[derive(Default)]
+struct Part {
+    /// So many were mapped before and are passed over.
+    first: usize,
+    /// Whether what has no room is left for another time, and not rejected.
+    may_end: bool,
+    /// How many are mapped then, where some are left.
+    end: Option<usize>,
+}
+
 /// Maps the records of one page.
 pub(crate) struct Mapper<'a> {
     settings: &'a Settings,
@@ -47,6 +58,7 @@ pub(crate) struct Mapper<'a> {
     remembered: &'a mut Remembered,
     page: Page,
     shown: Shown,
+    part: Part,
     /// Why values of STIX patterns have no field of their own.
     whole: Tally,
     /// What of objects is not kept as it came.
@@ -83,6 +95,7 @@ impl<'a> Mapper<'a> {
             remembered,
             page: Page::new(feed, observed),
             shown: Shown::at(observed),
+            part: Part::default(),
             whole: Tally::default(),
             cut: Tally::default(),
             held: Tally::default(),
@@ -94,6 +107,16 @@ impl<'a> Mapper<'a> {
     /// before both say so.
     pub(crate) fn lags(&mut self, clocks: Clocks) {
         self.shown = Shown::by(self.page.observed(), clocks);
+    }
+
+    /// Passes over so many of the page's objects, which were mapped before; what has no room may be left for another time.
+    pub(crate) fn part(&mut self, first: usize, may_end: bool) {
+        self.part = Part { first, may_end, end: None };
+    }
+
+    /// How many of the page's objects are mapped, where the others had no room.
+    pub(crate) fn end(&self) -> Option<usize> {
+        self.part.end
     }
 
     /// See [`Page::expect`].
@@ -165,13 +188,17 @@ impl<'a> Mapper<'a> {
 
     /// An error where the page has given all that it may.
     fn room(&self) -> Result<(), Left> {
-        if self.page.written() <= MAX_DOCUMENT_BYTES {
+        if self.has_room() {
             return Ok(());
         }
         rejected(
             "page-too-large",
             "What stands before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.",
         )
+    }
+
+    fn has_room(&self) -> bool {
+        self.page.written() <= MAX_DOCUMENT_BYTES
     }
 
     /// Counts a record that gave no document.

@@ -20,8 +20,8 @@ use crate::read::plain::{NotPlain, Plain};
 use crate::read::{DateFaults, InPlace, MAX_NESTING, Text, contents};
 use crate::rules::{Left, REVOKED};
 
-/// Documents of one page after which what else stands on it is rejected, to be tried again by itself: an object may give
-/// thousands of documents, each with all that the object says, a server may send a million records whatever it was asked
+/// Documents of one page after which what else stands on it is asked for again, or, where that cannot be, rejected, to be tried
+/// again by itself: an object may give thousands of documents, each with all that the object says, a server may send a million records whatever it was asked
 /// for, and a page that does not fit into the memory would never be passed.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
@@ -173,7 +173,13 @@ impl<'a> Mapper<'a> {
                 last.is_some_and(|(_, last)| *last > one.edition)
             })
             .collect();
-        for (one, is_old) in found.into_iter().zip(is_old) {
+        let first = self.part.first;
+        for (number, (one, is_old)) in found.into_iter().zip(is_old).enumerate().skip(first) {
+            // One object has room in any case.
+            if self.part.may_end && number > first && !self.has_room() {
+                self.part.end = Some(number);
+                break;
+            }
             self.object(one, is_old);
         }
     }
@@ -192,7 +198,10 @@ impl<'a> Mapper<'a> {
         if may_contain && let Some(inner) = contents(raw) {
             found.pop();
             if depth >= MAX_NESTING {
-                return self.nested(raw);
+                if self.part.first == 0 {
+                    self.nested(raw);
+                }
+                return;
             }
             return inner.iter().for_each(|one| self.find(one, depth.saturating_add(1), found));
         }
@@ -203,7 +212,10 @@ impl<'a> Mapper<'a> {
             }
             Err(error) => {
                 found.pop();
-                if let Err(left) = self.unreadable::<()>(raw, &error) {
+                // Of a page that comes in parts it is told once.
+                if self.part.first == 0
+                    && let Err(left) = self.unreadable::<()>(raw, &error)
+                {
                     self.leave(raw, left);
                 }
             }

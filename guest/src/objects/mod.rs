@@ -42,6 +42,7 @@ pub(crate) use marks::tlp_named;
 pub(crate) use object::Change;
 pub use object::Object;
 use part::{LONGEST_NAME, Part};
+pub(crate) use sco::KINDS;
 use tipline_stix::pattern::{Pattern, alternatives};
 
 /// The most documents of one object. The longest real patterns have a thousand terms.

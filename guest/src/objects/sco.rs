@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use super::home::{self, Home};
 
 /// Kinds of objects that name one thing which is seen in traffic or on a disk. Others (software, accounts, processes, whole
-/// networks) are as good as always somebody's everyday, and a message or a connection is known by other objects.
-const KINDS: [&str; 17] = [
+/// networks) are as good as always somebody's everyday, and a message or a connection is known by other objects. Over TAXII
+/// these are asked for.
+pub(crate) const KINDS: [&str; 17] = [
     "artifact",
     "cryptocurrency-wallet",
     "domain-name",

@@ -7,9 +7,10 @@
 use url::Url;
 
 use super::instant::{Instant, write};
-use super::state::{Chain, Edge};
+use super::state::Chain;
 use crate::config::Config;
 use crate::contract::Request;
+use crate::objects::KINDS;
 
 /// The media type as the standard has it.
 pub(super) const WITH_VERSION: &str = "application/taxii+json;version=2.1";
@@ -24,16 +25,16 @@ const INDICATORS: &str = "indicator";
 const CONTEXT: &str = "identity,marking-definition,malware,tool,threat-actor,intrusion-set,attack-pattern,relationship,\
                        vulnerability";
 
-/// What is wanted with `observables`: those that name one thing which is seen in traffic or on a disk, by the names of the
-/// standard and of OpenCTI.
-const OBSERVABLES: &str = "artifact,cryptocurrency-wallet,domain-name,email-addr,file,hostname,ipv4-addr,ipv6-addr,mac-addr,\
-                           mutex,url,user-agent,windows-registry-key,x509-certificate";
-
 /// The types asked for.
 pub(super) fn types(config: &Config) -> String {
-    let lists = [(true, INDICATORS), (config.context, CONTEXT), (config.mapping.observables, OBSERVABLES)];
-    let lists = lists.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, list)| list);
-    lists.collect::<Vec<_>>().join(",")
+    let mut types = vec![INDICATORS];
+    if config.context {
+        types.push(CONTEXT);
+    }
+    if config.mapping.observables {
+        types.extend(KINDS);
+    }
+    types.join(",")
 }
 
 /// Whether a type gives documents by itself.
@@ -43,7 +44,7 @@ pub(super) fn is_wanted(config: &Config, kind: &str) -> bool {
 
 /// Whether a type is one that `observables` would read.
 pub(super) fn is_observable(kind: &str) -> bool {
-    OBSERVABLES.split(',').any(|known| known == kind)
+    KINDS.contains(&kind)
 }
 
 /// A GET.
@@ -57,10 +58,19 @@ pub(super) fn path(url: &Url) -> String {
     if path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
 }
 
-/// The objects of a collection.
-pub(super) fn objects(config: &Config, chain: &Chain, with_types: bool) -> String {
-    let mut target = format!("{}objects/?limit={}", chain.path, chain.limit);
-    if let Some(after) = chain.after.filter(|_| chain.edge != Edge::Gauge) {
+/// The objects of a collection, so many and from there on, where that is said.
+pub(super) fn objects(
+    config: &Config,
+    chain: &Chain,
+    after: Option<Instant>,
+    limit: Option<u32>,
+    with_types: bool,
+) -> String {
+    let mut target = format!("{}objects/", chain.path);
+    if let Some(limit) = limit {
+        parameter("limit", &limit.to_string(), &mut target);
+    }
+    if let Some(after) = after {
         parameter("added_after", &after_text(after), &mut target);
     }
     if with_types {
@@ -79,7 +89,7 @@ fn after_text(after: Instant) -> String {
 }
 
 fn parameter(name: &str, value: &str, target: &mut String) {
-    target.push('&');
+    target.push(if target.contains('?') { '&' } else { '?' });
     target.push_str(name);
     target.push('=');
     escape(value, target);

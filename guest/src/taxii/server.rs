@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Poll;
+use super::refused::said;
 use super::request::{escape, path};
 use super::state::{Place, Survey, Turn};
 use crate::config::{MAX_COLLECTIONS, is_vendor};
@@ -124,7 +125,7 @@ impl Poll<'_> {
             return Err(failure);
         }
         let root = survey.roots.pop().unwrap_or_default();
-        let what = super::said(status.into());
+        let what = said(status.into());
         if has_others {
             // A root that is not for this account: servers name those too.
             survey.offered.push(format!("nothing below {} ({what})", clean(&root)));
@@ -154,7 +155,7 @@ impl Poll<'_> {
     /// Reads what earlier polls have read, as the server does not say what it has.
     fn read_known(mut self, status: u16) -> Result<Step, Failure> {
         self.run.unlisted = status.into();
-        let line = format!("no list of its collections now ({}); those known are read", super::said(status.into()));
+        let line = format!("no list of its collections now ({}); those known are read", said(status.into()));
         self.tell(&Survey { offered: vec![line], ..Survey::default() });
         for place in &mut self.state.places {
             if place.there && place.turn == Turn::None {

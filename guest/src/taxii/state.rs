@@ -40,6 +40,10 @@ pub(super) struct State {
     /// The largest page the server was asked for after it refused a larger one, and the setting it was refused under.
     pub(super) most: u32,
     pub(super) most_of: u32,
+    /// The server takes no `limit` at all.
+    pub(super) unlimited: bool,
+    /// The server refuses a request without `added_after`.
+    pub(super) since: bool,
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     /// The collections read, in the order of reading.
@@ -61,6 +65,9 @@ pub(super) struct Place {
     pub(super) there: bool,
     /// It has given indicators.
     pub(super) gave: bool,
+    /// Behind which date there is something that the server fails to give, and how many polls in a row met it.
+    pub(super) stuck: Option<Instant>,
+    pub(super) stuck_polls: u32,
 }
 
 /// What the server makes of `match[type]`.
@@ -98,6 +105,8 @@ pub(super) struct Run {
     pub(super) retry: Retry,
     /// The status with which `url` itself said nothing of use; 0 where it did.
     pub(super) silent: u32,
+    /// Requests that failed on the way past what the server fails to give.
+    pub(super) strained: u32,
     /// The status with which the list of collections could not be read; 0 where it could.
     pub(super) unlisted: u32,
     /// The other form of `Accept` is being tried.
@@ -154,12 +163,19 @@ pub(super) struct Chain {
     pub(super) passed: Option<Instant>,
     /// Objects of the page before.
     pub(super) before: u32,
+    /// Of the page at hand so many objects were delivered, as all of them were too many; and what that page was.
+    pub(super) taken: u32,
+    pub(super) taken_of: Option<u64>,
     /// Pages in a row that were seen before.
     pub(super) repeats: u32,
     /// Pages in a row without objects where there should be more.
     pub(super) empties: u32,
     pub(super) edge: Edge,
     pub(super) ask: Ask,
+    pub(super) form: Form,
+    pub(super) passing: Passing,
+    /// The latest date before the first thing in this run that the server could not give.
+    pub(super) gap: Option<Instant>,
     /// It had objects.
     pub(super) any: bool,
     /// It had indicators.
@@ -193,8 +209,44 @@ pub(super) enum Ask {
     All,
     /// All, as the request with `match[type]` was refused.
     Refused,
+    /// All, as the server failed at `match[type]`; or at that moment.
+    Failing,
+    /// Those wanted once more, as the server did not fail without `match[type]`.
+    Confirm,
     /// All, to see whether a collection without indicators has anything.
     Look,
+}
+
+/// What else a chain tries where requests in their usual form are refused, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Form {
+    #[default]
+    Usual,
+    /// With an `added_after` from which on there is everything.
+    Since,
+    /// Usual, as that was in vain.
+    SinceInVain,
+    /// Without `limit`.
+    Unlimited,
+    /// With that `added_after` and without `limit`.
+    Bare,
+}
+
+/// How a chain gets past what the server fails to give. Of what is asked for to find the way nothing is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Passing {
+    #[default]
+    None,
+    /// Whether it fails at what would be added now, too.
+    Far,
+    /// Pages are halved at each failure, down to one object, and read as usual.
+    Narrow,
+    /// How far behind it something can be had again: so many steps away.
+    Reach(u8),
+    /// The nearest such place lies between these two.
+    Between { bad: Instant, good: Instant },
+    /// Whether it still fails. If so, the chain goes on behind this place.
+    Check { good: Instant },
 }
 
 impl State {
@@ -231,13 +283,15 @@ impl State {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 8] {
         [
             (key!("told"), Slot::Number(&mut self.told)),
             (key!("largest"), Slot::Count(&mut self.largest)),
             (key!("clamp"), Slot::Count(&mut self.clamp)),
             (key!("most"), Slot::Count(&mut self.most)),
             (key!("most_of"), Slot::Count(&mut self.most_of)),
+            (key!("unlimited"), Slot::Flag(&mut self.unlimited)),
+            (key!("since"), Slot::Flag(&mut self.since)),
             (key!("plain"), Slot::Flag(&mut self.plain)),
         ]
     }
@@ -312,8 +366,50 @@ impl Matching {
 }
 
 impl Ask {
-    const WORDS: [(&'static str, Self); 4] =
-        [("", Self::Wanted), ("all", Self::All), ("refused", Self::Refused), ("look", Self::Look)];
+    const WORDS: [(&'static str, Self); 6] = [
+        ("", Self::Wanted),
+        ("all", Self::All),
+        ("refused", Self::Refused),
+        ("failing", Self::Failing),
+        ("confirm", Self::Confirm),
+        ("look", Self::Look),
+    ];
+}
+
+impl Form {
+    const WORDS: [(&'static str, Self); 5] = [
+        ("", Self::Usual),
+        ("since", Self::Since),
+        ("since_in_vain", Self::SinceInVain),
+        ("unlimited", Self::Unlimited),
+        ("bare", Self::Bare),
+    ];
+}
+
+impl Passing {
+    /// As numbers, which of them it is and what it holds.
+    fn numbers(self) -> Vec<u64> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Far => vec![1],
+            Self::Narrow => vec![2],
+            Self::Reach(step) => vec![3, step.into()],
+            Self::Between { bad, good } => vec![4, bad, good],
+            Self::Check { good } => vec![5, good],
+        }
+    }
+
+    fn of(numbers: &[u64]) -> Result<Self, String> {
+        Ok(match *numbers {
+            [] => Self::None,
+            [1] => Self::Far,
+            [2] => Self::Narrow,
+            [3, step] => Self::Reach(u8::try_from(step).unwrap_or(u8::MAX)),
+            [4, bad, good] => Self::Between { bad, good },
+            [5, good] => Self::Check { good },
+            _ => return Err("an unknown `passing`".to_owned()),
+        })
+    }
 }
 
 impl Turn {
@@ -351,11 +447,13 @@ impl Place {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 3] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
         [
             (key!("cursor"), Slot::Number(&mut self.cursor)),
             (key!("there"), Slot::Flag(&mut self.there)),
             (key!("gave"), Slot::Flag(&mut self.gave)),
+            (key!("stuck"), Slot::Number(&mut self.stuck)),
+            (key!("stuck_polls"), Slot::Count(&mut self.stuck_polls)),
         ]
     }
 }
@@ -375,11 +473,12 @@ impl Run {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
         [
             (key!("clock"), Slot::Number(&mut self.clock)),
             (key!("observed"), Slot::Number(&mut self.observed)),
             (key!("silent"), Slot::Count(&mut self.silent)),
+            (key!("strained"), Slot::Count(&mut self.strained)),
             (key!("unlisted"), Slot::Count(&mut self.unlisted)),
             (key!("retyped"), Slot::Flag(&mut self.retyped)),
         ]
@@ -436,16 +535,21 @@ impl Chain {
         self.seen = Seen::read(&mut from, "seen")?;
         self.edge = Edge::of(from.count("edge")?.unwrap_or(0));
         self.ask = word(&mut from, "ask", &Ask::WORDS)?;
+        self.form = word(&mut from, "form", &Form::WORDS)?;
+        self.passing = Passing::of(&from.list("passing")?.iter().map(number).collect::<Result<Vec<u64>, _>>()?)?;
         read_slots(&mut from, &mut self.slots())?;
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 16] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 19] {
         [
             (key!("after"), Slot::Number(&mut self.after)),
             (key!("top"), Slot::Number(&mut self.top)),
             (key!("high"), Slot::Number(&mut self.high)),
             (key!("passed"), Slot::Number(&mut self.passed)),
+            (key!("gap"), Slot::Number(&mut self.gap)),
+            (key!("taken_of"), Slot::Number(&mut self.taken_of)),
+            (key!("taken"), Slot::Count(&mut self.taken)),
             (key!("pages"), Slot::Count(&mut self.pages)),
             (key!("futile"), Slot::Count(&mut self.futile)),
             (key!("lost"), Slot::Count(&mut self.lost)),
@@ -469,6 +573,8 @@ impl Chain {
         write_slots(out, &mut self.slots());
         write_slots(out, &mut [(key!("edge"), Slot::Count(&mut self.edge.number()))]);
         out.text_field(key!("ask"), written(self.ask, &Ask::WORDS));
+        out.text_field(key!("form"), written(self.form, &Form::WORDS));
+        out.numbers(key!("passing"), &self.passing.numbers());
         self.seen.write(key!("seen"), out);
         out.close(object);
     }

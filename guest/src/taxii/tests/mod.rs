@@ -5,10 +5,12 @@ mod any_bytes;
 mod collections;
 mod crashes;
 mod field;
+mod forms;
 mod pages;
 mod quirk;
 mod server;
 mod servers;
+mod sizes;
 mod table;
 
 use std::cell::RefCell;

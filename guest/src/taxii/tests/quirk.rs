@@ -28,8 +28,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// As many as there are, where it does not say.
     pub(super) fn limit(&self) -> usize {
-        self.query["limit"].parse().unwrap()
+        self.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -117,7 +118,7 @@ impl Polled {
         panic!("no end after {MAX_STEPS} steps: {last:#?}");
     }
 
-    fn asked(&self, target: &str) -> Asked {
+    pub(super) fn asked(&self, target: &str) -> Asked {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let (at, collection) = match parts[..] {

@@ -27,13 +27,15 @@ const PLACES: [Place; 6] = [Place::Discovery, Place::Root, Place::Collections, P
 enum Outcome {
     /// All is read.
     Read,
+    /// All is read, and in this poll alone a note with this code says what is odd.
+    Told(&'static str, usize),
     /// It ends where it is, and a note with this code says why.
     Ends(&'static str),
     Credential,
     Forbidden,
     Protocol,
 }
-use Outcome::{Credential, Ends, Forbidden, Protocol, Read};
+use Outcome::{Credential, Ends, Forbidden, Protocol, Read, Told};
 
 /// What a status comes to at a place, and what its message has to say.
 fn expected(place: Place, status: u16) -> (Outcome, &'static [&'static str]) {
@@ -51,7 +53,14 @@ fn expected(place: Place, status: u16) -> (Outcome, &'static [&'static str]) {
         (404 | 410, Discovery) => (Protocol, &["404", "API root or a discovery URL"]),
         (500..=599, Discovery) => (Protocol, &["`url` itself was asked first and gave status", "Look at the server"]),
         (_, Discovery) => (Protocol, &["`url` itself was asked first and gave status", "API root or a discovery URL"]),
-        (404, First | Dated) => (Read, &[]),
+        // Behind a page there is nothing; a collection that is listed and not found is told of, at later polls, too.
+        (404, Dated) => (Told("not-found", 1), &[]),
+        (404, First) => (Ends("not-found"), &["404", "lists that collection", "`collection`"]),
+        // Only a request without a date is refused here, or without one fails.
+        (400 | 422, First) => (Told("added-after", 0), &[]),
+        (408 | 425 | 500 | 502..=599, First) => (Told("added-after", 0), &[]),
+        // Dates lead where `next` does not.
+        (408 | 425 | 500..=599, Next) => (Read, &[]),
         (400 | 404 | 410, Next) => (Protocol, &["does not know its own `next`"]),
         (400 | 413 | 414 | 416 | 422, _) => (Protocol, &["for one object as for many", "`match[type]`"]),
         (501, First) => (Protocol, &["for one object as for many", "`match[type]`"]),
@@ -106,7 +115,7 @@ fn check(place: Place, fault: &Event, what: &str, outcome: Outcome, words: &[&st
     let by_next = place != Place::Dated;
     let mut polled = Polled::new(url, r#","collection":"one","limit":1"#);
     let mut is_ill = true;
-    for _ in 0..2 {
+    for poll in 0..2 {
         polled.notes.clear();
         let before = polled.requests.len();
         let result = polled.poll(&mut |asked| {
@@ -120,6 +129,8 @@ fn check(place: Place, fault: &Event, what: &str, outcome: Outcome, words: &[&st
         let came = match result {
             Ok(()) => match outcome {
                 Ends(code) if polled.codes().contains(&code) => outcome,
+                Told(code, told) if poll == told && polled.codes() == [code] => outcome,
+                Told(_, told) if poll != told && polled.codes().is_empty() => outcome,
                 Ends(_) | Read if polled.codes().is_empty() => Read,
                 _ => Ends("something else"),
             },
