@@ -31,6 +31,8 @@ pub struct Salvage<'p> {
     pub has_end: bool,
     /// They have, behind an element that is whole: what is broken stands inside for sure.
     pub is_whole: bool,
+    /// Its list has its end behind an element that is whole, whatever became of the rest of it.
+    pub lists_all: bool,
     /// How many elements are JSON.
     pub good: usize,
 }
@@ -43,11 +45,12 @@ impl<'p> Salvage<'p> {
         let mut walk = Walk::new(page, at);
         let has_end = walk.list(|behind| tail(page, behind, &mut Parts::default()).is_ok());
         let has_tail = has_end && tail(page, walk.at, &mut parts).is_ok();
-        let is_whole = has_tail && !walk.ends_broken;
+        let lists_all = has_end && !walk.ends_broken;
+        let is_whole = has_tail && lists_all;
         let good = walk.good;
         let list = Data::List(walk.pieces);
         *(if name == "data" { &mut parts.data } else { &mut parts.objects }) = list;
-        Some(Self { parts, has_end: has_tail, is_whole, good })
+        Some(Self { parts, has_end: has_tail, is_whole, lists_all, good })
     }
 }
 

@@ -5,7 +5,8 @@
 //! been set since, the first answer shows it: the windows move and are asked for anew.
 
 use super::Poll;
-use super::run::{Began, Phase};
+use super::position::Phase;
+use super::run::Began;
 use super::state::Clocks;
 use crate::contract::Response;
 use crate::pause::{self, CLOCKS_APART};
@@ -71,6 +72,7 @@ impl Poll<'_> {
             );
         }
         self.state.marks.shift(expected, server);
+        self.state.holes.iter_mut().for_each(|hole| hole.shift(expected, server));
         self.run.shift(expected, server);
         true
     }

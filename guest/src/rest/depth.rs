@@ -8,7 +8,8 @@
 //! many says nothing, as they may all lie in it: it is halved again.
 
 use super::page::{Meta, Page};
-use super::run::{Ceiling, Phase, Share, Until, Why};
+use super::position::{Phase, Share};
+use super::run::{Ceiling, Until, Why};
 use super::walk::{After, count};
 use super::{Poll, window};
 use tipline_ecs::time::{Millis, rfc3339};
@@ -164,6 +165,9 @@ impl Poll<'_> {
 
     /// What is younger than this cannot be called read.
     pub(super) fn short_of(&mut self, since: Millis) {
+        if self.run.walk.window.hole && self.keep_hole() {
+            return;
+        }
         self.run.short_of = Some(self.run.short_of.map_or(since, |known| known.min(since)));
     }
 }

@@ -16,9 +16,13 @@
 //! what makes it smaller, and `clock.rs` for whose time counts.
 
 mod clock;
+mod damage;
 mod depth;
 mod edge;
+mod empty;
 mod page;
+mod poison;
+mod position;
 mod run;
 mod state;
 mod walk;
@@ -31,18 +35,17 @@ use url::Url;
 
 use crate::checkpoint;
 use crate::config::Config;
-use crate::contract::{Batch, Event, Failure, Next, Note, Reject, Response, Step};
+use crate::contract::{Batch, Event, Failure, Next, Note, Response, Step};
 use crate::page::Unreadable;
 use crate::pause::{self, Pause};
 use crate::read::Body;
 use crate::refusal::{self, Advice};
 use crate::retry::TRIES_AT_A_PAGE;
-use edge::Edge;
 use page::Page;
-use run::{Phase, Run, Why};
+use position::Phase;
+use run::{Hunt, Run, Why};
 use state::State;
 use tipline_ecs::time::Millis;
-use walk::After;
 
 /// What to change when the feed refuses.
 const ADVICE: Advice = Advice {
@@ -87,6 +90,8 @@ fn resume(config: &Config, base: Url, mut state: State, now: Millis, event: &Eve
     };
     if *event == Event::Start {
         run.respelled = false;
+        // So many a poll, or what is broken for good would be in the way for good.
+        run.retry.unreadable = 0;
     }
     Poll { config, base, now, state, run, notes: Vec::new() }.go_on(None)
 }
@@ -105,9 +110,14 @@ impl Poll<'_> {
     /// Folds an answer.
     fn answer(mut self, response: &Response) -> Result<Step, Failure> {
         match response.status {
+            408 | 425 | 429 | 401 | 500..=599 => {}
+            _ if self.is_probing() => return self.probed(response),
+            _ => {}
+        }
+        match response.status {
             200 => {
                 let body = Body::of(&response.body);
-                match Page::read(body.text()) {
+                match self.open(body.text()) {
                     Ok(page) => self.page(&page, &body, response),
                     Err(Unreadable::Garbled(why)) => self.garbled(response, &why),
                     Err(Unreadable::Not(failure)) => Err(failure),
@@ -137,13 +147,18 @@ impl Poll<'_> {
         let pause = pause::limited(self.config, self.now, response, self.run.retry.attempts);
         self.wait(pause, pause::reason(response));
         if is_last {
-            return self.give_up("status 429");
+            return self.end_poll("status 429");
         }
         self.go_on(None)
     }
 
     /// No answer, or one that says "later".
     fn retry(mut self, what: &str, asked: Option<Millis>) -> Result<Step, Failure> {
+        match self.run.hunt {
+            Some(Hunt::Probe | Hunt::Check(_)) => return self.lifeless(what, asked),
+            Some(Hunt::Dig(over)) => return self.unanswered(over, what, asked),
+            None => {}
+        }
         let is_last = self.run.retry.failed(self.config);
         if self.run.retry.attempts >= TRIES_AT_A_PAGE {
             // Pages that are too large or too slow look like this too. Not smaller than an eighth: a server that
@@ -163,9 +178,24 @@ impl Poll<'_> {
         self.go_on(None)
     }
 
-    /// Ends the poll, not the run: the next poll goes on where this one stopped. Where that is where the last one
-    /// stopped, it is the depth that the server cannot stand.
+    /// There was no answer so often: the poll ends, unless the last one ended at this place, too.
     fn give_up(mut self, what: &str) -> Result<Step, Failure> {
+        let offset = self.run.walk.offset(self.run.limit);
+        if self.run.gave_up.replace(offset) != Some(offset) {
+            return self.end_poll(what);
+        }
+        self.run.gave_up = None;
+        self.run.retry.attempts = 0;
+        if matches!(self.run.walk.phase, Phase::Gauge(_)) {
+            let after = self.barred();
+            return self.after(after, None);
+        }
+        self.run.hunt = Some(Hunt::Probe);
+        self.go_on(None)
+    }
+
+    /// Ends the poll, not the run: the next poll goes on where this one stopped.
+    fn end_poll(mut self, what: &str) -> Result<Step, Failure> {
         let offset = self.run.walk.offset(self.run.limit);
         self.note(
             "gave-up",
@@ -176,81 +206,9 @@ impl Poll<'_> {
             ),
         );
         self.run.retry.attempts = 0;
-        let is_deep = self.is_deep();
-        if (is_deep || matches!(self.run.walk.phase, Phase::Gauge(_)))
-            && self.run.gave_up.replace(offset) == Some(offset)
-        {
-            self.run.gave_up = None;
-            let after = if is_deep { self.blocked(offset.saturating_sub(1), Why::Refused) } else { self.barred() };
-            if after == After::End {
-                return self.next_window(None);
-            }
-        }
         let batch = refusal::with_notes(None, self.notes);
         self.state.run = Some(self.run);
         Ok(Step::new(batch, Next::Done, self.state.write()?))
-    }
-
-    /// A page that is not JSON: tried again, then made smaller until it is one record, which is given up.
-    fn garbled(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
-        let tried = self.run.retry.damaged();
-        if self.run.limit > 1 && (tried || self.run.suspect.is_some()) {
-            self.narrow(1);
-        } else if tried {
-            return self.reject_unreadable(response, why);
-        }
-        let pause = self.run.retry.pause(self.config);
-        self.wait(pause, format!("the answer was damaged ({why}); asking again for {} records", self.run.limit));
-        self.go_on(None)
-    }
-
-    fn reject_unreadable(mut self, response: &Response, why: &str) -> Result<Step, Failure> {
-        if self.run.retry.unreadable >= self.config.max_unreadable {
-            return Err(Failure::Protocol(format!(
-                "The feed's answers at offset {} cannot be read as JSON ({why}), after {} records were already given \
-                 up for that: {}. Look at what stands between here and the feed, then at the feed.",
-                self.run.walk.offset(self.run.limit),
-                self.run.retry.unreadable,
-                refusal::quote(&response.text())
-            )));
-        }
-        let server = clock::of_feed(None, response);
-        if self.moved(server) {
-            return self.go_on(None);
-        }
-        let observed = self.observed(server);
-        let offset = self.run.walk.offset(self.run.limit);
-        let detail = format!(
-            "The record at offset {offset} of the feed's list is not JSON: {why}. It was asked for alone, {} times.",
-            self.run.retry.garbled
-        );
-        let reject =
-            Reject { code: "unreadable-record".to_owned(), detail, raw: refusal::kept(&response.body).to_vec() };
-        let batch = Batch { observed, rejects: vec![reject], read: 1, rejected: 1, ..Batch::default() };
-        self.run.retry.unreadable = self.run.retry.unreadable.saturating_add(1);
-        // The next page begins after it: an edge would bring it back. Nor is the window halved now.
-        self.run.walk.reached = offset.saturating_add(1);
-        self.run.walk.phase = Phase::Forward(Edge::default());
-        self.widen();
-        self.go_on(Some(batch))
-    }
-
-    /// Asks for half as many records, until the offsets of the page in question are passed.
-    fn narrow(&mut self, least: u32) {
-        let run = &mut self.run;
-        if run.limit <= least {
-            return;
-        }
-        let end = run.walk.offset(run.limit).saturating_add(u64::from(run.limit));
-        run.suspect.get_or_insert(end);
-        run.limit = (run.limit / 2).max(least);
-    }
-
-    /// Full pages again.
-    fn widen(&mut self) {
-        self.run.suspect = None;
-        self.run.limit = self.run.cap;
-        self.run.retry.garbled = 0;
     }
 
     /// Some pages of the documentation spell `mitre-attack`. `true` if the other spelling is worth a try.

@@ -3,16 +3,33 @@
 //! Everything beside `data` is optional: a field of `meta` with an odd type counts as absent, a number may come as a
 //! string.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::page::{self, Unreadable, text, value};
-use tipline_ecs::time::{Millis, parse_rfc3339};
+use crate::read::{Data, DateFaults, Parts, Salvage, Text, contents};
+use tipline_ecs::time::Millis;
 
 /// Where the records stand.
 const LIST: &str = "data";
 
+/// What is wrong with a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    Nothing,
+    /// Something in it is no JSON, but its list has its end.
+    Inside,
+    /// Its last record is broken, and what looks like the page's end stands behind that.
+    Last,
+    /// It ends in its midst.
+    Cut,
+}
+
 /// A page.
 pub(super) struct Page<'b> {
+    pub(super) damage: Damage,
+    /// Its last record is broken: it may look different on another page.
+    pub(super) ends_broken: bool,
     /// Each record as received.
     pub(super) records: Vec<&'b str>,
     pub(super) meta: Meta,
@@ -41,17 +58,73 @@ pub(super) struct Meta {
 impl<'b> Page<'b> {
     /// A page without anything: what 204 means.
     pub(super) fn empty() -> Self {
-        Self { records: Vec::new(), meta: Meta::default(), linked: false, next: None, itself: None }
+        Self {
+            damage: Damage::Nothing,
+            ends_broken: false,
+            records: Vec::new(),
+            meta: Meta::default(),
+            linked: false,
+            next: None,
+            itself: None,
+        }
     }
 
     /// Reads the body of a 200.
     pub(super) fn read(body: &'b str) -> Result<Self, Unreadable> {
-        let parts = page::parts(body, LIST)?;
+        Self::of(page::parts(body, LIST)?, body)
+    }
+
+    /// What can be read of a body that is damaged; `None` where nothing says that it is a page. What was cut in its midst
+    /// is no record.
+    pub(super) fn salvage(body: &'b str) -> Option<Self> {
+        let Salvage { parts, has_end, lists_all, .. } = Salvage::read(body)?;
+        if !matches!(parts.data, Data::List(_)) {
+            return None;
+        }
+        let damage = match (lists_all, has_end) {
+            (true, _) => Damage::Inside,
+            (false, true) => Damage::Last,
+            (false, false) => Damage::Cut,
+        };
+        let mut page = Self { damage, ..Self::of(parts, body).ok()? };
+        if damage == Damage::Cut && page.records.last().is_some_and(|last| !is_json(last)) {
+            page.records.pop();
+        }
+        Some(page)
+    }
+
+    /// Looks into a page whose quotes and brackets fit by chance: two quotes that are missing make one record of all between.
+    pub(super) fn looked_into(mut self, least: u64) -> Self {
+        if self.records.iter().all(|raw| is_json(raw)) {
+            return self;
+        }
+        if self.damage == Damage::Nothing {
+            self.damage = Damage::Inside;
+        }
+        let parts = |raw: &'b str| contents(raw).filter(|_| !is_json(raw)).unwrap_or_else(|| vec![raw]);
+        self.records = self.records.iter().flat_map(|raw| parts(raw)).collect();
+        self.leave_broken_end(least);
+        self
+    }
+
+    /// Leaves broken records at its end to the next page, where it shows what they end before; unless only so many records
+    /// would remain.
+    pub(super) fn leave_broken_end(&mut self, least: u64) {
+        let whole = self.records.iter().rposition(|raw| is_json(raw)).map_or(0, |last| last.saturating_add(1));
+        if u64::try_from(whole).unwrap_or(u64::MAX) > least {
+            self.records.truncate(whole);
+        }
+        self.ends_broken = self.records.len() > whole;
+    }
+
+    fn of(parts: Parts<'b>, body: &str) -> Result<Self, Unreadable> {
         let meta = parts.meta.map(Meta::read).unwrap_or_default();
         // `{"meta":{"total":0}}` is an empty page; without a total nobody can know.
         let records = page::records(parts.data, parts.error, meta.total == Some(0), body, LIST)?;
         let links = parts.links.map(value).unwrap_or_default();
         Ok(Self {
+            damage: Damage::Nothing,
+            ends_broken: false,
             records,
             meta,
             linked: links.get("next").is_some(),
@@ -82,8 +155,18 @@ impl Meta {
     }
 }
 
+fn is_json(raw: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(raw).is_ok()
+}
+
+/// A time in whatever form, as of a record.
 fn instant(value: &Value) -> Option<Millis> {
-    value.as_str().and_then(parse_rfc3339)
+    let said = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    DateFaults::default().date("meta", &Text(Some(said.into())))
 }
 
 /// A count, also as a string or with a decimal point.

@@ -9,6 +9,7 @@
 
 use serde_json::Value;
 
+use super::position::Window;
 use super::run::Run;
 use crate::checkpoint::{self, Slot, read_slots, write_slots};
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) overcounts: bool,
     /// The clocks at the last run whose feed had one.
     pub(super) clocks: Option<Clocks>,
+    /// What the marks have passed although it got no answer; each poll asks for it.
+    pub(super) holes: Vec<Window>,
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     pub(super) run: Option<Run>,
@@ -65,6 +68,7 @@ impl State {
                 dashed: false,
                 overcounts: false,
                 clocks: None,
+                holes: Vec::new(),
                 wait: None,
                 run: None,
             });
@@ -81,6 +85,7 @@ impl State {
             dashed: false,
             overcounts: false,
             clocks: from.any("clocks").map(Clocks::read).transpose()?,
+            holes: from.list("holes")?.iter().map(Window::read).collect::<Result<_, _>>()?,
             wait: from.any("wait").map(Pause::read).transpose()?,
             run: from.any("run").map(Run::read).transpose()?,
         };
@@ -102,6 +107,9 @@ impl State {
         if let Some(clocks) = &self.clocks {
             clocks.write(key!("clocks"), &mut out);
         }
+        if !self.holes.is_empty() {
+            write_windows(key!("holes"), &mut self.holes, &mut out);
+        }
         if let Some(wait) = &self.wait {
             wait.write(&mut out);
         }
@@ -110,6 +118,17 @@ impl State {
         }
         checkpoint::close(out, whole)
     }
+}
+
+/// Writes a list of windows.
+pub(super) fn write_windows(key: Key, windows: &mut [Window], out: &mut Json) {
+    out.open_list(key);
+    for window in windows {
+        let object = out.begin();
+        window.members(out);
+        out.close(object);
+    }
+    out.close_list();
 }
 
 impl Clocks {

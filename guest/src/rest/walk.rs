@@ -6,12 +6,12 @@
 //! even past it. Without a total, the walk ends at a page with nothing new, or at one shorter than the limit the server
 //! named. `links.next` is only ever a hint, whatever host it names, and never fetched.
 //!
-//! An empty answer where a record must be is a fault and not an end: it is asked for again, then for less, then in
-//! smaller windows (see `depth.rs`). Where nothing helps, the run's marks stop before the window, and a note says why.
+//! An empty answer where a record must be is a fault and not an end: see `empty.rs`.
 
 use super::edge::Edge;
-use super::page::{Meta, Page};
-use super::run::{Phase, Until, Why};
+use super::page::{Damage, Meta, Page};
+use super::position::Phase;
+use super::run::{Until, Why};
 use super::{Poll, clock};
 use crate::contract::{Batch, Failure, Response, Step};
 use crate::map::Mapper;
@@ -20,7 +20,6 @@ use crate::objects::Context;
 use crate::pause;
 use crate::read::Body;
 use crate::refusal::quote;
-use crate::retry::TRIES_AT_A_PAGE;
 use crate::seen::fingerprint;
 use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};
 
@@ -30,12 +29,6 @@ pub(super) const MAX_WALKS: u32 = 3;
 /// Pages in a row that may have been seen before. Cycles are short; a few equal pages are possible where pages are
 /// small and records carry neither id nor time.
 const MAX_REPEATS: u32 = 3;
-
-/// Empty answers in a row where there should be records, half of them to smaller and smaller pages.
-pub(super) const MAX_EMPTIES: u32 = 2 * TRIES_AT_A_PAGE;
-
-/// The pause before an empty page is asked for again: a cache or a replica may need a moment.
-const EMPTY_PAUSE: Millis = 5 * SECOND;
 
 /// A look-back limit is computed from the server's present, a request's latency after ours; less than this is that.
 const GAP_TOLERANCE: Millis = MINUTE;
@@ -67,6 +60,8 @@ impl Poll<'_> {
             return self.go_on(None);
         }
         let observed = self.observed(server);
+        self.tell_of_cut(page);
+        self.dug_through();
         if matches!(self.run.walk.phase, Phase::Gauge(_)) {
             let after = self.gauged(&page.meta);
             return self.after(after, None);
@@ -164,7 +159,7 @@ impl Poll<'_> {
 
     /// Moves on by a page with records, and decides how to go on.
     fn walk_on(&mut self, page: &Page<'_>, forward: bool) -> After {
-        let received = count(page);
+        let received = self.received(page);
         let (asked, offset) = (self.run.limit, self.run.walk.offset(self.run.limit));
         let overlap = self.run.walk.overlap(asked);
         self.learn_limit(page, received);
@@ -174,6 +169,9 @@ impl Poll<'_> {
         let full = received >= u64::from(page.meta.limit.map_or(asked, |limit| limit.min(asked)));
         let walk = &mut self.run.walk;
         let confirms = matches!(walk.phase, Phase::Confirm(_));
+        let is_damaged = page.damage != Damage::Nothing;
+        // Broken records look different from page to page, and so does an edge among them, each time it is looked for.
+        let is_unsure = page.ends_broken || (is_damaged && matches!(walk.phase, Phase::Back(_)));
         let edge = match std::mem::replace(&mut walk.phase, Phase::First) {
             Phase::First | Phase::Half(_) | Phase::Gauge(_) => {
                 self.state.overcounts &= page.meta.total != Some(received);
@@ -200,7 +198,11 @@ impl Poll<'_> {
         };
         let is_new = received > overlap;
         let vanished = walk.total.is_some_and(|known| known > reached);
-        walk.phase = Phase::Forward(if is_new { edge.moved(&page.records, asked) } else { edge });
+        walk.phase = Phase::Forward(match is_new {
+            _ if is_unsure => Edge::default(),
+            true => edge.moved(&page.records, asked),
+            false => edge,
+        });
         walk.total = total.or(walk.total.filter(|known| page.meta.total.is_none() && *known >= reached));
         walk.reached = reached;
         if is_new {
@@ -221,10 +223,17 @@ impl Poll<'_> {
                 self.run.limit = self.run.limit.min(left.saturating_add(1));
             }
             Some(_) => self.widen(),
-            None => {}
+            // Past what gets no answer, pages may grow.
+            None => self.run.limit = self.run.limit.saturating_mul(2).min(self.run.cap),
         }
 
         let promised = total.is_some_and(|total| reached < total);
+        if !is_new && is_damaged && (promised || total.is_none()) {
+            // What is broken may have taken the record behind it along: that one alone.
+            self.run.walk.reached = reached.saturating_add(1);
+            self.run.walk.phase = Phase::Forward(Edge::default());
+            return After::More;
+        }
         if !is_new {
             // The list ends here, whatever else is said of it.
             return match (promised, confirms) {
@@ -239,7 +248,7 @@ impl Poll<'_> {
             // A total that is just this first, full page may be the page's own, where no link says otherwise.
             Some(_) => full && (forward || (offset == 0 && !page.linked && self.run.ceiling.is_none())),
             // A short page is the end only where the server has named the limit: it may have clamped ours.
-            None => full || forward || page.meta.limit.is_none(),
+            None => full || forward || is_damaged || page.meta.limit.is_none(),
         };
         // A page that came before shows no end: the server may not look at the offset.
         if !(promised || hinted || repeated) {
@@ -260,119 +269,8 @@ impl Poll<'_> {
         }
     }
 
-    /// An answer without records.
-    fn empty(&mut self, meta: &Meta) -> After {
-        let total = self.total(meta);
-        let overlap = self.run.walk.overlap(self.run.limit);
-        let walk = &mut self.run.walk;
-        match &walk.phase {
-            Phase::First | Phase::Half(_) if total.is_some_and(|total| total > 0) => {
-                walk.total = total;
-                self.starved(false)
-            }
-            Phase::First | Phase::Half(_) if meta.total.is_some() => After::End,
-            // Elsewhere this feed says how many there are, or there was more before: this is half an answer.
-            Phase::First | Phase::Half(_) if self.run.counted || (self.run.filled && meta.is_bare()) => {
-                if walk.empties.saturating_add(1) < TRIES_AT_A_PAGE { self.ask_again() } else { self.silent() }
-            }
-            Phase::First | Phase::Half(_) if !meta.is_bare() => After::End,
-            Phase::First | Phase::Half(_) => {
-                // It says nothing of up to when there is nothing.
-                let since = walk.window.since;
-                self.short_of(since);
-                After::End
-            }
-            Phase::Back(_) => self.torn(),
-            // The list may have become shorter than the place that was reached.
-            Phase::Forward(_) if overlap > 0 && meta.total.is_some_and(|total| 0 < total && total < walk.reached) => {
-                self.torn()
-            }
-            Phase::Forward(_) if overlap > 0 || total.or(walk.total).is_some_and(|total| total > walk.reached) => {
-                self.starved(false)
-            }
-            Phase::Confirm(_) => self.barred(),
-            Phase::Forward(_) | Phase::Gauge(_) => After::End,
-        }
-    }
-
-    fn ask_again(&mut self) -> After {
-        self.run.walk.empties = self.run.walk.empties.saturating_add(1);
-        if self.state.wait.is_none() {
-            self.wait(EMPTY_PAUSE, "an empty page where there should be more records".to_owned());
-        }
-        After::More
-    }
-
-    /// Nothing came where there should be records: again, then fewer at a time, then in smaller windows.
-    ///
-    /// `ends`: there was a page, and it holds what was read last and nothing behind it.
-    fn starved(&mut self, ends: bool) -> After {
-        let tries = self.run.walk.empties.saturating_add(1);
-        if tries < MAX_EMPTIES {
-            if tries >= TRIES_AT_A_PAGE {
-                self.narrow((self.run.cap / 8).max(2));
-            }
-            return self.ask_again();
-        }
-        self.widen();
-        if ends {
-            // Before that is called a fault: does the total speak of what was asked for at all?
-            let walk = &mut self.run.walk;
-            if let Phase::Forward(edge) = &walk.phase {
-                walk.phase = Phase::Gauge(edge.clone());
-                walk.empties = 0;
-                return After::More;
-            }
-        }
-        self.barred()
-    }
-
-    /// What `total` says of a stretch of time in which there is nothing.
-    fn gauged(&mut self, meta: &Meta) -> After {
-        let walk = &mut self.run.walk;
-        let expected = walk.total.unwrap_or(1).max(1);
-        match &walk.phase {
-            Phase::Gauge(edge) if meta.total.is_some_and(|total| total >= expected) => {
-                // Twice, as one answer may be anything.
-                if walk.empties == 0 {
-                    return self.ask_again();
-                }
-                walk.phase = Phase::Confirm(edge.clone());
-                After::More
-            }
-            _ => self.barred(),
-        }
-    }
-
-    /// `total` counts the whole feed, or whatever else.
-    fn overcounts(&mut self) -> After {
-        self.state.overcounts = true;
-        self.note(
-            "total-wrong",
-            format!(
-                "The feed says that it has {} records, and it says so of a time to come as well: its `total` does not \
-                 count what is asked for. It is not used any more.",
-                self.run.walk.total.unwrap_or_default()
-            ),
-        );
-        After::End
-    }
-
-    /// Nothing comes from beyond what was reached.
-    pub(super) fn barred(&mut self) -> After {
-        let walk = &self.run.walk;
-        let is_full = match &walk.phase {
-            Phase::Forward(edge) | Phase::Back(edge) | Phase::Gauge(edge) | Phase::Confirm(edge) => {
-                edge.stride(self.run.cap) >= u64::from(self.run.cap)
-            }
-            Phase::First | Phase::Half(_) => return self.cut(Why::Empty),
-        };
-        // The last page may have been cut itself.
-        self.blocked(walk.fresh.saturating_sub(u64::from(!is_full)), Why::Empty)
-    }
-
     /// The pages of a walk do not belong together: it is begun again, so often.
-    fn torn(&mut self) -> After {
+    pub(super) fn torn(&mut self) -> After {
         let torn = self.run.walk.torn.saturating_add(1);
         if torn >= MAX_WALKS {
             // A window of one page needs no order.
@@ -388,7 +286,10 @@ impl Poll<'_> {
     fn learn_limit(&mut self, page: &Page<'_>, received: u64) {
         let run = &mut self.run;
         let first = matches!(run.walk.phase, Phase::First | Phase::Half(_)) && run.suspect.is_none();
-        let short = first && received > 0 && page.meta.total.is_some_and(|total| total > received);
+        let short = first
+            && page.damage == Damage::Nothing
+            && received > 0
+            && page.meta.total.is_some_and(|total| total > received);
         let clamped = page.meta.limit.or_else(|| u32::try_from(received).ok().filter(|_| short));
         if let Some(limit) = clamped.filter(|limit| *limit > 0 && *limit < run.limit) {
             run.cap = run.cap.min(limit);
@@ -401,13 +302,14 @@ impl Poll<'_> {
         self.widen();
         let walk = &self.run.walk;
         let is_half = walk.window.until.is_some() && walk.reached > 0;
-        if is_half && !self.run.counted && self.run.until == Until::Unknown {
-            // The whole had no end below the ceiling, this half has.
+        if is_half && (!self.run.counted || self.run.hunt.is_some()) && self.run.until == Until::Unknown {
+            // The whole had no end below the ceiling, or something without an answer in it; this half has not.
             self.run.until = Until::Honoured;
         }
         match self.run.windows.pop() {
             Some(window) => {
                 self.run.walk = window.walk();
+                self.look_into_hole();
                 self.go_on(batch)
             }
             None => self.finish(batch),

@@ -8,7 +8,8 @@
 //! Times go to the server in whole seconds, as not all servers read more; `since` is cut, never rounded up. The halves
 //! of a window share a second, because nobody says whether its ends belong to it.
 
-use super::run::{Phase, Run, Share, Until, Whole, Window};
+use super::position::{Phase, Share, Whole, Window};
+use super::run::{Hunt, Run, Until};
 use super::state::State;
 use crate::config::Config;
 use crate::contract::Request;
@@ -52,6 +53,10 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Run {
         rest = if kind.is_some() { younger } else { &[] };
         windows.push(Window::new(kind, *since, None));
     }
+    // Holes come last: nothing new waits for them.
+    let holes = std::mem::take(&mut state.holes).into_iter();
+    let is_wanted = |hole: &Window| hole.kind.as_ref().is_none_or(|kind| config.types.contains(kind));
+    windows.extend(holes.filter(is_wanted).map(|hole| Window { hole: true, ..hole }));
     windows.reverse();
     let first = windows.pop().unwrap_or_else(|| Window::new(None, first, None));
     Run::new(covers, config.limit.max(1), first.walk(), windows)
@@ -60,15 +65,18 @@ pub(super) fn plan(config: &Config, state: &mut State, now: Millis) -> Run {
 /// The GET for the run's position.
 pub(super) fn request(run: &Run, dashed: bool, now: Millis) -> Request {
     let window = &run.walk.window;
+    let in_future = (run.clock().unwrap_or(now).saturating_add(DAY), None);
+    let is_probe = matches!(run.hunt, Some(Hunt::Probe | Hunt::Check(_)));
     let (since, until) = match &run.walk.phase {
-        Phase::Gauge(_) => (run.clock().unwrap_or(now).saturating_add(DAY), None),
+        _ if is_probe => in_future,
+        Phase::Gauge(_) => in_future,
         _ => (window.since, window.until),
     };
     let mut target = format!(
         "/api/v1/iocs?since={}&limit={}&offset={}",
         encoded(&rfc3339(whole_second(since))),
-        run.limit,
-        run.walk.offset(run.limit)
+        if is_probe { 1 } else { run.limit },
+        if is_probe { 0 } else { run.walk.offset(run.limit) }
     );
     if let Some(until) = until {
         target.push_str("&until=");
@@ -96,7 +104,9 @@ pub(super) fn halve(run: &mut Run, begin: Millis, total: Option<u64>, now: Milli
     let middle = end.saturating_sub(whole_second(span / 2));
     let mut older = Window::new(window.kind.clone(), since, Some(middle));
     older.share = total.map_or(Share::Unknown, Share::Of);
-    let younger = Window::new(window.kind.clone(), middle.saturating_sub(SECOND), window.until);
+    older.hole = window.hole;
+    let mut younger = Window::new(window.kind.clone(), middle.saturating_sub(SECOND), window.until);
+    younger.hole = window.hole;
     let phase = match (&run.walk.phase, run.until) {
         (_, Until::Honoured | Until::Ignored) => Phase::First,
         // Still as many records as before: nobody knows yet.
@@ -119,6 +129,29 @@ pub(super) fn rejoin(run: &mut Run, whole: &Whole) {
     let window = Window::new(older.kind.clone(), older.since, whole.until);
     run.walk = Window { whole: true, ..window }.walk();
     run.until = Until::Ignored;
+}
+
+/// Takes back the halving of which the run's window is the oldest part: it is walked with all that was cut off from it.
+/// `false` if there is nothing of that.
+pub(super) fn rejoin_all(run: &mut Run) -> bool {
+    let window = &run.walk.window;
+    let (kind, mut until) = (window.kind.clone(), window.until);
+    let mut is_joined = false;
+    while let (Some(end), Some(younger)) = (until, run.windows.last())
+        && younger.kind == kind
+        && !younger.hole
+        && younger.since == whole_second(end).saturating_sub(SECOND)
+    {
+        until = younger.until;
+        run.windows.pop();
+        is_joined = true;
+    }
+    if is_joined {
+        let joined = Window::new(kind, run.walk.window.since, until);
+        run.walk = Window { whole: true, ..joined }.walk();
+        run.until = Until::Ignored;
+    }
+    is_joined
 }
 
 /// An instant without its fraction of a second.

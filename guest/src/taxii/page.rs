@@ -59,7 +59,7 @@ impl<'b> Page<'b> {
     /// What can be read of a body that is damaged; `None` where nothing says that it is a page.
     pub(super) fn salvage(body: &'b str) -> Option<Self> {
         let trimmed = body.trim_start_matches('\u{feff}').trim();
-        let Some(Salvage { parts, has_end, is_whole, good }) =
+        let Some(Salvage { parts, has_end, is_whole, good, .. }) =
             Salvage::read(trimmed).filter(|_| !trimmed.starts_with('['))
         else {
             // A list, or objects a line each.

@@ -190,3 +190,21 @@ fn a_clock_that_is_set_between_two_polls_hides_nothing() {
         assert!(!driver.codes().contains(&"clock-set"), "{before} {after}");
     }
 }
+
+#[test]
+fn the_feeds_clock_may_be_written_in_any_form() {
+    for said in [
+        "\"2026-03-01T12:00:00Z\"",
+        "\"2026-03-01 12:00:00\"",
+        "1772366400",
+        "\"1772366400000\"",
+        "\"Sun, 01 Mar 2026 12:00:00 GMT\"",
+    ] {
+        let mut driver = Driver::new(CONFIG, feed(0, Traits::default()));
+        let body = format!(r#"{{"meta":{{"total":0,"generated_at":{said}}},"data":[]}}"#);
+        driver.server.script.push_back(super::response(200, &[], &body));
+        driver.poll().unwrap();
+        assert_eq!(driver.state()["marks"]["*"], NOON - 10 * MINUTE, "{said}");
+        assert_eq!(driver.codes(), Vec::<&str>::new(), "{said}");
+    }
+}

@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod limits;
 mod losses;
+mod poison;
 mod seeds;
 mod server;
 mod types;
@@ -109,6 +110,12 @@ impl Driver {
         self.rejected += u64::from(batch.rejected);
         self.rejects.extend(batch.rejects.iter().cloned());
         if !values.is_empty() && batch.read > 0 {
+            if self.server.traits.cut.is_some() || !self.server.traits.broken.is_empty() {
+                let is_there = |value: &str| batch.documents.contains(&format!("\"{value}\""));
+                let given: Values = values.iter().filter(|(value, _)| is_there(value)).cloned().collect();
+                self.see(&given);
+                return;
+            }
             // The first one may be the last one of the page before.
             let known = usize::from(self.server.targets.last().is_some_and(|target| !target.contains("offset=0")));
             assert!(
@@ -141,6 +148,8 @@ impl Driver {
             "reordered",
             "other-host",
             "total-wrong",
+            "page-cut",
+            "unanswered",
         ];
         let codes: BTreeSet<&str> = self.notes.iter().map(|(code, _)| code.as_str()).collect();
         codes.into_iter().filter(|code| own.contains(code)).collect()
@@ -149,6 +158,18 @@ impl Driver {
     fn missing(&self) -> Vec<&str> {
         let is_seen = |r: &&SimRecord| self.seen.get(&r.value).is_some_and(|seen| *seen >= r.changed);
         self.server.records.iter().filter(|r| !is_seen(r)).map(|r| r.value.as_str()).collect()
+    }
+
+    /// Whether what was changed then is asked for by the next poll, whatever the mark.
+    fn is_in_a_hole(&self, changed: Millis) -> bool {
+        let state = self.state();
+        let windows = [state.get("holes"), state.pointer("/run/windows")];
+        let windows = windows.into_iter().flatten().flat_map(|list| list.as_array().unwrap());
+        let walked = state.pointer("/run/walk/window");
+        windows.chain(walked).filter(|window| window["hole"] == true).any(|hole| {
+            let (since, until) = (hole["since"].as_u64().unwrap(), hole["until"].as_u64().unwrap());
+            (since..until).contains(&changed)
+        })
     }
 
     fn state(&self) -> serde_json::Value {

@@ -97,7 +97,29 @@ pub(super) struct Traits {
     pub(super) dashed: bool,
     /// A page with this value in it is cut in the middle.
     pub(super) damaged: Vec<String>,
+    /// Records that are no JSON, each in its way of [`BROKEN`].
+    pub(super) broken: Vec<(String, usize)>,
+    /// Answers end after so many bytes.
+    pub(super) cut: Option<usize>,
+    /// As many records as ever, whatever is asked for.
+    pub(super) ignores_limit: bool,
+    /// A page with this value in it gets no answer.
+    pub(super) poison: Vec<String>,
+    /// What it gets: a status, or a failure to take it.
+    pub(super) poison_with: Option<u16>,
 }
+
+/// Members that make a record no JSON.
+pub(super) const BROKEN: [&str; 8] = [
+    r#""risk":NaN"#,
+    "\"context\":\"a\u{1}b\u{7}\"",
+    r#""context":"say "hi" now""#,
+    r#""tags":["a",]"#,
+    r#""tags":["a"}"#,
+    r#""context":"\x41""#,
+    r#""context":"never closed"#,
+    r#""risk":"#,
+];
 
 impl Traits {
     /// Not everything can be had by offset.
@@ -131,6 +153,11 @@ impl Default for Traits {
             per_minute: None,
             dashed: false,
             damaged: Vec::new(),
+            broken: Vec::new(),
+            cut: None,
+            ignores_limit: false,
+            poison: Vec::new(),
+            poison_with: Some(500),
         }
     }
 }
@@ -191,6 +218,13 @@ impl SimServer {
             }
         }
         let (status, body, values) = self.page(clock, target);
+        if values.iter().any(|(value, _)| self.traits.poison.contains(value)) {
+            let event = match self.traits.poison_with {
+                Some(status) => Event::Response(Response { status, headers, body: "oops".into() }),
+                None => Event::Failed("the answer is longer than 64 MiB".to_owned()),
+            };
+            return Served { event, values: Vec::new() };
+        }
         Served { event: Event::Response(Response { status, headers, body: body.into() }), values }
     }
 
@@ -204,6 +238,7 @@ impl SimServer {
         let asked_until = parameter("until").map(|text| parse_rfc3339(&text).unwrap());
         let until = asked_until.filter(|_| matches!(t.until, Until::Honoured | Until::Null)).unwrap_or(Millis::MAX);
         let limit = parameter("limit").unwrap().parse::<u64>().unwrap().min(t.clamp);
+        let limit = if t.ignores_limit { t.clamp } else { limit };
         let offset = parameter("offset").unwrap().parse::<u64>().unwrap();
         let kind = parameter("type");
         if kind.as_deref() == Some(if t.dashed { "mitre_attack" } else { "mitre-attack" }) {
@@ -283,7 +318,14 @@ impl SimServer {
             body.truncate(body.len() / 2);
             return (200, body, Vec::new());
         }
-        (200, body, shown.iter().map(|r| (r.value.clone(), r.changed)).collect())
+        body.truncate(t.cut.unwrap_or(usize::MAX));
+        let whole = shown.iter().filter(|r| self.broken(r).is_none());
+        (200, body, whole.map(|r| (r.value.clone(), r.changed)).collect())
+    }
+
+    fn broken(&self, r: &SimRecord) -> Option<&'static str> {
+        let (_, how) = self.traits.broken.iter().find(|(value, _)| *value == r.value)?;
+        Some(BROKEN[how % BROKEN.len()])
     }
 
     fn record(&self, r: &SimRecord) -> String {
@@ -296,7 +338,8 @@ impl SimServer {
         } else {
             String::new()
         };
-        format!(r#"{{"type":"{}","value":"{}","confidence":"high"{rest}}}"#, r.kind, r.value)
+        let broken = self.broken(r).map(|how| format!(",{how}")).unwrap_or_default();
+        format!(r#"{{"type":"{}","value":"{}","confidence":"high"{broken}{rest}}}"#, r.kind, r.value)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::server::{Links, SimRecord, SimServer, Total, Traits, Until};
 use super::{CONFIG, Driver, NOON, feed};
-use crate::rest::walk::{MAX_EMPTIES, MAX_WALKS};
+use crate::rest::empty::MAX_EMPTIES;
+use crate::rest::walk::MAX_WALKS;
 use tipline_ecs::time::{HOUR, MINUTE, SECOND, rfc3339};
 
 struct Case {
