@@ -256,6 +256,7 @@ proptest! {
         let (requests, seen) = (driver.server.requests.len(), driver.seen.len());
         driver.poll().unwrap();
         prop_assert_eq!(driver.seen.len(), seen);
-        prop_assert!(driver.server.requests.len() - requests <= requests + 2);
+        let again = driver.server.requests.len() - requests;
+        prop_assert!(again <= requests + 2, "{} after {}: {:?}", again, requests, driver.server.requests);
     }
 }
