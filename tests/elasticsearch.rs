@@ -177,6 +177,7 @@ fn order(now: Millis) -> SweepOrder {
 struct Store {
     sink: Elasticsearch,
     ledger: Ledger,
+    clock: Clock,
     _folder: TempDir,
 }
 
@@ -188,12 +189,14 @@ impl Store {
     fn open_at(settings: &ElasticsearchSettings, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
-        let sink = Elasticsearch::new(settings, DESCRIBE, clock).unwrap().with_ledger(ledger.clone());
-        Self { sink, ledger, _folder: folder }
+        let sink = Elasticsearch::new(settings, DESCRIBE, clock.clone()).unwrap().with_ledger(ledger.clone());
+        Self { sink, ledger, clock, _folder: folder }
     }
 
     async fn deliver(&self, indicators: &[Indicator]) -> Result<Delivery, SinkError> {
-        self.sink.deliver(page(indicators)).await
+        let mut page = page(indicators);
+        page.commit.ended_by = Some(self.clock.now());
+        self.sink.deliver(page).await
     }
 
     fn is_committed(&self) -> bool {
@@ -564,7 +567,7 @@ async fn indicators_live_and_expire(url: String) {
     all[1].expires_at = Some(now - HOUR);
     all[2].timestamp = now - 40 * DAY;
     all[2].expires_at = Some(now + 10 * DAY);
-    all[3].expires_at = Some(now - 200 * DAY);
+    (all[3].timestamp, all[3].expires_at) = (now - 200 * DAY, Some(now - 200 * DAY));
     let delivery = store.deliver(&all).await.unwrap();
     assert_eq!((delivery.indexed, delivery.expired, delivery.quarantined.len()), (4, 1, 0));
 

@@ -145,8 +145,8 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
             let body = json!({ "error": { "type": "security_exception", "reason": reason }, "status": 401 });
             return (StatusCode::UNAUTHORIZED, json_headers(), body.to_string()).into_response();
         }
-        if path.ends_with("/_search") {
-            let nothing = json!({ "hits": { "hits": [] }, "_shards": { "failed": 0 } });
+        if path.ends_with("/_search") || path.ends_with("/_count") {
+            let nothing = json!({ "count": 0, "hits": { "hits": [] }, "_shards": { "failed": 0 } });
             return (json_headers(), nothing.to_string()).into_response();
         }
         if !path.ends_with("/_bulk") {

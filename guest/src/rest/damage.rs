@@ -24,7 +24,9 @@ impl Poll<'_> {
             return read;
         }
         let is_last = self.run.retry.is_last_try();
-        match Page::salvage(body) {
+        // Where nothing even begins like a record, there is nothing to save.
+        let has_records = |page: &Page<'_>| page.records.iter().any(|record| record.trim_start().starts_with('{'));
+        match Page::salvage(body).filter(has_records) {
             Some(page) => {
                 let is_taken = match page.damage {
                     Damage::Nothing | Damage::Inside => true,

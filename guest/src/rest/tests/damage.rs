@@ -57,6 +57,21 @@ fn at_most_three_records_of_a_run_are_given_up() {
 }
 
 #[test]
+fn a_page_without_anything_like_a_record_is_no_page() {
+    for body in [
+        r#"{"meta": {"total": 1,}, "data": [nonsense]}"#,
+        r#"{"meta": {"total": 1,}, "data": []}"#,
+        r#"{"data": [,]}"#,
+        r#"{"data": ["#,
+    ] {
+        let mut driver = Driver::new(CONFIG, feed(150, Traits::default()));
+        driver.server.script.extend(vec![super::response(200, &[], body); 200]);
+        let failure = driver.poll().unwrap_err();
+        assert!(matches!(&failure, Failure::Protocol(text) if text.contains("cannot be read as JSON")), "{failure}");
+    }
+}
+
+#[test]
 fn how_many_are_given_up_is_a_setting() {
     let config = CONFIG.replace(r#""limit":100"#, r#""limit":100,"max_unreadable":0"#);
     let mut driver = Driver::new(&config, feed(150, damaged(&["d3.example.net"])));

@@ -252,11 +252,11 @@ proptest! {
         driver.poll().unwrap();
         prop_assert_eq!(driver.missing(), Vec::<&str>::new());
         prop_assert!(driver.codes().is_empty(), "{:?}", driver.notes);
-        // A second poll reads no more than the overlap.
+        // A second poll reads no more than the overlap, and may have to find anew how much an instant holds.
         let (requests, seen) = (driver.server.requests.len(), driver.seen.len());
         driver.poll().unwrap();
         prop_assert_eq!(driver.seen.len(), seen);
         let again = driver.server.requests.len() - requests;
-        prop_assert!(again <= requests + 2, "{} after {}: {:?}", again, requests, driver.server.requests);
+        prop_assert!(again <= 2 * requests + 2, "{} after {}: {:?}", again, requests, driver.server.requests);
     }
 }
