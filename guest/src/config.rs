@@ -38,6 +38,8 @@ pub struct Config {
     /// TAXII: the collections wanted, by id, alias or title, sorted; `*` for all that can be read, empty for none named.
     /// Part of the state's digest.
     pub collections: Vec<String>,
+    /// TAXII: the id of the collection that `url` led to, where `collection` names others.
+    pub url_collection: Option<String>,
     /// TAXII: objects beside indicators are read too, for what they say about them.
     pub context: bool,
     /// The feed's types wanted, sorted; empty for all. `mitre-attack` is `mitre_attack`.
@@ -80,6 +82,7 @@ impl Default for Config {
             url: "https://socdefenders.ai".to_owned(),
             transport: Transport::Rest,
             collections: Vec::new(),
+            url_collection: None,
             context: false,
             types: Vec::new(),
             mapping: Settings::default(),
@@ -136,6 +139,7 @@ impl Config {
             url,
             transport,
             collections: from.any("collection").map_or(Ok(Vec::new()), collections)?,
+            url_collection: None,
             context: from.flag("context")?,
             types: from.texts("types")?.into_iter().map(str::to_owned).collect(),
             mapping: Settings {
@@ -197,7 +201,7 @@ impl Config {
     }
 
     /// A `url` that leads to a collection, its objects or the list of collections is the API root above it, and the
-    /// collection is the one wanted, unless `collection` says otherwise.
+    /// collection is the one wanted. Where `collection` names others, one of these has to be it in other words.
     fn split_url(&mut self) {
         let Ok(mut url) = Url::parse(&self.url) else { return };
         let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
@@ -216,6 +220,8 @@ impl Config {
         self.url = url.into();
         if self.collections.is_empty() {
             self.collections.extend(named);
+        } else {
+            self.url_collection = named.filter(|id| !self.collections.contains(id));
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::error::Category;
 
 use crate::contract::Failure;
 use crate::read::{Data, Parts};
-use crate::refusal::{ServerError, clean, is_markup, page_for_people, quote};
+use crate::refusal::{clean, error_under, is_markup, page_for_people, quote};
 
 /// Why there is no page.
 pub(crate) enum Unreadable {
@@ -44,19 +44,16 @@ pub(crate) fn records<'b>(
     body: &str,
     list: &str,
 ) -> Result<Vec<&'b str>, Unreadable> {
+    let may_be_error = error.is_some() || !if_absent;
+    if matches!(data, Data::Absent | Data::Null)
+        && may_be_error
+        && let Some(failure) = error_under(200, body)
+    {
+        return Err(Unreadable::Not(failure));
+    }
     let what = match data {
         Data::List(records) => return Ok(records),
         Data::Other => format!("another JSON, without an array in `{list}`: {}", quote(body)),
-        _ if error.is_some() => {
-            let said = ServerError::read(body);
-            if said.is_about_login() {
-                return Err(Unreadable::Not(Failure::Credential(format!(
-                    "The feed does not accept the credential: it answered 200 with an error, {said}. Check `username` and \
-                     `password`, or `api_key`."
-                ))));
-            }
-            format!("an error under status 200: {said}")
-        }
         _ if if_absent => return Ok(Vec::new()),
         _ => format!("a JSON object without `{list}`: {}", quote(body)),
     };

@@ -47,8 +47,8 @@ pub(crate) fn refusal(response: &Response, target: &str, advice: &Advice) -> Fai
         }
         402 | 403 => Failure::Forbidden(format!(
             "The feed does not allow this request: no credential is sent, or its plan does not include it, or the address is \
-             not allowed. It answered {status} {error}. {}",
-            advice.forbidden
+             not allowed. It answered {status} {error}. Check {}. {}",
+            advice.credential, advice.forbidden
         )),
         407 => Failure::Protocol(format!(
             "A proxy on the way to the feed asks for a login: it answered 407 {error}. Set user and password in `proxy`."
@@ -100,6 +100,41 @@ pub(crate) fn page_for_people(status: u16, text: &str, wanted: &str) -> Failure 
          have answered in its place; else check that `url` is the address of the feed and not of its pages for people.",
         quote(text)
     ))
+}
+
+/// Whether what came instead of a page or a list is an error: `error` or `errors`, or TAXII's, of which only `title` must be
+/// there.
+pub(crate) fn is_error(value: &Value) -> bool {
+    let says = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
+    says("error") || says("errors") || value.get("title").is_some_and(Value::is_string)
+}
+
+/// Whether an object that may have a title of its own, such as a discovery, is an error.
+pub(crate) fn is_error_with_status(value: &Value) -> bool {
+    let says = |name: &str| value.get(name).is_some_and(|said| !said.is_null());
+    says("error") || is_error(value) && ["http_status", "error_id", "error_code"].into_iter().any(says)
+}
+
+/// The failure of an error that came under a good status, which is the server's and no fault of `url`; `None` for what is no
+/// error.
+pub(crate) fn error_under(status: u16, body: &str) -> Option<Failure> {
+    let value: Value = serde_json::from_str(body.trim_start_matches('\u{feff}')).ok().filter(is_error)?;
+    let said = ServerError::read(body);
+    let meant = value.get("http_status").and_then(|meant| match meant {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64(),
+    });
+    let text = format!("The server answered with an error under status {status}: {said}.");
+    Some(match meant {
+        Some(403) => Failure::Forbidden(format!(
+            "{text} Check `username` and `password`, `api_key` or `auth`, then what the account may read."
+        )),
+        Some(401) => Failure::Credential(format!("{text} Check `username` and `password`, `api_key` or `auth`.")),
+        _ if said.is_about_login() => Failure::Credential(format!(
+            "The server does not accept the credential: check `username` and `password`, `api_key` or `auth`. {text}"
+        )),
+        _ => Failure::Protocol(format!("{text} Look at the server, or ask its operator.")),
+    })
 }
 
 /// What is kept of a body that cannot be read.

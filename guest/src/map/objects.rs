@@ -106,10 +106,12 @@ pub(crate) fn page_keys(page: &str) -> Result<Vec<String>, NotPlain> {
     let mut keys = Vec::new();
     let mut reader = Plain::new(page);
     reader.members(|name, reader| {
-        if name != "objects" {
-            return reader.raw().map(|_| ());
+        match name {
+            "objects" => {}
+            // Some pages have their objects there.
+            "data" => return Err(NotPlain),
+            _ => return reader.raw().map(|_| ()),
         }
-        keys.clear();
         reader.elements(|reader| {
             let mut named = Named::default();
             reader.members(|name, reader| {

@@ -10,7 +10,7 @@ use super::plain::{NotPlain, Plain};
 /// Records assumed before counting, to save the first few reallocations.
 const USUAL_RECORDS: usize = 128;
 
-/// What a page is made of. Of a repeated member the last counts.
+/// What a page is made of. Of a repeated member the last counts, but of repeated lists of records all do.
 #[derive(Debug, Default)]
 pub struct Parts<'p> {
     /// `data`.
@@ -76,6 +76,17 @@ impl<'p> Parts<'p> {
         Ok(())
     }
 
+    /// What stands in a page's `data` where that is an object: a page within the page.
+    pub fn inner(page: &'p str) -> Option<&'p str> {
+        #[derive(serde::Deserialize)]
+        struct Outer<'o> {
+            #[serde(borrow)]
+            data: &'o RawValue,
+        }
+        let inner = serde_json::from_str::<Outer<'p>>(page).ok()?.data.get();
+        inner.starts_with('{').then_some(inner)
+    }
+
     /// Whether it is a STIX bundle, whose `objects` may be missing.
     pub fn is_bundle(&self) -> bool {
         self.kind == Some(r#""bundle""#)
@@ -115,9 +126,20 @@ fn plain(page: &str) -> Result<Parts<'_>, NotPlain> {
     Ok(parts)
 }
 
+impl<'p> Data<'p> {
+    /// What comes under the same name: more records, or nothing where there are some.
+    fn take(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::List(records), Self::List(more)) => records.extend(more),
+            (Self::List(_), _) => {}
+            (_, other) => *self = other,
+        }
+    }
+}
+
 fn plain_list<'p>(data: &mut Data<'p>, reader: &mut Plain<'p>) -> Result<(), NotPlain> {
     if !reader.is_list() {
-        *data = if reader.raw()? == "null" { Data::Null } else { Data::Other };
+        data.take(if reader.raw()? == "null" { Data::Null } else { Data::Other });
         return Ok(());
     }
     let mut list = Vec::with_capacity(USUAL_RECORDS);
@@ -125,7 +147,7 @@ fn plain_list<'p>(data: &mut Data<'p>, reader: &mut Plain<'p>) -> Result<(), Not
         list.push(reader.outline()?);
         Ok(())
     })?;
-    *data = Data::List(list);
+    data.take(Data::List(list));
     Ok(())
 }
 
@@ -160,7 +182,8 @@ impl<'de> Deserialize<'de> for Parts<'de> {
                     let raw = match member {
                         Member::Data | Member::Objects => {
                             let list = map.next_value()?;
-                            *(if matches!(member, Member::Data) { &mut parts.data } else { &mut parts.objects }) = list;
+                            (if matches!(member, Member::Data) { &mut parts.data } else { &mut parts.objects })
+                                .take(list);
                             continue;
                         }
                         Member::Other => {

@@ -1,13 +1,14 @@
 //! Pages of one collection, and whether there is another one.
 //!
-//! Where a page has a `next`, that is followed. Where it says `more` without one, or is a bundle, which says nothing,
-//! the next request asks for what was added after the latest date the server named, less a microsecond: what shares
+//! Where a page has a `next`, that is followed. `more: false` is the end, and so is a page without objects. Where it says
+//! `more` without a `next`, or says nothing, as bundles do and servers that cut their pages without a word, the next request
+//! asks for what was added after the latest date the server named, less a microsecond: what shares
 //! that instant comes again, and none of it is lost where a page ends in its midst. Such a chain ends when the latest
 //! date stays the same and the page is not full: as large as was asked for, or as the server has ever given. A full page
 //! of one instant is asked for again with a larger limit, up to [`WIDEST`]. What lies behind an instant is then asked for
 //! by itself, in steps of a growing size: a server may give the instant asked after, too, or date by the second or the
 //! day. Where an instant fills all that the server gives, nobody can tell whether it has more of it; a note says so, and
-//! the poll goes on behind it.
+//! the poll goes on behind it. So does one where a page that says nothing has no date to ask behind.
 //!
 //! A date that is absent or no date moves nothing. One older than before, or a first one later than the last, says that
 //! the server does not sort: then nothing is based on dates before the collection's end. Pages that come again, and
@@ -264,7 +265,8 @@ impl Poll<'_> {
                 return Sifted::Good;
             }
             // Of a few objects that are not all, nobody can tell.
-            let is_part = page.next.is_some() || page.more == Some(true) || page.bundle && count(page) >= chain.limit;
+            let is_silent = page.more.is_none() && (count(page) > 1 || count(page) >= chain.limit);
+            let is_part = page.next.is_some() || page.more == Some(true) || is_silent;
             if !is_first || is_part && count(page) < LEAST_PROBE {
                 return Sifted::Good;
             }
@@ -318,7 +320,7 @@ impl Poll<'_> {
     fn end(mut self, chain: &Chain, page: &Page<'_>, batch: Option<Batch>) -> Result<Step, Failure> {
         let clock = self.run.clock.filter(|_| chain.any && !page.bundle);
         let reached = clock.map(|clock| from_millis(clock.saturating_sub(self.config.overlap)));
-        if chain.pages == 1 && !chain.wanted && !self.state.place(&chain.path).is_none_or(|place| place.gave) {
+        if !chain.wanted && !self.state.place(&chain.path).is_none_or(|place| place.gave) {
             self.tell_of_others(chain, page);
         }
         self.leave(chain, Turn::Read, reached);

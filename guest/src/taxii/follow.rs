@@ -63,7 +63,8 @@ impl Poll<'_> {
             }
         }
         let all = fingerprint(&page.objects);
-        let end_promised = !(page.bundle || page.more == Some(true));
+        // Of what says nothing, only the next page tells. An empty one has said it.
+        let is_end = page.more == Some(false) || page.more.is_none() && received == 0;
         if let Some(next) = page.next.as_ref().filter(|_| page.more != Some(false)) {
             let page_print = if received == 0 { print(&mut std::iter::once(next.as_str())) } else { all };
             // A server may use one `next` for all pages; only what it gives tells whether it gets anywhere.
@@ -81,7 +82,7 @@ impl Poll<'_> {
                 chain.before = received;
                 return After::More;
             }
-        } else if end_promised {
+        } else if is_end {
             return After::End;
         }
         chain.next = None;
@@ -183,17 +184,23 @@ impl Poll<'_> {
 
     /// An instant has as many objects as the server gives at once.
     pub(super) fn tell_of_full(&mut self, chain: &mut Chain, instant: Option<Instant>) {
-        // A page of one object is of one instant in any case, and says nothing about others.
-        if chain.before <= 1 || std::mem::replace(&mut chain.told_full, true) {
+        if std::mem::replace(&mut chain.told_full, true) {
             return;
         }
         let instant = instant.map(|instant| rfc3339(instant::to_millis(instant))).unwrap_or_default();
+        let path = clean(&chain.path);
+        let has = match chain.before {
+            // Nobody knows whether it has one more at any of its dates.
+            0 | 1 => {
+                format!("The server gives, for {path}, one object at a time, such as that of one instant ({instant})")
+            }
+            before => format!(
+                "The server has {before} objects or more of one instant ({instant}) in {path}, gives no more of them at once"
+            ),
+        };
         let text = format!(
-            "The server has {} objects or more of one instant ({instant}) in {}, gives no more of them at once, and no \
-             `next`. If it has more, they cannot be reached; what follows is read. Raise `limit` if it allows larger pages, \
-             or ask its operator for paging by `next`.",
-            chain.before,
-            clean(&chain.path)
+            "{has}, and no `next`. If it has more of an instant, they cannot be reached; what follows is read. Raise `limit` \
+             if it allows larger pages, or ask its operator for paging by `next`."
         );
         self.note("instant-full", text);
     }
@@ -235,7 +242,14 @@ impl Poll<'_> {
             self.note("unsorted", chain.says("dates that do not ascend, so that what follows cannot be asked for"));
             return After::Cut;
         }
-        if chain.top.is_none() && page.has(&|kind| is_wanted(self.config, kind)) {
+        let has_wanted = page.has(&|kind| is_wanted(self.config, kind));
+        if page.more.is_none() && !page.bundle {
+            if has_wanted && (chain.top.is_none() || chain.unsorted) {
+                self.tell_of_unsaid(chain, page);
+            }
+            return After::End;
+        }
+        if chain.top.is_none() && has_wanted {
             self.note(
                 "no-dates",
                 format!(
@@ -246,6 +260,23 @@ impl Poll<'_> {
             return After::Cut;
         }
         After::End
+    }
+
+    /// An envelope without `more` says by the standard that it is the last, but so do those of servers that cut their pages
+    /// without a word; and no date leads behind it.
+    fn tell_of_unsaid(&mut self, chain: &Chain, page: &Page<'_>) {
+        let is_told = self.state.place(&chain.path).is_none_or(|place| std::mem::replace(&mut place.told_unsaid, true));
+        if is_told {
+            return;
+        }
+        let what = if chain.unsorted { "dates that do not ascend" } else { "no usable `X-TAXII-Date-Added-Last`" };
+        let text = format!(
+            "{} With neither `more` nor `next` beside that, a page of {} objects is taken for the last, as the standard has it. \
+             If the server has more, it cannot be asked for. If any are missing, ask its operator for `more` and `next`.",
+            chain.says(what),
+            count(page)
+        );
+        self.note("end-unsaid", text);
     }
 }
 

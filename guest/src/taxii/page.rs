@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::page::{self, Unreadable, value};
 use crate::read::{Data, MAX_NESTING, Parts, Pieces, Salvage, contents, list, pieces, says_what_it_is};
+use crate::refusal::{ServerError, is_error};
 
 /// Where the objects stand.
 const LIST: &str = "objects";
@@ -47,7 +48,7 @@ impl<'b> Page<'b> {
         }
         match page::parts(body, LIST) {
             Ok(parts) if matches!(parts.objects, Data::Absent) && says_what_it_is(trimmed) => bare(vec![trimmed]),
-            Ok(parts) => Self::of(parts, body),
+            Ok(parts) => Self::of_any(parts, body, 0),
             Err(Unreadable::Garbled(why)) => match lines(trimmed) {
                 Some(objects) => bare(objects),
                 None => Err(Unreadable::Garbled(why)),
@@ -78,20 +79,36 @@ impl<'b> Page<'b> {
         Some(Self { cut: !is_whole, has_end, good, ..Self::of(parts, body).ok()? })
     }
 
+    /// A page whose objects may stand in `data`, or in a page within the page.
+    fn of_any(mut parts: Parts<'b>, body: &'b str, depth: u8) -> Result<Self, Unreadable> {
+        match (&parts.objects, &parts.data) {
+            (Data::Absent | Data::Null, Data::List(_)) => parts.objects = std::mem::take(&mut parts.data),
+            (Data::Absent | Data::Null, Data::Other) if depth < MAX_NESTING => {
+                if let Some(inner) = Parts::inner(body) {
+                    let mut inner = Self::of_any(page::parts(inner, LIST)?, inner, depth.saturating_add(1))?;
+                    let outer = Self { more: more(&parts), next: next(&parts), ..Self::default() };
+                    (inner.more, inner.next) = (inner.more.or(outer.more), inner.next.or(outer.next));
+                    return Ok(inner);
+                }
+                parts.objects = Data::Other;
+            }
+            (Data::Absent, Data::Other) => parts.objects = Data::Other,
+            _ => {}
+        }
+        Self::of(parts, body)
+    }
+
     fn of(parts: Parts<'b>, body: &str) -> Result<Self, Unreadable> {
         let bundle = parts.is_bundle();
         let known = bundle || parts.more.is_some() || parts.next.is_some();
-        let objects = page::records(parts.objects, parts.error, known || !parts.others, body, LIST)?;
-        let next = parts.next.and_then(|next| match value(next) {
-            Value::String(text) => Some(text),
-            Value::Number(_) => Some(next.to_owned()),
-            _ => None,
-        });
-        let more = parts.more.and_then(|more| more.trim_matches('"').trim().to_ascii_lowercase().parse().ok());
-        let fits = |next: &String| {
-            !next.trim().is_empty() && next.len() <= LONGEST_NEXT && !next.contains(|c: char| c.is_control())
-        };
-        Ok(Self { objects, more, next: next.filter(fits), bundle, ..Self::default() })
+        let (more, next) = (more(&parts), next(&parts));
+        let is_page = known || !parts.others;
+        let is_silent = matches!(parts.objects, Data::Absent | Data::Null);
+        if is_silent && !is_page && says_that_nothing_is_there(body) {
+            return Ok(Self { more: Some(false), ..Self::default() });
+        }
+        let objects = page::records(parts.objects, parts.error, is_page, body, LIST)?;
+        Ok(Self { objects, more, next, bundle, ..Self::default() })
     }
 
     /// Whether it has nothing.
@@ -108,6 +125,29 @@ impl<'b> Page<'b> {
     pub(super) fn has(&self, is_meant: &dyn Fn(&str) -> bool) -> bool {
         has(&self.objects, 0, is_meant)
     }
+}
+
+/// Whether there is more, as an envelope says it.
+fn more(parts: &Parts<'_>) -> Option<bool> {
+    parts.more.and_then(|more| more.trim_matches('"').trim().to_ascii_lowercase().parse().ok())
+}
+
+/// What to go on with, if it can be sent back.
+fn next(parts: &Parts<'_>) -> Option<String> {
+    let raw = parts.next?;
+    let text = match value(raw) {
+        Value::String(text) => text,
+        Value::Number(_) => raw.to_owned(),
+        _ => return None,
+    };
+    let fits = !text.trim().is_empty() && text.len() <= LONGEST_NEXT && !text.contains(|c: char| c.is_control());
+    fits.then_some(text)
+}
+
+/// Whether an error under a good status says that there are no objects.
+fn says_that_nothing_is_there(body: &str) -> bool {
+    let value = value(body);
+    is_error(&value) && ServerError::read(body).says_nothing_is_there()
 }
 
 /// Whether there is such a type among objects and those within bundles.

@@ -49,9 +49,10 @@ impl Poll<'_> {
                 ADVICE.credential
             )),
             404 | 410 if matches!(silent, 402 | 403) => Failure::Forbidden(format!(
-                "The credential is good, but the server answered {silent} to `url` itself, and {} for {target} {}. {}",
+                "The server does not allow this: it answered {silent} to `url` itself, and {} for {target} {}. Check {}. {}",
                 response.status,
                 error(),
+                ADVICE.credential,
                 ADVICE.forbidden
             )),
             404 | 410 if is_of_objects && self.run.unlisted > 0 => Failure::Protocol(format!(

@@ -10,14 +10,17 @@ use serde_json::Value;
 use url::Url;
 
 use super::Poll;
+use super::offers::{ALL, ID, Offer, offers};
 use super::refused::said;
 use super::request::{escape, path};
-use super::state::{Place, Survey, Turn};
-use crate::config::{MAX_COLLECTIONS, is_vendor};
+use super::state::{Met, Place, Survey, Turn};
+use crate::config::MAX_COLLECTIONS;
 use crate::contract::{Failure, Note, Response, Step};
 use crate::members;
 use crate::page::text;
-use crate::refusal::{ServerError, clean, is_login, is_markup, page_for_people, quote};
+use crate::refusal::{
+    ServerError, clean, error_under, is_error_with_status, is_login, is_markup, page_for_people, quote,
+};
 use crate::seen::print;
 
 /// API roots that one discovery may name. Each costs a request a poll.
@@ -25,31 +28,6 @@ const MAX_ROOTS: usize = 16;
 
 /// The longest path of a collection, in bytes: with as many collections as there may be, the state stays in its bounds.
 pub(super) const LONGEST_PATH: usize = 256;
-
-/// Collections that people are told of.
-const MAX_TOLD: usize = 40;
-
-/// The longest line about one of them, in bytes.
-const LONGEST_LINE: usize = 120;
-
-/// The name for all collections.
-const ALL: &str = "*";
-
-/// The vendor's words for its collections, each with the ids its pages give them.
-const VENDORS: [(&str, &[&str]); 4] = [
-    ("all", &["all", "all-iocs", "soc-defenders-all"]),
-    ("ips", &["ips", "ip-addresses", "soc-defenders-network"]),
-    ("hashes", &["hashes", "file-hashes", "soc-defenders-hashes"]),
-    ("cves", &["cves"]),
-];
-
-/// A collection as the server describes it.
-struct Offer<'v> {
-    id: &'v str,
-    alias: &'v str,
-    title: &'v str,
-    readable: bool,
-}
 
 impl Poll<'_> {
     /// Folds an answer about the server itself.
@@ -79,7 +57,7 @@ impl Poll<'_> {
             self.run.retry.garbled = 0;
         }
         let mut survey = self.run.survey.take().unwrap_or_default();
-        let value = value.filter(|value| value.get("error").is_none());
+        let value = value.filter(|value| !is_error_with_status(value));
         if !survey.asked {
             survey.asked = true;
             if value.is_none() {
@@ -94,6 +72,7 @@ impl Poll<'_> {
             let value = value.unwrap_or_default();
             survey.title = value.get("title").and_then(text).map(|title| quote(&title)).unwrap_or_default();
             survey.roots = self.roots(&value)?;
+            survey.at_default = value.get("default").is_some_and(Value::is_string);
             self.run.survey = Some(survey);
             return self.go_on(None);
         }
@@ -101,6 +80,7 @@ impl Poll<'_> {
         let Some(list) = list else { return self.unlisted(survey, response, body) };
         let root = survey.roots.pop().unwrap_or_default();
         self.match_offers(&mut survey, &root, &list)?;
+        survey.at_default = false;
         self.surveyed_root(survey)
     }
 
@@ -128,6 +108,7 @@ impl Poll<'_> {
         let what = said(status.into());
         if has_others {
             // A root that is not for this account: servers name those too.
+            survey.at_default = false;
             survey.offered.push(format!("nothing below {} ({what})", clean(&root)));
             return self.surveyed_root(survey);
         }
@@ -141,7 +122,7 @@ impl Poll<'_> {
         self.run.unlisted = status.into();
         survey.offered.push(format!("a list of collections that cannot be read ({what})"));
         for (number, name) in (0_u64..).zip(&names) {
-            survey.met.push(number);
+            survey.met.push(Met { name: number, way: ID, place: 0, is_default: false });
             self.want(&root, &Offer { id: name, alias: "", title: "", readable: true }, false)?;
         }
         self.settle(&survey)
@@ -188,21 +169,11 @@ impl Poll<'_> {
         if response.status >= 300 {
             return self.refusal_of(response, &target, false);
         }
-        let said = ServerError::read(body);
         if is_markup(body) {
             return page_for_people(response.status, body, "a list of collections");
         }
-        let is_error = members::parse(body).is_ok_and(|value| value.get("error").is_some());
-        if is_error && said.is_about_login() {
-            return Failure::Credential(format!(
-                "The server does not accept the credential: check {}. It answered with an error under status {}: {said}.",
-                super::ADVICE.credential,
-                response.status
-            ));
-        }
-        if is_error {
-            let status = response.status;
-            return Failure::Protocol(format!("The server answered with an error under status {status}: {said}."));
+        if let Some(failure) = error_under(response.status, body) {
+            return failure;
         }
         Failure::Protocol(format!(
             "The server answered {} for {target} with {}, where a list of collections was expected. {}",
@@ -253,89 +224,26 @@ impl Poll<'_> {
         Ok(roots)
     }
 
-    /// Finds what is wanted among what a root offers.
-    fn match_offers(&mut self, survey: &mut Survey, root: &str, offers: &[Offer<'_>]) -> Result<(), Failure> {
-        let usual = ["all".to_owned()];
-        let vendor = is_vendor(&self.base);
-        let wanted = match self.config.collections.as_slice() {
-            [] if vendor => usual.as_slice(),
-            names => names,
-        };
-        for (number, name) in (0_u64..).zip(wanted) {
-            if name == ALL {
-                survey.met.push(number);
-                for offer in offers.iter().filter(|offer| offer.readable) {
-                    self.want(root, offer, true)?;
-                }
-            } else if !survey.met.contains(&number)
-                && let Some(offer) = find(name, offers, vendor)
-            {
-                survey.met.push(number);
-                if !offer.readable {
-                    return Err(Failure::Forbidden(format!(
-                        "The collection {} is there, but the server says that this account may not read it. {}",
-                        quote(name),
-                        super::ADVICE.forbidden
-                    )));
-                }
-                self.want(root, offer, true)?;
-            }
-        }
-        for offer in offers {
-            if survey.offered.len() >= MAX_TOLD {
-                survey.untold = survey.untold.saturating_add(1);
-                continue;
-            }
-            let barred = if offer.readable { "" } else { ", not to be read by this account" };
-            let (id, title) = (clean(offer.id), clean(offer.title));
-            let line = if title.is_empty() { format!("{id}{barred}") } else { format!("{id} ({title}){barred}") };
-            let cut = line.get(..line.floor_char_boundary(LONGEST_LINE)).unwrap_or_default();
-            survey.offered.push(cut.to_owned());
-        }
-        Ok(())
-    }
-
-    /// A collection is to be read in this run; the server lists it, or is only said to have it.
-    fn want(&mut self, root: &str, offer: &Offer<'_>, is_listed: bool) -> Result<(), Failure> {
-        // One too many is enough for `settle` to refuse them all.
-        if self.state.places.iter().filter(|place| place.turn != Turn::None).count() > MAX_COLLECTIONS {
-            return Ok(());
-        }
-        let mut path = format!("{root}collections/");
-        escape(offer.id, &mut path);
-        path.push('/');
-        if path.len() > LONGEST_PATH || matches!(offer.id, "." | "..") {
-            return Err(Failure::Protocol(format!(
-                "The collection {} cannot be asked for: its address has {} bytes, more than {LONGEST_PATH}, or means \
-                 another place. Leave it out of `collection`.",
-                quote(offer.id),
-                path.len()
-            )));
-        }
-        if self.state.place(&path).is_none() {
-            self.state.places.push(Place::new(path.clone(), self.config, self.now));
-        }
-        if let Some(place) = self.state.place(&path) {
-            place.there |= is_listed;
-            if place.turn == Turn::None {
-                place.turn = Turn::Due;
-            }
-        }
-        Ok(())
-    }
-
     /// All roots are known: tells of what is new and begins to read.
     fn settle(mut self, survey: &Survey) -> Result<Step, Failure> {
-        let names = self.config.collections.iter();
-        let unmet: Vec<String> = (0_u64..)
-            .zip(names)
-            .filter(|(number, _)| !survey.met.contains(number))
-            .map(|(_, name)| quote(name))
+        let unmet: Vec<(u64, String)> = self
+            .names()
+            .into_iter()
+            .filter(|(number, _)| !survey.met.iter().any(|met| met.name == *number))
+            .map(|(number, name)| (number, quote(name)))
             .collect();
+        if let Some((_, name)) = unmet.iter().find(|(number, _)| survey.barred.contains(number)) {
+            return Err(Failure::Forbidden(format!(
+                "The collection {name} is there, but the server says that this account may not read it. {}",
+                super::ADVICE.forbidden
+            )));
+        }
+        let unmet: Vec<String> = unmet.into_iter().map(|(_, name)| name).collect();
         let mut offered = if survey.offered.is_empty() { "none".to_owned() } else { survey.offered.join(", ") };
         if survey.untold > 0 {
             offered.push_str(&format!(" and {} more", survey.untold));
         }
+        self.agrees_with_url(&offered)?;
         let asked = |place: &Place| place.turn != Turn::None;
         if !unmet.is_empty() || survey.met.is_empty() {
             let what = if unmet.is_empty() {
@@ -371,6 +279,25 @@ impl Poll<'_> {
         self.go_on(None)
     }
 
+    /// What `url` leads to is among what is to be read, under whichever name.
+    fn agrees_with_url(&self, offered: &str) -> Result<(), Failure> {
+        let Some(id) = &self.config.url_collection else { return Ok(()) };
+        let mut end = "/collections/".to_owned();
+        escape(id, &mut end);
+        end.push('/');
+        if self.state.places.iter().any(|place| place.turn != Turn::None && place.path.ends_with(&end)) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.config.collections.iter().map(|name| quote(name)).collect();
+        Err(Failure::Config(format!(
+            "`url` leads to the collection {}, but `collection` names {}. Leave `collection` out, or set `url` to the API root {} and \
+             `collection` to what you want. The server offers: {offered}.",
+            quote(id),
+            names.join(", "),
+            clean(self.base.as_str())
+        )))
+    }
+
     /// Title and collections as notes, once and whenever they change.
     fn tell(&mut self, survey: &Survey) {
         let title = if survey.title.is_empty() {
@@ -389,38 +316,4 @@ impl Poll<'_> {
             self.notes.extend(said);
         }
     }
-}
-
-/// The collections in an answer; one without an id is none. No answer where it has something else in their place.
-fn offers(value: &Value) -> Option<Vec<Offer<'_>>> {
-    let list = match value.get("collections") {
-        Some(Value::Array(list)) => list.as_slice(),
-        // Who may see none gets an object with nothing in it.
-        Some(Value::Null) => &[],
-        None if value.as_object().is_some_and(serde_json::Map::is_empty) => &[],
-        _ => return None,
-    };
-    let mut offers = Vec::new();
-    for collection in list {
-        let [id, alias, title] = ["id", "alias", "title"]
-            .map(|name| collection.get(name).and_then(Value::as_str).unwrap_or_default().trim());
-        // The standard wants it said; who says nothing gives it freely.
-        let readable = collection.get("can_read").and_then(Value::as_bool).unwrap_or(true);
-        if !id.is_empty() {
-            offers.push(Offer { id, alias, title, readable });
-        }
-    }
-    Some(offers)
-}
-
-/// The collection of this name: by id, by the vendor's words, by alias, by title.
-fn find<'o, 'v>(name: &str, offers: &'o [Offer<'v>], vendor: bool) -> Option<&'o Offer<'v>> {
-    let words = VENDORS.iter().find(|(word, _)| vendor && word.eq_ignore_ascii_case(name)).map(|(_, ids)| *ids);
-    let fits = |offer: &Offer<'_>, way: u32| match way {
-        0 => offer.id == name,
-        1 => words.is_some_and(|ids| ids.contains(&offer.id)),
-        2 => offer.alias.eq_ignore_ascii_case(name),
-        _ => offer.title.eq_ignore_ascii_case(name),
-    };
-    (0..4).find_map(|way| offers.iter().find(|offer| fits(offer, way)))
 }

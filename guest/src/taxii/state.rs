@@ -65,6 +65,8 @@ pub(super) struct Place {
     pub(super) there: bool,
     /// It has given indicators.
     pub(super) gave: bool,
+    /// It was told that nobody can know whether its last page is the last.
+    pub(super) told_unsaid: bool,
     /// Behind which date there is something that the server fails to give, and how many polls in a row met it.
     pub(super) stuck: Option<Instant>,
     pub(super) stuck_polls: u32,
@@ -125,12 +127,29 @@ pub(super) struct Survey {
     pub(super) title: String,
     /// API roots still to be asked for their collections, as paths.
     pub(super) roots: Vec<String>,
-    /// Which of the names in the settings were met, by their number.
-    pub(super) met: Vec<u64>,
+    /// Which of the names in the settings were met.
+    pub(super) met: Vec<Met>,
+    /// Which of them were met only where this account may not read, by their number.
+    pub(super) barred: Vec<u64>,
+    /// The next root to be matched is the default one.
+    pub(super) at_default: bool,
     /// Collections as people are told of them.
     pub(super) offered: Vec<String>,
     /// Those too many to be told of.
     pub(super) untold: u32,
+}
+
+/// A name in the settings that a collection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Met {
+    /// Its number among the names.
+    pub(super) name: u64,
+    /// By what it was found: the less, the surer.
+    pub(super) way: u64,
+    /// The number of the collection's place.
+    pub(super) place: u64,
+    /// It is in the default root.
+    pub(super) is_default: bool,
 }
 
 /// A collection being read, from one `added_after` on.
@@ -447,11 +466,12 @@ impl Place {
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 5] {
+    fn slots(&mut self) -> [(Key, Slot<'_>); 6] {
         [
             (key!("cursor"), Slot::Number(&mut self.cursor)),
             (key!("there"), Slot::Flag(&mut self.there)),
             (key!("gave"), Slot::Flag(&mut self.gave)),
+            (key!("told_unsaid"), Slot::Flag(&mut self.told_unsaid)),
             (key!("stuck"), Slot::Number(&mut self.stuck)),
             (key!("stuck_polls"), Slot::Count(&mut self.stuck_polls)),
         ]
@@ -499,27 +519,50 @@ impl Run {
     }
 }
 
+impl Met {
+    fn numbers(self) -> [u64; 4] {
+        [self.name, self.way, self.place, self.is_default.into()]
+    }
+
+    fn read(numbers: &[u64]) -> Result<Vec<Self>, String> {
+        let (all, rest) = numbers.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err("`met` has no fours".to_owned());
+        }
+        let one = |[name, way, place, is_default]: [u64; 4]| Self { name, way, place, is_default: is_default > 0 };
+        Ok(all.iter().copied().map(one).collect())
+    }
+}
+
 impl Survey {
     fn parse(&mut self, value: &Value) -> Result<(), String> {
         let mut from = Members::of(value)?;
         for (name, list) in [("roots", &mut self.roots), ("offered", &mut self.offered)] {
             *list = from.texts(name)?.into_iter().map(str::to_owned).collect();
         }
-        self.met = from.list("met")?.iter().map(number).collect::<Result<_, _>>()?;
+        let met: Vec<u64> = from.list("met")?.iter().map(number).collect::<Result<_, _>>()?;
+        self.met = Met::read(&met)?;
+        self.barred = from.list("barred")?.iter().map(number).collect::<Result<_, _>>()?;
         from.text("title")?.unwrap_or_default().clone_into(&mut self.title);
         read_slots(&mut from, &mut self.slots())?;
         from.finish()
     }
 
-    fn slots(&mut self) -> [(Key, Slot<'_>); 2] {
-        [(key!("asked"), Slot::Flag(&mut self.asked)), (key!("untold"), Slot::Count(&mut self.untold))]
+    fn slots(&mut self) -> [(Key, Slot<'_>); 3] {
+        [
+            (key!("asked"), Slot::Flag(&mut self.asked)),
+            (key!("at_default"), Slot::Flag(&mut self.at_default)),
+            (key!("untold"), Slot::Count(&mut self.untold)),
+        ]
     }
 
     fn write(&mut self, out: &mut Json) {
         let object = out.open(key!("survey"));
         out.list(key!("roots"), &self.roots);
         out.list(key!("offered"), &self.offered);
-        out.numbers(key!("met"), &self.met);
+        let met: Vec<u64> = self.met.iter().flat_map(|met| met.numbers()).collect();
+        out.numbers(key!("met"), &met);
+        out.numbers(key!("barred"), &self.barred);
         out.text_field(key!("title"), &self.title);
         write_slots(out, &mut self.slots());
         out.close_even_empty(object);

@@ -25,7 +25,7 @@ fn each_refusal_says_what_it_is_and_what_to_do() {
         (401, error("invalid_api_key"), "credential", &["not valid", "typing error", "req-7"]),
         (401, error("expired_api_key"), "credential", &["expired", "req-7"]),
         (401, String::new(), "credential", &["does not accept", "`auth`", "without a body"]),
-        (403, error("plan_required"), "forbidden", &["plan", "plan_required", "req-7"]),
+        (403, error("plan_required"), "forbidden", &["plan", "plan_required", "req-7", "`api_key`"]),
         (402, error("payment_required"), "forbidden", &["402", "plan"]),
         (403, "<html>blocked</html>".to_owned(), "forbidden", &["<html>blocked"]),
         (404, error("not_found"), "protocol", &["404", "base URL", "/api/v1/iocs?since="]),

@@ -76,6 +76,11 @@ fn a_wrong_collection_fails_with_the_right_ones() {
         let failure = Driver::new(&config, SimServer::new(barred.clone(), Traits::default())).poll().unwrap_err();
         assert!(matches!(failure, Failure::Forbidden(_)), "{name}: {failure}");
     }
+    let usual = format!(r#"{VENDOR},"limit":5}}"#);
+    for (collections, is_barred) in [(&barred[..1], true), (&offered[1..], false)] {
+        let failure = Driver::new(&usual, SimServer::new(collections.to_vec(), Traits::default())).poll().unwrap_err();
+        assert_eq!(matches!(failure, Failure::Forbidden(_)), is_barred, "{failure}");
+    }
     // A server without any may be at fault itself.
     let failure = Driver::new(CONFIG, SimServer::new(Vec::new(), Traits::default())).poll().unwrap_err();
     assert!(matches!(failure, Failure::Protocol(_)), "{failure}");

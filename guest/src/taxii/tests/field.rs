@@ -367,8 +367,9 @@ fn a_limit_and_a_filter_that_are_refused_are_told_apart() {
             });
             result.unwrap_or_else(|failure| panic!("{status} {most} {has_filter}: {failure}"));
             assert_eq!(polled.names.len(), 30, "{status} {most} {has_filter}");
-            // That an object comes alone does not say that there are others of its date.
-            let codes = if has_filter { &[][..] } else { &["filter"] };
+            // Where objects come alone and without `next`, nobody knows whether there are others of their dates.
+            let codes = [("filter", !has_filter), ("instant-full", most == 1)];
+            let codes: Vec<&str> = codes.into_iter().filter(|(_, is_said)| *is_said).map(|(code, _)| code).collect();
             assert_eq!(polled.codes(), codes, "{status} {most}");
             let refused = polled.pages().iter().filter(|asked| asked.limit() > most).count();
             // Once with a date, too.
@@ -446,7 +447,8 @@ fn dates_in_every_form_lead_to_the_end() {
             for _ in 0..2 {
                 polled.poll(&mut |asked| usual(asked).unwrap_or_else(|| objects(asked))).unwrap();
                 assert_eq!(names(&polled), ["a", "b", "c"], "{form} {fields}: {:#?}", polled.requests);
-                assert_eq!(polled.codes(), [""; 0], "{form}: {:?}", polled.notes);
+                // Others of the same dates, if there are any, would not come.
+                assert_eq!(polled.codes(), ["instant-full"], "{form}: {:?}", polled.notes);
                 polled.now += HOUR;
             }
         }
@@ -610,8 +612,11 @@ fn a_url_that_leads_to_a_collection_is_understood() {
         ("https://taxii.example/api/collections/one/objects/", ""),
         ("https://taxii.example/api/collections/one/objects/?limit=5", ""),
         ("https://taxii.example/api/collections/one/manifest/", ""),
-        ("https://taxii.example/api/collections/two/objects/", ONE),
         ("https://taxii.example/api/collections/o%6Ee/", ""),
+        // The same said twice, in whichever words.
+        ("https://taxii.example/api/collections/one/objects/", ONE),
+        ("https://taxii.example/api/collections/one/", r#","collection":"One""#),
+        ("https://taxii.example/api/collections/one/", r#","collection":"*""#),
     ] {
         let mut polled = Polled::new(url, settings);
         polled
@@ -619,6 +624,33 @@ fn a_url_that_leads_to_a_collection_is_understood() {
             .unwrap_or_else(|failure| panic!("{url}: {failure}"));
         assert_eq!(names(&polled), ["a"], "{url}");
         assert!(polled.pages().iter().all(|asked| asked.collection == "one"), "{url}");
+    }
+}
+
+#[test]
+fn a_url_that_leads_to_another_collection_than_is_named_is_a_contradiction() {
+    let lists = [
+        reply(200, r#"{"collections":[{"id":"one","title":"One"},{"id":"two","title":"Two"},{"id":"a b"}]}"#),
+        reply(403, "{}"),
+    ];
+    for list in &lists {
+        for (url, settings, named) in [
+            ("two/", r#""one""#, ["\"two\"", "\"one\""]),
+            ("wrong", r#""one""#, ["\"wrong\"", "\"one\""]),
+            ("wrong/objects/", r#"["one","two"]"#, ["\"wrong\"", "\"one\", \"two\""]),
+            ("one/", r#""wrong""#, ["\"one\"", "\"wrong\""]),
+            ("a%20b/objects/?limit=1", r#""one""#, ["\"a b\"", "\"one\""]),
+        ] {
+            let url = format!("https://taxii.example/api/collections/{url}");
+            let mut polled = Polled::new(&url, &format!(r#","collection":{settings}"#));
+            let result = polled.poll(&mut |asked| match asked.at {
+                At::Collections => list.clone(),
+                _ => usual(asked).unwrap_or_else(page_of_one),
+            });
+            let Err(Failure::Config(text)) = result else { panic!("{url} {settings}: {result:?}") };
+            let words = named.into_iter().chain(["`url`", "`collection`", "/api/"]);
+            words.for_each(|word| assert!(text.contains(word), "{url} {settings} {word}: {text}"));
+        }
     }
 }
 

@@ -20,6 +20,8 @@ fn servers() -> u64 {
 enum Style {
     Next,
     More,
+    /// An envelope that says nothing.
+    Silent,
     Bundle,
     /// A list without an envelope.
     List,
@@ -109,7 +111,15 @@ const LIST: &str = r#"{"collections":[{"id":"one","title":"One","can_read":true}
 
 impl Server {
     fn new(dice: &mut Dice) -> Self {
-        let style = dice.pick(&[Style::Next, Style::Next, Style::More, Style::Bundle, Style::List, Style::Lines]);
+        let style = dice.pick(&[
+            Style::Next,
+            Style::Next,
+            Style::More,
+            Style::Silent,
+            Style::Bundle,
+            Style::List,
+            Style::Lines,
+        ]);
         let dates = match style {
             Style::Next => dice.pick(&[
                 Dates::Usual,
@@ -158,7 +168,7 @@ impl Server {
                 2 => Filter::Refused(dice.pick(&[400, 422, 501])),
                 _ => Filter::Honoured,
             },
-            clamp: if style == Style::Next { dice.pick(&[1_000, 7, 30]) } else { 1_000 },
+            clamp: dice.pick(&[1_000, 7, 30]),
             refuses: (dice.roll(4) == 0).then(|| (dice.pick(&[1, 5, 40]), dice.pick(&refusals))),
             is_inclusive: dice.roll(3) == 0,
             nothing: dice.pick(&[
@@ -235,6 +245,7 @@ impl Server {
         let mut body = match self.style {
             Style::Next if is_more => format!(r#"{{"more":true,"next":"{at}","objects":[{list}]}}"#),
             Style::Next | Style::More => format!(r#"{{"objects":[{list}],"more":{is_more}}}"#),
+            Style::Silent => format!(r#"{{"objects":[{list}]}}"#),
             Style::Bundle => format!(r#"{{"type":"bundle","id":"bundle--1","objects":[{list}]}}"#),
             Style::List => format!("[{list}]"),
             Style::Lines => texts.join("\n"),

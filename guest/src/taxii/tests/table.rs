@@ -177,7 +177,12 @@ fn what_a_server_says_of_a_refusal_is_shown_and_cannot_harm() {
     let cases: [(u16, &str, Outcome, &[&str]); 6] = [
         (401, taxii, Credential, &["does not accept", "`username` and `password`", "Says no", "e-7", "c-1"]),
         (401, vendors, Credential, &["not valid", "`password`", "req-7"]),
-        (403, vendors, Forbidden, &["plan", "`collection`", "req-7"]),
+        (
+            403,
+            vendors,
+            Forbidden,
+            &["plan", "`collection`", "req-7", "`username`", "`password`", "`api_key`", "`auth`"],
+        ),
         (402, "", Forbidden, &["402"]),
         (418, "\u{1b}[31m http://evil.test/", Protocol, &["\\u{1b}", "http[:]//evil.test"]),
         (405, taxii, Protocol, &["Says no", "405"]),
