@@ -172,7 +172,7 @@ impl World {
     fn add(&mut self) {
         let number = self.known.len() + 1;
         let value = format!("203.0.{}.{}", 113 + number / 250, number % 250 + 1);
-        let seen = (number % 3 != 0).then(|| self.times.feed());
+        let seen = (!number.is_multiple_of(3)).then(|| self.times.feed());
         let (last, first) = (seen.map(time), None::<String>);
         let record = json!({ "type": "ipv4", "value": value, "first_seen": first, "last_seen": last });
         self.stand.feed.add(record);

@@ -96,8 +96,8 @@ impl Pipeline {
                 (Arc::new(pipe), None)
             }
         };
-        if let Some((time, witnesses)) = ledger.known_time()? {
-            clock.resume(time, witnesses);
+        if let Some(known) = ledger.known_time()? {
+            clock.resume(known);
         }
         let gates = Gates::default();
         let mut pollers = Vec::with_capacity(config.inputs.len());

@@ -96,7 +96,7 @@ impl Poller {
         let known = self.clock.known();
         let noted = self.in_ledger(move |ledger, input| {
             let noted = ledger.update_status(input, |status| note_poll(status, &result, &facts));
-            let noted = noted.and_then(|()| known.iter().try_for_each(|(time, heard)| ledger.keep_time(*time, heard)));
+            let noted = noted.and_then(|()| known.iter().try_for_each(|known| ledger.keep_time(known)));
             Ok((result, noted))
         });
         match noted.await? {

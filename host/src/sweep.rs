@@ -132,7 +132,7 @@ impl Sweeper {
         let known = self.clock.known();
         self.in_ledger(move |ledger| {
             ledger.set_last_sweep(now)?;
-            known.iter().try_for_each(|(time, heard)| ledger.keep_time(*time, heard))
+            known.iter().try_for_each(|known| ledger.keep_time(known))
         })
         .await?;
         let Swept { renewed, retired, deleted, withheld } = swept;

@@ -73,6 +73,15 @@ pub struct Witness {
     pub heard: Millis,
 }
 
+/// What a run leaves for the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The time, or the least that it was.
+    pub time: Millis,
+    /// The clock of each input's feed.
+    pub witnesses: BTreeMap<String, Witness>,
+}
+
 /// A change that a person should know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -106,7 +115,8 @@ impl Judge {
     }
 
     /// Goes on where an earlier program ended: at this time, or somewhat later, with these witnesses.
-    pub fn resume(&mut self, known: Millis, witnesses: BTreeMap<String, Witness>, reading: Reading) -> Option<Turn> {
+    pub fn resume(&mut self, known: Known, reading: Reading) -> Option<Turn> {
+        let Known { time: known, witnesses } = known;
         self.witnesses = witnesses;
         let wall = reading.wall;
         if wall.saturating_add(APART) < known {
@@ -235,6 +245,11 @@ impl Judge {
     pub fn behind(&self, feed: &str) -> Millis {
         let ahead = self.witnesses.get(feed).map_or(0, |witness| witness.ahead);
         Some(ahead.min(0).unsigned_abs()).filter(|behind| *behind > APART).unwrap_or(0)
+    }
+
+    /// What a later run has to know.
+    pub fn known(&self, reading: Reading) -> Known {
+        Known { time: self.earliest(reading), witnesses: self.witnesses.clone() }
     }
 
     /// What is known of each feed's clock.

@@ -6,12 +6,11 @@
 
 pub mod judge;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use judge::{Judge, Reading, Turn, Witness};
+use judge::{Judge, Known, Reading, Turn};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;
@@ -119,16 +118,16 @@ impl Clock {
     }
 
     /// What a later run has to know: the time, and the clocks of the feeds; nothing of a clock of tests.
-    pub fn known(&self) -> Option<(Millis, BTreeMap<String, Witness>)> {
+    pub fn known(&self) -> Option<Known> {
         let is_judged = matches!(self.0, Kind::Judged(_));
-        is_judged.then(|| self.judge(|judge, reading| (judge.earliest(reading), judge.witnesses().clone())))
+        is_judged.then(|| self.judge(|judge, reading| judge.known(reading)))
     }
 
     /// Goes on from what an earlier run knew.
-    pub fn resume(&self, known: Millis, witnesses: BTreeMap<String, Witness>) {
+    pub fn resume(&self, known: Known) {
         if let Kind::Judged(judged) = &self.0 {
             let reading = (judged.read)();
-            let turn = judged.judge().resume(known, witnesses, reading);
+            let turn = judged.judge().resume(known, reading);
             turn.iter().for_each(tell);
         }
     }

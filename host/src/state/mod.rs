@@ -27,7 +27,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use thiserror::Error;
 
 use crate::clock::Millis;
-use crate::clock::judge::Witness;
+use crate::clock::judge::{Known, Witness};
 use crate::sandbox::{Note, Reject, Skip};
 use crate::store::Quarantined;
 
@@ -255,7 +255,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn known_time(&self) -> Result<Option<(Millis, BTreeMap<String, Witness>)>, LedgerError> {
+    pub fn known_time(&self) -> Result<Option<Known>, LedgerError> {
         self.reading(|connection| {
             let Some(time) = fact(connection, CLOCK)? else { return Ok(None) };
             let mut witnesses = BTreeMap::new();
@@ -267,7 +267,7 @@ impl Ledger {
             while let Some(row) = rows.next()? {
                 witnesses.insert(row.get(0)?, Witness { ahead: row.get(1)?, heard: unsigned(row.get(2)?) });
             }
-            Ok(Some((unsigned(time), witnesses)))
+            Ok(Some(Known { time: unsigned(time), witnesses }))
         })
     }
 
@@ -275,10 +275,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn keep_time(&self, time: Millis, witnesses: &BTreeMap<String, Witness>) -> Result<(), LedgerError> {
+    pub fn keep_time(&self, known: &Known) -> Result<(), LedgerError> {
         self.writing(|transaction| {
-            set_fact(transaction, CLOCK, signed(time))?;
-            for (input, witness) in witnesses {
+            set_fact(transaction, CLOCK, signed(known.time))?;
+            for (input, witness) in &known.witnesses {
                 set_fact(transaction, &format!("{AHEAD}{input}"), witness.ahead)?;
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
             }

@@ -460,14 +460,15 @@ fn what_is_known_of_the_time_is_remembered() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     assert_eq!(ledger.known_time().unwrap(), None);
-    let known = |ahead| {
+    let known = |time, ahead| {
         let one = Witness { ahead, heard: NOW };
-        BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: 0, heard: 1 })])
+        let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: 0, heard: 1 })]);
+        Known { time, witnesses }
     };
-    ledger.keep_time(NOW, &known(-5)).unwrap();
-    ledger.keep_time(NOW + 1, &known(7)).unwrap();
+    ledger.keep_time(&known(NOW, -5)).unwrap();
+    ledger.keep_time(&known(NOW + 1, 7)).unwrap();
     drop(ledger);
-    assert_eq!(fixture.open().known_time().unwrap(), Some((NOW + 1, known(7))));
+    assert_eq!(fixture.open().known_time().unwrap(), Some(known(NOW + 1, 7)));
 }
 
 #[test]

@@ -48,13 +48,12 @@ impl World {
 
     /// The program ends, and is started again after so long.
     fn restart(&mut self, after: Millis, wrong: i64) {
-        let known = self.judge.earliest(self.reading());
-        let witnesses = self.judge.witnesses().clone();
+        let known = self.judge.known(self.reading());
         self.time += after;
         self.began = self.time;
         self.wrong = wrong;
         self.judge = Judge::new(self.reading());
-        self.judge.resume(known, witnesses, self.reading());
+        self.judge.resume(known, self.reading());
     }
 
     /// How far the judged time and the earliest are from the true one.
