@@ -67,7 +67,12 @@ pub struct Running {
 impl Running {
     /// Starts it. What it writes to standard output stays unread.
     pub fn start(folder: &Path) -> Result<Self, Failed> {
-        let mut child = command(folder, &["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Self::start_with(folder, &["run"])
+    }
+
+    /// As [`Running::start`], with these arguments.
+    pub fn start_with(folder: &Path, arguments: &[&str]) -> Result<Self, Failed> {
+        let mut child = command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
         let (send, log) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));

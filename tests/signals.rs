@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("signals::term_commits_what_is_under_way", || commits_what_is_under_way("TERM")),
         Trial::test("signals::ctrl_c_commits_what_is_under_way", || commits_what_is_under_way("INT")),
         Trial::test("signals::a_second_one_ends_at_once", a_second_one_ends_at_once),
+        Trial::test("signals::what_hangs_is_left", what_hangs_is_left),
         Trial::test("signals::a_wait_is_no_reason_to_stay", a_wait_is_no_reason_to_stay),
     ]
 }
@@ -67,6 +68,26 @@ fn a_second_one_ends_at_once() -> Result<(), Failed> {
     ensure(code == Some(1), format!("it ended with {code:?}:\n{}", run.seen()))?;
     let ledger = Ledger::read(&place.path().join(".tipline/tipline.db"))?;
     ensure(ledger.checkpoint("feed")?.is_none(), "a state was committed before its documents were delivered")
+}
+
+/// Nobody reads the pipe, and nobody asks twice: it is left, and the next run reads the page again.
+fn what_hangs_is_left() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let served = Served::start(MockSettings::default(), RECORDS)?;
+    for (arguments, expected) in [(&["run"][..], Some(0)), (&["run", "--once"], Some(1))] {
+        served.configure(place.path(), "output: {ndjson: {}}\n")?;
+        let mut run = Running::start_with(place.path(), arguments)?;
+        run.until("The feed answered")?;
+        run.begins_to_write()?;
+        run.signal("TERM")?;
+        run.until("stopping after what is under way")?;
+        run.until("is left")?;
+        let code = run.code()?;
+        ensure(code == expected, format!("{arguments:?} ended with {code:?}:\n{}", run.seen()))?;
+        let ledger = Ledger::read(&place.path().join(".tipline/tipline.db"))?;
+        ensure(ledger.checkpoint("feed")?.is_none(), "a state was committed before its documents were delivered")?;
+    }
+    Ok(())
 }
 
 fn a_wait_is_no_reason_to_stay() -> Result<(), Failed> {

@@ -377,6 +377,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::clock::judge::Reading;
     use crate::sandbox::Profile;
     use crate::state::Commit;
     use crate::store::Page;
@@ -460,6 +461,35 @@ mod tests {
         ("url", "hxxp://c.evil.example.com/x"),
         ("cve", "CVE-2024-3094"),
     ];
+
+    #[tokio::test]
+    async fn nothing_is_deleted_where_no_feed_has_answered_for_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let feed = input("feed", Value::Null);
+        fixture.deliver(&feed, &RECORDS[..1]).await;
+        let now = fixture.now.clone();
+        let mut sweeper = fixture.sweeper(vec![feed]);
+        let began = now.load(Ordering::Relaxed);
+        sweeper.clock = Clock::judged(move || {
+            let wall = now.load(Ordering::Relaxed);
+            Reading { wall, steady: wall - began }
+        });
+        // Long over.
+        fixture.now.fetch_add(400 * DAY, Ordering::Relaxed);
+        assert_eq!(sweeper.sweep(false).await.unwrap(), SweepReport { retired: 1, ..SweepReport::default() });
+        for (heard, silent, deleted) in [(false, 0, 0), (true, 7 * DAY + 1, 0), (true, 7 * DAY, 1)] {
+            if heard {
+                sweeper.clock.heard("feed", None);
+                fixture.now.fetch_add(silent, Ordering::Relaxed);
+            }
+            assert_eq!(sweeper.sweep(false).await.unwrap().deleted, deleted, "{heard} {silent}");
+        }
+        fixture.deliver_as_written(&sweeper.inputs[0].0, r#"{"type":"domain","value":"a.example.org"}"#).await;
+        fixture.now.fetch_add(400 * DAY, Ordering::Relaxed);
+        assert_eq!(sweeper.sweep(false).await.unwrap().deleted, 0);
+        assert_eq!(sweeper.sweep(true).await.unwrap().deleted, 1, "where a person says so");
+    }
 
     #[tokio::test]
     async fn a_changed_exclude_retires_what_it_covers_and_nothing_else() {
