@@ -118,6 +118,12 @@ impl Poll<'_> {
                 if !again && received >= chain.before {
                     self.tell_of_full(chain, Some(high));
                 }
+                let is_last = usize::from(step).saturating_add(1) >= STEPS.len();
+                if is_last && again && !full && page.more.is_none() {
+                    // It heeds no date, and promises nothing.
+                    self.tell_of_unsaid(chain, page, "the same again, whatever it is asked after");
+                    return After::End;
+                }
                 self.step(chain, high, step.saturating_add(1))
             }
             // As many as before, although more were asked for: there are no more, or the server gives no more at once.
@@ -245,7 +251,9 @@ impl Poll<'_> {
         let has_wanted = page.has(&|kind| is_wanted(self.config, kind));
         if page.more.is_none() && !page.bundle {
             if has_wanted && (chain.top.is_none() || chain.unsorted) {
-                self.tell_of_unsaid(chain, page);
+                let what =
+                    if chain.unsorted { "dates that do not ascend" } else { "no usable `X-TAXII-Date-Added-Last`" };
+                self.tell_of_unsaid(chain, page, what);
             }
             return After::End;
         }
@@ -264,12 +272,11 @@ impl Poll<'_> {
 
     /// An envelope without `more` says by the standard that it is the last, but so do those of servers that cut their pages
     /// without a word; and no date leads behind it.
-    fn tell_of_unsaid(&mut self, chain: &Chain, page: &Page<'_>) {
+    fn tell_of_unsaid(&mut self, chain: &Chain, page: &Page<'_>, what: &str) {
         let is_told = self.state.place(&chain.path).is_none_or(|place| std::mem::replace(&mut place.told_unsaid, true));
         if is_told {
             return;
         }
-        let what = if chain.unsorted { "dates that do not ascend" } else { "no usable `X-TAXII-Date-Added-Last`" };
         let text = format!(
             "{} With neither `more` nor `next` beside that, a page of {} objects is taken for the last, as the standard has it. \
              If the server has more, it cannot be asked for. If any are missing, ask its operator for `more` and `next`.",

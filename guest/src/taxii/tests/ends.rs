@@ -31,6 +31,8 @@ enum Dates {
     Absent,
     /// The newest first.
     Descend,
+    /// Good ones, and whatever is asked after is not heeded.
+    Unheeded,
 }
 
 /// A server of objects added at these seconds, of which a page has at most so many.
@@ -53,7 +55,10 @@ impl Server {
             let second = self.added[number];
             format!("2026-02-01T00:{:02}:{:02}.000001Z", second / 60, second % 60)
         };
-        let after = asked.get("added_after").filter(|_| self.dates != Dates::Absent).unwrap_or_default();
+        let after = asked
+            .get("added_after")
+            .filter(|_| !matches!(self.dates, Dates::Absent | Dates::Unheeded))
+            .unwrap_or_default();
         let is_after = |date: String| date.as_str() > after || self.is_inclusive && date == after;
         let mut found: Vec<usize> = (0..self.added.len()).filter(|number| is_after(date(*number))).collect();
         if self.dates == Dates::Descend {
@@ -143,7 +148,7 @@ fn where_the_end_is_said_it_is_not_asked_for() {
 
 #[test]
 fn what_cannot_be_known_without_dates_is_said_once() {
-    for dates in [Dates::Absent, Dates::Descend] {
+    for dates in [Dates::Absent, Dates::Descend, Dates::Unheeded] {
         for (says, code) in [(Says::Nothing, Some("end-unsaid")), (Says::More, None), (Says::NoMore, None)] {
             let server = Server { dates, ..Server::new(5, 1_000, says) };
             let mut polled = Polled::new(ROOT, ONE);
