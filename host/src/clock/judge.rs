@@ -48,8 +48,9 @@ impl Reading {
 enum Ground {
     /// The wall goes along with the steady clock since this reading.
     Wall(Reading),
-    /// It did so since the program began, which was not before `since`, and perhaps much later.
-    Gap { since: Millis, began: Reading, heard: Heard },
+    /// It did so since the program began, which was not before `since`, and perhaps much later. It is doubted since the
+    /// wall said `doubted`, perhaps in an earlier run.
+    Gap { since: Millis, began: Reading, doubted: Millis, heard: Heard },
     /// They came apart `when` the steady clock said so: this is the time, as if the wall had not been set.
     /// After a pause it is the least that it can be, until a feed says how long that was.
     Steady { from: Reading, when: Millis, heard: Heard, is_least: bool },
@@ -78,6 +79,8 @@ pub struct Witness {
 pub struct Known {
     /// The time, or the least that it was.
     pub time: Millis,
+    /// Since when, by the wall, a pause is doubted that nobody has confirmed.
+    pub doubted: Option<Millis>,
     /// The clock of each input's feed.
     pub witnesses: BTreeMap<String, Witness>,
 }
@@ -116,7 +119,7 @@ impl Judge {
 
     /// Goes on where an earlier program ended: at this time, or somewhat later, with these witnesses.
     pub fn resume(&mut self, known: Known, reading: Reading) -> Option<Turn> {
-        let Known { time: known, witnesses } = known;
+        let Known { time: known, doubted, witnesses } = known;
         self.witnesses = witnesses;
         let wall = reading.wall;
         if wall.saturating_add(APART) < known {
@@ -128,7 +131,10 @@ impl Judge {
         }
         self.ground = match wall.saturating_sub(known) {
             ..=APART => Ground::Wall(reading),
-            _ => Ground::Gap { since: known, began: reading, heard: Heard::Nothing },
+            _ => {
+                let doubted = doubted.map_or(wall, |doubted| doubted.min(wall));
+                Ground::Gap { since: known, began: reading, doubted, heard: Heard::Nothing }
+            }
         };
         None
     }
@@ -148,9 +154,9 @@ impl Judge {
                 let passed = reading.steady.saturating_sub(began.steady);
                 Some(self.doubt(since.saturating_add(passed), reading))
             }
-            Ground::Gap { began, heard, .. } => {
+            Ground::Gap { doubted, heard, .. } => {
                 let patience = if heard == Heard::NoDate { DOUBT } else { SILENCE };
-                let is_long = reading.steady.saturating_sub(began.steady) >= patience;
+                let is_long = reading.wall.saturating_sub(doubted) >= patience;
                 is_long.then(|| self.ground = Ground::Wall(reading));
                 None
             }
@@ -249,7 +255,11 @@ impl Judge {
 
     /// What a later run has to know.
     pub fn known(&self, reading: Reading) -> Known {
-        Known { time: self.earliest(reading), witnesses: self.witnesses.clone() }
+        let doubted = match self.ground {
+            Ground::Gap { doubted, .. } => Some(doubted),
+            _ => None,
+        };
+        Known { time: self.earliest(reading), doubted, witnesses: self.witnesses.clone() }
     }
 
     /// What is known of each feed's clock.

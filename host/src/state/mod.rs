@@ -267,7 +267,8 @@ impl Ledger {
             while let Some(row) = rows.next()? {
                 witnesses.insert(row.get(0)?, Witness { ahead: row.get(1)?, heard: unsigned(row.get(2)?) });
             }
-            Ok(Some(Known { time: unsigned(time), witnesses }))
+            let doubted = fact(connection, DOUBTED)?.filter(|at| *at > 0).map(unsigned);
+            Ok(Some(Known { time: unsigned(time), doubted, witnesses }))
         })
     }
 
@@ -278,6 +279,7 @@ impl Ledger {
     pub fn keep_time(&self, known: &Known) -> Result<(), LedgerError> {
         self.writing(|transaction| {
             set_fact(transaction, CLOCK, signed(known.time))?;
+            set_fact(transaction, DOUBTED, known.doubted.map_or(0, signed))?;
             for (input, witness) in &known.witnesses {
                 set_fact(transaction, &format!("{AHEAD}{input}"), witness.ahead)?;
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
@@ -351,6 +353,7 @@ impl std::fmt::Debug for Ledger {
 
 /// The names of what is known of the time; an input's id follows the latter two.
 const CLOCK: &str = "clock";
+const DOUBTED: &str = "clock/doubted";
 const AHEAD: &str = "clock/ahead/";
 const HEARD: &str = "clock/heard/";
 

@@ -463,7 +463,7 @@ fn what_is_known_of_the_time_is_remembered() {
     let known = |time, ahead| {
         let one = Witness { ahead, heard: NOW };
         let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: 0, heard: 1 })]);
-        Known { time, witnesses }
+        Known { time, doubted: (ahead > 0).then_some(NOW), witnesses }
     };
     ledger.keep_time(&known(NOW, -5)).unwrap();
     ledger.keep_time(&known(NOW + 1, 7)).unwrap();

@@ -193,6 +193,28 @@ fn after_a_pause_nothing_ends_before_a_feed_agrees() {
 }
 
 #[test]
+fn short_runs_by_a_timer_believe_the_wall_as_long_ones_do() {
+    // A feed that gives no date, and one that gives no answer, asked once an hour.
+    for (answers, days) in [(true, 1), (false, 7)] {
+        let mut hours = 0;
+        let off = world(|world| {
+            world.restart(30 * DAY, 0);
+            while world.off().1 != 0 {
+                if answers {
+                    world.judge.hear("feed", None, world.reading());
+                }
+                world.pass(MINUTE);
+                if world.off().1 != 0 {
+                    world.restart(HOUR - MINUTE, 0);
+                    hours += 1;
+                }
+            }
+        });
+        assert_eq!((off, hours), ((0, 0), 24 * days), "{answers}");
+    }
+}
+
+#[test]
 fn a_clock_that_is_wrong_after_a_pause_is_found_out_by_the_first_answer() {
     for step in STEPS {
         let off = world(|world| {
