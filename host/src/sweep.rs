@@ -99,7 +99,7 @@ impl SweepReport {
         let withheld = Some(self.withheld).filter(|withheld| *withheld > 0)?;
         Some(format!(
             "{withheld} documents that were retired longer ago than `keep_expired` were not deleted, as they are more than one \
-             in {DELETED_SHARE} of all: a wrong clock looks like that. Look at this machine's clock and at `keep_expired`, then \
+             in {DELETED_SHARE} of their inputs' documents: a wrong clock looks like that. Look at this machine's clock and at `keep_expired`, then \
              stop the run and call `tipline sweep --confirm`."
         ))
     }
@@ -129,9 +129,10 @@ impl Sweeper {
         for order in orders {
             swept.add(self.sink.sweep(order).await?);
         }
-        let known = self.clock.known();
+        // When it was is told by the clock that the next one is due by.
+        let (known, at) = (self.clock.known(), self.clock.now());
         self.in_ledger(move |ledger| {
-            ledger.set_last_sweep(now)?;
+            ledger.set_last_sweep(at)?;
             known.iter().try_for_each(|known| ledger.keep_time(known))
         })
         .await?;
@@ -377,7 +378,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::clock::judge::Reading;
+    use crate::clock::judge::{Known, Reading};
     use crate::sandbox::Profile;
     use crate::state::Commit;
     use crate::store::Page;
@@ -489,6 +490,20 @@ mod tests {
         fixture.now.fetch_add(400 * DAY, Ordering::Relaxed);
         assert_eq!(sweeper.sweep(false).await.unwrap().deleted, 0);
         assert_eq!(sweeper.sweep(true).await.unwrap().deleted, 1, "where a person says so");
+    }
+
+    #[tokio::test]
+    async fn after_a_pause_a_sweep_is_due_an_interval_after_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let mut sweeper = fixture.sweeper(vec![input("feed", Value::Null)]);
+        let now = fixture.now.load(Ordering::Relaxed);
+        sweeper.clock = Clock::judged(move || Reading { wall: now, steady: 0 });
+        // Nobody has said yet how long it was.
+        sweeper.clock.resume(Known { time: now - 30 * DAY, doubted: None, witnesses: BTreeMap::new() });
+        assert_eq!(sweeper.clock.earliest(), now - 30 * DAY);
+        sweeper.sweep(false).await.unwrap();
+        assert_eq!(sweeper.due().unwrap(), now + millis(sweeper.settings.interval));
     }
 
     #[tokio::test]

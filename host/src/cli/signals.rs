@@ -56,7 +56,7 @@ pub(super) fn stop_on_signal_while(
         let seconds = GRACE.as_secs();
         let _ = writeln!(
             io::stderr(),
-            "what was under way has not ended in {seconds} seconds and is left; nothing of it was committed, and the next run reads it again"
+            "what was under way has not ended in {seconds} seconds and is left; what is not stored yet is done again next time"
         );
         std::process::exit(overdue);
     });

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::run::{open, print_sweep};
 use super::settings::Settings;
-use super::{runtime, signals};
+use super::{Failed, runtime, signals};
 use crate::clock::Clock;
 
 /// Stamp live indicators again, retire expired ones and delete old ones now
@@ -25,7 +25,7 @@ Examples:
 pub(super) struct Sweep {
     #[command(flatten)]
     settings: Settings,
-    /// Delete whatever was retired longer ago than `keep_expired`, however much it is and whatever the clocks say
+    /// Delete whatever was retired longer ago than `keep_expired`, however much it is
     #[arg(long)]
     confirm: bool,
     /// Print one JSON object
@@ -39,7 +39,14 @@ impl Sweep {
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
             let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), &stop).await? else { return Ok(()) };
-            let report = pipeline.sweeper.sweep(self.confirm).await?;
+            let report = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    writeln!(io::stderr(), "stopped; what was done stays done, and the next sweep goes on")?;
+                    return Err(Failed.into());
+                }
+                report = pipeline.sweeper.sweep(self.confirm) => report?,
+            };
             let mut out = io::stdout();
             match self.json {
                 true => writeln!(out, "{}", json!({ "sweep": report }))?,

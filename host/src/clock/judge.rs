@@ -68,8 +68,8 @@ enum Heard {
 /// What a feed's clock was when it could be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Witness {
-    /// How far it is ahead of the time, in milliseconds.
-    pub ahead: i64,
+    /// How far it is ahead of the time, in milliseconds; unknown where it gave no date, or none that could be compared.
+    pub ahead: Option<i64>,
     /// When it last answered.
     pub heard: Millis,
 }
@@ -123,16 +123,14 @@ impl Judge {
         self.witnesses = witnesses;
         let wall = reading.wall;
         if wall.saturating_add(APART) < known {
-            let turn = self.doubt(known, reading);
-            if let Ground::Steady { is_least, .. } = &mut self.ground {
-                *is_least = true;
-            }
-            return Some(turn);
+            return Some(self.doubt(known, true, reading));
         }
         self.ground = match wall.saturating_sub(known) {
             ..=APART => Ground::Wall(reading),
             _ => {
-                let doubted = doubted.map_or(wall, |doubted| doubted.min(wall));
+                // What is not about as long ago as runs by a timer are apart says nothing of this doubt.
+                let is_of_late = |doubted: &Millis| *doubted <= wall && wall - *doubted <= SILENCE + DOUBT;
+                let doubted = doubted.filter(is_of_late).unwrap_or(wall);
                 Ground::Gap { since: known, began: reading, doubted, heard: Heard::Nothing }
             }
         };
@@ -148,15 +146,18 @@ impl Judge {
                     self.ground = Ground::Wall(reading);
                     return None;
                 }
-                Some(self.doubt(expected, reading))
+                Some(self.doubt(expected, false, reading))
             }
             Ground::Gap { since, began, .. } if !agree(reading.wall, began.carried(reading.steady)) => {
                 let passed = reading.steady.saturating_sub(began.steady);
-                Some(self.doubt(since.saturating_add(passed), reading))
+                Some(self.doubt(since.saturating_add(passed), true, reading))
             }
-            Ground::Gap { doubted, heard, .. } => {
-                let patience = if heard == Heard::NoDate { DOUBT } else { SILENCE };
-                let is_long = reading.wall.saturating_sub(doubted) >= patience;
+            Ground::Gap { began, doubted, heard, .. } => {
+                // Where nobody answers, a wall that was set between two runs must not confirm itself.
+                let is_long = match heard {
+                    Heard::NoDate => reading.wall.saturating_sub(doubted) >= DOUBT,
+                    _ => reading.steady.saturating_sub(began.steady) >= SILENCE,
+                };
                 is_long.then(|| self.ground = Ground::Wall(reading));
                 None
             }
@@ -176,10 +177,10 @@ impl Judge {
             *heard = if said.is_some() || *heard == Heard::Date { Heard::Date } else { Heard::NoDate };
         }
         let time = self.now(reading);
-        let before = self.witnesses.get(feed).map_or(0, |witness| witness.ahead);
+        let before = self.witnesses.get(feed).and_then(|witness| witness.ahead);
         // After a pause that nobody has confirmed, there is nothing to compare it with.
         let ahead = match (said, self.ground) {
-            (Some(said), Ground::Wall(_) | Ground::Steady { .. }) => difference(said, time),
+            (Some(said), Ground::Wall(_) | Ground::Steady { is_least: false, .. }) => Some(difference(said, time)),
             _ => before,
         };
         self.witnesses.insert(feed.to_owned(), Witness { ahead, heard: time });
@@ -188,8 +189,8 @@ impl Judge {
 
     /// What an answer says about a doubtful wall.
     fn weigh(&mut self, feed: &str, said: Millis, reading: Reading) -> Option<Turn> {
-        let corrected =
-            self.witnesses.get(feed).map(|witness| said.saturating_add_signed(witness.ahead.saturating_neg()));
+        let corrected = self.witnesses.get(feed).and_then(|witness| witness.ahead);
+        let corrected = corrected.map(|ahead| said.saturating_add_signed(ahead.saturating_neg()));
         let wall = reading.wall;
         match self.ground {
             Ground::Wall(_) => None,
@@ -206,19 +207,19 @@ impl Judge {
                     return None;
                 }
                 // Not before the last run, unless the feed's was set back.
-                (said.saturating_add(APART) >= since).then(|| self.doubt(said.max(since), reading))
+                (said.saturating_add(APART) >= since).then(|| self.doubt(said.max(since), false, reading))
             }
             Ground::Steady { is_least: true, .. } => {
                 let said = corrected.filter(|said| *said >= self.now(reading))?;
-                Some(self.doubt(said, reading))
+                Some(self.doubt(said, false, reading))
             }
             Ground::Steady { .. } => None,
         }
     }
 
-    fn doubt(&mut self, time: Millis, reading: Reading) -> Turn {
+    fn doubt(&mut self, time: Millis, is_least: bool, reading: Reading) -> Turn {
         let from = Reading { wall: time, steady: reading.steady };
-        self.ground = Ground::Steady { from, when: reading.steady, heard: Heard::Nothing, is_least: false };
+        self.ground = Ground::Steady { from, when: reading.steady, heard: Heard::Nothing, is_least };
         Turn::Doubted { wall: reading.wall, time }
     }
 
@@ -249,7 +250,7 @@ impl Judge {
 
     /// How far this feed's clock is behind, where it does not agree.
     pub fn behind(&self, feed: &str) -> Millis {
-        let ahead = self.witnesses.get(feed).map_or(0, |witness| witness.ahead);
+        let ahead = self.witnesses.get(feed).and_then(|witness| witness.ahead).unwrap_or(0);
         Some(ahead.min(0).unsigned_abs()).filter(|behind| *behind > APART).unwrap_or(0)
     }
 

@@ -91,7 +91,11 @@ impl Clock {
         is_told
             || self.judge(|judge, reading| {
                 let heard = judge.witnesses().get(input).map(|witness| witness.heard);
-                heard.is_some_and(|heard| judge.now(reading).saturating_sub(heard) <= millis(within))
+                // What was noted by a clock that ran ahead says nothing.
+                let now = judge.now(reading);
+                heard.is_some_and(|heard| {
+                    heard <= now.saturating_add(judge::APART) && now.saturating_sub(heard) <= millis(within)
+                })
             })
     }
 
@@ -174,7 +178,7 @@ fn tell(turn: &Turn) {
     let show = crate::text::instant;
     match *turn {
         Turn::Doubted { wall, time } => tracing::warn!(
-            "This machine's clock was set to {}, where {} was expected. Tipline goes by the latter, until a feed's clock \
+            "This machine's clock says {}, where {} was expected. Tipline goes by the latter, until a feed's clock \
              agrees with the machine's. Check it (`timedatectl`).",
             show(wall),
             show(time)

@@ -208,7 +208,10 @@ impl Run<'_> {
                         () = stop.cancelled() => return Ok(Ended::Stopped),
                         fetched = poller.feed.fetch(&request) => match fetched {
                             Ok(response) => {
-                                poller.clock.heard(&poller.input.id, date(&response));
+                                // What a proxy says in the feed's place is no word of the feed's.
+                                if (200..300).contains(&response.status) {
+                                    poller.clock.heard(&poller.input.id, date(&response));
+                                }
                                 poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
                                 Event::Response(response)
                             }

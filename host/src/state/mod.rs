@@ -260,12 +260,13 @@ impl Ledger {
             let Some(time) = fact(connection, CLOCK)? else { return Ok(None) };
             let mut witnesses = BTreeMap::new();
             let mut find = connection.prepare_cached(
-                "SELECT substr(ahead.name, length(?1) + 1), ahead.value, heard.value FROM facts AS ahead JOIN facts AS heard
-                 ON heard.name = ?2 || substr(ahead.name, length(?1) + 1) WHERE substr(ahead.name, 1, length(?1)) = ?1",
+                "SELECT substr(name, length(?1) + 1), value FROM facts WHERE substr(name, 1, length(?1)) = ?1",
             )?;
-            let mut rows = find.query((AHEAD, HEARD))?;
+            let mut rows = find.query([HEARD])?;
             while let Some(row) = rows.next()? {
-                witnesses.insert(row.get(0)?, Witness { ahead: row.get(1)?, heard: unsigned(row.get(2)?) });
+                let (input, heard): (String, i64) = (row.get(0)?, row.get(1)?);
+                let ahead = fact(connection, &format!("{AHEAD}{input}"))?;
+                witnesses.insert(input, Witness { ahead, heard: unsigned(heard) });
             }
             let doubted = fact(connection, DOUBTED)?.filter(|at| *at > 0).map(unsigned);
             Ok(Some(Known { time: unsigned(time), doubted, witnesses }))
@@ -281,7 +282,9 @@ impl Ledger {
             set_fact(transaction, CLOCK, signed(known.time))?;
             set_fact(transaction, DOUBTED, known.doubted.map_or(0, signed))?;
             for (input, witness) in &known.witnesses {
-                set_fact(transaction, &format!("{AHEAD}{input}"), witness.ahead)?;
+                if let Some(ahead) = witness.ahead {
+                    set_fact(transaction, &format!("{AHEAD}{input}"), ahead)?;
+                }
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
             }
             Ok(())

@@ -461,8 +461,8 @@ fn what_is_known_of_the_time_is_remembered() {
     let ledger = fixture.open();
     assert_eq!(ledger.known_time().unwrap(), None);
     let known = |time, ahead| {
-        let one = Witness { ahead, heard: NOW };
-        let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: 0, heard: 1 })]);
+        let one = Witness { ahead: Some(ahead), heard: NOW };
+        let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: None, heard: 1 })]);
         Known { time, doubted: (ahead > 0).then_some(NOW), witnesses }
     };
     ledger.keep_time(&known(NOW, -5)).unwrap();

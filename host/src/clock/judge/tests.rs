@@ -194,23 +194,47 @@ fn after_a_pause_nothing_ends_before_a_feed_agrees() {
 
 #[test]
 fn short_runs_by_a_timer_believe_the_wall_as_long_ones_do() {
-    // A feed that gives no date, and one that gives no answer, asked once an hour.
-    for (answers, days) in [(true, 1), (false, 7)] {
-        let mut hours = 0;
+    // A feed that gives no date, asked once an hour.
+    let mut hours = 0;
+    let off = world(|world| {
+        world.restart(30 * DAY, 0);
+        while world.off().1 != 0 {
+            world.judge.hear("feed", None, world.reading());
+            world.pass(MINUTE);
+            if world.off().1 != 0 {
+                world.restart(HOUR - MINUTE, 0);
+                hours += 1;
+            }
+        }
+    });
+    assert_eq!((off, hours), ((0, 0), 24));
+}
+
+#[test]
+fn a_wall_that_is_set_between_two_runs_does_not_confirm_itself() {
+    for (step, answers) in [(YEAR as i64, true), (YEAR as i64, false), (8 * DAY as i64, false)] {
         let off = world(|world| {
             world.restart(30 * DAY, 0);
-            while world.off().1 != 0 {
-                if answers {
-                    world.judge.hear("feed", None, world.reading());
-                }
-                world.pass(MINUTE);
-                if world.off().1 != 0 {
-                    world.restart(HOUR - MINUTE, 0);
-                    hours += 1;
-                }
+            world.restart(HOUR, step);
+            if answers {
+                world.judge.hear("feed", None, world.reading());
             }
+            world.pass(HOUR);
         });
-        assert_eq!((off, hours), ((0, 0), 24 * days), "{answers}");
+        assert!(off.1 < 0, "{step} {answers}: {off:?}");
+    }
+}
+
+#[test]
+fn a_feed_that_was_never_compared_is_no_witness() {
+    for first in [None, Some(-(HOUR as i64))] {
+        let mut world = World::new();
+        world.restart(2 * HOUR, 0);
+        // It has always been an hour late, which nobody knows.
+        let said = first.map(|wrong| world.time.saturating_add_signed(wrong));
+        world.judge.hear("another", said, world.reading());
+        world.judge.hear("another", Some(world.time - HOUR), world.reading());
+        assert_eq!(world.off().0, 0, "{first:?}");
     }
 }
 
