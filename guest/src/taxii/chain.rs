@@ -1,6 +1,7 @@
 //! Pages of one collection, and whether there is another one.
 //!
-//! Where a page has a `next`, that is followed. `more: false` is the end, and so is a page without objects. Where it says
+//! Where a page has a `next`, that is followed, past empty pages too. `more: false` is the end, and so is a page without
+//! objects that promises nothing; see `follow.rs`. Where it says
 //! `more` without a `next`, or says nothing, as bundles do and servers that cut their pages without a word, the next request
 //! asks for what was added after the latest date the server named, less a microsecond: what shares
 //! that instant comes again, and none of it is lost where a page ends in its midst. Such a chain ends when the latest

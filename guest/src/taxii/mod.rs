@@ -15,7 +15,7 @@
 //! getting further does so with half the overlap each time, so any number of crashes makes progress.
 //!
 //! A collection that the server refuses does not stop the others: it gives a note, or the failure where it is alone.
-//! See `chain.rs` for how pages are followed, `server.rs` for what is made of discovery and `offers.rs` of collections.
+//! See `follow.rs` for how pages are followed and where they end, by the rules that `chain.rs` gives, `server.rs` for what is made of discovery and `offers.rs` of collections.
 
 mod chain;
 mod faults;
