@@ -320,7 +320,7 @@ impl Run<'_> {
 }
 
 /// What the feed's clock said when it answered.
-fn date(response: &Response) -> Option<Millis> {
+pub(crate) fn date(response: &Response) -> Option<Millis> {
     let (_, date) = response.headers.iter().find(|(name, _)| name == "date")?;
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     u64::try_from(date.as_millisecond()).ok()

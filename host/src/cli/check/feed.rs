@@ -12,6 +12,7 @@ use super::{Finding, Level};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::http::{Feed, FetchError};
+use crate::poll::date;
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
 use crate::secret::Credential;
 use crate::text;
@@ -270,11 +271,7 @@ fn with<const N: usize>(settings: &str, others: [(&str, Value); N]) -> String {
 }
 
 fn clock_skew(input: &Input, response: &Response, now: Millis) -> Finding {
-    let date = response.headers.iter().find(|(name, _)| name == "date").map(|(_, value)| value.as_str());
-    let server = date
-        .and_then(|date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok())
-        .and_then(|at| u64::try_from(at.as_millisecond()).ok());
-    let (level, text) = match server {
+    let (level, text) = match date(response) {
         None => (Level::Warn, "The feed sends no usable `Date`, so its clock is not known.".to_owned()),
         Some(server) if server.abs_diff(now) <= SKEW_WARNED => (Level::Ok, "agrees with the feed's".to_owned()),
         Some(server) => {
