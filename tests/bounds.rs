@@ -50,7 +50,7 @@ fn sources(folders: &[&str]) -> Result<Vec<(PathBuf, String)>, Failed> {
 /// The names of all tests, as functions or as trials of this folder.
 fn tests_there() -> Result<BTreeSet<String>, Failed> {
     let mut names = BTreeSet::new();
-    for (_, text) in sources(&["host/src", "guest", "tests"])? {
+    for (_, text) in sources(&["host", "guest", "tests"])? {
         for line in text.lines() {
             let function = line.trim_start().trim_start_matches("async ").strip_prefix("fn ");
             names.extend(function.and_then(|rest| rest.split(['(', '<']).next()).map(str::to_owned));
@@ -89,7 +89,7 @@ fn every_bound() -> Outcome {
         }
     }
     for (path, text) in
-        sources(&["host/src", "guest/src", "guest/sdk/src", "guest/ecs/src", "guest/observable/src", "guest/stix/src"])?
+        sources(&["host", "guest/src", "guest/sdk/src", "guest/ecs/src", "guest/observable/src", "guest/stix/src"])?
     {
         // The mock feed and tests bound nothing of the program's.
         let shown = path.display().to_string();

@@ -9,27 +9,22 @@
 //! [`poll`] drives it for one input. What is specific to a feed, its paging and its mapping, is a WASM component
 //! that [`sandbox`] runs; nothing in this crate knows what a record means.
 
-mod apart;
 pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod eval;
 pub mod gate;
 pub mod guests;
-pub mod http;
-pub mod memory;
-pub mod mock;
 pub mod observer;
 pub mod pipeline;
 pub mod poll;
-pub mod records;
 pub mod run;
-pub mod sandbox;
-pub mod secret;
-pub mod state;
-pub mod store;
 pub mod sweep;
+pub mod tape;
 pub mod telemetry;
-pub mod text;
-pub mod tls;
-pub mod trapped;
+
+pub use tipline_connection::tls;
+pub use tipline_eval::{records, trapped};
+pub use tipline_model::{apart, clock, secret, text, time};
+pub use tipline_store::{memory, state};
+pub use {
+    tipline_config as config, tipline_eval as eval, tipline_feed as http, tipline_mock as mock,
+    tipline_sandbox as sandbox, tipline_store as store,
+};

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::clock::Millis;
-use crate::store::{Hit, form, time};
+use crate::store::{Hit, form};
 use crate::text::{self, Align, Style, Table};
+use crate::time;
 
 /// The value at a dotted path; the guest nests, other writers of the index may not.
 pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {

@@ -23,13 +23,13 @@ use super::{Failed, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
 use crate::eval::recording::{Exchange, MAX_READ_BYTES, Recording};
-use crate::eval::tape::{Tape, Target};
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::http::{Feed, MAX_REQUEST_BODY_BYTES};
 use crate::poll::{Bounds, Poller};
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
+use crate::tape::{Tape, Target};
 use crate::text;
 use crate::trapped::Traps;
 

@@ -13,16 +13,17 @@ use tracing::info;
 use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::clock::Clock;
+use crate::config::LogFormat;
 use crate::config::{Config, Output};
 use crate::eval::recording::MAX_RECORDING_BYTES;
-use crate::eval::tape::{self, MAX_RECORDINGS, Tape, Target};
 use crate::observer::Observer;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::poll::Ended;
 use crate::run::{OnceReport, Outcome};
 use crate::state::Counts;
 use crate::sweep::SweepReport;
-use crate::telemetry::{self, Health, LogFormat, Metrics, ServeError, Serving, init_logging};
+use crate::tape::{self, MAX_RECORDINGS, Tape, Target};
+use crate::telemetry::{self, Health, Metrics, ServeError, Serving, init_logging};
 use crate::text;
 
 /// Poll the feeds and keep the store current, until stopped or once

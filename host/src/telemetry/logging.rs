@@ -10,6 +10,7 @@
 use std::fmt::{self, Write as _};
 use std::io::Write;
 
+use crate::config::LogFormat;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -21,16 +22,6 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The version of the schema that JSON lines follow.
 const ECS_VERSION: &str = "8.17.0";
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// An ECS document a line.
-    Json,
-}
 
 /// Sends the program's events of this level and above to standard error, from now on.
 ///

@@ -7,6 +7,6 @@ mod metrics;
 mod server;
 
 pub use health::{Health, InputHealth, LATE_INTERVALS};
-pub use logging::{LogFormat, init_logging};
+pub use logging::init_logging;
 pub use metrics::Metrics;
 pub use server::{ServeError, Serving, serve};

@@ -1,0 +1,406 @@
+//! What is printed for people: hostile values made harmless, figures made readable, tables made straight.
+//!
+//! Everything that came from a feed, a server or a file passes [`show`] on its way to a terminal or a log line. It takes
+//! the teeth out of addresses (`hxxp://evil[.]example`), so that no terminal makes a link of them and no one clicks by
+//! accident, and it writes control characters and those that turn or hide text as `\u{…}`. JSON output is for programs
+//! and stays as it is.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::time::Millis;
+
+/// The longest value in a table; the rest is cut, and the cut marked.
+const CELL_CHARS: usize = 100;
+
+/// A hostile text for people's eyes: defanged and escaped.
+pub fn show(text: &str) -> String {
+    escape(&defang(text)).into_owned()
+}
+
+/// [`show`] for a message of ours with a stranger's words in it: these names of our own stay as they are, so that they
+/// can be copied. They are known again only where they stand alone, not as a part of a longer name.
+pub fn show_beside(text: &str, own: &[String]) -> String {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '\\' | '@' | ':' | '%');
+    let stands_alone = |before: &str, after: &str| {
+        let mut next = after.chars();
+        !before.ends_with(|c| joins(c) || c == '.')
+            && match next.next() {
+                // A message's own colon or full stop comes before a space, or ends it.
+                Some('.' | ':') => next.next().is_none_or(char::is_whitespace),
+                next => next.is_none_or(|c| !joins(c)),
+            }
+    };
+    let names = own.iter().map(String::as_str).filter(|name| !name.is_empty());
+    let found = names
+        .flat_map(|name| text.match_indices(name))
+        .filter(|(at, name)| stands_alone(&text[..*at], &text[at + name.len()..]))
+        .min_by_key(|(at, name)| (*at, std::cmp::Reverse(name.len())));
+    match found {
+        None => show(text),
+        Some((at, name)) => {
+            format!("{}{}{}", show(&text[..at]), escape(name), show_beside(&text[at + name.len()..], own))
+        }
+    }
+}
+
+/// Takes the teeth out of addresses: `hxxp` for `http`, `[.]` for a dot within a name, `[at]` within an address.
+pub fn defang(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut previous: Option<char> = None;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if previous.is_none_or(|p| !p.is_alphanumeric())
+            && let Some((scheme, harmless)) = scheme(rest)
+        {
+            out.push_str(harmless);
+            rest = &rest[scheme.len()..];
+            previous = scheme.chars().last();
+            continue;
+        }
+        let after = &rest[c.len_utf8()..];
+        // Dots that browsers take for one in a name are told apart by no reader.
+        let within = previous.is_some_and(|p| !p.is_whitespace() && p != '[' && p != '(')
+            && after.starts_with(|n: char| n.is_alphanumeric() || n == '_' || n == '-');
+        match c {
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' if within => {
+                out.push('[');
+                out.push(c);
+                out.push(']');
+            }
+            '@' if within => out.push_str("[at]"),
+            _ => out.push(c),
+        }
+        previous = Some(c);
+        rest = after;
+    }
+    out
+}
+
+fn scheme(text: &str) -> Option<(&'static str, &'static str)> {
+    const SCHEMES: [(&str, &str); 4] =
+        [("https://", "hxxps://"), ("http://", "hxxp://"), ("ftp://", "fxp://"), ("file://", "fxle://")];
+    SCHEMES.into_iter().find(|(s, _)| text.get(..s.len()).is_some_and(|start| start.eq_ignore_ascii_case(s)))
+}
+
+/// Control characters, and those that turn, join or hide text, as `\u{…}`; line ends and tabs as `\n` and `\t`.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_hidden(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// [`escape`] for messages of several lines: line ends stay.
+pub fn escape_lines(text: &str) -> String {
+    text.lines().map(|line| escape(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// [`show`], cut to what a table's cell takes.
+pub fn cell(text: &str) -> String {
+    cut(&show(text), CELL_CHARS)
+}
+
+/// At most so many characters; a cut is marked.
+pub fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(chars.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// A duration in its largest units: `45d`, `1h 30m`, `2.5s`, `80ms`.
+pub fn duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    if millis < 60_000 {
+        let seconds = format!("{:.1}", duration.as_secs_f64());
+        return format!("{}s", seconds.strip_suffix(".0").unwrap_or(&seconds));
+    }
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let first = parts.iter().position(|(n, _)| *n > 0).unwrap_or(parts.len() - 1);
+    let shown: Vec<_> =
+        parts.iter().skip(first).take(2).filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    shown.join(" ")
+}
+
+/// A number of bytes: `512 B`, `5 MiB`, `1.5 GiB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut value = bytes as f64 / 1_024.0;
+    let mut unit = 0;
+    while value >= 1_024.0 && unit + 1 < UNITS.len() {
+        value /= 1_024.0;
+        unit += 1;
+    }
+    let number = format!("{value:.1}");
+    format!("{} {}", number.strip_suffix(".0").unwrap_or(&number), UNITS[unit])
+}
+
+/// A count with its thousands apart: `23,500`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// An instant as RFC 3339 in UTC, in whole seconds.
+pub fn instant(at: Millis) -> String {
+    i64::try_from(at / 1_000)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .map_or_else(|| "far in the future".to_owned(), |t| t.to_string())
+}
+
+/// How far an instant is from now: `3m ago`, `in 12m`, `now`.
+pub fn relative(at: Millis, now: Millis) -> String {
+    let apart = Duration::from_secs(at.abs_diff(now) / 1_000);
+    match apart.as_secs() {
+        0 => "now".to_owned(),
+        _ if at < now => format!("{} ago", duration(apart)),
+        _ => format!("in {}", duration(apart)),
+    }
+}
+
+/// Whether and how text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    coloured: bool,
+}
+
+impl Style {
+    /// Never coloured.
+    pub const PLAIN: Self = Self { coloured: false };
+
+    /// For standard output: coloured on a terminal, unless NO_COLOR is set or the terminal is a dumb one.
+    pub fn stdout() -> Self {
+        Self::decide(
+            std::io::stdout().is_terminal(),
+            std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
+            std::env::var_os("TERM").is_some_and(|v| v == "dumb"),
+        )
+    }
+
+    fn decide(terminal: bool, no_color: bool, dumb: bool) -> Self {
+        Self { coloured: terminal && !no_color && !dumb }
+    }
+
+    /// Emphasised.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// Less important.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// Good.
+    pub fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// To be looked at.
+    pub fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// Bad.
+    pub fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Which side a column's cells stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows in straight columns. Cells are printed as they are: pass hostile ones through [`cell`].
+#[derive(Debug)]
+pub struct Table {
+    heads: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub fn new(heads: &[(&'static str, Align)]) -> Self {
+        Self { heads: heads.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table with its line ends.
+    pub fn render(&self, style: Style) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([self.heads[column].0.chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..self.heads.len()).map(width).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let mut out = String::new();
+            for ((cell, (_, align)), width) in cells.zip(&self.heads).zip(&widths) {
+                let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+                let (before, after) =
+                    if *align == Align::Right { (padding, String::new()) } else { (String::new(), padding) };
+                let _ = write!(out, "{before}{cell}{after}  ");
+            }
+            out.truncate(out.trim_end().len());
+            out
+        };
+        let mut out = style.bold(&line(&mut self.heads.iter().map(|(head, _)| *head)));
+        out.push('\n');
+        for row in &self.rows {
+            out.push_str(&line(&mut row.iter().map(String::as_str)));
+            out.push('\n');
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_our_own_stay_where_they_stand_alone() {
+        let own = ["tipline.db".to_owned(), "/var/lib/tip.line/tipline.db".to_owned()];
+        for (given, shown) in [
+            ("tipline.db cannot be written: evil.example", "tipline.db cannot be written: evil[.]example"),
+            ("see `tipline.db`, tipline.db: and tipline.db.", "see `tipline.db`, tipline.db: and tipline.db."),
+            ("/var/lib/tip.line/tipline.db is locked", "/var/lib/tip.line/tipline.db is locked"),
+            ("http://tipline.db/", "hxxp://tipline[.]db/"),
+            ("tipline.db.evil.example", "tipline[.]db[.]evil[.]example"),
+            ("evil.tipline.db", "evil[.]tipline[.]db"),
+            ("tipline.db:80 user@tipline.db", "tipline[.]db:80 user[at]tipline[.]db"),
+            ("tipline.db\u{202e} evil.example", "tipline.db\\u{202e} evil[.]example"),
+        ] {
+            assert_eq!(show_beside(given, &own), shown);
+        }
+        assert_eq!(show_beside("a.example", &[String::new()]), "a[.]example");
+    }
+
+    #[test]
+    fn addresses_lose_their_teeth() {
+        for (text, expected) in [
+            ("http://evil.example/a.php?x=1", "hxxp://evil[.]example/a[.]php?x=1"),
+            ("HTTPS://EVIL.example", "hxxps://EVIL[.]example"),
+            ("see https://a.b and ftp://c.d.", "see hxxps://a[.]b and fxp://c[.]d."),
+            ("198.51.100.7", "198[.]51[.]100[.]7"),
+            ("bob@evil.example", "bob[at]evil[.]example"),
+            ("evil。example", "evil[。]example"),
+            ("already[.]done", "already[.]done"),
+            ("A sentence. Another one.", "A sentence. Another one."),
+            ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+        ] {
+            assert_eq!(defang(text), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_hidden_reaches_the_terminal() {
+        for (text, expected) in [
+            ("\x1b[31mred\x07", "\\u{1b}[31mred\\u{7}"),
+            ("a\u{202e}cod.exe", "a\\u{202e}cod[.]exe"),
+            ("zero\u{200b}width", "zero\\u{200b}width"),
+            ("\u{feff}mark", "\\u{feff}mark"),
+            ("two\nlines\ttab\rend", "two\\nlines\\ttab\\rend"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("tag\u{e0041}", "tag\\u{e0041}"),
+            ("plain ünïcödé 中", "plain ünïcödé 中"),
+        ] {
+            assert_eq!(show(text), expected);
+        }
+        assert_eq!(escape_lines("a\nb\x07"), "a\nb\\u{7}");
+    }
+
+    #[test]
+    fn figures() {
+        for (seconds, expected) in [(0.08, "80ms"), (2.5, "2.5s"), (30.0, "30s"), (900.0, "15m"), (5_400.0, "1h 30m")] {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), expected);
+        }
+        assert_eq!(duration(Duration::from_secs(45 * 86_400)), "45d");
+        assert_eq!(duration(Duration::from_secs(86_400 + 59)), "1d");
+        for (n, expected) in [(0, "0 B"), (1_023, "1023 B"), (5 << 20, "5 MiB"), (3 << 29, "1.5 GiB")] {
+            assert_eq!(bytes(n), expected);
+        }
+        for (n, expected) in [(0, "0"), (999, "999"), (23_500, "23,500"), (1_000_000, "1,000,000")] {
+            assert_eq!(count(n), expected);
+        }
+        assert_eq!(instant(1_733_740_200_250), "2024-12-09T10:30:00Z");
+        assert_eq!(instant(u64::MAX), "far in the future");
+        assert_eq!(relative(1_000, 181_000), "3m ago");
+        assert_eq!(relative(181_000, 1_000), "in 3m");
+        assert_eq!(relative(1_000, 1_500), "now");
+    }
+
+    #[test]
+    fn colour_only_where_it_is_wanted() {
+        assert_eq!(Style::decide(true, false, false).red("x"), "\x1b[31mx\x1b[0m");
+        for (terminal, no_color, dumb) in [(false, false, false), (true, true, false), (true, false, true)] {
+            assert_eq!(Style::decide(terminal, no_color, dumb), Style::PLAIN);
+        }
+    }
+
+    #[test]
+    fn tables_are_straight_and_cells_cut() {
+        let mut table = Table::new(&[("type", Align::Left), ("n", Align::Right)]);
+        table.row(["ipv4-addr".to_owned(), "7".to_owned()]);
+        table.row(["url".to_owned(), "1,200".to_owned()]);
+        assert_eq!(table.render(Style::PLAIN), "type           n\nipv4-addr      7\nurl        1,200\n");
+        let long = "x".repeat(CELL_CHARS);
+        assert_eq!(cell(&long), long);
+        assert_eq!(cell(&format!("{long}x")).chars().count(), CELL_CHARS);
+        assert!(cell(&format!("{long}x")).ends_with('…'));
+    }
+}

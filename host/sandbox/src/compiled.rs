@@ -1,0 +1,193 @@
+//! A guest's machine code, and how soon it is there.
+//!
+//! Cranelift's code is twice as fast as Winch's and takes seven times as long to make: half a second for the built-in
+//! guest. Where the cache holds none yet, the built-in guest therefore starts with Winch's code, so that the first
+//! request leaves at once, and a thread makes Cranelift's meanwhile, which takes its place as soon as it is there. Both
+//! give the same answers, which a test compares. Where Winch knows the processor or an instruction not, Cranelift's code
+//! is waited for.
+//!
+//! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Strategy};
+
+use super::SandboxError;
+use super::bindings::InputPre;
+use super::cache::Cache;
+use super::limits::Meter;
+
+/// Who makes the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compiler {
+    /// Slow to make, fast to run.
+    Cranelift {
+        /// Whether steps are counted.
+        fuel: bool,
+        /// Whether the clock is looked at.
+        clock: bool,
+    },
+    /// In one pass, for code that runs soon and not for long.
+    Winch,
+}
+
+/// A component, checked and compiled.
+pub(super) struct Compiled {
+    pub(super) engine: Engine,
+    pub(super) pre: InputPre<Meter>,
+}
+
+impl Compiled {
+    /// The component's code out of the cache, else made anew and kept there.
+    pub(super) fn new(component: &[u8], compiler: Compiler, cache: Option<&Path>) -> Result<Self, SandboxError> {
+        let cache = cache.and_then(Cache::open);
+        let engine = engine(compiler).map_err(load)?;
+        match cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
+            Some(code) => Self::of(engine, &code, compiler),
+            None => Self::made(engine, component, compiler, cache.as_ref()),
+        }
+    }
+
+    fn made(engine: Engine, component: &[u8], compiler: Compiler, cache: Option<&Cache>) -> Result<Self, SandboxError> {
+        let code = Component::new(&engine, component).map_err(load)?;
+        if let Some(cache) = cache {
+            cache.keep(&engine, component, &code);
+        }
+        Self::of(engine, &code, compiler)
+    }
+
+    fn of(engine: Engine, code: &Component, compiler: Compiler) -> Result<Self, SandboxError> {
+        let imports: Vec<_> = code.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
+        if !imports.is_empty() {
+            return Err(SandboxError::Imports(imports.join(", ")));
+        }
+        let pre = Linker::new(&engine).instantiate_pre(code).and_then(InputPre::new).map_err(load)?;
+        if let Compiler::Cranelift { clock: true, .. } = compiler {
+            tick(&engine)?;
+        }
+        Ok(Self { engine, pre })
+    }
+}
+
+fn load(error: wasmtime::Error) -> SandboxError {
+    SandboxError::Load(format!("{error:#}"))
+}
+
+/// How often guests look at the clock: a limit of seconds need not be met more exactly.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Lets the engine's clock run for as long as there is the engine.
+fn tick(engine: &Engine) -> Result<(), SandboxError> {
+    let engine = engine.weak();
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    let started = thread::Builder::new().name("guest-clock".to_owned()).spawn(run);
+    started
+        .map(|_| ())
+        .map_err(|error| SandboxError::Load(format!("the thread of its clock cannot be started: {error}")))
+}
+
+/// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
+/// of the speed. Memory is capped by the store's limiter instead.
+fn engine(compiler: Compiler) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.wasm_relaxed_simd(false);
+    match compiler {
+        Compiler::Cranelift { fuel, clock } => {
+            // Nothing in a guest may depend on the processor it runs on.
+            config.cranelift_nan_canonicalization(true);
+            config.consume_fuel(fuel);
+            config.epoch_interruption(clock);
+        }
+        Compiler::Winch => {
+            config.strategy(Strategy::Winch);
+        }
+    }
+    Engine::new(&config)
+}
+
+/// The code in use, which a better one may replace.
+pub(super) struct Code {
+    now: Arc<Mutex<Arc<Compiled>>>,
+    /// Makes the better one. Waited for at the end, so that even a short run leaves it in the cache.
+    maker: Option<JoinHandle<()>>,
+}
+
+impl Code {
+    /// Code that stays.
+    pub(super) fn of(compiled: Compiled) -> Self {
+        Self { now: Arc::new(Mutex::new(Arc::new(compiled))), maker: None }
+    }
+
+    /// Cranelift's code where the cache has it, else Winch's until it has.
+    pub(super) fn soon(component: &'static [u8], cache: &Path) -> Result<Self, SandboxError> {
+        let slow = Compiler::Cranelift { fuel: false, clock: false };
+        let engine = engine(slow).map_err(load)?;
+        let cache = Cache::open(cache);
+        if let Some(code) = cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
+            return Compiled::of(engine, &code, slow).map(Self::of);
+        }
+        let Ok(quick) = Compiled::new(component, Compiler::Winch, None) else {
+            return Compiled::made(engine, component, slow, cache.as_ref()).map(Self::of);
+        };
+        let mut code = Self::of(quick);
+        let now = code.now.clone();
+        let make = move || match Compiled::made(engine, component, slow, cache.as_ref()) {
+            Ok(better) => *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better),
+            Err(error) => {
+                tracing::warn!(error.message = %error, "The guest could not be compiled anew; slower code stays");
+            }
+        };
+        // Without a thread the quick code has to do.
+        code.maker = thread::Builder::new().name("compiler".to_owned()).spawn(make).ok();
+        Ok(code)
+    }
+
+    pub(super) fn now(&self) -> Arc<Compiled> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(maker) = self.maker.take() {
+            // It panicked, then; the quick code did the work.
+            let _ = maker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BUILT_IN;
+
+    #[test]
+    fn the_cache_is_filled_when_the_first_code_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Code::soon(BUILT_IN, folder.path()).unwrap();
+        assert!(first.maker.is_some(), "the first code is made in one pass");
+        drop(first);
+        let second = Code::soon(BUILT_IN, folder.path()).unwrap();
+        assert!(second.maker.is_none(), "the second one comes out of the cache");
+    }
+
+    #[test]
+    fn the_better_code_takes_the_place_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut code = Code::soon(BUILT_IN, folder.path()).unwrap();
+        let first = code.now();
+        code.maker.take().unwrap().join().unwrap();
+        assert!(!Arc::ptr_eq(&first, &code.now()));
+    }
+}

@@ -1,0 +1,601 @@
+//! HTTP to Elasticsearch: hosts, credential, bounds; nothing here knows what a bulk request is.
+//!
+//! Every request the program makes may be sent twice without harm, so a host that cannot be reached or answers 502,
+//! 503 or 504 hands the request to the next one, and the host that answered is asked first from then on. Redirects
+//! are never followed. A credential goes over plain http only to loopback, unless `allow_insecure` says otherwise.
+//! After a 401 a key file is read once more; only where it holds another key is the request repeated.
+//!
+//! Bodies are never logged. Texts taken from an answer are cut, have their control characters escaped, and are
+//! cleaned of the credential by its value, in every form a server could echo it.
+
+use std::fmt::Write as _;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use thiserror::Error;
+use url::{Host, Url};
+
+use crate::blocking;
+use tipline_config::ElasticsearchSettings;
+use tipline_connection::tls;
+use tipline_model::secret::{Credential, Scrubber, Secret};
+
+/// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
+/// stays below. Fixed: how long an answer is follows from what this program asks for.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most of an answer's text that a message shows.
+const EXCERPT_CHARS: usize = 300;
+
+/// A request that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// The settings cannot be used, or a request would leave what they allow.
+    #[error("{0}")]
+    Refused(String),
+    /// No host answered.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// What is sent: a method, a path with its query, and a body.
+#[derive(Debug, Clone)]
+pub struct Call {
+    method: Method,
+    target: String,
+    body: Option<(Bytes, &'static str)>,
+}
+
+impl Call {
+    /// Without a body. `target` begins with a slash; names in it are encoded by [`encoded`].
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        Self { method, target: target.into(), body: None }
+    }
+
+    /// A GET.
+    pub fn get(target: impl Into<String>) -> Self {
+        Self::new(Method::GET, target)
+    }
+
+    /// With a JSON body.
+    pub fn json(mut self, body: &serde_json::Value) -> Self {
+        self.body = Some((Bytes::from(body.to_string()), "application/json"));
+        self
+    }
+
+    /// With a bulk body.
+    pub fn ndjson(mut self, body: Bytes) -> Self {
+        self.body = Some((body, "application/x-ndjson"));
+        self
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, at most [`MAX_ANSWER_BYTES`].
+    pub body: Bytes,
+    /// `Location` of a redirect, cleaned for messages.
+    pub location: Option<String>,
+    /// Whether the server says that it is Elasticsearch.
+    pub is_elastic: bool,
+    /// The pause that `Retry-After` asks for.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// The body as JSON, null where it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// `error.type` of an error answer.
+    pub fn error_type(&self) -> Option<String> {
+        self.json().pointer("/error/type")?.as_str().map(str::to_owned)
+    }
+}
+
+/// The connection to a cluster.
+pub struct Client {
+    http: reqwest::Client,
+    hosts: Vec<Url>,
+    /// Index into `hosts` of the one that answered last.
+    preferred: AtomicUsize,
+    credential: Option<Credential>,
+    authorization: RwLock<Option<Authorization>>,
+    compression: u32,
+}
+
+impl Client {
+    /// Prepares the connection; opens nothing.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where the settings cannot be used.
+    pub fn new(settings: &ElasticsearchSettings) -> Result<Self, ClientError> {
+        if settings.hosts.is_empty() {
+            return Err(refused("`hosts` of the Elasticsearch output is empty. Name at least one URL."));
+        }
+        for host in &settings.hosts {
+            check_host(host, settings)?;
+        }
+        let authorization = settings.credential.as_ref().map(Authorization::read).transpose()?;
+        let tls = tls::client_config(&settings.tls).map_err(|error| refused(&error.to_string()))?;
+        let mut fixed = HeaderMap::new();
+        fixed.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        // Names us in the cluster's slow and deprecation logs.
+        fixed.insert("x-opaque-id", HeaderValue::from_static("tipline"));
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .default_headers(fixed)
+            .user_agent(concat!("tipline/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .pool_max_idle_per_host(settings.workers.max(1))
+            .gzip(settings.compression_level > 0)
+            .build()
+            .map_err(|error| refused(&format!("The connection to Elasticsearch cannot be prepared: {error}.")))?;
+        Ok(Self {
+            http,
+            hosts: settings.hosts.clone(),
+            preferred: AtomicUsize::new(0),
+            credential: settings.credential.clone(),
+            authorization: RwLock::new(authorization),
+            compression: settings.compression_level.min(9),
+        })
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status; an error where no host gave one.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send(&self, call: Call) -> Result<Answer, ClientError> {
+        let call = self.compressed(call).await?;
+        let answer = self.send_to_any(&call).await?;
+        if answer.status == StatusCode::UNAUTHORIZED && self.reload_credential()? {
+            return self.send_to_any(&call).await;
+        }
+        Ok(answer)
+    }
+
+    /// A text from an answer, safe to show: without the credential, without control characters, cut.
+    pub fn excerpt(&self, text: &str) -> String {
+        let mut shown = String::new();
+        for c in self.scrubbed(text).chars().take(EXCERPT_CHARS) {
+            match c {
+                '\n' | '\r' | '\t' => shown.push(' '),
+                c if is_unprintable(c) => shown.extend(c.escape_unicode()),
+                c => shown.push(c),
+            }
+        }
+        shown
+    }
+
+    /// An answer in one sentence part: `503 Service Unavailable (cluster_block_exception: blocked by …)`.
+    pub fn describe(&self, answer: &Answer) -> String {
+        let mut text = answer.status.to_string();
+        if let Some(location) = &answer.location {
+            let _ = write!(text, ", a redirect to {location}");
+        }
+        let json = answer.json();
+        let error = json.get("error").unwrap_or(&json);
+        match (error.get("type").and_then(|t| t.as_str()), error.get("reason").and_then(|r| r.as_str())) {
+            (Some(kind), reason) => {
+                let _ =
+                    write!(text, " ({})", self.excerpt(&format!("{kind}: {}", reason.unwrap_or("no reason given"))));
+            }
+            _ if !answer.body.is_empty() => {
+                let _ = write!(text, ", beginning \"{}\"", self.excerpt(&String::from_utf8_lossy(&answer.body)));
+            }
+            _ => {}
+        }
+        text
+    }
+
+    /// The text without the credential, in any form.
+    pub fn scrubbed(&self, text: &str) -> String {
+        let guard = self.authorization.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match guard.as_ref() {
+            Some(authorization) => authorization.scrubber.scrub(text).into_owned(),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The hosts, for messages.
+    pub fn hosts(&self) -> String {
+        self.hosts.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether requests carry a credential.
+    pub fn has_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    async fn send_to_any(&self, call: &Prepared) -> Result<Answer, ClientError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut refusals = String::new();
+        let mut last_answer = None;
+        for step in 0..self.hosts.len() {
+            let index = (first + step) % self.hosts.len();
+            let Some(host) = self.hosts.get(index) else { continue };
+            match self.send_to(host, call).await {
+                Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => last_answer = Some(answer),
+                Ok(answer) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let separator = if refusals.is_empty() { "" } else { "; " };
+                    let _ = write!(refusals, "{separator}{host}: {}", self.excerpt(&causes(&error)));
+                }
+            }
+        }
+        last_answer.ok_or_else(|| {
+            ClientError::Unreachable(format!(
+                "Elasticsearch gave no answer ({refusals}). Check `hosts`, the network, and that the cluster is up."
+            ))
+        })
+    }
+
+    async fn send_to(&self, host: &Url, call: &Prepared) -> Result<Answer, reqwest::Error> {
+        let url = format!("{}{}", host.as_str().trim_end_matches('/'), call.target);
+        let mut request = self.http.request(call.method.clone(), url);
+        if let Some((body, content_type)) = &call.body {
+            request = request.header(header::CONTENT_TYPE, *content_type).body(body.clone());
+        }
+        if call.is_gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+        }
+        if let (Some(credential), Some(value)) = (&self.credential, self.authorization_header()) {
+            request = request.header(credential.header(), value);
+        }
+        let mut response = request.send().await?;
+        let status = response.status();
+        let headers = response.headers();
+        let location = headers
+            .get(header::LOCATION)
+            .filter(|_| status.is_redirection())
+            .map(|value| self.excerpt(&String::from_utf8_lossy(value.as_bytes())));
+        let retry_after = retry_after(headers);
+        let is_elastic = headers.get("x-elastic-product").is_some_and(|product| product == "Elasticsearch");
+        let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(1 << 20)) as usize);
+        while let Some(part) = response.chunk().await? {
+            if body.len() + part.len() > MAX_ANSWER_BYTES {
+                // What is left reads as a truncated answer, which acknowledges nothing.
+                break;
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, retry_after })
+    }
+
+    async fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {
+        let Call { method, target, body } = call;
+        let is_gzip = self.compression > 0 && body.is_some();
+        let body = match body {
+            Some((plain, kind)) if is_gzip => {
+                let level = flate2::Compression::new(self.compression);
+                let packed = blocking(move || gzip(&plain, level)).await;
+                Some((packed.map_err(|error| refused(&format!("A request cannot be compressed: {error}.")))?, kind))
+            }
+            body => body,
+        };
+        Ok(Prepared { method, target, body, is_gzip })
+    }
+
+    fn authorization_header(&self) -> Option<HeaderValue> {
+        let guard = self.authorization.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        guard.as_ref().map(|authorization| authorization.header.clone())
+    }
+
+    /// Reads a key file again; whether it holds another key now.
+    fn reload_credential(&self) -> Result<bool, ClientError> {
+        let Some(credential) = &self.credential else { return Ok(false) };
+        let fresh = Authorization::read(credential)?;
+        let mut guard = self.authorization.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_new = guard.as_ref().is_none_or(|known| known.header != fresh.header);
+        if is_new {
+            *guard = Some(fresh);
+        }
+        Ok(is_new)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+fn gzip(plain: &[u8], level: flate2::Compression) -> std::io::Result<Bytes> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    std::io::Write::write_all(&mut encoder, plain)?;
+    encoder.finish().map(Bytes::from)
+}
+
+struct Prepared {
+    method: Method,
+    target: String,
+    body: Option<(Bytes, &'static str)>,
+    is_gzip: bool,
+}
+
+/// The header, and what finds its secret where a server echoes it.
+struct Authorization {
+    header: HeaderValue,
+    scrubber: Scrubber,
+}
+
+impl Authorization {
+    fn read(credential: &Credential) -> Result<Self, ClientError> {
+        let key = credential.read().map_err(|error| refused(&error.to_string()))?;
+        let (value, secrets) = match credential {
+            Credential::ApiKey(_) => {
+                let value = api_key_value(key.expose())?;
+                // The key's secret half on its own is as good as the whole.
+                let decoded = STANDARD.decode(&value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                let half = decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, half)| half.to_owned());
+                let secrets = [Some(key.expose().to_owned()), Some(value.clone()), decoded, half];
+                (value, secrets.into_iter().flatten().collect::<Vec<_>>())
+            }
+            Credential::Bearer(_) | Credential::Key(..) => (key.expose().to_owned(), vec![key.expose().to_owned()]),
+            Credential::Basic { username, .. } => {
+                let value = STANDARD.encode(format!("{username}:{}", key.expose()));
+                (value.clone(), vec![key.expose().to_owned(), value])
+            }
+        };
+        let value = credential.scheme().map_or_else(|| value.clone(), |scheme| format!("{scheme} {value}"));
+        let mut header = HeaderValue::from_str(&value).map_err(|_| {
+            refused(
+                "The Elasticsearch credential holds characters that no HTTP header can carry. Check for line breaks.",
+            )
+        })?;
+        header.set_sensitive(true);
+        let secrets: Vec<Secret> = secrets.into_iter().map(Secret::new).collect();
+        Ok(Self { header, scrubber: Scrubber::new(&secrets) })
+    }
+}
+
+/// The value after `ApiKey`: Elasticsearch shows keys as `id:key`, in base64, or (Serverless) as `essu_…`.
+fn api_key_value(key: &str) -> Result<String, ClientError> {
+    if key.starts_with("essu_") {
+        return Ok(key.to_owned());
+    }
+    if let Some((id, secret)) = key.split_once(':') {
+        if !id.is_empty() && !secret.is_empty() && !secret.contains(':') {
+            return Ok(STANDARD.encode(key));
+        }
+    } else if let Ok(decoded) = STANDARD.decode(key)
+        && std::str::from_utf8(&decoded).is_ok_and(|pair| pair.contains(':'))
+    {
+        return Ok(key.to_owned());
+    }
+    Err(refused(
+        "The Elasticsearch API key has none of the forms Elasticsearch gives out: `id:key`, the `encoded` value (base64 \
+         of that), or `essu_…`. Copy it again from Kibana's API keys page.",
+    ))
+}
+
+fn check_host(host: &Url, settings: &ElasticsearchSettings) -> Result<(), ClientError> {
+    if !matches!(host.scheme(), "http" | "https") || host.host().is_none() {
+        return Err(refused(&format!("The Elasticsearch host `{}` is no http or https URL.", host.scheme())));
+    }
+    if !host.username().is_empty() || host.password().is_some() {
+        return Err(refused(
+            "A URL in `hosts` holds a user name or password. Put them into `username` and `password`, where they stay secret.",
+        ));
+    }
+    if host.query().is_some() || host.fragment().is_some() {
+        return Err(refused("A URL in `hosts` has a query or fragment. Give scheme, host, port and path only."));
+    }
+    if host.scheme() == "http" && settings.credential.is_some() && !settings.allow_insecure && !is_loopback(host) {
+        return Err(refused(&format!(
+            "The Elasticsearch credential would go to {host} over plain http, where others can read it. Use https, or set \
+             `allow_insecure: true` if the way there is safe."
+        )));
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// `Retry-After` in seconds, or as a date, which is measured by the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let (until, now) = (date(asked)?, date(text(header::DATE)?)?);
+    Duration::try_from(until.duration_since(now)).ok()
+}
+
+/// A name as one path segment or query value.
+pub fn encoded(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Control characters, and those that reorder or hide what is around them.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// An error with its causes; reqwest shows only the outermost one.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "timed out: ".to_owned() } else { String::new() };
+    let _ = write!(text, "{error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+fn refused(text: &str) -> ClientError {
+    ClientError::Refused(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use tipline_config::Mode;
+    use tipline_model::secret::SecretSource;
+
+    fn settings(host: &str, credential: Option<Credential>) -> ElasticsearchSettings {
+        ElasticsearchSettings {
+            credential,
+            ..ElasticsearchSettings::new(vec![Url::parse(host).unwrap()], Mode::Latest)
+        }
+    }
+
+    fn api_key(key: &str) -> Credential {
+        Credential::ApiKey(SecretSource::Inline(Secret::new(key)))
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_stalls_ends_the_connection_within_its_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("https://{}", listener.local_addr().unwrap());
+        let connect_timeout = Duration::from_millis(50);
+        let client = Client::new(&ElasticsearchSettings { connect_timeout, ..settings(&host, None) }).unwrap();
+        // The system takes the connection; nobody answers the first message of TLS.
+        let Err(ClientError::Unreachable(text)) = client.send(Call::get("/")).await else { panic!("an answer") };
+        assert!(text.contains("timed out"), "{text}");
+        drop(listener);
+    }
+
+    #[test]
+    fn a_pause_is_read_from_seconds_and_dates() {
+        let date = "Sun, 22 Nov 2026 09:00:00 GMT";
+        for (asked, date, expected) in [
+            (Some("7"), None, Some(7)),
+            (Some(" 0 "), Some(date), Some(0)),
+            (Some("Sun, 22 Nov 2026 09:01:30 GMT"), Some(date), Some(90)),
+            (Some("Sun, 22 Nov 2026 08:00:00 GMT"), Some(date), None),
+            (Some("Sun, 22 Nov 2026 09:01:30 GMT"), None, None),
+            (Some("soon"), Some(date), None),
+            (Some("-5"), Some(date), None),
+            (None, Some(date), None),
+        ] {
+            let headers = [(header::RETRY_AFTER, asked), (header::DATE, date)];
+            let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?.parse().unwrap())));
+            assert_eq!(retry_after(&headers.collect()), expected.map(Duration::from_secs), "{asked:?} {date:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (sent, is_whole) in [(MAX_ANSWER_BYTES, true), (MAX_ANSWER_BYTES + 1, false)] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let host = format!("http://{}", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {sent}\r\n\r\n");
+                // A client that has read enough goes away.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&vec![b' '; sent]).await;
+            });
+            let answer = Client::new(&settings(&host, None)).unwrap().send(Call::get("/")).await.unwrap();
+            assert_eq!(answer.body.len() == sent, is_whole);
+            assert!(answer.body.len() <= MAX_ANSWER_BYTES);
+            server.await.unwrap();
+        }
+    }
+
+    #[test]
+    fn api_keys_are_taken_in_every_form_elasticsearch_gives_out_and_no_other() {
+        for (given, sent) in [
+            ("VuaCfG:ui2lp2axTNm", Some("VnVhQ2ZHOnVpMmxwMmF4VE5t")),
+            ("VnVhQ2ZHOnVpMmxwMmF4VE5t", Some("VnVhQ2ZHOnVpMmxwMmF4VE5t")),
+            ("essu_VnVhQ2Z", Some("essu_VnVhQ2Z")),
+            ("sd_live_key", None),
+            (":key", None),
+            ("id:", None),
+            ("a:b:c", None),
+            ("bm9jb2xvbg==", None),
+        ] {
+            assert_eq!(api_key_value(given).ok().as_deref(), sent, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_credential_goes_over_plain_http_to_loopback_only() {
+        let key = Some(api_key("id:secretsecret"));
+        for (host, insecure, is_allowed) in [
+            ("http://127.0.0.1:9200", false, true),
+            ("http://[::1]:9200", false, true),
+            ("http://localhost:9200", false, true),
+            ("http://es.example:9200", false, false),
+            ("http://es.example:9200", true, true),
+            ("https://es.example:9200", false, true),
+            ("http://127.0.0.1.example", false, false),
+            ("https://user:pw@es.example", false, false),
+        ] {
+            let settings = ElasticsearchSettings { allow_insecure: insecure, ..settings(host, key.clone()) };
+            assert_eq!(Client::new(&settings).is_ok(), is_allowed, "{host}");
+        }
+        assert!(Client::new(&settings("http://es.example:9200", None)).is_ok());
+    }
+
+    #[test]
+    fn the_credential_is_scrubbed_in_every_form() {
+        let key = "idididid:k+y/with=odd&chars";
+        let client = Client::new(&settings("http://127.0.0.1:9200", Some(api_key(key)))).unwrap();
+        let (_, half) = key.split_once(':').unwrap();
+        for form in [
+            key.to_owned(),
+            half.to_owned(),
+            STANDARD.encode(key),
+            URL_SAFE_NO_PAD.encode(key),
+            encoded(key),
+            encoded(half).to_lowercase(),
+            url::form_urlencoded::byte_serialize(half.as_bytes()).collect(),
+            STANDARD.encode(STANDARD.encode(key)),
+        ] {
+            let shown = client.excerpt(&format!("refused {form}!"));
+            assert!(shown.starts_with("refused ") && shown.ends_with('!'), "{shown}");
+            assert!(!shown.contains(&form) && shown.len() < 40, "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_has_no_control_characters_and_an_end() {
+        let client = Client::new(&settings("http://127.0.0.1:9200", None)).unwrap();
+        assert_eq!(client.excerpt("a\u{1b}[2J\nb\u{202e}c"), "a\\u{1b}[2J b\\u{202e}c");
+        assert_eq!(client.excerpt(&"x".repeat(10_000)).len(), EXCERPT_CHARS);
+    }
+}

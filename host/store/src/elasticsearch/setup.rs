@@ -1,0 +1,452 @@
+//! What the cluster needs before documents go there, and whether it has it.
+//!
+//! `setup` writes a component template with the mapping, an index template above Elastic's own for `logs-*-*`, and in
+//! latest mode the index and its filtered alias. It may be run any number of times: it adds fields, never changes or
+//! deletes one, and where something stands in the way (a field of another type, a data stream under the index's name)
+//! it stops and says what to do. Settings for shards, replicas and lifecycle are left to the cluster, as Serverless
+//! refuses them. `check` looks without writing; where the credential may not look, it says so and lets the run go on.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Elasticsearch;
+use super::bulk::request_needs_person;
+use super::client::{Answer, Call, ClientError, encoded};
+use super::fields::{Comparison, Difference, Fields, lacking_type};
+use crate::SinkError;
+use tipline_config::Mode;
+
+/// The alias Kibana's `logs-ti_*` finds, without expired documents.
+pub const ALIAS: &str = "logs-ti_socdefenders_latest.ioc";
+
+/// Above the built-in template for `logs-*-*` (100) and Fleet's (200); Elastic's advice for one's own is over 500.
+const TEMPLATE_PRIORITY: u32 = 501;
+
+/// How many names a message lists.
+const NAMES_SHOWN: usize = 5;
+
+/// One request of a set-up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// PUT or POST.
+    pub method: &'static str,
+    /// The path.
+    pub path: String,
+    /// The body.
+    pub body: Value,
+    /// What it is for.
+    pub purpose: String,
+}
+
+/// What a check or a set-up has to tell; a fault is an error instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetupReport {
+    /// What was done or found.
+    pub done: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+enum Existing {
+    Nothing,
+    Index(Value),
+    DataStream(Value),
+    Alias(String),
+    /// The credential may not look.
+    Hidden(String),
+}
+
+impl Elasticsearch {
+    /// The requests a set-up of an empty cluster would make, in their order.
+    pub fn plan(&self) -> Vec<Step> {
+        let mut steps = vec![self.mappings_step(&self.fields), self.template_step(&self.fields, true)];
+        if self.settings.mode == Mode::Latest {
+            let index = &self.settings.index;
+            steps.push(Step {
+                method: "PUT",
+                path: format!("/{}", encoded(index)),
+                body: json!({}),
+                purpose: format!("the index {index}"),
+            });
+            steps.push(self.alias_step());
+        }
+        steps
+    }
+
+    /// Writes what is missing.
+    ///
+    /// # Errors
+    /// [`SinkError`]; what was written until then stays, and a later set-up goes on from there.
+    pub async fn set_up(&self) -> Result<SetupReport, SinkError> {
+        let mut report = SetupReport::default();
+        let existing = self.existing().await?;
+        self.refuse_wrong_kind(&existing)?;
+        let mut fields = self.fields.clone();
+        self.put_with_fallbacks(&mut fields, &mut report, Self::mappings_step).await?;
+        self.put_template(&fields, &mut report).await?;
+        match existing {
+            Existing::Index(mapping) | Existing::DataStream(mapping) => {
+                self.add_fields(&mut fields, &mapping, &mut report).await?;
+            }
+            Existing::Nothing if self.settings.mode == Mode::Latest => {
+                let call = Call::new(Method::PUT, format!("/{}", encoded(&self.settings.index))).json(&json!({}));
+                let answer = self.ask(call).await?;
+                match answer.error_type().as_deref() {
+                    None if answer.status.is_success() => {}
+                    // Somebody else, perhaps another Tipline, was quicker.
+                    Some("resource_already_exists_exception") => {}
+                    _ => return Err(self.refusal("the index could not be created", &answer)),
+                }
+                report.done.push(format!("index {} created", self.settings.index));
+            }
+            Existing::Nothing => {
+                report.done.push(format!("data stream {} will be created by its first document", self.settings.index));
+            }
+            Existing::Hidden(text) => return Err(SinkError::Setup(text)),
+            Existing::Alias(_) => {}
+        }
+        if self.settings.mode == Mode::Latest {
+            self.put(&self.alias_step(), &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// Whether documents may go there.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] with what to do.
+    pub async fn check_setup(&self) -> Result<SetupReport, SinkError> {
+        let mut report = SetupReport::default();
+        let name = self.template_name();
+        let template = self.ask(Call::get(format!("/_index_template/{}", encoded(&name)))).await?;
+        match template.status.as_u16() {
+            200 => report.done.push(format!("index template {name} is there")),
+            403 => report.warnings.push(
+                "The Elasticsearch credential may not read index templates, so it is not known whether the index is set up; \
+                 going on. Run `tipline setup` with a credential that has `manage_index_templates`."
+                    .to_owned(),
+            ),
+            404 => {
+                return Err(SinkError::Setup(format!(
+                    "The index template {name} is missing, so Elasticsearch would guess the fields' types. Run `tipline setup`."
+                )));
+            }
+            _ => return Err(self.refusal("the index template could not be read", &template)),
+        }
+        let existing = self.existing().await?;
+        self.refuse_wrong_kind(&existing)?;
+        match existing {
+            Existing::Nothing if self.settings.mode == Mode::Latest => {
+                return Err(SinkError::Setup(format!(
+                    "The index {} is missing. Run `tipline setup`.",
+                    self.settings.index
+                )));
+            }
+            Existing::Nothing | Existing::Alias(_) => {}
+            Existing::Hidden(text) => {
+                report.warnings.push(format!("The index's fields could not be looked at; going on. {text}"));
+                return Ok(report);
+            }
+            Existing::Index(mapping) | Existing::DataStream(mapping) => {
+                let comparison = self.fields.compare(&mapping);
+                self.refuse_conflicts(&comparison)?;
+                if !comparison.missing.is_empty() {
+                    return Err(SinkError::Setup(format!(
+                        "The index {} does not map {} of the fields that are written ({}). Run `tipline setup`, which adds them.",
+                        self.settings.index,
+                        comparison.missing.len(),
+                        shown(&comparison.missing)
+                    )));
+                }
+                report.done.push(format!("all {} fields are mapped", self.fields.iter().count()));
+                report.warnings.extend(fallen_back(&comparison));
+            }
+        }
+        if self.settings.mode == Mode::Latest {
+            self.check_alias(&mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn check_alias(&self, report: &mut SetupReport) -> Result<(), SinkError> {
+        let path = format!("/{}/_alias/{}", encoded(&self.settings.index), encoded(ALIAS));
+        let answer = self.ask(Call::get(path)).await?;
+        match answer.status.as_u16() {
+            200 => report.done.push(format!("alias {ALIAS} is there")),
+            403 => report.warnings.push("The credential may not read aliases; going on.".to_owned()),
+            404 => {
+                return Err(SinkError::Setup(format!(
+                    "The alias {ALIAS} does not point at {}, so Kibana's rules would not see the indicators. Run `tipline setup`.",
+                    self.settings.index
+                )));
+            }
+            _ => return Err(self.refusal("the alias could not be read", &answer)),
+        }
+        Ok(())
+    }
+
+    /// The name of our index template.
+    pub(super) fn template_name(&self) -> String {
+        format!("tipline-{}", self.settings.index)
+    }
+
+    fn mappings_name(&self) -> String {
+        format!("tipline-{}-mappings", self.settings.index)
+    }
+
+    fn mappings_step(&self, fields: &Fields) -> Step {
+        Step {
+            method: "PUT",
+            path: format!("/_component_template/{}", encoded(&self.mappings_name())),
+            body: json!({
+                "template": { "mappings": mappings(fields) },
+                "_meta": meta(),
+            }),
+            purpose: format!("component template with {} fields", fields.iter().count()),
+        }
+    }
+
+    fn template_step(&self, _fields: &Fields, with_index_mode: bool) -> Step {
+        let mut body = json!({
+            "index_patterns": [self.settings.index],
+            "composed_of": [self.mappings_name()],
+            "priority": TEMPLATE_PRIORITY,
+            "template": {},
+            "_meta": meta(),
+        });
+        match self.settings.mode {
+            Mode::Latest => body["template"]["aliases"] = json!({ ALIAS: { "filter": live_filter() } }),
+            Mode::Events => {
+                body["data_stream"] = json!({});
+                if with_index_mode {
+                    // Not logsdb: it rebuilds documents from their fields, and cases show them as they were sent.
+                    body["template"]["settings"] = json!({ "index.mode": "standard" });
+                }
+            }
+        }
+        Step {
+            method: "PUT",
+            path: format!("/_index_template/{}", encoded(&self.template_name())),
+            body,
+            purpose: format!("index template for {}", self.settings.index),
+        }
+    }
+
+    fn alias_step(&self) -> Step {
+        Step {
+            method: "POST",
+            path: "/_aliases".to_owned(),
+            body: json!({ "actions": [{ "add": {
+                "index": self.settings.index, "alias": ALIAS, "filter": live_filter(),
+            } }] }),
+            purpose: format!("alias {ALIAS}, without what has expired"),
+        }
+    }
+
+    async fn put_template(&self, fields: &Fields, report: &mut SetupReport) -> Result<(), SinkError> {
+        let step = self.template_step(fields, true);
+        let answer = self.ask(call_of(&step)).await?;
+        // Before 8.1, and in OpenSearch, there is no such setting, and nothing to switch off.
+        let lacks_mode = answer.status == 400 && String::from_utf8_lossy(&answer.body).contains("index.mode");
+        if lacks_mode {
+            return self.put(&self.template_step(fields, false), report).await;
+        }
+        self.expect(&step, &answer, report)
+    }
+
+    async fn put(&self, step: &Step, report: &mut SetupReport) -> Result<(), SinkError> {
+        let answer = self.ask(call_of(step)).await?;
+        self.expect(step, &answer, report)
+    }
+
+    fn expect(&self, step: &Step, answer: &Answer, report: &mut SetupReport) -> Result<(), SinkError> {
+        if !answer.status.is_success() {
+            return Err(self.refusal(&format!("{} could not be written", step.purpose), answer));
+        }
+        report.done.push(step.purpose.clone());
+        Ok(())
+    }
+
+    /// Puts what `step` makes of the fields, with fall-backs for the types the cluster lacks.
+    async fn put_with_fallbacks(
+        &self,
+        fields: &mut Fields,
+        report: &mut SetupReport,
+        step: impl Fn(&Self, &Fields) -> Step,
+    ) -> Result<(), SinkError> {
+        let (step, answer) = self.put_falling_back(fields, report, step).await?;
+        self.expect(&step, &answer, report)
+    }
+
+    /// As [`Self::put_with_fallbacks`]; gives the last answer, whatever it says.
+    pub(super) async fn put_falling_back(
+        &self,
+        fields: &mut Fields,
+        report: &mut SetupReport,
+        step: impl Fn(&Self, &Fields) -> Step,
+    ) -> Result<(Step, Answer), SinkError> {
+        loop {
+            let step = step(self, fields);
+            let answer = self.ask(call_of(&step)).await?;
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            let lacking = Some(&body).filter(|_| answer.status == 400).and_then(|body| lacking_type(body));
+            // Each round removes a type, so this ends.
+            let Some((kind, substitute)) = lacking.and_then(|kind| Some((kind, fields.fall_back(kind)?))) else {
+                return Ok((step, answer));
+            };
+            report.warnings.push(format!(
+                "This cluster has no field type `{kind}`; `{substitute}` is used instead. Searches work, some are slower or exact only."
+            ));
+        }
+    }
+
+    async fn add_fields(
+        &self,
+        fields: &mut Fields,
+        mapping: &Value,
+        report: &mut SetupReport,
+    ) -> Result<(), SinkError> {
+        let comparison = fields.compare(mapping);
+        self.refuse_conflicts(&comparison)?;
+        report
+            .warnings
+            .extend(fallen_back(&comparison).filter(|text| !report.warnings.contains(text)).collect::<Vec<_>>());
+        if comparison.missing.is_empty() {
+            report.done.push(format!("{} maps every field", self.settings.index));
+            return Ok(());
+        }
+        let mut missing = fields.only(&comparison.missing);
+        self.put_with_fallbacks(&mut missing, report, |this, fields| Step {
+            method: "PUT",
+            path: format!("/{}/_mapping", encoded(&this.settings.index)),
+            body: json!({ "properties": fields.properties() }),
+            purpose: format!(
+                "{} new fields in {} ({})",
+                fields.iter().count(),
+                this.settings.index,
+                shown(&comparison.missing)
+            ),
+        })
+        .await
+    }
+
+    fn refuse_conflicts(&self, comparison: &Comparison) -> Result<(), SinkError> {
+        if comparison.conflicts.is_empty() {
+            return Ok(());
+        }
+        let index = &self.settings.index;
+        let conflicts: Vec<String> = comparison.conflicts.iter().map(Difference::to_string).collect();
+        Err(SinkError::Setup(format!(
+            "In {index}, {}. A field's type cannot be changed in place: set `index:` to a new name, run `tipline setup` and \
+             `tipline backfill`, then delete the old index; or delete {index} first, if nothing else needs it.",
+            shown(&conflicts)
+        )))
+    }
+
+    fn refuse_wrong_kind(&self, existing: &Existing) -> Result<(), SinkError> {
+        let index = &self.settings.index;
+        match (existing, self.settings.mode) {
+            (Existing::DataStream(_), Mode::Latest) => Err(SinkError::Setup(format!(
+                "{index} is a data stream, probably made by the vendor's script, and can't hold one current document for each \
+                 indicator. Keep it and set `index:` to another name, for example {index}-latest; or delete it (DELETE \
+                 _data_stream/{index}) and run `tipline setup`; or set `mode: events`."
+            ))),
+            (Existing::Index(_), Mode::Events) => Err(SinkError::Setup(format!(
+                "{index} is a plain index, and `mode: events` needs a data stream. Set `index:` to another name, or delete it."
+            ))),
+            (Existing::Alias(to), _) => Err(SinkError::Setup(format!(
+                "{index} is an alias of {to}. Set `index:` to the name of the index itself, or to a new one."
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn existing(&self) -> Result<Existing, SinkError> {
+        let index = &self.settings.index;
+        let answer = self.ask(Call::get(format!("/{}/_mapping", encoded(index)))).await?;
+        if answer.status == 404 {
+            return Ok(Existing::Nothing);
+        }
+        if answer.status == 403 {
+            return Ok(Existing::Hidden(request_needs_person(&self.client, &answer)));
+        }
+        if !answer.status.is_success() {
+            return Err(self.refusal("the index could not be read", &answer));
+        }
+        let json = answer.json();
+        let Some(indices) = json.as_object() else {
+            return Err(SinkError::Setup(request_needs_person(&self.client, &answer)));
+        };
+        if let Some(own) = indices.get(index) {
+            return Ok(Existing::Index(own.get("mappings").cloned().unwrap_or_default()));
+        }
+        // Backing indices carry the stream's name and a counter; the last one takes the writes.
+        let prefix = format!(".ds-{index}-");
+        match indices.iter().filter(|(name, _)| name.starts_with(&prefix)).max_by_key(|(name, _)| backing_number(name))
+        {
+            Some((_, newest)) => Ok(Existing::DataStream(newest.get("mappings").cloned().unwrap_or_default())),
+            None if indices.is_empty() => Ok(Existing::Nothing),
+            None => Ok(Existing::Alias(indices.keys().cloned().collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    pub(super) async fn ask(&self, call: Call) -> Result<Answer, SinkError> {
+        self.client.send(call).await.map_err(|error| match error {
+            ClientError::Refused(text) => SinkError::Setup(text),
+            ClientError::Unreachable(text) => SinkError::Unavailable(text),
+        })
+    }
+
+    fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
+        let text = request_needs_person(&self.client, answer);
+        match answer.status.as_u16() {
+            408 | 429 | 500..=599 => SinkError::Unavailable(format!("{what}: {}", self.client.describe(answer))),
+            _ => SinkError::Setup(format!("{what}: {text}")),
+        }
+    }
+}
+
+fn call_of(step: &Step) -> Call {
+    let method = if step.method == "POST" { Method::POST } else { Method::PUT };
+    Call::new(method, &step.path).json(&step.body)
+}
+
+/// What has not expired, by the cluster's clock, and was not retired before its time.
+pub(super) fn live_filter() -> Value {
+    json!({ "bool": { "must_not": [
+        { "range": { "tipline.expires_at": { "lte": "now" } } },
+        { "exists": { "field": "tipline.retired_at" } },
+    ] } })
+}
+
+/// Nothing is mapped but what is described, so that a document cannot change the mapping.
+pub(super) fn mappings(fields: &Fields) -> Value {
+    json!({ "dynamic": false, "date_detection": false, "properties": fields.properties() })
+}
+
+fn meta() -> Value {
+    json!({ "managed_by": "tipline", "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn backing_number(name: &str) -> u64 {
+    name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn fallen_back(comparison: &Comparison) -> impl Iterator<Item = String> {
+    let mut kinds: Vec<_> = comparison.fallen_back.iter().map(|d| (d.wanted.clone(), d.found.clone())).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds.into_iter().map(|(kind, substitute)| {
+        format!(
+            "This cluster has no field type `{kind}`; `{substitute}` is used instead. Searches work, some are slower or exact only."
+        )
+    })
+}
+
+fn shown(names: &[String]) -> String {
+    let mut text = names.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES_SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - NAMES_SHOWN));
+    }
+    text
+}

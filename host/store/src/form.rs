@@ -1,0 +1,248 @@
+//! The stored form of a document: what the host may change in what the guest wrote.
+//!
+//! Four changes, each a pure function of the document and a moment: [`stored`] at every delivery and in the sweep alike,
+//! [`delivered`] at a delivery, which also names the input, [`renewed`] where a live document's `@timestamp` has grown
+//! old, [`retired`] where something other than time ends it. Every other field keeps its place and its text, byte for
+//! byte. A store never invents a form of its own, so that all of them agree on what a document is.
+//!
+//! A document is one of four things, which are told apart by `tipline.*` and ECS's own words:
+//!
+//! * *retired*: it has `tipline.retired_at`. What has expired gets it from here, what was corrected comes with it from the
+//!   guest. It matches nothing and is deleted in the end.
+//! * *a condition*: `event.category: threat` with `event.type: info`, and not retired. It says something of a threat that
+//!   is no indicator by itself. It is searched as what is retired is, and neither renewed nor counted as live; where it
+//!   has `tipline.expires_at`, it is retired then.
+//! * *an indicator*: `event.type: indicator`. It is live until it expires.
+//! * *context*: all others, such as vulnerabilities and techniques, which are of another category or none. As live as an
+//!   indicator.
+//!
+//! So live is what is not retired, has not expired, and does not say `info` of a `threat`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::Document;
+use tipline_model::clock::Millis;
+use tipline_model::time;
+
+/// What a document of this `event.category` says with [`INFO`] as its `event.type` is no indicator.
+pub const THREAT: &str = "threat";
+
+/// The `event.type` of what is retired, of conditions and of context.
+pub const INFO: &str = "info";
+
+/// A text that is no document.
+#[derive(Debug, Error)]
+#[error("The stored document cannot be read: {0}. Restore the store from a backup, or poll its feed again.")]
+pub struct FormError(#[from] serde_json::Error);
+
+/// The form a document is stored in at `now`: unchanged while it lives; where `expires_at` has come, `event.type` is
+/// `info` and `tipline.retired_at` says since when. One that the guest has retired keeps its time.
+pub fn stored<'a>(document: &Document<'a>, now: Millis) -> Cow<'a, str> {
+    let change = match (document.retired_at, document.expires_at) {
+        (Some(at), _) => Change::Expired(at),
+        (None, Some(at)) if at <= now => Change::Expired(at),
+        _ => return Cow::Borrowed(document.json),
+    };
+    // A document comes from a page, which has read it as an object with the objects that are edited here.
+    edit(document.json, &change).map_or(document.json.into(), Cow::Owned)
+}
+
+/// The stored form with `tipline.input`, the input that delivers it.
+pub fn delivered(document: &Document<'_>, input: &str, now: Millis) -> String {
+    with_input(&stored(document, now), input)
+}
+
+/// Whether [`stored`] gives a retired document.
+pub fn has_ended(document: &Document<'_>, now: Millis) -> bool {
+    document.retired_at.is_some() || document.expires_at.is_some_and(|at| at <= now)
+}
+
+/// How the object begins that host and guest share, as a guest that prints no spaces writes it.
+const SHARED: &str = "\"tipline\":{";
+
+/// A page has made sure that there is at most one `tipline`, an object without `input`.
+fn with_input(json: &str, input: &str) -> String {
+    let Some(at) = shared_object(json) else {
+        return edit(json, &Change::Delivered(input)).unwrap_or_else(|_| json.to_owned());
+    };
+    let (before, after) = json.split_at(at);
+    let comma = if after.starts_with('}') { "" } else { "," };
+    let input = quoted(input);
+    let mut text = String::with_capacity(json.len() + input.len() + "\"input\":,".len());
+    for part in [before, "\"input\":", &input, comma, after] {
+        text.push_str(part);
+    }
+    text
+}
+
+/// Just after the brace of the root's `tipline` object, where it is found at a look.
+///
+/// The quote after a brace or a comma opens a key, as one inside a text has a backslash before it. Whether it is a key of
+/// the root, the rest of the text says: there, one more object ends than begins.
+fn shared_object(json: &str) -> Option<usize> {
+    let key = json.rfind(SHARED)?;
+    let bytes = json.as_bytes();
+    if !matches!(bytes.get(key.checked_sub(1)?), Some(b'{' | b',')) {
+        return None;
+    }
+    let inside = key + SHARED.len();
+    let (mut depth, mut at) = (2_usize, inside);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b'"' => {
+                at += 1;
+                // To the closing quote; what is escaped is stepped over.
+                while let Some(&inner) = bytes.get(at).filter(|inner| **inner != b'"') {
+                    at += if inner == b'\\' { 2 } else { 1 };
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (depth == 0).then_some(inside)
+}
+
+/// A live document, vouched for again at `now`: only `@timestamp` changes.
+///
+/// # Errors
+/// [`FormError`] where the text is no document.
+pub fn renewed(json: &str, now: Millis) -> Result<String, FormError> {
+    edit(json, &Change::Renewed(now))
+}
+
+/// A document that is taken out of matching at `at` for `reason` (such as `excluded`), whatever its feed says. Its
+/// `expires_at` is brought forward to `at`, as the alias and the search go by it; a document that had already been
+/// retired keeps the time of its retirement.
+///
+/// # Errors
+/// [`FormError`] where the text is no document.
+pub fn retired(json: &str, at: Millis, reason: &str) -> Result<String, FormError> {
+    edit(json, &Change::Ended(at, reason))
+}
+
+enum Change<'a> {
+    Renewed(Millis),
+    Expired(Millis),
+    Ended(Millis, &'a str),
+    Delivered(&'a str),
+}
+
+fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
+    let mut root: Object<'_> = serde_json::from_str(json)?;
+    match change {
+        Change::Renewed(now) => root.set("@timestamp", quoted(&time::print(*now))),
+        Change::Expired(at) => {
+            retype(&mut root)?;
+            let mut shared = root.object("tipline")?;
+            if moment(&shared, "retired_at").is_none() {
+                // As the guest wrote it, so that the two are the same text.
+                let at = shared.get("expires_at").map_or_else(|| quoted(&time::print(*at)), str::to_owned);
+                shared.set("retired_at", at);
+            }
+            root.set("tipline", shared.print());
+        }
+        Change::Delivered(input) => {
+            let mut shared = root.object("tipline")?;
+            shared.set("input", quoted(input));
+            root.set("tipline", shared.print());
+        }
+        Change::Ended(at, reason) => {
+            retype(&mut root)?;
+            let mut shared = root.object("tipline")?;
+            if moment(&shared, "expires_at").is_none_or(|expires| expires > *at) {
+                shared.set("expires_at", quoted(&time::print(*at)));
+            }
+            shared.set("expiry_reason", quoted(reason));
+            if moment(&shared, "retired_at").is_none() {
+                shared.set("retired_at", quoted(&time::print(*at)));
+            }
+            root.set("tipline", shared.print());
+        }
+    }
+    Ok(root.print())
+}
+
+fn moment(object: &Object<'_>, key: &str) -> Option<Millis> {
+    let text: String = serde_json::from_str(object.get(key)?).ok()?;
+    time::parse(&text)
+}
+
+fn retype(root: &mut Object<'_>) -> Result<(), FormError> {
+    let mut event = root.object("event")?;
+    event.set("type", format!("[{}]", quoted(INFO)));
+    root.set("event", event.print());
+    Ok(())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A JSON object whose values are text, in the order they stand.
+struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Object<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
+    }
+
+    /// Replaces a value in its place, or adds it at the end.
+    fn set(&mut self, key: &'static str, value: String) {
+        match self.0.iter_mut().find(|(name, _)| name == key) {
+            Some((_, old)) => *old = value.into(),
+            None => self.0.push((key.into(), value.into())),
+        }
+    }
+
+    /// An object in this one; a missing one is empty.
+    fn object(&self, key: &str) -> Result<Object<'static>, FormError> {
+        let Some(text) = self.get(key) else { return Ok(Object(Vec::new())) };
+        let object: Object<'_> = serde_json::from_str(text)?;
+        Ok(Object(object.0.into_iter().map(|(k, v)| (k.into_owned().into(), v.into_owned().into())).collect()))
+    }
+
+    fn print(&self) -> String {
+        let mut text = String::from("{");
+        for (index, (key, value)) in self.0.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(&quoted(key));
+            text.push(':');
+            text.push_str(value);
+        }
+        text.push('}');
+        text
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Object<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut entries = Vec::with_capacity(16);
+        while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+            entries.push((Cow::Owned(key), Cow::Borrowed(value.get())));
+        }
+        Ok(Object(entries))
+    }
+}

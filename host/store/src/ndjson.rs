@@ -1,0 +1,250 @@
+//! Documents as lines, to standard output or a file, for pipes.
+//!
+//! Each line is a document as given, in its stored form. A page is written and flushed (a file also synced) before its state is
+//! committed in the ledger, so a crash between the two writes the page again: every document arrives, some may arrive
+//! twice, and late ones after newer ones. A reader that keeps the highest `event.sequence` of each `event.id` holds what any
+//! other store would; of that is live what the stored form says. Lines are never changed afterwards, so nothing is renewed
+//! or retired here: a reader goes by `tipline.expires_at`, too.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::state::{self, Ledger};
+use crate::{Delivery, Page, Sink, SinkError, SweepOrder, Swept, blocking, form};
+use tipline_model::clock::Millis;
+
+/// Lines go out in pieces of this size: a thousand documents in a few dozen calls.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A pipe or a file of documents, its states in a ledger.
+#[derive(Clone)]
+pub struct Ndjson {
+    out: Arc<Mutex<Out>>,
+    name: Arc<str>,
+    ledger: Ledger,
+}
+
+enum Out {
+    File(File),
+    Pipe(Box<dyn Write + Send>),
+}
+
+impl Ndjson {
+    /// Writes to standard output.
+    pub fn stdout(ledger: Ledger) -> Self {
+        Self::writer(Box::new(io::stdout()), "standard output", ledger)
+    }
+
+    /// Writes to anything; `name` is for messages.
+    pub fn writer(out: Box<dyn Write + Send>, name: &str, ledger: Ledger) -> Self {
+        Self { out: Arc::new(Mutex::new(Out::Pipe(out))), name: name.into(), ledger }
+    }
+
+    /// Appends to a file. A last line that a crash left without its end gets one, so that it spoils no other.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where it can't be opened.
+    pub fn file(path: &Path, ledger: Ledger) -> Result<Self, SinkError> {
+        let open = || -> io::Result<File> {
+            let mut options = OpenOptions::new();
+            options.read(true).append(true).create(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut file = options.open(path)?;
+            if file.metadata()?.len() > 0 {
+                let mut last = [0];
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+                if last != *b"\n" {
+                    file.write_all(b"\n")?;
+                }
+            }
+            Ok(file)
+        };
+        let name: Arc<str> = path.display().to_string().into();
+        let file = open().map_err(|e| {
+            SinkError::Setup(format!("{name} can't be opened: {e}. Check that this user may write it and its folder."))
+        })?;
+        Ok(Self { out: Arc::new(Mutex::new(Out::File(file))), name, ledger })
+    }
+
+    fn write(&self, page: &Page) -> Result<Delivery, SinkError> {
+        state::check(&page.commit)?;
+        let mut delivery = Delivery::default();
+        let mut out = self.out.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let result = match &mut *out {
+            Out::File(file) => print(file, page, &mut delivery).and_then(|()| file.sync_data()),
+            Out::Pipe(pipe) => print(pipe, page, &mut delivery),
+        };
+        result.map_err(|e| self.explain(&e))?;
+        self.ledger.commit(&page.commit, &delivery)?;
+        Ok(delivery)
+    }
+
+    fn explain(&self, error: &io::Error) -> SinkError {
+        let name = &self.name;
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => {
+                SinkError::Setup(format!("The reader of {name} has gone. Start it together with tipline again."))
+            }
+            _ => SinkError::Unavailable(format!(
+                "{name} can't be written: {error}. Free some space or check the reader; the page is written again."
+            )),
+        }
+    }
+}
+
+fn print(out: &mut dyn Write, page: &Page, delivery: &mut Delivery) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
+    for document in page.documents() {
+        let json = form::delivered(&document, &page.commit.input, page.commit.ended_by());
+        out.write_all(json.as_bytes())?;
+        out.write_all(b"\n")?;
+        delivery.indexed += 1;
+        delivery.expired += u64::from(form::has_ended(&document, page.commit.ended_by()));
+    }
+    out.flush()
+}
+
+#[async_trait]
+impl Sink for Ndjson {
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        page.turn.come().await?;
+        let sink = self.clone();
+        blocking(move || sink.write(&page)).await
+    }
+
+    async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {
+        Ok(Swept::default())
+    }
+
+    async fn retire(&self, _: &[String], _: &str, _: Millis) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+}
+
+impl std::fmt::Debug for Ndjson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ndjson").field("name", &self.name).field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Catalog as _;
+    use crate::sqlite::Sqlite;
+    use crate::testing::{DAY, NOW, Sample, live, page};
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn documents_are_written_in_their_stored_form_and_then_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        fs::write(&path, "{\"half\":").unwrap();
+        let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
+        let sink = Ndjson::file(&path, ledger.clone()).unwrap();
+        let live = Sample::new("live", NOW);
+        let expired = Sample::new("expired", NOW).with(|s| s.expires_at = Some(NOW - DAY));
+        let delivery = run(sink.deliver(page(&[live.clone(), expired], "one", NOW))).unwrap();
+        assert_eq!(delivery, Delivery { indexed: 2, expired: 1, ..Delivery::default() });
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..2], ["{\"half\":", &live.stored(NOW)]);
+        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+        assert_eq!(last["event"]["type"], serde_json::json!(["info"]));
+        assert_eq!(ledger.checkpoint("feed").unwrap().as_deref(), Some("one"));
+        assert!(ledger.counts("feed").unwrap().adds_up());
+    }
+
+    /// What a reader holds live that keeps the highest version of each identity, as the module's documentation says.
+    fn read(text: &str, now: Millis) -> Vec<String> {
+        let mut newest = std::collections::BTreeMap::new();
+        for line in text.lines() {
+            let document: serde_json::Value = serde_json::from_str(line).unwrap();
+            let id = document["event"]["id"].as_str().unwrap().to_owned();
+            let version = document["event"]["sequence"].as_u64();
+            let known = newest.entry(id).or_insert((version, serde_json::Value::Null));
+            if known.0 <= version {
+                *known = (version, document);
+            }
+        }
+        let is_live = |document: &serde_json::Value| {
+            let expires_at = document["tipline"]["expires_at"].as_str().and_then(tipline_model::time::parse);
+            document["event"]["type"] == serde_json::json!(["indicator"]) && expires_at.is_none_or(|at| at > now)
+        };
+        newest.into_iter().filter(|(_, (_, document))| is_live(document)).map(|(id, _)| id).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Claims that are confirmed, end, are corrected and revived, in pages of any cut and any order, some twice.
+        #[test]
+        fn a_reader_holds_live_what_the_store_does(
+            said in prop::collection::vec((0..6_u64, 0..30_u64, 0..4_u8), 1..30), shuffle in any::<u64>(), cut in 1..7_usize
+        ) {
+            let mut samples: Vec<Sample> = said.into_iter().map(|(id, days, what)| {
+                // A version is one content, as a guest has it.
+                let at = NOW - days * DAY - u64::from(what) * 1_000;
+                Sample::new(format!("d{id}"), at).with(|s| match what {
+                    0 => {}
+                    1 => s.expires_at = Some(at + DAY / 2),
+                    2 => (s.event_type, s.retired_at, s.expires_at) = ("info", Some(at), Some(at)),
+                    _ => s.event_type = "info",
+                })
+            }).collect();
+            samples.extend_from_within(..samples.len() / 2);
+            fastrand::Rng::with_seed(shuffle).shuffle(&mut samples);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.ndjson");
+            let sink = Ndjson::file(&path, Ledger::open(&folder.path().join("ledger.db")).unwrap()).unwrap();
+            let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+            run(async {
+                for some in samples.chunks(cut) {
+                    sink.deliver(page(some, "", NOW)).await.unwrap();
+                    store.deliver(page(some, "", NOW)).await.unwrap();
+                }
+                let mut stored = Vec::new();
+                store.scan(&live(NOW), &mut |hit| stored.push(hit.id)).await.unwrap();
+                stored.sort();
+                prop_assert_eq!(read(&fs::read_to_string(&path).unwrap(), NOW), stored);
+                Ok(())
+            })?;
+        }
+    }
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_committed_where_nothing_could_be_written() {
+        for (kind, is_setup) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
+            let sink = Ndjson::writer(Box::new(Broken(kind)), "the pipe", ledger.clone());
+            let error = run(sink.deliver(page(&[Sample::new("a", NOW)], "one", NOW))).unwrap_err();
+            assert_eq!(matches!(error, SinkError::Setup(_)), is_setup, "{error}");
+            assert_eq!(ledger.checkpoint("feed").unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The default output: one SQLite file that holds documents, states and rejects.
+//!
+//! A page is in one transaction with its state on the [`Ledger`]'s connection, so a state is never ahead of its documents
+//! and no crash can separate them; what is ready when a transaction begins is in it, up to sixteen pages. A document replaces the stored one of its identity where its version is equal or higher, as with
+//! Elasticsearch's `external_gte`. A sweep works in short transactions between the pages. Searches have connections of
+//! their own and see what was last committed, also from another process while `run` writes.
+//!
+//! Work on the file runs on tokio's blocking threads. A full disk, a damaged file or a reader's handle give a
+//! [`SinkError::Ledger`] with nothing committed.
+
+mod deliver;
+mod entry;
+mod queue;
+mod row;
+mod search;
+mod sweep;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::state::{Ledger, LedgerError};
+use crate::{Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept, blocking};
+use tipline_model::clock::Millis;
+
+pub use sweep::SWEEP_BATCH;
+
+use queue::Queue;
+
+/// The tables of the documents. `key` is a hash of the identity. `kind`, `provider` and `input` are numbers of words.
+/// `stands` is whether a document is live until it expires. `json` is packed. `documents_by_time` answers counts, facets and sweeps without
+/// the documents; a run has one time, so the row comes next, and a new document is added at the end and not in the middle.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE words (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY,
+    key INTEGER NOT NULL,
+    id NOT NULL,
+    version INTEGER NOT NULL,
+    kind INTEGER NOT NULL, provider INTEGER, input INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
+    stands INTEGER NOT NULL,
+    search TEXT NOT NULL,
+    json BLOB NOT NULL
+);
+CREATE INDEX documents_by_key ON documents (key);
+CREATE INDEX documents_by_time
+    ON documents (timestamp, row, kind, provider, input, expires_at, retired_at, stands);
+";
+
+/// The store in a ledger's file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    ledger: Ledger,
+    queue: Queue,
+}
+
+impl Sqlite {
+    /// The store in this ledger's file. A ledger opened for reading gives a store that can only be searched.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, queue: Queue::default() }
+    }
+
+    /// The ledger of the same file.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    async fn on_ledger<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let ledger = self.ledger.clone();
+        blocking(move || work(&ledger)).await
+    }
+}
+
+#[async_trait]
+impl Sink for Sqlite {
+    fn pages_at_once(&self) -> usize {
+        queue::MAX_PAGES_TOGETHER
+    }
+
+    async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
+        self.queue.deliver(&self.ledger, page).await
+    }
+
+    async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {
+        let read = move |ledger: &Ledger| {
+            let mut rules = sweep::Rules::read(ledger, order)?;
+            let withheld = rules.bound(ledger)?;
+            Ok((rules, withheld))
+        };
+        let (rules, withheld) = self.on_ledger(read).await?;
+        let rules = Arc::new(rules);
+        let mut swept = Swept { withheld, ..Swept::default() };
+        let mut place = Some(sweep::Place::START);
+        while let Some(after) = place {
+            let by = rules.clone();
+            let (found, next) = self.on_ledger(move |ledger| sweep::find(ledger, &by, after)).await?;
+            place = next;
+            // A transaction each, so that a page waits for one batch and not for the sweep.
+            for rows in found.chunks(usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX)) {
+                let (rows, by) = (rows.to_vec(), rules.clone());
+                swept.add(self.on_ledger(move |ledger| sweep::act(ledger, &by, &rows)).await?);
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn retire(&self, ids: &[String], reason: &str, now: Millis) -> Result<u64, SinkError> {
+        let mut live = 0;
+        for ids in ids.chunks(usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX)) {
+            let (ids, reason) = (ids.to_vec(), reason.to_owned());
+            live += self.on_ledger(move |ledger| sweep::retire(ledger, &ids, &reason, now)).await?;
+        }
+        Ok(live)
+    }
+}
+
+#[async_trait]
+impl Catalog for Sqlite {
+    async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError> {
+        let query = query.clone();
+        Ok(self.on_ledger(move |ledger| search::search(ledger, &query)).await?)
+    }
+
+    async fn count(&self, query: &Query) -> Result<u64, CatalogError> {
+        let query = query.clone();
+        Ok(self.on_ledger(move |ledger| search::count(ledger, &query)).await?)
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError> {
+        let id = id.to_owned();
+        Ok(self.on_ledger(move |ledger| search::get(ledger, &id)).await?)
+    }
+
+    async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
+        let query = query.clone();
+        Ok(self.on_ledger(move |ledger| search::facets(ledger, &query, facet)).await?)
+    }
+
+    async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
+        let mut after = 0;
+        loop {
+            let query = query.clone();
+            let (hits, last) = self.on_ledger(move |ledger| search::scan(ledger, &query, after)).await?;
+            hits.into_iter().for_each(&mut *visit);
+            match last {
+                Some(row) => after = row,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for CatalogError {
+    fn from(error: LedgerError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

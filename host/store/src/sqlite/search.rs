@@ -1,0 +1,133 @@
+//! Searching. What a person types is only ever a bound value, never a part of the SQL, and it is compared as text:
+//! there are no wildcards to escape.
+
+use rusqlite::types::{Type, Value};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
+
+use super::row;
+use crate::state::{Ledger, LedgerError, signed, unsigned};
+use crate::{Facet, Hit, Query, text};
+
+/// Rows of one step of a scan: a few MiB, and a read so short that it never keeps the log from being emptied.
+const SCAN_ROWS: i64 = 500;
+
+/// The conditions of a query with their values.
+struct Filter {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Filter {
+    fn of(query: &Query) -> Self {
+        let mut filter = Self { sql: "1".to_owned(), values: Vec::new() };
+        if let Some(kind) = &query.kind {
+            filter.and("kind = (SELECT number FROM words WHERE word = ?)", [kind.clone().into()]);
+        }
+        if let Some(provider) = &query.provider {
+            filter.and("provider = (SELECT number FROM words WHERE word = ?)", [provider.clone().into()]);
+        }
+        if let Some(since) = query.since {
+            filter.and("timestamp >= ?", [signed(since).into()]);
+        }
+        if !query.expired {
+            filter.and("stands AND (expires_at IS NULL OR expires_at > ?)", [signed(query.now).into()]);
+        }
+        if let Some(wanted) = query.text.as_deref().map(str::trim).filter(|wanted| !wanted.is_empty()) {
+            let folded = text::fold(wanted);
+            let refanged = text::refang(&folded);
+            if folded == refanged {
+                filter.and("instr(search, ?) > 0", [folded.into()]);
+            } else {
+                filter.and("(instr(search, ?) > 0 OR instr(search, ?) > 0)", [refanged.into(), folded.into()]);
+            }
+        }
+        filter
+    }
+
+    fn and<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+}
+
+pub(super) fn search(ledger: &Ledger, query: &Query) -> Result<Vec<Hit>, LedgerError> {
+    let mut filter = Filter::of(query);
+    filter.values.push(signed(query.limit as u64).into());
+    ledger.reading(|connection| {
+        connection
+            // A second column to order by would read and sort a whole run, which has one time.
+            .prepare_cached(&format!(
+                "SELECT id, version, json FROM documents WHERE {} ORDER BY timestamp DESC LIMIT ?",
+                filter.sql
+            ))?
+            .query_map(params_from_iter(filter.values), hit)?
+            .collect()
+    })
+}
+
+pub(super) fn count(ledger: &Ledger, query: &Query) -> Result<u64, LedgerError> {
+    let filter = Filter::of(query);
+    ledger.reading(|connection| {
+        connection
+            .prepare_cached(&format!("SELECT count(*) FROM documents WHERE {}", filter.sql))?
+            .query_row(params_from_iter(filter.values), |row| row.get(0).map(unsigned))
+    })
+}
+
+pub(super) fn get(ledger: &Ledger, id: &str) -> Result<Option<Hit>, LedgerError> {
+    ledger.reading(|connection| {
+        connection
+            .prepare_cached("SELECT id, version, json FROM documents WHERE key = ?1 AND id = ?2")?
+            .query_row((row::key(id), row::packed_id(id)), hit)
+            .optional()
+    })
+}
+
+pub(super) fn facets(ledger: &Ledger, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, LedgerError> {
+    let filter = Filter::of(query);
+    let column = match facet {
+        Facet::Kind => "kind",
+        Facet::Provider => "provider",
+    };
+    ledger.reading(|connection| {
+        connection
+            .prepare_cached(&format!(
+                "SELECT word, found FROM words JOIN
+                     (SELECT {column} AS wanted, count(*) AS found FROM documents WHERE {} GROUP BY {column})
+                     ON number = wanted
+                 ORDER BY found DESC, word",
+                filter.sql
+            ))?
+            .query_map(params_from_iter(filter.values), |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?
+            .collect()
+    })
+}
+
+/// One step: the hits among the next rows, and where to go on, if there may be more.
+pub(super) fn scan(ledger: &Ledger, query: &Query, after: i64) -> Result<(Vec<Hit>, Option<i64>), LedgerError> {
+    let mut filter = Filter::of(query);
+    filter.and("row > ?", [after.into()]);
+    filter.values.push(SCAN_ROWS.into());
+    ledger.reading(|connection| {
+        let mut statement = connection.prepare_cached(&format!(
+            // Without that, SQLite may choose an index that would sort all that is left at every step.
+            "SELECT id, version, json, row FROM documents NOT INDEXED WHERE {} ORDER BY row LIMIT ?",
+            filter.sql
+        ))?;
+        let mut rows = statement.query(params_from_iter(filter.values))?;
+        let (mut hits, mut last) = (Vec::new(), after);
+        while let Some(row) = rows.next()? {
+            last = row.get(3)?;
+            hits.push(hit(row)?);
+        }
+        let more = signed(hits.len() as u64) == SCAN_ROWS;
+        Ok((hits, more.then_some(last)))
+    })
+}
+
+fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
+    let json = row::unpacked(row.get_ref(2)?.as_blob()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error)))?;
+    Ok(Hit { id: row::unpacked_id(row.get(0)?), version: unsigned(row.get(1)?), json })
+}

@@ -1,0 +1,267 @@
+//! The file itself: who may write, how it is made, and what each of SQLite's complaints means to a person.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::LedgerError;
+use crate::sqlite;
+
+/// The version of the tables below. A program refuses a file with a higher one.
+const SCHEMA_VERSION: i64 = 1;
+
+/// Marks a file as ours, so that another program's is never written to: "TIPL".
+const APPLICATION_ID: i64 = 0x5449_504C;
+
+/// How long a statement waits for another connection. Only moments of recovery and checkpointing need it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The writer's page cache in KiB: the inner pages of every index of a million documents, and a page of a thousand.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
+/// A reader's page cache in KiB; there may be several.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+
+/// A database page. Some twenty packed documents fit; the larger it is, the less room is left over, and the fewer pages an
+/// index by a hash has for each transaction to write. Past this, each of those writes too much beside what has changed.
+const PAGE_BYTES: i64 = 16 * 1024;
+
+/// Database pages in the log before they are moved to the file, 32 MiB. Each move costs syncs of the disk, and a page
+/// of an index that changes with every page of the feed is moved once instead of ten times; more gains nothing.
+const WAL_PAGES: i64 = 2048;
+
+/// The log is cut to this after a move, in bytes, where a long reader had let it grow.
+const WAL_BYTES: i64 = 64 * 1024 * 1024;
+
+/// The tables of the ledger; those of the documents are the store's.
+const SCHEMA: &str = "
+CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE inputs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT,
+    committed_at INTEGER,
+    status TEXT,
+    read INTEGER NOT NULL DEFAULT 0,
+    mapped INTEGER NOT NULL DEFAULT 0,
+    rejected INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    made INTEGER NOT NULL DEFAULT 0,
+    indexed INTEGER NOT NULL DEFAULT 0,
+    stale INTEGER NOT NULL DEFAULT 0,
+    quarantined INTEGER NOT NULL DEFAULT 0,
+    expired INTEGER NOT NULL DEFAULT 0,
+    rejects_overflow INTEGER NOT NULL DEFAULT 0,
+    memory_rows INTEGER NOT NULL DEFAULT 0,
+    memory_bytes INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE skips (
+    input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
+) WITHOUT ROWID;
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY,
+    input TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,
+    first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
+    UNIQUE (input, code, text)
+);
+CREATE TABLE rejects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest BLOB NOT NULL UNIQUE,
+    input TEXT NOT NULL, kind TEXT NOT NULL, document_id TEXT,
+    code TEXT NOT NULL, detail TEXT NOT NULL, cut INTEGER NOT NULL,
+    observed INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
+    raw BLOB NOT NULL
+);
+CREATE INDEX rejects_by_input ON rejects (input, kind);
+CREATE TABLE memory (
+    row INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
+);
+CREATE INDEX memory_by_hash ON memory (hash);
+CREATE INDEX memory_to_let_go ON memory (input, expires);
+";
+
+/// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    make_folder(path)?;
+    let beside = beside(path, ".lock");
+    let mut lock = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
+        .open(&beside)
+        .map_err(|e| unusable(&beside, &e))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only for the message.
+            let _ = lock.read_to_string(&mut holder);
+            let holder = holder.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
+            return Err(LedgerError::Locked(format!(
+                "{} is being written by another tipline{holder}. Stop that `tipline run` first, then try again.",
+                path.display()
+            )));
+        }
+        Err(TryLockError::Error(e)) => return Err(unusable(&beside, &e)),
+    }
+    // The number helps a person to find the process; nothing depends on it.
+    let _ = lock.set_len(0).and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()));
+    Ok(lock)
+}
+
+/// Opens the file for writing and makes it where there is none. The caller holds the lock.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.try_exists().map_err(|e| unusable(path, &e))? {
+        create(path)?;
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let prepare = || -> rusqlite::Result<()> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Documents and states are in one file and one order: a dead machine loses the newest of both together.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+        // Finds a file or a folder that can't be written before a page is fetched.
+        connection.execute_batch("BEGIN IMMEDIATE; UPDATE facts SET value = value WHERE name = 'opened'; COMMIT;")
+    };
+    prepare().map_err(|e| explain(path, &e))?;
+    Ok(connection)
+}
+
+/// Opens the file for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.try_exists().map_err(|e| unusable(path, &e))? {
+        return Err(LedgerError::Unusable(format!(
+            "There is no {} yet. Start `tipline run` once, or name the configuration that it runs with (-c FILE).",
+            path.display()
+        )));
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB).map_err(|e| explain(path, &e))?;
+    Ok(connection)
+}
+
+/// Opens an existing file and makes sure that it is ours and of our version.
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
+    let length = fs::metadata(path).map_err(|e| unusable(path, &e))?.len();
+    if length == 0 {
+        return Err(damaged(path, "it is empty"));
+    }
+    let read = || -> rusqlite::Result<(Connection, i64, i64)> {
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let application = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((connection, application, version))
+    };
+    let (connection, application, version) = read().map_err(|e| explain(path, &e))?;
+    if application != APPLICATION_ID {
+        return Err(LedgerError::Unusable(format!(
+            "{} is a database of another program. Name another file in the configuration.",
+            path.display()
+        )));
+    }
+    if version > SCHEMA_VERSION {
+        return Err(LedgerError::Unusable(format!(
+            "{} was written by a newer tipline (format {version}, this one knows {SCHEMA_VERSION}). Run that version, or name another file.",
+            path.display()
+        )));
+    }
+    Ok(connection)
+}
+
+/// Makes the file under another name and renames it, so that one without tables never lies under the real name.
+fn create(path: &Path) -> Result<(), LedgerError> {
+    let log = beside(path, "-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(LedgerError::Unusable(format!(
+            "{} is missing but its log {} is there. Put the file back, or remove the log to start with nothing.",
+            path.display(),
+            log.display()
+        )));
+    }
+    let draft = beside(path, ".new");
+    // What a killed process left.
+    let _ = fs::remove_file(&draft);
+    private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(|e| unusable(&draft, &e))?;
+    let fill = || -> rusqlite::Result<()> {
+        let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            sqlite::SCHEMA
+        ))?;
+        connection.close().map_err(|(_, e)| e)
+    };
+    fill().map_err(|e| explain(&draft, &e))?;
+    fs::rename(&draft, path).map_err(|e| unusable(path, &e))
+}
+
+fn make_folder(path: &Path) -> Result<(), LedgerError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|e| unusable(folder, &e))
+}
+
+/// Readable by nobody else: rejects hold what feeds sent. SQLite gives its log the same mode.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> LedgerError {
+    LedgerError::Unusable(format!(
+        "{} can't be opened: {error}. Check that this user may read and write it and its folder.",
+        path.display()
+    ))
+}
+
+fn damaged(path: &Path, how: &str) -> LedgerError {
+    LedgerError::Unusable(format!(
+        "{} is damaged: {how}. Restore it from a backup; or move it away to start with nothing, and the feed is read again from `initial_interval`.",
+        path.display()
+    ))
+}
+
+/// What an error of SQLite means.
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &text),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Locked(format!(
+            "{} is locked by another program ({text}). Close it, then try again.",
+            path.display()
+        )),
+        Some(ErrorCode::DiskFull) => LedgerError::Unusable(format!(
+            "The disk of {} is full, nothing was changed. Free some space; polling then goes on where it was.",
+            path.display()
+        )),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            LedgerError::Unusable(format!(
+                "{} can't be written ({text}). Check that this user may write the file and its folder, and that the disk isn't mounted read-only.",
+                path.display()
+            ))
+        }
+        Some(ErrorCode::SystemIoFailure) => LedgerError::Unusable(format!(
+            "The disk of {} failed ({text}), nothing was changed. Check the disk and its free space.",
+            path.display()
+        )),
+        // A table or a column that isn't there, a value of another type: the file is not what its version says.
+        _ => damaged(path, &text),
+    }
+}

@@ -1,0 +1,368 @@
+//! The ledger: checkpoints, rejects, quarantine, counters and each input's status, in one SQLite file.
+//!
+//! With SQLite as the output it is the same file the documents are in, so that a page, its state and its rejects are
+//! one transaction; with any other output a state is committed after the page's acknowledgement. One process writes,
+//! which a lock beside the file ensures; any number read at any time. A file that is damaged, of a newer version,
+//! empty or not ours is refused with what to do about it: a ledger is never quietly begun again, as that would read a
+//! whole feed twice and forget what was refused.
+//!
+//! Writes are durable against the death of the process at once, and against the death of the machine a moment later
+//! (`synchronous = NORMAL`). That is enough: what is lost then is the newest state, and the page it belonged to is read
+//! again.
+
+mod commit;
+mod counts;
+mod file;
+mod memory;
+pub mod pack;
+mod rejects;
+mod status;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use thiserror::Error;
+
+use crate::Quarantined;
+use tipline_config::Limits;
+use tipline_model::clock::Millis;
+use tipline_model::clock::judge::{Known, Witness};
+use tipline_sandbox::{Note, Reject, Skip};
+
+pub(crate) use commit::check;
+pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
+pub use counts::Counts;
+pub use memory::Remembered;
+pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};
+pub use status::{Gap, InputStatus, StatusNote};
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Another process writes to it.
+    #[error("{0}")]
+    Locked(String),
+    /// Made by a newer version, damaged, on a full or read-only disk.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// What becomes durable with a page. The counters are added, not set.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// The input.
+    pub input: String,
+    /// The guest's new state; `None` leaves the checkpoint as it is (a retried reject, an import).
+    pub state: Option<String>,
+    /// When it is committed, by the host's clock.
+    pub at: Millis,
+    /// Until when documents have ended, where that is not [`Commit::at`]: our clock is doubted, or the feed's is behind.
+    pub ended_by: Option<Millis>,
+    /// The latest that it can be, where that is not [`Commit::at`]: a version from later still is refused.
+    pub latest: Option<Millis>,
+    /// When the feed showed the page's records; kept with what is refused of them.
+    pub observed: Millis,
+    /// Records read.
+    pub read: u64,
+    /// Records mapped.
+    pub mapped: u64,
+    /// Records skipped on purpose.
+    pub skipped: u64,
+    /// Documents made.
+    pub made: u64,
+    /// Records that could not be mapped; they count as rejected.
+    pub rejects: Vec<Reject>,
+    /// Documents the host refused before the store saw them; they count as quarantined.
+    pub refused: Vec<Quarantined>,
+    /// Reasons of the skipped.
+    pub skips: Vec<Skip>,
+    /// Rows the guest asked to be remembered.
+    pub remember: Vec<Remembered>,
+    /// What a person should know; `gap` notes are kept in the input's status.
+    pub notes: Vec<Note>,
+    /// Kept rejects this page is the retry of: they are dropped with it, unless it refuses them again.
+    pub resolves: Vec<u64>,
+}
+
+impl Commit {
+    /// What ends until then has ended.
+    pub fn ended_by(&self) -> Millis {
+        self.ended_by.unwrap_or(self.at)
+    }
+}
+
+/// The file. Cheap to clone; clones share the lock and the connections. Its calls block for as long as a disk takes.
+#[derive(Clone)]
+pub struct Ledger(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    limits: Limits,
+    writer: Option<Mutex<Connection>>,
+    idle: Mutex<Vec<Connection>>,
+    /// Held until the last clone is gone.
+    _lock: Option<File>,
+}
+
+/// Reading connections kept open between calls: as many as a page and a command line use at once.
+const IDLE_READERS: usize = 4;
+
+impl Ledger {
+    /// Opens the file as its only writer and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] where another process writes to it, [`LedgerError::Unusable`] where it can't be used.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::open_with(path, Limits::default())
+    }
+
+    /// As [`Ledger::open`], with other limits.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_with(path: &Path, limits: Limits) -> Result<Self, LedgerError> {
+        let lock = file::lock(path)?;
+        let writer = file::open_writer(path)?;
+        Ok(Self(Arc::new(Shared {
+            path: path.to_owned(),
+            limits,
+            writer: Some(Mutex::new(writer)),
+            idle: Mutex::default(),
+            _lock: Some(lock),
+        })))
+    }
+
+    /// No file, for polls that leave no trace: whoever reads or writes it gets an error.
+    pub fn nowhere() -> Self {
+        Self(Arc::new(Shared {
+            path: PathBuf::new(),
+            limits: Limits::default(),
+            writer: None,
+            idle: Mutex::default(),
+            _lock: None,
+        }))
+    }
+
+    /// Opens the file for reading, also while another process writes to it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unusable`] where there is none yet or it can't be used.
+    pub fn read(path: &Path) -> Result<Self, LedgerError> {
+        let reader = file::open_reader(path)?;
+        Ok(Self(Arc::new(Shared {
+            path: path.to_owned(),
+            limits: Limits::default(),
+            writer: None,
+            idle: Mutex::new(vec![reader]),
+            _lock: None,
+        })))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The ids of all inputs that ever committed or have a status.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn inputs(&self) -> Result<Vec<String>, LedgerError> {
+        self.reading(|connection| {
+            connection.prepare_cached("SELECT id FROM inputs ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The input's last committed state.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn checkpoint(&self, input: &str) -> Result<Option<String>, LedgerError> {
+        self.reading(|connection| {
+            Ok(connection
+                .prepare_cached("SELECT state FROM inputs WHERE id = ?1")?
+                .query_row([input], |row| row.get::<_, Option<String>>(0))
+                .optional()?
+                .flatten())
+        })
+    }
+
+    /// Whether there is no file: a poll with this ledger leaves no trace.
+    pub fn is_nowhere(&self) -> bool {
+        self.0.path.as_os_str().is_empty()
+    }
+
+    /// Forgets the input's state and what its guest asked to be remembered, so that its next poll begins as the first one
+    /// did. Counters and rejects stay. Tells whether there was a state.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn reset(&self, input: &str) -> Result<bool, LedgerError> {
+        self.writing(|transaction| {
+            let had_one =
+                transaction.execute("UPDATE inputs SET state = NULL WHERE id = ?1 AND state IS NOT NULL", [input])? > 0;
+            memory::forget(transaction, input)?;
+            Ok(had_one)
+        })
+    }
+
+    /// Moves everything that is committed into the file itself, so that its length says what it holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn settle(&self) -> Result<(), LedgerError> {
+        let connection = self.writer()?;
+        let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        moved.map_err(|e| file::explain(&self.0.path, &e))
+    }
+
+    /// When the last sweep ended.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_sweep(&self) -> Result<Option<Millis>, LedgerError> {
+        self.reading(|connection| Ok(fact(connection, "last_sweep")?.map(unsigned)))
+    }
+
+    /// Notes that a sweep ended.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn set_last_sweep(&self, at: Millis) -> Result<(), LedgerError> {
+        self.writing(|transaction| set_fact(transaction, "last_sweep", signed(at)))
+    }
+
+    /// What the last run knew of the time: when it was, and what each feed's clock said.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn known_time(&self) -> Result<Option<Known>, LedgerError> {
+        self.reading(|connection| {
+            let Some(time) = fact(connection, CLOCK)? else { return Ok(None) };
+            let mut witnesses = BTreeMap::new();
+            let mut find = connection.prepare_cached(
+                "SELECT substr(name, length(?1) + 1), value FROM facts WHERE substr(name, 1, length(?1)) = ?1",
+            )?;
+            let mut rows = find.query([HEARD])?;
+            while let Some(row) = rows.next()? {
+                let (input, heard): (String, i64) = (row.get(0)?, row.get(1)?);
+                let ahead = fact(connection, &format!("{AHEAD}{input}"))?;
+                witnesses.insert(input, Witness { ahead, heard: unsigned(heard) });
+            }
+            let doubted = fact(connection, DOUBTED)?.filter(|at| *at > 0).map(unsigned);
+            Ok(Some(Known { time: unsigned(time), doubted, witnesses }))
+        })
+    }
+
+    /// Keeps what is known of the time for the next run.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn keep_time(&self, known: &Known) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            set_fact(transaction, CLOCK, signed(known.time))?;
+            set_fact(transaction, DOUBTED, known.doubted.map_or(0, signed))?;
+            for (input, witness) in &known.witnesses {
+                if let Some(ahead) = witness.ahead {
+                    set_fact(transaction, &format!("{AHEAD}{input}"), ahead)?;
+                }
+                set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A number kept under a name, such as the digest of settings that were acted upon.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn mark(&self, name: &str) -> Result<Option<i64>, LedgerError> {
+        self.reading(|connection| fact(connection, name))
+    }
+
+    /// Keeps a number under a name.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn set_mark(&self, name: &str, value: i64) -> Result<(), LedgerError> {
+        self.writing(|transaction| set_fact(transaction, name, value))
+    }
+
+    /// Runs one transaction: all of it happens or, on an error, nothing.
+    pub(crate) fn writing<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.writer()?;
+        let explain = |e| file::explain(&self.0.path, &e);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
+        let result = work(&transaction).map_err(explain)?;
+        transaction.commit().map_err(explain)?;
+        Ok(result)
+    }
+
+    /// Reads what was last committed, beside any writer.
+    pub(crate) fn reading<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => file::open_reader(&self.0.path)?,
+        };
+        let result = work(&connection).map_err(|e| file::explain(&self.0.path, &e));
+        let mut idle = self.idle();
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+        result
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Connection>, LedgerError> {
+        let writer = self.0.writer.as_ref().ok_or_else(|| {
+            LedgerError::Locked(format!("{} was opened for reading only and can't be changed.", self.0.path.display()))
+        })?;
+        // A panic has rolled its transaction back.
+        Ok(writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("path", &self.0.path).field("writer", &self.0.writer.is_some()).finish()
+    }
+}
+
+/// The names of what is known of the time; an input's id follows the latter two.
+const CLOCK: &str = "clock";
+const DOUBTED: &str = "clock/doubted";
+const AHEAD: &str = "clock/ahead/";
+const HEARD: &str = "clock/heard/";
+
+fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached("SELECT value FROM facts WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+fn set_fact(transaction: &Transaction<'_>, name: &str, value: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2")?
+        .execute((name, value))?;
+    Ok(())
+}
+
+/// SQLite's integers have a sign; counters and times stay below half of ours for millions of years.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
