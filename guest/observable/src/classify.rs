@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::address::{Cidr, parse_ip};
 use crate::codes::{self, Algorithm};
 use crate::location::{Location, LocationError, scheme_end};
+use crate::misfit::Misfit;
 use crate::name;
 use crate::refang::refang;
 use crate::wildcard;
@@ -24,22 +25,6 @@ pub struct Classified {
     pub port: Option<u16>,
     /// What was repaired or differs from the claim, as keywords.
     pub notes: Vec<&'static str>,
-}
-
-/// Why a value is none of the known kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// Stable, lower-case, with dashes.
-    pub code: &'static str,
-    /// For people.
-    pub detail: String,
-}
-
-impl Misfit {
-    /// With its code and its sentence.
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
 }
 
 /// Tells what a value is. `label` is the feed's claim.
@@ -253,7 +238,7 @@ fn is_scheme(word: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-pub(super) fn url(text: &str, has_scheme: bool) -> Result<Classified, Misfit> {
+fn url(text: &str, has_scheme: bool) -> Result<Classified, Misfit> {
     match Location::parse(text, has_scheme) {
         Ok(mut location) => {
             let notes = std::mem::take(&mut location.repairs);

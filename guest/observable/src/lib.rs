@@ -28,16 +28,18 @@ mod classify;
 mod codes;
 mod harmless;
 mod location;
+mod misfit;
 mod name;
 mod refang;
 pub mod suffix;
 mod wildcard;
 
 pub use address::{Cidr, parse_ip, write_ip};
-pub use classify::{Classified, MAX_VALUE_BYTES, Misfit, classify, listed_attack_id};
+pub use classify::{Classified, MAX_VALUE_BYTES, classify, listed_attack_id};
 pub use codes::{Algorithm, AttackId, AttackKind, Framework, attack_id, cve};
 pub use harmless::{empty_file, harmless};
 pub use location::{Host, Location};
+pub use misfit::Misfit;
 pub use name::{is_name, is_single_label};
 pub use wildcard::WILD;
 

@@ -3,8 +3,8 @@
 //! Names, URLs and mailboxes with an asterisk are [`Observable::Wildcard`]. Whatever else has one, an address or a piece of a
 //! name, is no value at all, and the reason says so.
 
-use crate::classify::{Misfit, url};
-use crate::location::scheme_end;
+use crate::location::{Location, scheme_end};
+use crate::misfit::Misfit;
 use crate::{Label, Observable, name};
 
 /// The code of a value that is none because of its wildcard.
@@ -66,7 +66,7 @@ pub(super) fn read(text: &str, label: Label) -> Result<Option<Observable>, Misfi
         Some((local, domain)) if start == 0 && path.is_empty() => !local.is_empty() && name(domain),
         _ if start == 0 && path.is_empty() => label == Label::Domain && name(host),
         _ if start == 0 && label != Label::Url => name(host),
-        _ => url(&plain(text), start > 0).is_ok(),
+        _ => Location::parse(&plain(text), start > 0).is_ok(),
     };
     // A path is another one in another case.
     let whole = || if text.contains('/') { text.to_owned() } else { text.to_lowercase() };

@@ -7,7 +7,7 @@
 use super::Poll;
 use super::position::Phase;
 use super::run::Began;
-use super::state::Clocks;
+use super::times::Clocks;
 use crate::contract::Response;
 use crate::pause::{self, CLOCKS_APART};
 use tipline_ecs::time::{MINUTE, Millis, parse_http_date, rfc3339};

@@ -25,6 +25,7 @@ mod poison;
 mod position;
 mod run;
 mod state;
+mod times;
 mod walk;
 mod window;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::edge::Edge;
-use super::state::shifted;
+use super::times::shifted;
 use crate::checkpoint::{Slot, needed_count, read_slots, write_slots};
 use crate::members::{Members, number};
 use crate::seen::Seen;
@@ -252,4 +252,15 @@ impl Whole {
         out.number(key!("halves"), u64::from(self.halves));
         out.close(object);
     }
+}
+
+/// Writes a list of windows.
+pub(super) fn write_windows(key: Key, windows: &mut [Window], out: &mut Json) {
+    out.open_list(key);
+    for window in windows {
+        let object = out.begin();
+        window.members(out);
+        out.close(object);
+    }
+    out.close_list();
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::position::{Walk, Window};
-use super::state::{Clocks, write_windows};
+use super::position::{Walk, Window, write_windows};
+use super::times::Clocks;
 use crate::checkpoint::{Slot, needed_count, read_slots, write_slots};
 use crate::members::{Members, number};
 use crate::retry::Retry;

@@ -9,12 +9,13 @@
 
 use serde_json::Value;
 
-use super::position::Window;
+use super::position::{Window, write_windows};
 use super::run::Run;
+use super::times::{Clocks, shifted};
 use crate::checkpoint::{self, Slot, read_slots, write_slots};
 use crate::config::Config;
 use crate::contract::Failure;
-use crate::members::{Members, at, number};
+use crate::members::{at, number};
 use crate::pause::Pause;
 use crate::refusal::clean;
 use tipline_ecs::key;
@@ -43,13 +44,6 @@ pub(super) struct State {
     /// No request before this time.
     pub(super) wait: Option<Pause>,
     pub(super) run: Option<Run>,
-}
-
-/// What two clocks said at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Clocks {
-    pub(super) feed: Millis,
-    pub(super) ours: Millis,
 }
 
 /// The marks by type, sorted by it. There are eleven types.
@@ -120,39 +114,6 @@ impl State {
     }
 }
 
-/// Writes a list of windows.
-pub(super) fn write_windows(key: Key, windows: &mut [Window], out: &mut Json) {
-    out.open_list(key);
-    for window in windows {
-        let object = out.begin();
-        window.members(out);
-        out.close(object);
-    }
-    out.close_list();
-}
-
-impl Clocks {
-    /// What the feed's clock should say at `now`, if both went on as they were. Time has not gone back, whatever ours says:
-    /// where both were set back, the feed's shows it.
-    pub(super) fn expected(self, now: Millis) -> Millis {
-        self.feed.saturating_add(now.saturating_sub(self.ours))
-    }
-
-    pub(super) fn read(value: &Value) -> Result<Self, String> {
-        let mut from = Members::of(value)?;
-        let clocks = Self { feed: number(from.needed("feed")?)?, ours: number(from.needed("ours")?)? };
-        from.finish()?;
-        Ok(clocks)
-    }
-
-    pub(super) fn write(self, key: Key, out: &mut Json) {
-        let object = out.open(key);
-        out.number(key!("feed"), self.feed);
-        out.number(key!("ours"), self.ours);
-        out.close(object);
-    }
-}
-
 impl Marks {
     pub(super) fn get(&self, kind: &str) -> Option<Millis> {
         self.0.iter().find(|(known, _)| known == kind).map(|(_, mark)| *mark)
@@ -208,11 +169,6 @@ impl Marks {
         }
         out.close_even_empty(object);
     }
-}
-
-/// A time on a clock that was set from one time to another.
-pub(super) fn shifted(time: Millis, from: Millis, to: Millis) -> Millis {
-    time.saturating_add(to).saturating_sub(from)
 }
 
 #[cfg(test)]

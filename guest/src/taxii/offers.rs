@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::Poll;
-use super::request::escape;
-use super::server::LONGEST_PATH;
+use super::request::{LONGEST_PATH, escape};
 use super::state::{Met, Place, Survey, Turn};
 use crate::config::{MAX_COLLECTIONS, is_vendor};
 use crate::contract::Failure;

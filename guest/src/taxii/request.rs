@@ -12,6 +12,9 @@ use crate::config::Config;
 use crate::contract::Request;
 use crate::objects::KINDS;
 
+/// The longest path of a collection, in bytes: with as many collections as there may be, the state stays in its bounds.
+pub(super) const LONGEST_PATH: usize = 256;
+
 /// The media type as the standard has it.
 pub(super) const WITH_VERSION: &str = "application/taxii+json;version=2.1";
 

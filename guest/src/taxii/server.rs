@@ -12,7 +12,7 @@ use url::Url;
 use super::Poll;
 use super::offers::{ALL, ID, Offer, offers};
 use super::refused::said;
-use super::request::{escape, path};
+use super::request::{LONGEST_PATH, escape, path};
 use super::state::{Met, Place, Survey, Turn};
 use crate::config::MAX_COLLECTIONS;
 use crate::contract::{Failure, Note, Response, Step};
@@ -25,9 +25,6 @@ use crate::seen::print;
 
 /// API roots that one discovery may name. Each costs a request a poll.
 const MAX_ROOTS: usize = 16;
-
-/// The longest path of a collection, in bytes: with as many collections as there may be, the state stays in its bounds.
-pub(super) const LONGEST_PATH: usize = 256;
 
 impl Poll<'_> {
     /// Folds an answer about the server itself.

@@ -9,6 +9,8 @@
 //! No request makes it fail: what it can't answer is answered with an error. [`Feed::requests`] tells what was asked,
 //! without keys.
 
+mod admission;
+mod call;
 mod journal;
 mod login;
 mod page;
@@ -36,9 +38,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use journal::{KEPT, Seen};
-pub use records::{Records, RecordsError, SPREAD_HOURS};
+pub use records::{Records, RecordsError};
 pub use settings::{LinkForm, MetaForm, MockSettings, Plan, WaitHint};
 pub use synthetic::MOST;
+pub use synthetic::SPREAD_HOURS;
 pub use taxii::{
     AcceptForm, AnswerStyle, CollectionNames, EmptyForm, LastForm, Logins, MediaForm, NextForm, ROOT_PATH, RootForm,
     SlashForm, TaxiiSettings,

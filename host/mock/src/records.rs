@@ -2,7 +2,7 @@
 //!
 //! A file may be a page (an object with `data`), a STIX bundle, a JSON array, or one record a line. A record is any JSON value: what
 //! is odd is served as it is, so that a client's handling of it can be tried. Objects get what they lack, so that a
-//! bare `{"type","value"}` will do: an `id` made of their content, and dates spread over the last [`SPREAD_HOURS`].
+//! bare `{"type","value"}` will do: an `id` made of their content, and dates spread over the last [`super::synthetic::SPREAD_HOURS`].
 //! `age` (`{"updated","last_seen","first_seen"}`, seconds) becomes dates counted from the server's start. A `source`
 //! that is a text becomes the feed's name, up to its first colon.
 //!
@@ -17,9 +17,6 @@ use thiserror::Error;
 
 use super::synthetic::{Synthetic, push_iso, push_uuid};
 use tipline_model::clock::Millis;
-
-/// Records without a date are spread over this time, so that a first poll that looks back a day sees all of them.
-pub const SPREAD_HOURS: u64 = 20;
 
 const DEMO: &str = include_str!("../../../tests/corpus/demo.jsonl");
 

@@ -13,12 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::call::{Answer, Call, End};
 use super::journal::Seen;
 use super::login::Login;
 use super::page::{self, BadParameter, Wanted};
-use super::settings::{MockSettings, Plan, WaitHint};
+use super::settings::{Plan, WaitHint};
 use super::taxii::{self, AnswerStyle, Place, Way};
 use super::{Scripted, Shared, lock};
 use tipline_model::clock::Millis;
@@ -30,64 +31,6 @@ const LOGIN_PAGE: &str =
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(serve).with_state(shared)
-}
-
-/// An answer on its way, before its bytes are spoilt and compressed.
-pub(super) struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    end: End,
-    /// It has its rate-limit headers, or leaves them out on purpose.
-    rated: bool,
-}
-
-/// How a body ends.
-#[derive(PartialEq, Eq)]
-enum End {
-    Whole,
-    /// The connection breaks in the middle.
-    Broken,
-}
-
-impl Answer {
-    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type", content_type.to_owned())],
-            body: body.into(),
-            end: End::Whole,
-            rated: false,
-        }
-    }
-
-    fn error(status: u16, code: &str, message: &str, details: Option<Value>, request_id: &str) -> Self {
-        let mut error = json!({ "code": code, "message": message, "request_id": request_id });
-        if let (Some(details), Value::Object(fields)) = (details, &mut error) {
-            fields.insert("details".to_owned(), details);
-        }
-        Self::new(status, "application/json", json!({ "error": error }).to_string())
-    }
-
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.to_string()));
-        self
-    }
-}
-
-/// What is known of a request when it is answered.
-pub(super) struct Call<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) settings: &'a MockSettings,
-    method: &'a Method,
-    pub(super) path: &'a str,
-    pub(super) query: Vec<(String, String)>,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) login: Option<Login>,
-    /// The server's clock.
-    pub(super) now: Millis,
-    pub(super) id: String,
 }
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response<Body>, Infallible> {

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::records::{Entry, Records, SPREAD_HOURS, is_stix, iso};
-use super::synthetic::{Synthetic, push_iso_fraction};
+use super::records::{Entry, Records, is_stix, iso};
+use super::synthetic::{SPREAD_HOURS, Synthetic, push_iso_fraction};
 use tipline_model::clock::Millis;
 
 /// One change of the feed, as [`Shelf::tick`] makes it: enough to see, little enough to last.

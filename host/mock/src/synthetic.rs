@@ -5,7 +5,6 @@
 //! addresses and IPv6 addresses are from the ranges kept for documentation; IPv4 has none that is large enough, so
 //! they are from 11.0.0.0/8, which is not routed publicly.
 
-use super::records::SPREAD_HOURS;
 use tipline_model::clock::Millis;
 
 /// The most synthetic records: beyond this IPv4 addresses would repeat.
@@ -18,6 +17,9 @@ const KINDS: [&str; 20] = [
 ];
 const CATEGORIES: [&str; 3] = ["community", "commercial", "government"];
 const CONFIDENCES: [&str; 3] = ["high", "medium", "low"];
+/// Records without a date are spread over this time, so that a first poll that looks back a day sees all of them.
+pub const SPREAD_HOURS: u64 = 20;
+
 const SPREAD: u64 = SPREAD_HOURS * 3_600_000;
 
 /// Records by number; number 0 is the newest.

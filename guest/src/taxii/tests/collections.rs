@@ -210,7 +210,7 @@ fn a_root_has_a_longest_path_and_begins_behind_url() {
         assert_eq!(first(url, "api1/").unwrap(), "/taxii2/api1/collections/");
     }
     let path = |bytes: usize| format!("/{}/", "r".repeat(bytes - 2));
-    let longest = crate::taxii::server::LONGEST_PATH;
+    let longest = crate::taxii::request::LONGEST_PATH;
     assert!(first("https://taxii.example/taxii2/", &path(longest)).is_ok());
     assert!(matches!(first("https://taxii.example/taxii2/", &path(longest + 1)), Err(Failure::Protocol(_))));
 }

@@ -17,7 +17,7 @@ pub use settings::{
     TaxiiSettings,
 };
 
-use super::server::{Answer, Call};
+use super::call::{Answer, Call};
 use super::settings::Plan;
 
 /// Where SOC Defenders' API root is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::LedgerError;
-use crate::sqlite;
+use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 
 /// The version of the tables below. A program refuses a file with a higher one.
 const SCHEMA_VERSION: i64 = 1;
@@ -192,10 +192,8 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-            sqlite::SCHEMA
-        ))?;
+        connection
+            .execute_batch(&format!("BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;", DOCUMENTS))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;
