@@ -24,6 +24,7 @@ mod fake_elasticsearch;
 mod faults;
 mod guests;
 mod health;
+mod hostile;
 mod kills;
 mod medallion;
 mod mutants;
@@ -40,6 +41,8 @@ mod verify;
 use libtest_mimic::Arguments;
 
 fn main() {
+    // What runs here is no program that could compile guests.
+    tipline::sandbox::compile_with(env!("CARGO_BIN_EXE_tipline").into());
     let trials = [
         bounds::trials(),
         canary::trials(),
@@ -54,6 +57,7 @@ fn main() {
         faults::trials(),
         guests::trials(),
         health::trials(),
+        hostile::trials(),
         kills::trials(),
         medallion::trials(),
         mutants::trials(),

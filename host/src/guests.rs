@@ -70,7 +70,8 @@ impl Guests {
         if let Some((_, guest)) = self.files.iter().find(is_same) {
             return Ok(guest.clone());
         }
-        let guest = Guest::new(&file.bytes, Profile::Sandboxed(file.limits), self.cache.as_deref());
+        let profile = Profile::Sandboxed(file.limits);
+        let guest = Guest::compiled_within(&file.bytes, profile, file.compile, self.cache.as_deref());
         let guest = Arc::new(guest.map_err(|reason| of_file(input, file, reason))?);
         self.files.push((file.limits, guest.clone()));
         Ok(guest)

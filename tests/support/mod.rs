@@ -330,6 +330,11 @@ pub struct Ran {
     pub err: String,
 }
 
+/// The beginning of what a program said, for a message.
+pub fn shortened(text: &str) -> String {
+    text.chars().take(2_000).collect()
+}
+
 /// The program in this folder, until it ends.
 pub fn tipline(folder: &Path, arguments: &[&str]) -> Result<Ran, Failed> {
     let output = command(folder, arguments).stdin(Stdio::null()).output()?;

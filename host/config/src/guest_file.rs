@@ -11,9 +11,10 @@ use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::tree::{Fault, Section};
-use tipline_sandbox::CallLimits;
+use tipline_sandbox::{CallLimits, CompileLimits};
 
 /// The longest file of a guest: one in Rust has half a megabyte, one that brings an interpreter along some thirty. Fixed:
 /// compiling a longer one takes minutes.
@@ -28,6 +29,15 @@ const MEMORY: RangeInclusive<u64> = 1024 * 1024..=4 * 1024 * 1024 * 1024;
 /// One document is some kilobytes; the host holds the answers of two pages at once.
 const OUTPUT: RangeInclusive<u64> = 64 * 1024..=1024 * 1024 * 1024;
 
+/// A page is mapped in a second; a call of longer than an hour is none that a poll could wait for.
+const TIME: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+
+/// The compiler itself needs some ten megabytes; a guest for which it needs 16 GiB is no guest.
+const COMPILE_MEMORY: RangeInclusive<u64> = 32 * 1024 * 1024..=16 * 1024 * 1024 * 1024;
+
+/// The smallest guest is compiled in some milliseconds, and a start that takes longer than an hour is none.
+const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+
 /// A guest of the user's own.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GuestFile {
@@ -39,6 +49,8 @@ pub struct GuestFile {
     pub sha256: String,
     /// What a call may cost.
     pub limits: CallLimits,
+    /// What compiling it may cost.
+    pub compile: CompileLimits,
 }
 
 impl fmt::Debug for GuestFile {
@@ -47,6 +59,7 @@ impl fmt::Debug for GuestFile {
             .field("path", &self.path)
             .field("sha256", &self.sha256)
             .field("limits", &self.limits)
+            .field("compile", &self.compile)
             .finish_non_exhaustive()
     }
 }
@@ -66,7 +79,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
     if !kind.contains(['/', '\\']) && !kind.ends_with(".wasm") {
         return Err(section.refuse("type", "socdefenders, or the path of a guest such as ./my-mapper.wasm"));
     }
-    let limits = limits(section)?;
+    let (limits, compile) = limits(section)?;
     let path = folder.join(kind);
     let bytes = contents(&path).map_err(|reason| {
         let advice = "expected a component, or a core module for wasm32-unknown-unknown";
@@ -93,7 +106,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
             return Err(section.fault("sha256", message));
         }
     }
-    Ok(Some(GuestFile { path, bytes: bytes.into(), sha256, limits }))
+    Ok(Some(GuestFile { path, bytes: bytes.into(), sha256, limits, compile }))
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
@@ -106,10 +119,10 @@ fn contents(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn limits(section: &Section<'_>) -> Result<CallLimits, Fault> {
-    let mut limits = CallLimits::SANDBOXED;
-    let Some(section) = section.section("sandbox")? else { return Ok(limits) };
-    section.only(&["fuel", "memory", "output"])?;
+fn limits(section: &Section<'_>) -> Result<(CallLimits, CompileLimits), Fault> {
+    let (mut limits, mut compile) = (CallLimits::SANDBOXED, CompileLimits::DEFAULT);
+    let Some(section) = section.section("sandbox")? else { return Ok((limits, compile)) };
+    section.only(&["fuel", "memory", "output", "time", "compile_memory", "compile_time"])?;
     if let Some(fuel) = section.number("fuel", FUEL)? {
         limits.fuel = Some(fuel);
     }
@@ -119,5 +132,14 @@ fn limits(section: &Section<'_>) -> Result<CallLimits, Fault> {
     if let Some(bytes) = section.size("output", OUTPUT)? {
         limits.output_bytes = usize::try_from(bytes).unwrap_or(limits.output_bytes);
     }
-    Ok(limits)
+    if let Some(time) = section.duration("time", TIME)? {
+        limits.time = Some(time);
+    }
+    if let Some(bytes) = section.size("compile_memory", COMPILE_MEMORY)? {
+        compile.memory_bytes = bytes;
+    }
+    if let Some(time) = section.duration("compile_time", COMPILE_TIME)? {
+        compile.time = time;
+    }
+    Ok((limits, compile))
 }

@@ -537,15 +537,32 @@ fn a_guests_file_is_read_up_to_its_limit() {
 
 #[test]
 fn a_guests_limits_are_settings_within_bounds() {
-    use tipline_sandbox::CallLimits;
+    use tipline_sandbox::{CallLimits, CompileLimits};
     let limits =
         |lines: &str| with_guest(8, &format!("    sandbox: {{{lines}}}\n")).1.map(|i| i.guest_file.unwrap().limits);
     assert_eq!(limits("").unwrap(), CallLimits::SANDBOXED);
-    let set = CallLimits { fuel: Some(5_000_000), memory_bytes: 1 << 30, output_bytes: 1 << 20, time: None };
-    assert_eq!(limits("fuel: 5000000, memory: 1GiB, output: 1MiB").unwrap(), set);
-    for edge in
-        ["fuel: 1000000", "fuel: 1000000000000", "memory: 1MiB", "memory: 4GiB", "output: 64KiB", "output: 1GiB"]
-    {
+    let time = Some(Duration::from_secs(7));
+    let set = CallLimits { fuel: Some(5_000_000), memory_bytes: 1 << 30, output_bytes: 1 << 20, time };
+    assert_eq!(limits("fuel: 5000000, memory: 1GiB, output: 1MiB, time: 7s").unwrap(), set);
+    let compile =
+        |lines: &str| with_guest(8, &format!("    sandbox: {{{lines}}}\n")).1.map(|i| i.guest_file.unwrap().compile);
+    assert_eq!(compile("").unwrap(), CompileLimits::DEFAULT);
+    let set = CompileLimits { memory_bytes: 1 << 30, time: Duration::from_secs(300) };
+    assert_eq!(compile("compile_memory: 1GiB, compile_time: 5m").unwrap(), set);
+    for edge in [
+        "fuel: 1000000",
+        "fuel: 1000000000000",
+        "memory: 1MiB",
+        "memory: 4GiB",
+        "output: 64KiB",
+        "output: 1GiB",
+        "time: 100ms",
+        "time: 1h",
+        "compile_memory: 32MiB",
+        "compile_memory: 16GiB",
+        "compile_time: 100ms",
+        "compile_time: 1h",
+    ] {
         assert!(limits(edge).is_ok(), "{edge}");
     }
     for (beyond, part) in [
@@ -555,7 +572,12 @@ fn a_guests_limits_are_settings_within_bounds() {
         ("memory: 5GiB", "from 1 MiB to 4 GiB"),
         ("output: 63KiB", "from 64 KiB to 1 GiB"),
         ("output: 2GiB", "from 64 KiB to 1 GiB"),
-        ("time: 3s", "`inputs[0].sandbox.time` is no setting; it may hold fuel, memory, output"),
+        ("time: 99ms", "from 100ms to 1h"),
+        ("time: 2h", "from 100ms to 1h"),
+        ("compile_memory: 31MiB", "from 32 MiB to 16 GiB"),
+        ("compile_memory: 17GiB", "from 32 MiB to 16 GiB"),
+        ("compile_time: 2h", "from 100ms to 1h"),
+        ("speed: 3", "`inputs[0].sandbox.speed` is no setting; it may hold fuel, memory, output, time"),
     ] {
         let error = limits(beyond).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -52,7 +52,8 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let mut tally = Tally::default();
     let mut subject = super::subject(candidate, "");
-    match Guest::new(candidate.component, Profile::Sandboxed(settings.limits), None) {
+    let profile = Profile::Sandboxed(settings.limits);
+    match Guest::compiled_within(candidate.component, profile, settings.compile, None) {
         Err(error) => count_error(&error, super::WHOLE, &mut tally),
         Ok(guest) => {
             match guest.describe() {

@@ -31,7 +31,7 @@ use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use tipline_model::clock::Millis;
-use tipline_sandbox::{CallLimits, Exceeded, Guest, Profile, SandboxError, sha256};
+use tipline_sandbox::{CallLimits, CompileLimits, Exceeded, Guest, Profile, SandboxError, sha256};
 
 use cluster::Cluster;
 pub use cluster::Trial;
@@ -69,6 +69,8 @@ pub struct Candidate<'c> {
 pub struct Settings {
     /// For each call.
     pub limits: CallLimits,
+    /// For compiling each of the guests, but for the built-in one.
+    pub compile: CompileLimits,
     /// Pages mapped at a time.
     pub threads: usize,
     /// How many per cent more fuel a record may cost.
@@ -162,13 +164,13 @@ impl Contest {
     /// A base that cannot be used.
     pub fn new(base: Candidate<'_>, candidate: Candidate<'_>, settings: Settings) -> Result<Self> {
         let profile = Profile::Sandboxed(settings.limits);
-        let base_guest =
-            Guest::new(base.component, profile, None).map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
+        let compiled = |component| Guest::compiled_within(component, profile, settings.compile, None);
+        let base_guest = compiled(base.component).map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
         let base_describe = base_guest.describe().map_err(|error| anyhow!("The base, {}: {error}", base.name))?;
         let mut tally = Tally::default();
         let base_rules = Rules::new(&base_describe);
         let mut candidate_describe = String::new();
-        let guest = Guest::new(candidate.component, profile, None).and_then(|guest| {
+        let guest = compiled(candidate.component).and_then(|guest| {
             candidate_describe = guest.describe()?;
             Ok(guest)
         });
@@ -294,12 +296,14 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
     let (kind, about) = match error {
         SandboxError::Load(_) => (Kind::Load, "the component".to_owned()),
         SandboxError::Imports(names) => (Kind::Imports, names.clone()),
+        SandboxError::Costly(costly) => (Kind::Limit, costly.to_string()),
         // How much was asked for differs from page to page.
         SandboxError::Exceeded(Exceeded::Memory { limit, .. }) => {
             (Kind::Limit, format!("it asked for more than the {limit} bytes of memory allowed"))
         }
         SandboxError::Exceeded(exceeded) => (Kind::Limit, exceeded.to_string()),
         SandboxError::Trapped(text) | SandboxError::Counts(text) => (Kind::Trap, first_line(text)),
+        SandboxError::Interrupted => (Kind::Trap, first_line(&error.to_string())),
     };
     tally.add(kind, &about, at, || error.to_string(), None, None);
 }

@@ -78,6 +78,7 @@ impl Traps {
     /// Keeps what the guest was called with.
     pub fn keep(&self, input: &Input, call: &Call<'_>, reason: SandboxError) -> Trapped {
         let kept = match &self.folder {
+            _ if matches!(reason, SandboxError::Interrupted) => String::new(),
             None => String::new(),
             Some(folder) => match keep(folder, input, call, &reason) {
                 Ok(file) => format!(

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use jiff::Timestamp;
 
 use crate::time::Millis;
@@ -35,17 +36,23 @@ pub fn show_beside(text: &str, own: &[String]) -> String {
                 next => next.is_none_or(|c| !joins(c)),
             }
     };
-    let names = own.iter().map(String::as_str).filter(|name| !name.is_empty());
-    let found = names
-        .flat_map(|name| text.match_indices(name))
-        .filter(|(at, name)| stands_alone(&text[..*at], &text[at + name.len()..]))
-        .min_by_key(|(at, name)| (*at, std::cmp::Reverse(name.len())));
-    match found {
-        None => show(text),
-        Some((at, name)) => {
-            format!("{}{}{}", show(&text[..at]), escape(name), show_beside(&text[at + name.len()..], own))
+    let names: Vec<&str> = own.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let Ok(search) = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(names) else {
+        // Names too long to be looked for are no names.
+        return show(text);
+    };
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut shown = 0;
+    for found in search.find_iter(text) {
+        let (start, end) = (found.start(), found.end());
+        if stands_alone(&text[shown..start], &text[end..]) {
+            out.push_str(&show(&text[shown..start]));
+            out.push_str(&escape(&text[start..end]));
+            shown = end;
         }
     }
+    out.push_str(&show(&text[shown..]));
+    out
 }
 
 /// Takes the teeth out of addresses: `hxxp` for `http`, `[.]` for a dot within a name, `[at]` within an address.

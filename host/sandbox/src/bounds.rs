@@ -10,13 +10,20 @@ use super::limits::Exceeded;
 
 /// Documents of one answer: a body of 64 MiB, the longest there is, holds 134,000 records, and few give more than two.
 /// Fixed, as the longest body is.
-pub const MAX_DOCUMENTS: usize = 1_000_000;
+pub const MAX_DOCUMENTS: usize = 300_000;
 
-/// Rejects of one answer: what is no record at all, such as empty lines, may be shorter than a record. Fixed for that reason.
-pub const MAX_REJECTS: usize = 1_000_000;
+/// Rejects of one answer: each of 134,000 records, with room. Each is a row of the ledger, of which a second takes some
+/// twenty thousand. Fixed, as the longest body is.
+pub const MAX_REJECTS: usize = 200_000;
 
 /// Rows of one answer, and keys of one question: two for each of 134,000 records, with room. Fixed, as the longest body is.
-pub const MAX_ROWS: usize = 500_000;
+pub const MAX_ROWS: usize = 300_000;
+
+/// Headers of a request, before those are counted that are sent. Fixed: no feed asks for a tenth of it.
+const MAX_HEADERS: usize = 1_000;
+
+/// A guest's description of itself, of which ours has 13 KiB. Fixed: it is read as JSON, which takes ten times its length.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024 * 1024;
 
 /// Notes of one answer. Of more nobody reads, and the ledger keeps fifty. Fixed for that reason.
 pub const MAX_NOTES: usize = 100;
@@ -82,8 +89,9 @@ pub(super) fn step(step: &mut Step) -> Result<(), SandboxError> {
             cut(&mut wait.reason, MAX_TEXT_BYTES);
             Ok(())
         }
-        // What it may ask for is bounded where it is sent.
-        Next::Fetch(_) | Next::Done => Ok(()),
+        // What else it may ask for is bounded where it is sent.
+        Next::Fetch(request) => whole("headers", request.headers.len(), MAX_HEADERS),
+        Next::Done => Ok(()),
     }
 }
 
@@ -100,13 +108,19 @@ fn whole(what: &'static str, count: usize, limit: usize) -> Result<(), SandboxEr
     if count <= limit { Ok(()) } else { Err(SandboxError::Exceeded(Exceeded::Count { what, limit })) }
 }
 
+/// What wasmtime says of a guest, in whose words there may be the guest's own.
+pub(super) fn told(mut text: String) -> String {
+    cut(&mut text, MAX_TEXT_BYTES);
+    text
+}
+
 fn cut(text: &mut String, bytes: usize) {
     text.truncate(text.floor_char_boundary(bytes));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Head, Note, Reject, Row, Skip, Wait};
+    use super::super::{Head, Note, Reject, Request, Row, Skip, Wait};
     use super::*;
 
     fn asking(next: Next) -> Step {
@@ -126,6 +140,7 @@ mod tests {
                 ("rejects", Step { batch: Some(rejects), ..asking(Next::Done) }),
                 ("rows", Step { remember: vec![row.clone(); MAX_ROWS + more], ..asking(Next::Done) }),
                 ("keys", asking(Next::Recall(vec![String::new(); MAX_ROWS + more]))),
+                ("headers", asking(headers(MAX_HEADERS + more))),
             ] {
                 match step(&mut answer) {
                     Ok(()) => assert_eq!(more, 0, "{what}"),
@@ -133,6 +148,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn headers(count: usize) -> Next {
+        Next::Fetch(Request { headers: vec![(String::new(), String::new()); count], ..Request::get("/") })
     }
 
     fn rejected(rejects: Vec<Reject>) -> Batch {

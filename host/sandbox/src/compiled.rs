@@ -6,7 +6,11 @@
 //! give the same answers, which a test compares. Where Winch knows the processor or an instruction not, Cranelift's code
 //! is waited for.
 //!
-//! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere.
+//! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere. That is
+//! done in a process of its own ([`super::compiling`]).
+//!
+//! All code looks at its engine's epoch, so that a call can be ended from outside: when the program stops, and, where
+//! time is limited, when the time is over.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +22,10 @@ use wasmtime::{Config, Engine, Strategy};
 
 use super::SandboxError;
 use super::bindings::InputPre;
+use super::bounds;
 use super::cache::Cache;
-use super::limits::Meter;
+use super::compiling;
+use super::limits::{CompileLimits, Meter};
 
 /// Who makes the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +34,6 @@ pub(super) enum Compiler {
     Cranelift {
         /// Whether steps are counted.
         fuel: bool,
-        /// Whether the clock is looked at.
-        clock: bool,
     },
     /// In one pass, for code that runs soon and not for long.
     Winch,
@@ -42,46 +46,63 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    /// The component's code out of the cache, else made anew and kept there.
-    pub(super) fn new(component: &[u8], compiler: Compiler, cache: Option<&Path>) -> Result<Self, SandboxError> {
+    /// The code of what this program was built with: out of the cache, else made anew, here, and kept there.
+    pub(super) fn own(component: &[u8], compiler: Compiler, cache: Option<&Path>) -> Result<Self, SandboxError> {
         let cache = cache.and_then(Cache::open);
-        let engine = engine(compiler).map_err(load)?;
+        let engine = engine(compiler, true).map_err(load)?;
         match cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
-            Some(code) => Self::of(engine, &code, compiler),
-            None => Self::made(engine, component, compiler, cache.as_ref()),
+            Some(code) => Self::of(engine, &code),
+            None => Self::made(engine, component, cache.as_ref()),
         }
     }
 
-    fn made(engine: Engine, component: &[u8], compiler: Compiler, cache: Option<&Cache>) -> Result<Self, SandboxError> {
+    /// The code of any other file: out of the cache, else made anew, in a process of its own, and kept there.
+    pub(super) fn foreign(file: &[u8], limits: CompileLimits, cache: Option<&Path>) -> Result<Self, SandboxError> {
+        let cache = cache.and_then(Cache::open);
+        let engine = engine(Compiler::Cranelift { fuel: true }, true).map_err(load)?;
+        if let Some(code) = cache.as_ref().and_then(|cache| cache.load(&engine, file)) {
+            return Self::of(engine, &code);
+        }
+        let bytes = compiling::foreign(file, limits)?;
+        // SAFETY: the code must be what a compiler of this version of wasmtime gave, with the same settings. It comes
+        // from this same program, through a pipe that nobody else holds.
+        let code = unsafe { Component::deserialize(&engine, &bytes) }.map_err(load)?;
+        if let Some(cache) = cache {
+            cache.keep(&engine, file, &bytes);
+        }
+        Self::of(engine, &code)
+    }
+
+    fn made(engine: Engine, component: &[u8], cache: Option<&Cache>) -> Result<Self, SandboxError> {
         let code = Component::new(&engine, component).map_err(load)?;
         if let Some(cache) = cache {
-            cache.keep(&engine, component, &code);
+            match code.serialize() {
+                Ok(bytes) => cache.keep(&engine, component, &bytes),
+                Err(reason) => tracing::debug!(error.message = %reason, "The code cannot be kept"),
+            }
         }
-        Self::of(engine, &code, compiler)
+        Self::of(engine, &code)
     }
 
-    fn of(engine: Engine, code: &Component, compiler: Compiler) -> Result<Self, SandboxError> {
+    fn of(engine: Engine, code: &Component) -> Result<Self, SandboxError> {
         let imports: Vec<_> = code.component_type().imports(&engine).map(|(name, _)| name.to_owned()).collect();
         if !imports.is_empty() {
-            return Err(SandboxError::Imports(imports.join(", ")));
+            return Err(SandboxError::Imports(bounds::told(imports.join(", "))));
         }
         let pre = Linker::new(&engine).instantiate_pre(code).and_then(InputPre::new).map_err(load)?;
-        if let Compiler::Cranelift { clock: true, .. } = compiler {
-            tick(&engine)?;
-        }
         Ok(Self { engine, pre })
     }
 }
 
 fn load(error: wasmtime::Error) -> SandboxError {
-    SandboxError::Load(format!("{error:#}"))
+    SandboxError::Load(bounds::told(format!("{error:#}")))
 }
 
-/// How often guests look at the clock: a limit of seconds need not be met more exactly.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+/// How often the epoch of an engine goes on by itself: a limit of seconds need not be met more exactly.
+const TICK: Duration = Duration::from_millis(10);
 
-/// Lets the engine's clock run for as long as there is the engine.
-fn tick(engine: &Engine) -> Result<(), SandboxError> {
+/// Lets the engine's epoch go on for as long as there is the engine, so that calls look at the clock.
+pub(super) fn tick(engine: &Engine) -> Result<(), SandboxError> {
     let engine = engine.weak();
     let run = move || {
         while let Some(engine) = engine.upgrade() {
@@ -98,16 +119,17 @@ fn tick(engine: &Engine) -> Result<(), SandboxError> {
 
 /// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
 /// of the speed. Memory is capped by the store's limiter instead.
-fn engine(compiler: Compiler) -> wasmtime::Result<Engine> {
+pub(super) fn engine(compiler: Compiler, parallel: bool) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
+    config.parallel_compilation(parallel);
+    config.epoch_interruption(true);
     config.wasm_component_model(true);
     config.wasm_relaxed_simd(false);
     match compiler {
-        Compiler::Cranelift { fuel, clock } => {
+        Compiler::Cranelift { fuel } => {
             // Nothing in a guest may depend on the processor it runs on.
             config.cranelift_nan_canonicalization(true);
             config.consume_fuel(fuel);
-            config.epoch_interruption(clock);
         }
         Compiler::Winch => {
             config.strategy(Strategy::Winch);
@@ -119,6 +141,8 @@ fn engine(compiler: Compiler) -> wasmtime::Result<Engine> {
 /// The code in use, which a better one may replace.
 pub(super) struct Code {
     now: Arc<Mutex<Arc<Compiled>>>,
+    /// Of all code that is or may yet be in use.
+    engines: Vec<Engine>,
     /// Makes the better one. Waited for at the end, so that even a short run leaves it in the cache.
     maker: Option<JoinHandle<()>>,
 }
@@ -126,23 +150,25 @@ pub(super) struct Code {
 impl Code {
     /// Code that stays.
     pub(super) fn of(compiled: Compiled) -> Self {
-        Self { now: Arc::new(Mutex::new(Arc::new(compiled))), maker: None }
+        let engines = vec![compiled.engine.clone()];
+        Self { now: Arc::new(Mutex::new(Arc::new(compiled))), engines, maker: None }
     }
 
     /// Cranelift's code where the cache has it, else Winch's until it has.
     pub(super) fn soon(component: &'static [u8], cache: &Path) -> Result<Self, SandboxError> {
-        let slow = Compiler::Cranelift { fuel: false, clock: false };
-        let engine = engine(slow).map_err(load)?;
+        let slow = Compiler::Cranelift { fuel: false };
+        let engine = engine(slow, true).map_err(load)?;
         let cache = Cache::open(cache);
         if let Some(code) = cache.as_ref().and_then(|cache| cache.load(&engine, component)) {
-            return Compiled::of(engine, &code, slow).map(Self::of);
+            return Compiled::of(engine, &code).map(Self::of);
         }
-        let Ok(quick) = Compiled::new(component, Compiler::Winch, None) else {
-            return Compiled::made(engine, component, slow, cache.as_ref()).map(Self::of);
+        let Ok(quick) = Compiled::own(component, Compiler::Winch, None) else {
+            return Compiled::made(engine, component, cache.as_ref()).map(Self::of);
         };
         let mut code = Self::of(quick);
+        code.engines.push(engine.clone());
         let now = code.now.clone();
-        let make = move || match Compiled::made(engine, component, slow, cache.as_ref()) {
+        let make = move || match Compiled::made(engine, component, cache.as_ref()) {
             Ok(better) => *now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(better),
             Err(error) => {
                 tracing::warn!(error.message = %error, "The guest could not be compiled anew; slower code stays");
@@ -151,6 +177,11 @@ impl Code {
         // Without a thread the quick code has to do.
         code.maker = thread::Builder::new().name("compiler".to_owned()).spawn(make).ok();
         Ok(code)
+    }
+
+    /// Lets every call under way look up from its work.
+    pub(super) fn nudge(&self) {
+        self.engines.iter().for_each(Engine::increment_epoch);
     }
 
     pub(super) fn now(&self) -> Arc<Compiled> {

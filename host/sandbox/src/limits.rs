@@ -1,9 +1,14 @@
 //! What one call of a guest may cost, and the meter that enforces it.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use super::budget::Share;
+use tipline_model::text;
 
 /// The trusted guest's memory: a page of 64 MiB (the body limit) was measured to need 665 MiB where its 134,000 records are
 /// all different. Fixed, as the longest `max_body` is: it has to be enough for every page that comes through.
@@ -32,6 +37,74 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// more. Fixed: what is limited for each must not be had a thousand times.
 const MAX_PARTS: usize = 32;
 
+/// How long a call may take on the clock. Fuel ends most of them before, and in the same place on every machine; but what a
+/// unit of it takes differs from instruction to instruction. Six times what all of [`SANDBOXED_FUEL`] takes as a rule.
+const SANDBOXED_TIME: Duration = Duration::from_secs(60);
+
+/// What compiling may take: the built-in guest, of two megabytes, needs a third of it.
+const COMPILE_MEMORY: u64 = 384 * 1024 * 1024;
+
+/// How long compiling may take: the built-in guest needs two seconds, one of thirty megabytes half a minute.
+const COMPILE_TIME: Duration = Duration::from_secs(60);
+
+/// What compiling a foreign guest may cost, in the process that does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Time on the clock.
+    pub time: Duration,
+}
+
+impl CompileLimits {
+    /// What holds where nothing is configured.
+    pub const DEFAULT: Self = Self { memory_bytes: COMPILE_MEMORY, time: COMPILE_TIME };
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A limit that was passed before a guest could run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Costly {
+    /// Memory of the compiler.
+    Memory {
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// Time of the compiler.
+    Time {
+        /// The time allowed.
+        limit: Duration,
+    },
+    /// Length of the code.
+    Code {
+        /// Bytes allowed.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Costly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { limit } => {
+                let limit = text::bytes(*limit);
+                write!(f, "compiling it took more than {limit} (`sandbox.compile_memory`, eval `--compile-memory`)")
+            }
+            Self::Time { limit } => {
+                let limit = text::duration(*limit);
+                write!(f, "compiling it took longer than {limit} (`sandbox.compile_time`, eval `--compile-time`)")
+            }
+            Self::Code { limit } => {
+                write!(f, "its machine code is longer than {}; no guest needs so much", text::bytes(*limit))
+            }
+        }
+    }
+}
+
 /// What one call may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimits {
@@ -41,7 +114,7 @@ pub struct CallLimits {
     pub memory_bytes: u64,
     /// Bytes of the answer.
     pub output_bytes: usize,
-    /// Time on the clock; `None` does not look at it. A limit makes the guest about a tenth slower.
+    /// Time on the clock; `None` for no limit.
     pub time: Option<Duration>,
 }
 
@@ -54,8 +127,7 @@ impl CallLimits {
         fuel: Some(SANDBOXED_FUEL),
         memory_bytes: SANDBOXED_MEMORY,
         output_bytes: SANDBOXED_OUTPUT,
-        // Fuel bounds it, in the same place on every machine.
-        time: None,
+        time: Some(SANDBOXED_TIME),
     };
 }
 
@@ -106,32 +178,81 @@ impl fmt::Display for Exceeded {
             Self::Memory { limit, asked } => write!(f, "it asked for {asked} bytes of memory, {limit} are allowed"),
             Self::Output { limit } => write!(f, "its answer is longer than the {limit} bytes allowed"),
             Self::Count { what, limit } => write!(f, "its answer has more than the {limit} {what} allowed"),
-            Self::Time { limit } => write!(f, "it gave no answer within {}", tipline_model::text::duration(*limit)),
+            Self::Time { limit } => write!(f, "it gave no answer within {}", text::duration(*limit)),
         }
     }
 }
 
-/// Lives in the store: refuses growth beyond the limit and remembers the peak.
+/// What ends the calls of one guest from outside.
+#[derive(Debug, Default)]
+pub(super) struct Stop(AtomicBool);
+
+impl Stop {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Lives in the store: refuses growth beyond the limits, ends what takes too long, and remembers the peak.
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: u64,
     /// Of all memories together.
     held: u64,
     peak: u64,
-    refused: Option<Exceeded>,
+    refused: Option<Refused>,
+    stop: Arc<Stop>,
+    deadline: Option<(Instant, Duration)>,
+    share: Share,
+}
+
+/// Why a call was not let go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It passed a limit of its own.
+    Exceeded(Exceeded),
+    /// All calls together hold too much; alone it may go on.
+    Crowded,
+    /// The program is ending.
+    Stopped,
 }
 
 impl Meter {
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit, held: 0, peak: 0, refused: None }
+    pub(super) fn new(limit: u64, stop: Arc<Stop>, share: Share) -> Self {
+        Self { limit, held: 0, peak: 0, refused: None, stop, deadline: None, share }
     }
 
     pub(super) fn peak(&self) -> u64 {
         self.peak
     }
 
-    pub(super) fn refused(&self) -> Option<Exceeded> {
+    pub(super) fn refused(&self) -> Option<Refused> {
         self.refused
+    }
+
+    pub(super) fn share(&mut self) -> &mut Share {
+        &mut self.share
+    }
+
+    /// The time of a call begins.
+    pub(super) fn begin(&mut self, time: Option<Duration>) {
+        self.deadline = time.and_then(|time| Some((Instant::now().checked_add(time)?, time)));
+    }
+
+    /// Asked whenever the epoch has gone on: whether the call goes on as well.
+    pub(super) fn look_up(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let late = self.deadline.filter(|(deadline, _)| Instant::now() >= *deadline);
+        let refused = match late {
+            _ if self.stop.is_set() => Refused::Stopped,
+            Some((_, limit)) => Refused::Exceeded(Exceeded::Time { limit }),
+            None => return Ok(UpdateDeadline::Continue(1)),
+        };
+        self.refused = Some(refused);
+        Err(wasmtime::Error::msg("ended from outside"))
     }
 }
 
@@ -141,9 +262,13 @@ impl ResourceLimiter for Meter {
         let asked = self.held.saturating_add(desired.saturating_sub(current) as u64);
         if asked > self.limit {
             let exceeded = Exceeded::Memory { limit: self.limit, asked };
-            self.refused = Some(exceeded);
+            self.refused = Some(Refused::Exceeded(exceeded));
             // An error traps at once with this reason; a plain refusal would surface as an abort without one.
             return Err(wasmtime::Error::msg(exceeded.to_string()));
+        }
+        if !self.share.grow(asked - self.held) {
+            self.refused = Some(Refused::Crowded);
+            return Err(wasmtime::Error::msg("all calls together hold too much memory"));
         }
         self.held = asked;
         self.peak = self.peak.max(asked);
@@ -171,9 +296,13 @@ impl ResourceLimiter for Meter {
 mod tests {
     use super::*;
 
+    fn metered(limit: u64) -> Meter {
+        Meter::new(limit, Arc::default(), Share::alone())
+    }
+
     #[test]
     fn a_table_grows_to_its_limit_and_no_further() {
-        let mut meter = Meter::new(0);
+        let mut meter = metered(0);
         for (elements, fits) in [(TABLE_ELEMENTS, true), (TABLE_ELEMENTS + 1, false)] {
             assert_eq!(meter.table_growing(0, elements, None).unwrap(), fits, "{elements}");
         }
@@ -184,7 +313,7 @@ mod tests {
         let engine = wasmtime::Engine::default();
         // The smallest module there is.
         let module = wasmtime::Module::new(&engine, b"\0asm\x01\0\0\0").unwrap();
-        let mut store = wasmtime::Store::new(&engine, Meter::new(0));
+        let mut store = wasmtime::Store::new(&engine, metered(0));
         store.limiter(|meter| meter);
         for number in 1..=MAX_PARTS + 1 {
             let instance = wasmtime::Instance::new(&mut store, &module, &[]);
@@ -194,12 +323,12 @@ mod tests {
 
     #[test]
     fn memory_grows_to_its_limit_and_no_further() {
-        let mut meter = Meter::new(65_536);
+        let mut meter = metered(65_536);
         assert!(meter.memory_growing(0, 65_536, None).unwrap());
         assert_eq!((meter.peak(), meter.refused()), (65_536, None));
         assert!(meter.memory_growing(65_536, 131_072, None).is_err());
-        assert_eq!(meter.refused(), Some(Exceeded::Memory { limit: 65_536, asked: 131_072 }));
-        let mut two = Meter::new(65_536);
+        assert_eq!(meter.refused(), Some(Refused::Exceeded(Exceeded::Memory { limit: 65_536, asked: 131_072 })));
+        let mut two = metered(65_536);
         assert!(two.memory_growing(0, 40_000, None).unwrap());
         assert!(two.memory_growing(0, 40_000, None).is_err(), "a second memory counts, too");
     }

@@ -20,7 +20,7 @@ use crate::eval::finding::Kind;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
 use crate::eval::{Candidate, Contest, Evaluation, Intake, Settings, Trial, golden, report};
-use crate::sandbox::{BUILT_IN, CallLimits};
+use crate::sandbox::{BUILT_IN, CallLimits, CompileLimits};
 use crate::text::{self, Style};
 
 /// The name of the guest this program was built with.
@@ -111,6 +111,12 @@ pub(super) struct Eval {
     /// How long a call may take; fuel ends most of them before
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     time: Duration,
+    /// Memory that compiling a guest may take
+    #[arg(long, value_name = "SIZE", default_value = "384MiB", value_parser = size)]
+    compile_memory: u64,
+    /// How long compiling a guest may take
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    compile_time: Duration,
     /// Pages mapped at a time; one for each core if left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -179,11 +185,12 @@ impl Eval {
             output_bytes: usize::try_from(self.output).unwrap_or(usize::MAX),
             time: Some(self.time),
         };
+        let compile = CompileLimits { memory_bytes: self.compile_memory, time: self.compile_time };
         let threads = match self.threads {
             Some(threads) => usize::from(threads),
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let settings = Settings { limits, threads, max_growth: self.max_growth };
+        let settings = Settings { limits, compile, threads, max_growth: self.max_growth };
         let fails = |kind| self.fail_on.has(kind);
         let mut cluster = None;
         let mut evaluation = match &self.golden {

@@ -6,6 +6,7 @@
 
 mod backfill;
 mod check;
+mod compile;
 mod demo;
 mod document;
 mod dry_run;
@@ -106,6 +107,8 @@ enum Command {
     MockFeed(Box<mock_feed::MockFeed>),
     #[command(subcommand)]
     Guest(guest::Guest),
+    #[command(name = crate::sandbox::COMPILE_SUBCOMMAND, hide = true)]
+    Compile(compile::Compile),
 }
 
 /// Runs the program with the process's arguments.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::MockFeed(command) => command.run(),
         Command::Guest(command) => command.run(),
+        Command::Compile(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::{Ended, PollError, PollReport, Poller};
 use crate::apart::blocking;
 use crate::memory::Memory;
-use crate::sandbox::{Batch, Failure, Note, Row, Skip};
+use crate::sandbox::{Batch, Failure, Head, Note, Reject, Row, Skip};
 use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
 use crate::store::{PAGES_AT_ONCE, Page, SinkError, Turn};
 
 /// The most bytes of documents and rows under way, beside two pages: a store that takes many pages at once takes them as they come,
 /// and pages of a megabyte come sixteen at a time. Fixed: it only bounds the memory.
 const MAX_BYTES_UNDER_WAY: usize = 32 * 1024 * 1024;
+
+/// The most bytes of documents under way from all inputs together, in KiB; a page that is longer goes alone. Fixed: it
+/// only bounds the memory, and stores take no more at once.
+const MAX_KIB_TOGETHER: u32 = 96 * 1024;
+
+/// Where pages wait until those of other inputs have been delivered.
+static PLACES: Semaphore = Semaphore::const_new(MAX_KIB_TOGETHER as usize);
 
 /// What a poll has delivered and is delivering.
 pub(super) struct Deliveries<'p> {
@@ -64,10 +72,12 @@ impl<'p> Deliveries<'p> {
 
     /// Gives a page to the sink, as soon as it takes one more.
     pub(super) async fn hand_over(&mut self, batch: Option<Batch>, state: String) -> Result<(), PollError> {
-        let bytes = batch.as_ref().map_or(0, |batch| batch.documents.len()) + self.memory.waiting_bytes();
+        let bytes = batch.as_ref().map_or(0, weight) + self.memory.waiting_bytes();
         while self.is_full(bytes) {
             self.settle_first().await?;
         }
+        // Never closed, so it is always given in the end: what has a place already waits for nobody without one.
+        let place = PLACES.acquire_many(places(bytes)).await.ok();
         let poller = self.poller;
         let is_page = batch.is_some();
         let commit = Commit {
@@ -86,6 +96,7 @@ impl<'p> Deliveries<'p> {
         let turn = std::mem::replace(&mut self.turn, next);
         let sink = poller.sink.clone();
         let delivery = tokio::spawn(async move {
+            let _place = place;
             let mut page = blocking(move || page(commit, batch, &rows)).await??;
             (page.turn, page.baton) = (turn, baton.clone());
             let counts = Counts::of_commit(&page.commit);
@@ -148,6 +159,18 @@ impl<'p> Deliveries<'p> {
     }
 }
 
+/// What a batch takes: its texts, and what stands beside each of them.
+fn weight(batch: &Batch) -> usize {
+    let reject = |reject: &Reject| size_of::<Reject>() + reject.code.len() + reject.detail.len() + reject.raw.len();
+    let rejects: usize = batch.rejects.iter().map(reject).sum();
+    batch.documents.len() + batch.heads.len() * size_of::<Head>() + rejects
+}
+
+/// How many places so many bytes take.
+fn places(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(MAX_KIB_TOGETHER)
+}
+
 /// Checks a batch's documents and packs the rows that are committed with them.
 fn page(mut commit: Commit, batch: Option<Batch>, rows: &HashMap<String, Row>) -> Result<Page, PollError> {
     commit.remember = rows.values().map(|row| Remembered::new(&commit.input, row)).collect();
@@ -177,6 +200,24 @@ mod tests {
         async fn retire(&self, _: &[String], _: &str, _: crate::clock::Millis) -> Result<u64, SinkError> {
             Ok(0)
         }
+    }
+
+    #[test]
+    fn so_many_bytes_of_all_inputs_are_under_way_together() {
+        let all = MAX_KIB_TOGETHER as usize * 1024;
+        for (bytes, expected) in [
+            (0, 1),
+            (1023, 1),
+            (1024, 2),
+            (all - 1, MAX_KIB_TOGETHER),
+            (all, MAX_KIB_TOGETHER),
+            (usize::MAX, MAX_KIB_TOGETHER),
+        ] {
+            assert_eq!(places(bytes), expected, "{bytes}");
+        }
+        let reject = Reject { code: "ab".to_owned(), detail: "cd".to_owned(), raw: vec![0; 6] };
+        let batch = Batch { documents: "12345".to_owned(), rejects: vec![reject], ..Batch::empty() };
+        assert_eq!(weight(&batch), 5 + size_of::<Reject>() + 10);
     }
 
     #[tokio::test]

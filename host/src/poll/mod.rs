@@ -22,10 +22,10 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
-use crate::sandbox::{Event, Failure, Guest, Next, Request, Response, Step, Wait};
+use crate::sandbox::{Event, Failure, Guest, Hold, Next, Request, Response, SandboxError, Step, Wait};
 use crate::state::{InputStatus, Ledger, MAX_STATE_BYTES};
 use crate::store::Sink;
-use crate::trapped::{Call, Traps};
+use crate::trapped::{Call, Trapped, Traps};
 
 use delivery::Deliveries;
 
@@ -34,6 +34,10 @@ pub use report::{Ended, PollError, PollReport};
 
 /// The note with which a guest ends a poll that it could not complete.
 const GAVE_UP: &str = "gave-up";
+
+/// How long a call of the guest may go on after a stop was asked for: an ordinary page is mapped in a tenth of a second
+/// and then stored, a long one is left and asked for again. Fixed: it leaves time to store what was mapped.
+const CALL_GRACE: Duration = Duration::from_millis(1_500);
 
 /// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
 /// the past for ever would spin; a well-behaved one needs one step. Fixed: it guards against a guest's fault, or a clock
@@ -111,31 +115,51 @@ impl Poller {
         Ok(run.deliveries.report(ended, run.requests))
     }
 
-    /// One call of the guest; `request` is what the event answers. Gives the event back.
+    /// One call of the guest; `request` is what the event answers. Gives the event back, and what the answer holds of the
+    /// memory of all calls. None where a stop ended the call.
     async fn step(
         &self,
         state: String,
         event: Event,
         request: Option<Arc<Request>>,
-    ) -> Result<(Step, Event), PollError> {
+        stop: &CancellationToken,
+    ) -> Result<Option<(Step, Hold, Event)>, PollError> {
         let (guest, input, traps, now) = (self.guest.clone(), self.input.clone(), self.traps.clone(), self.clock.now());
         self.observer.advancing(&input, request.as_deref(), &state, now, &event);
-        let (step, event) = blocking(move || {
-            let step = guest.advance(&input.guest_config, &state, now, &event).map_err(|reason| {
+        let call = blocking(move || {
+            let step = guest.advance_holding(&input.guest_config, &state, now, &event).map_err(|reason| {
                 traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_deref() }, reason)
             });
             (step, event)
-        })
-        .await?;
-        let step = step?.map_err(PollError::Guest)?;
+        });
+        tokio::pin!(call);
+        let (step, event) = tokio::select! {
+            biased;
+            called = &mut call => called?,
+            () = overdue(stop) => {
+                self.guest.interrupt();
+                call.await?
+            }
+        };
+        let (step, hold) = match step {
+            Err(Trapped { reason: SandboxError::Interrupted, .. }) => return Ok(None),
+            step => step?,
+        };
+        let step = step.map_err(PollError::Guest)?;
         if step.state.len() > MAX_STATE_BYTES {
             return Err(PollError::Guest(Failure::State(format!(
                 "The guest returned a state of {} bytes, {MAX_STATE_BYTES} are allowed. It was not stored; configure fewer collections, or report this.",
                 step.state.len()
             ))));
         }
-        Ok((step, event))
+        Ok(Some((step, hold, event)))
     }
+}
+
+/// Waits until a stop was asked for and the call under way has had its time.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(CALL_GRACE).await;
 }
 
 /// One poll under way.
@@ -156,7 +180,9 @@ impl Run<'_> {
         let mut recalls = 0;
         let mut asked: Option<Arc<Request>> = None;
         loop {
-            let (step, told) = poller.step(state, event, asked.clone()).await?;
+            let Some((step, hold, told)) = poller.step(state, event, asked.clone(), stop).await? else {
+                return Ok(Ended::Stopped);
+            };
             let Step { batch, remember, next, state: newer } = step;
             if matches!(next, Next::Recall(_)) {
                 if batch.is_some() || !remember.is_empty() {
@@ -180,6 +206,7 @@ impl Run<'_> {
             if batch.is_some() || matches!(next, Next::Done | Next::WaitUntil(_)) {
                 self.deliveries.hand_over(batch, newer.clone()).await?;
             }
+            drop(hold);
             state = newer;
             event = match next {
                 Next::Done => return Ok(gave_up.map_or(Ended::Complete, Ended::GaveUp)),

@@ -17,6 +17,14 @@ use tipline_model::clock::Millis;
 /// Of one reason; Elasticsearch's may quote the whole document. Fixed: the document is kept beside it.
 pub const MAX_DETAIL_BYTES: usize = 4 * 1024;
 
+/// What each takes beside its texts: its digest, its numbers, its place in two indexes. Without it a record of one byte
+/// would be counted as two.
+pub(super) const ROW_BYTES: u64 = 200;
+
+/// What one takes, of its row.
+const SIZE: &str =
+    "octet_length(raw) + octet_length(detail) + octet_length(code) + ifnull(octet_length(document_id), 0) + 200";
+
 const BYTES: &str = "rejects_bytes";
 
 /// Set while there was no room for the newest one; dropping some clears it.
@@ -208,11 +216,12 @@ pub(super) fn keep<'a>(
         let detail = &refusal.detail[..refusal.detail.floor_char_boundary(MAX_DETAIL_BYTES)];
         let cut = raw.len() < refusal.raw.len();
         let known: Option<(i64, i64)> = transaction
-            .prepare_cached("SELECT id, octet_length(raw) + octet_length(detail) FROM rejects WHERE digest = ?1")?
+            .prepare_cached(&format!("SELECT id, {SIZE} FROM rejects WHERE digest = ?1"))?
             .query_row([&digest[..]], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let old = known.map_or(0, |(_, size)| unsigned(size));
-        let size = (raw.len() + detail.len()) as u64;
+        let named = refusal.code.len() + refusal.document_id.map_or(0, str::len);
+        let size = (raw.len() + detail.len() + named) as u64 + ROW_BYTES;
         let fits = bytes - old.min(bytes) + size <= limits.rejects_bytes;
         match known {
             // The newest text of a document counts, unless there is no room for it.
@@ -277,7 +286,7 @@ pub(super) fn resolve(transaction: &Transaction<'_>, resolves: &[u64], refused: 
 
 fn remove(transaction: &Transaction<'_>, id: u64) -> rusqlite::Result<u64> {
     let size: Option<i64> = transaction
-        .prepare_cached("DELETE FROM rejects WHERE id = ?1 RETURNING octet_length(raw) + octet_length(detail)")?
+        .prepare_cached(&format!("DELETE FROM rejects WHERE id = ?1 RETURNING {SIZE}"))?
         .query_row([signed(id)], |row| row.get(0))
         .optional()?;
     let Some(size) = size else { return Ok(0) };

@@ -319,8 +319,9 @@ fn a_retry_settles_its_reject_or_keeps_it() {
 #[test]
 fn a_retry_that_is_refused_for_another_reason_without_room_keeps_its_reject() {
     let fixture = Fixture::new();
-    // Room for one, whose reason takes 16 bytes.
-    let ledger = Ledger::open_with(&fixture.path(), Limits { rejects_bytes: 26, ..Limits::default() }).unwrap();
+    // Room for one, whose code takes 8 bytes and whose reason 16.
+    let limits = Limits { rejects_bytes: 34 + rejects::ROW_BYTES, ..Limits::default() };
+    let ledger = Ledger::open_with(&fixture.path(), limits).unwrap();
     ledger.commit(&Commit { rejects: vec![reject("aaaaaaaaaa")], ..commit(None) }, &Delivery::default()).unwrap();
     let kept = ledger.rejects(&RejectFilter::default(), 10).unwrap();
     let again = Reject { code: "another-code".to_owned(), ..reject("aaaaaaaaaa") };
@@ -368,8 +369,8 @@ fn the_bytes_of_a_record_are_kept_as_they_came() {
 #[test]
 fn past_the_limit_rejects_are_only_counted_until_some_are_dropped() {
     let fixture = Fixture::new();
-    // Each takes 10 bytes and the 16 of its reason.
-    let limits = Limits { rejects_bytes: 2 * 26, ..Limits::default() };
+    // Each takes 10 bytes, the 8 of its code, the 16 of its reason, and its row.
+    let limits = Limits { rejects_bytes: 2 * (34 + rejects::ROW_BYTES), ..Limits::default() };
     let ledger = Ledger::open_with(&fixture.path(), limits).unwrap();
     let send = |raw: &str| {
         ledger.commit(&Commit { rejects: vec![reject(raw)], ..commit(None) }, &Delivery::default()).unwrap()
@@ -389,6 +390,24 @@ fn past_the_limit_rejects_are_only_counted_until_some_are_dropped() {
     assert_eq!(ledger.status("feed").unwrap().degraded, None);
     send("cccccccccc");
     assert_eq!(ledger.count_rejects(&RejectFilter::default()).unwrap(), 2);
+}
+
+#[test]
+fn codes_and_identities_count_as_well_as_texts() {
+    let named = |length: usize| Reject { code: "c".repeat(length), detail: String::new(), raw: b"r".to_vec() };
+    let room = 101 + rejects::ROW_BYTES;
+    for (length, overflow) in [(100, 0), (101, 1)] {
+        let fixture = Fixture::new();
+        let limits = Limits { rejects_bytes: room, ..Limits::default() };
+        let ledger = Ledger::open_with(&fixture.path(), limits).unwrap();
+        ledger.commit(&Commit { rejects: vec![named(length)], ..commit(None) }, &Delivery::default()).unwrap();
+        assert_eq!(ledger.counts("feed").unwrap().rejects_overflow, overflow, "{length}");
+        // What is dropped gives all of its room back.
+        let ids: Vec<u64> = ledger.rejects(&RejectFilter::default(), 10).unwrap().iter().map(|r| r.id).collect();
+        ledger.drop_rejects(&ids).unwrap();
+        ledger.commit(&Commit { rejects: vec![named(100)], ..commit(None) }, &Delivery::default()).unwrap();
+        assert_eq!(ledger.counts("feed").unwrap().rejects_overflow, overflow, "{length}");
+    }
 }
 
 #[test]
