@@ -80,13 +80,14 @@ pub(super) fn read(section: &Section<'_>, folder: &Path) -> Result<Option<GuestF
         return Err(section.refuse("type", "socdefenders, or the path of a guest such as ./my-mapper.wasm"));
     }
     let (limits, compile) = limits(section)?;
+    let pinned = section.text("sha256")?;
     let path = folder.join(kind);
     let bytes = contents(&path).map_err(|reason| {
         let advice = "expected a component, or a core module for wasm32-unknown-unknown";
         section.fault("type", format!("names {}, which cannot be read: {reason}; {advice}.", path.display()))
     })?;
     let sha256 = tipline_sandbox::sha256(&bytes);
-    match section.text("sha256")? {
+    match pinned {
         Some(pinned) if pinned.eq_ignore_ascii_case(&sha256) => {}
         Some(pinned) if pinned.len() == sha256.len() && pinned.bytes().all(|b| b.is_ascii_hexdigit()) => {
             let message = format!(

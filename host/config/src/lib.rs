@@ -7,12 +7,15 @@
 //! without the host's own keys and without any secret, and the guest refuses keys it does not know. A guest of the
 //! user's own (`guest_file`) is read here, too, and held to the sum that the configuration pins.
 
+mod asked;
 mod cloud;
+mod described;
 mod file;
 mod guest;
 mod guest_file;
 mod interpolate;
 mod limits;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -15,7 +15,10 @@ fn variables(name: &str) -> Option<String> {
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(text, Path::new("etc/tipline.yml"), &variables)
+    let config = Config::parse(text, Path::new("etc/tipline.yml"), &variables);
+    // What the program takes, the schema takes.
+    assert!(config.is_err() || schema::complaints(text).is_empty(), "{text}: {:?}", schema::complaints(text));
+    config
 }
 
 fn good(text: &str) -> Config {
@@ -476,43 +479,6 @@ fn files_up_to_their_depth_and_width() {
     let deepest = (1..=2 * tree::MAX_DEPTH).take_while(|depth| is_yaml(nested(*depth))).count();
     assert!((tree::MAX_DEPTH - 2..=tree::MAX_DEPTH).contains(&deepest), "{deepest}");
     assert!(is_yaml(listed(tree::MAX_NODES - 10)) && !is_yaml(listed(tree::MAX_NODES)));
-}
-
-#[test]
-fn every_setting_is_in_the_readme() {
-    let readme = include_str!("../../../README.md");
-    let table = readme.split("### All settings").nth(1).unwrap().split("\n\nBounds").next().unwrap();
-    let words: Vec<&str> = table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let es = "output:\n  elasticsearch:\n    hosts: [https://a.example]\n";
-    let sections = [
-        String::new(),
-        "output:\n  sqlite:\n    ".to_owned(),
-        "output:\n  ndjson:\n    ".to_owned(),
-        format!("{es}    "),
-        format!("{es}    retry:\n      "),
-        "inputs:\n  - id: a\n    http:\n      ".to_owned(),
-        "inputs:\n  - id: a\n    auth:\n      ".to_owned(),
-        "inputs:\n  - id: a\n    type: ./a.wasm\n    sandbox:\n      ".to_owned(),
-        "sweep:\n  ".to_owned(),
-        "rejects:\n  ".to_owned(),
-        "memory:\n  ".to_owned(),
-        "monitoring:\n  ".to_owned(),
-        "log:\n  ".to_owned(),
-    ];
-    let mut settings: Vec<String> = file::INPUT_KEYS.iter().map(|key| (*key).to_owned()).collect();
-    for section in sections {
-        // What is no setting is answered with all that are.
-        let error = parse(&format!("{section}zzzzzzzzzz: 1\n")).unwrap_err().to_string();
-        let (_, listed) = error.split_once("it may hold ").unwrap_or_else(|| panic!("{error}"));
-        settings.extend(listed.trim_end_matches('.').split(", ").map(str::to_owned));
-    }
-    let described: serde_json::Value = serde_json::from_str(&socdefenders::describe()).unwrap();
-    let guest = described.pointer("/config_schema/properties").and_then(serde_json::Value::as_object).unwrap();
-    settings.extend(guest.keys().cloned());
-    assert!(settings.len() > 60, "{settings:?}");
-    for setting in settings {
-        assert!(words.contains(&setting.as_str()) || setting == "inputs", "{setting} is not in the README's table");
-    }
 }
 
 /// A folder with a guest's file of this length, and the configuration of an input that names it, with further lines.

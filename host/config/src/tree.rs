@@ -10,12 +10,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use url::Url;
 
+use super::asked::{Asked, Shape};
 use super::interpolate::{self, Lookup};
 use super::{ConfigError, parse_duration, parse_size};
 
@@ -39,6 +41,8 @@ pub(super) struct Node {
     pub(super) value: Value,
     /// The value's bytes in the file, for spelling.
     span: Option<(usize, usize)>,
+    /// Notes what is asked of it, where a schema is made.
+    asked: Option<Rc<Asked>>,
 }
 
 /// What YAML can say.
@@ -139,6 +143,16 @@ impl Node {
         Ok(())
     }
 
+    /// Lets every question be noted, to this node and below.
+    pub(super) fn watch(&mut self, asked: &Rc<Asked>) {
+        self.asked = Some(Rc::clone(asked));
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.watch(asked)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| item.watch(asked)),
+            Value::Null | Value::Bool(_) | Value::Number(..) | Value::Text(_) => {}
+        }
+    }
+
     /// What stands here, for a message.
     fn describe(&self) -> String {
         const SHOWN: usize = 60;
@@ -185,6 +199,7 @@ pub(super) struct Section<'t> {
     path: String,
     at: Place,
     entries: &'t [(String, Node)],
+    asked: Option<&'t Asked>,
 }
 
 impl<'t> Section<'t> {
@@ -200,7 +215,7 @@ impl<'t> Section<'t> {
                 return Err(Fault { at: node.at, message });
             }
         };
-        Ok(Self { path, at: node.at, entries })
+        Ok(Self { path, at: node.at, entries, asked: node.asked.as_deref() })
     }
 
     /// The whole path of a key.
@@ -208,8 +223,17 @@ impl<'t> Section<'t> {
         join(&self.path, key)
     }
 
+    fn ask(&self, key: &str, shape: impl FnOnce() -> Shape) {
+        if let Some(asked) = self.asked {
+            asked.shape(&self.path(key), shape());
+        }
+    }
+
     /// Refuses every key that is not one of these.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Fault> {
+        if let Some(asked) = self.asked {
+            asked.only(&self.path, known);
+        }
         for (key, node) in self.entries {
             if !known.contains(&key.as_str()) {
                 let hint = match nearest(key, known) {
@@ -235,6 +259,7 @@ impl<'t> Section<'t> {
 
     /// A group below.
     pub(super) fn section(&self, key: &str) -> Result<Option<Self>, Fault> {
+        self.ask(key, || Shape::Group);
         self.get(key).map(|node| Self::new(self.path(key), node)).transpose()
     }
 
@@ -264,6 +289,7 @@ impl<'t> Section<'t> {
 
     /// A text. Numbers are taken as they are written.
     pub(super) fn text(&self, key: &str) -> Result<Option<&'t str>, Fault> {
+        self.ask(key, || Shape::Text);
         self.get(key).map(|node| self.node_text(key, node, "a text")).transpose()
     }
 
@@ -278,6 +304,7 @@ impl<'t> Section<'t> {
 
     /// A list of texts; one text counts as a list of one.
     pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<&'t str>>, Fault> {
+        self.ask(key, || Shape::Texts);
         let Some(node) = self.get(key) else { return Ok(None) };
         let texts = match &node.value {
             Value::List(items) => items
@@ -292,6 +319,7 @@ impl<'t> Section<'t> {
 
     /// One of these words.
     pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<Option<T>, Fault> {
+        self.ask(key, || Shape::Word(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
         let Some(text) = self.text(key)? else { return Ok(None) };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         let expected = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
@@ -300,6 +328,7 @@ impl<'t> Section<'t> {
 
     /// true or false.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Fault> {
+        self.ask(key, || Shape::Flag);
         let Some(node) = self.get(key) else { return Ok(None) };
         match &node.value {
             Value::Bool(value) => Ok(Some(*value)),
@@ -311,6 +340,7 @@ impl<'t> Section<'t> {
 
     /// A whole number within bounds.
     pub(super) fn number(&self, key: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+        self.ask(key, || Shape::Number(bounds.clone()));
         let Some(node) = self.get(key) else { return Ok(None) };
         let value = match &node.value {
             Value::Number(number, _) => number.as_u64(),
@@ -323,6 +353,7 @@ impl<'t> Section<'t> {
 
     /// A duration of at least `min` and at most `max`.
     pub(super) fn duration(&self, key: &str, bounds: RangeInclusive<Duration>) -> Result<Option<Duration>, Fault> {
+        self.ask(key, || Shape::Duration(bounds.clone()));
         let Some(node) = self.get(key) else { return Ok(None) };
         let value = match &node.value {
             Value::Text(text) => parse_duration(&text.text),
@@ -339,6 +370,7 @@ impl<'t> Section<'t> {
 
     /// A number of bytes such as `5MiB`, within bounds.
     pub(super) fn size(&self, key: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+        self.ask(key, || Shape::Size(bounds.clone()));
         let Some(node) = self.get(key) else { return Ok(None) };
         let value = match &node.value {
             Value::Text(text) => parse_size(&text.text),
@@ -354,12 +386,14 @@ impl<'t> Section<'t> {
 
     /// An http or https address without user, password, query or fragment. What holds a password is not shown.
     pub(super) fn url(&self, key: &str) -> Result<Option<Url>, Fault> {
+        self.ask(key, || Shape::Url);
         let Some(text) = self.text(key)? else { return Ok(None) };
         self.parse_url(key, text, &["http", "https"]).map(Some)
     }
 
     /// [`Section::url`] for a text that was read already.
     pub(super) fn parse_url(&self, key: &str, text: &str, schemes: &[&str]) -> Result<Url, Fault> {
+        self.ask(key, || Shape::Url);
         let expected = format!("an address such as {}://host.example", schemes.last().copied().unwrap_or("https"));
         let hidden = || self.fault(key, format!("cannot be read as an address; expected {expected}."));
         let url = match Url::parse(text) {
@@ -381,12 +415,14 @@ impl<'t> Section<'t> {
 
     /// An address to listen on.
     pub(super) fn socket(&self, key: &str) -> Result<Option<SocketAddr>, Fault> {
+        self.ask(key, || Shape::Socket);
         let Some(text) = self.text(key)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| self.refuse(key, "an address and port such as 127.0.0.1:9464"))
     }
 
     /// A path, relative to the folder of the configuration.
     pub(super) fn file(&self, key: &str, folder: &Path) -> Result<Option<PathBuf>, Fault> {
+        self.ask(key, || Shape::File);
         Ok(self.text(key)?.map(|text| folder.join(text)))
     }
 }
@@ -411,7 +447,7 @@ impl<'de> Deserialize<'de> for Node {
             let from = usize::try_from(offset).ok()?;
             Some((from, from.checked_add(usize::try_from(len).ok()?)?))
         });
-        Ok(Self { at: Place { line: at.line(), column: at.column() }, value: spanned.value, span })
+        Ok(Self { at: Place { line: at.line(), column: at.column() }, value: spanned.value, span, asked: None })
     }
 }
 

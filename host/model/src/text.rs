@@ -18,6 +18,9 @@ use crate::time::Millis;
 /// The longest value in a table; the rest is cut, and the cut marked.
 const CELL_CHARS: usize = 100;
 
+/// A column is not made narrower than this to fit a terminal: less of a value tells nothing.
+const NARROWEST: usize = 8;
+
 /// A hostile text for people's eyes: defanged and escaped.
 pub fn show(text: &str) -> String {
     escape(&defang(text)).into_owned()
@@ -211,23 +214,28 @@ pub fn relative(at: Millis, now: Millis) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     coloured: bool,
+    /// How many characters a line may have; any number where it goes to a file or a program.
+    width: Option<usize>,
 }
 
 impl Style {
     /// Never coloured.
-    pub const PLAIN: Self = Self { coloured: false };
+    pub const PLAIN: Self = Self { coloured: false, width: None };
 
     /// For standard output: coloured on a terminal, unless NO_COLOR is set or the terminal is a dumb one.
     pub fn stdout() -> Self {
-        Self::decide(
-            std::io::stdout().is_terminal(),
+        let is_terminal = std::io::stdout().is_terminal();
+        let decided = Self::decide(
+            is_terminal,
             std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
             std::env::var_os("TERM").is_some_and(|v| v == "dumb"),
-        )
+        );
+        let size = is_terminal.then(|| terminal_size::terminal_size_of(std::io::stdout())).flatten();
+        Self { width: size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0), ..decided }
     }
 
     fn decide(terminal: bool, no_color: bool, dumb: bool) -> Self {
-        Self { coloured: terminal && !no_color && !dumb }
+        Self { coloured: terminal && !no_color && !dumb, width: None }
     }
 
     /// Emphasised.
@@ -287,16 +295,33 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// The columns' widths for a line of so many characters: the widest columns of words give way, numbers stay whole.
+    fn fitted(&self, mut widths: Vec<usize>, line: Option<usize>) -> Vec<usize> {
+        const GAP: usize = 2;
+        let Some(line) = line else { return widths };
+        let all = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        while all(&widths) > line {
+            let of_words = widths.iter_mut().zip(&self.heads).filter(|(_, (_, align))| *align == Align::Left);
+            let widest = of_words.map(|(width, _)| width).max_by_key(|width| **width);
+            match widest.filter(|width| **width > NARROWEST) {
+                Some(width) => *width -= 1,
+                None => break,
+            }
+        }
+        widths
+    }
+
     /// The table with its line ends.
     pub fn render(&self, style: Style) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
             cells.chain([self.heads[column].0.chars().count()]).max().unwrap_or(0)
         };
-        let widths: Vec<_> = (0..self.heads.len()).map(width).collect();
+        let widths = self.fitted((0..self.heads.len()).map(width).collect(), style.width);
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let mut out = String::new();
             for ((cell, (_, align)), width) in cells.zip(&self.heads).zip(&widths) {
+                let cell = cut(cell, *width);
                 let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
                 let (before, after) =
                     if *align == Align::Right { (padding, String::new()) } else { (String::new(), padding) };
@@ -396,6 +421,23 @@ mod tests {
         assert_eq!(Style::decide(true, false, false).red("x"), "\x1b[31mx\x1b[0m");
         for (terminal, no_color, dumb) in [(false, false, false), (true, true, false), (true, false, true)] {
             assert_eq!(Style::decide(terminal, no_color, dumb), Style::PLAIN);
+        }
+    }
+
+    #[test]
+    fn tables_fit_the_terminal_and_no_pipe_is_cut() {
+        let mut table = Table::new(&[("VALUE", Align::Left), ("PROVIDER", Align::Left), ("TIMES", Align::Right)]);
+        table.row(["a-long-name[.]example".to_owned(), "A provider".to_owned(), "1,200".to_owned()]);
+        let terminal = |width| Style { width: Some(width), ..Style::PLAIN };
+        let whole = "VALUE                  PROVIDER    TIMES\na-long-name[.]example  A provider  1,200\n";
+        for (style, expected) in [
+            (Style::PLAIN, whole),
+            (terminal(40), whole),
+            (terminal(39), "VALUE                 PROVIDER    TIMES\na-long-name[.]examp…  A provider  1,200\n"),
+            (terminal(27), "VALUE      PROVIDER   TIMES\na-long-n…  A provid…  1,200\n"),
+            (terminal(1), "VALUE     PROVIDER  TIMES\na-long-…  A provi…  1,200\n"),
+        ] {
+            assert_eq!(table.render(style), expected);
         }
     }
 

@@ -39,7 +39,7 @@ impl MappingSettings {
         if self.config.is_none() {
             return Ok((Input::new(id, crate::config::socdefenders()), Guests::new(None)));
         }
-        let config = Settings { config: self.config.clone() }.load()?;
+        let config = Settings { config: self.config.clone(), ..Settings::default() }.load()?;
         let input = one_input(&config, self.input.as_deref())?;
         // The built-in guest is there soon without a cache, and no files are left behind where that can be.
         let state_dir = input.guest_file.is_some().then_some(config.state_dir.as_path());

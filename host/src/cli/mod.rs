@@ -7,11 +7,13 @@
 mod backfill;
 mod check;
 mod compile;
+mod completions;
 mod demo;
 mod document;
 mod dry_run;
 mod eval;
 mod guest;
+mod init;
 mod map;
 mod mapping;
 mod mock_feed;
@@ -20,6 +22,7 @@ mod plan;
 mod record;
 mod rejects;
 mod run;
+mod schema;
 mod search;
 mod settings;
 mod setup;
@@ -59,6 +62,7 @@ struct Failed;
     after_long_help = "\
 First steps:
   tipline demo                 everything on this machine: a feed, the pipeline, a searchable store
+  tipline init                 asks, writes a configuration, and tests it
   tipline check -c tipline.yml what works and what does not with your account and your Elasticsearch
   tipline setup -c tipline.yml writes the index template, the index and its alias
   tipline run -c tipline.yml   polls, stores, renews and retires, until it is stopped
@@ -80,6 +84,8 @@ A configuration:
 Exit codes: 0 done, 1 the work failed, 2 the command or the configuration is wrong."
 )]
 struct Cli {
+    #[command(flatten)]
+    settings: settings::Settings,
     #[command(subcommand)]
     command: Command,
 }
@@ -87,6 +93,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Init(init::Init),
     Run(run::Run),
     Status(status::Status),
     Check(check::Check),
@@ -107,15 +114,39 @@ enum Command {
     MockFeed(Box<mock_feed::MockFeed>),
     #[command(subcommand)]
     Guest(guest::Guest),
+    Schema(schema::Schema),
     #[command(name = crate::sandbox::COMPILE_SUBCOMMAND, hide = true)]
     Compile(compile::Compile),
+    Completions(completions::Completions),
+    Man(completions::Man),
+}
+
+impl Command {
+    /// The name of a command that reads no configuration: `-c` is taken anywhere, and passed over nowhere.
+    fn without_configuration(&self) -> Option<&'static str> {
+        match self {
+            Self::Demo(_) => Some("demo"),
+            Self::Replay(_) => Some("replay"),
+            Self::MockFeed(_) => Some("mock-feed"),
+            Self::Guest(_) => Some("guest"),
+            Self::Schema(_) => Some("schema"),
+            Self::Completions(_) => Some("completions"),
+            Self::Man(_) => Some("man"),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let (Some(file), Some(name)) = (&cli.settings.config, cli.command.without_configuration()) {
+        let file = file.display();
+        return report(&Misuse(format!("`tipline {name}` reads no configuration; leave out `-c {file}`.")).into());
+    }
     let result = match cli.command {
         Command::Demo(command) => command.run(),
+        Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Check(command) => command.run(),
@@ -133,7 +164,10 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::MockFeed(command) => command.run(),
         Command::Guest(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Compile(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -82,7 +82,7 @@ impl Run {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load_with_inputs()?;
         let format = self.log_format.map_or(config.log.format, LogFormat::from);
-        init_logging(format, config.log.level)?;
+        init_logging(format, self.settings.level(config.log.level))?;
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(if self.once { signals::INTERRUPTED } else { signals::STOPPED })?;
             let clock = Clock::system();

@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::settings::Settings;
-use super::{document, runtime, when};
+use super::{Misuse, document, runtime, when};
 use crate::clock::{Clock, Millis};
-use crate::store::Query;
+use crate::store::{Catalog, Hit, Query};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -116,16 +116,25 @@ impl Search {
     }
 }
 
+/// Shorter beginnings name too many documents to be meant.
+const SHORTEST_BEGINNING: usize = 4;
+
+/// So many of the ids that an ambiguous beginning may mean are listed.
+const CANDIDATES_SHOWN: usize = 10;
+
 /// Show one stored document with all its fields
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+The beginning of an id will do, if no other one begins so.
+
 Examples:
+  tipline show 5d41402a
   tipline show 5d41402abc4b2a76b9719d911017c592deadbeef
   tipline show 5d41402abc4b2a76b9719d911017c592deadbeef --json | jq .threat")]
 pub(super) struct Show {
     #[command(flatten)]
     settings: Settings,
-    /// The document's `event.id`, as `search` prints it
+    /// The document's `event.id`, as `search` prints it, or its first 4 characters or more
     #[arg(value_name = "ID")]
     id: String,
     /// Print the document as it is stored
@@ -133,13 +142,40 @@ pub(super) struct Show {
     json: bool,
 }
 
+/// The document of this id, or the only one whose id begins so.
+async fn find(catalog: &dyn Catalog, id: &str) -> Result<Hit> {
+    if let Some(hit) = catalog.get(id).await? {
+        return Ok(hit);
+    }
+    // A table that was cut to the terminal's width ends an id so.
+    let beginning = id.trim_end_matches('…');
+    let ids = match beginning.chars().count() {
+        0..SHORTEST_BEGINNING => Vec::new(),
+        _ => catalog.ids(beginning, CANDIDATES_SHOWN + 1).await?,
+    };
+    match ids.as_slice() {
+        [] => bail!("There is no document {}. `tipline search` prints the ids of what is stored.", text::show(id)),
+        [only] => match catalog.get(only).await? {
+            Some(hit) => Ok(hit),
+            None => bail!("The document {} was deleted meanwhile.", text::show(only)),
+        },
+        several => {
+            let shown: Vec<_> = several.iter().take(CANDIDATES_SHOWN).map(|id| text::show(id)).collect();
+            let more = if several.len() > CANDIDATES_SHOWN { "\n  …" } else { "" };
+            Err(Misuse(format!(
+                "{} is the beginning of more than one id; write as much as tells them apart:\n  {}{more}",
+                text::show(beginning),
+                shown.join("\n  ")
+            ))
+            .into())
+        }
+    }
+}
+
 impl Show {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let hit = runtime()?.block_on(async { anyhow::Ok(super::open::catalog(&config)?.get(&self.id).await?) })?;
-        let Some(hit) = hit else {
-            bail!("There is no document {}. `tipline search` prints the ids of what is stored.", text::show(&self.id));
-        };
+        let hit = runtime()?.block_on(async { find(super::open::catalog(&config)?.as_ref(), &self.id).await })?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", hit.json)?;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgAction, Args};
+use tracing::Level;
 
 use super::Misuse;
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
@@ -12,12 +13,18 @@ use crate::guests::{GuestError, Guests};
 use crate::sandbox::{Failure, Guest};
 use crate::secret::Secret;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Settings {
     /// The configuration. Without it: tipline.yml, and where there is none, SQLite in tipline.db and, if
     /// SOCDEFENDERS_API_KEY is set, SOC Defenders with that key.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
+    /// Log more of a run: -v debug, -vv trace
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Log less of a run: -q warnings and errors, -qq errors alone
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) quiet: u8,
 }
 
 impl Settings {
@@ -32,6 +39,17 @@ impl Settings {
         }
         let key = std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty());
         Ok(Config::without_file(Path::new(""), key.map(|key| Secret::new(key.trim()))))
+    }
+
+    /// How much is logged: as the configuration says, if the command line doesn't.
+    pub(super) fn level(&self, configured: Level) -> Level {
+        match (self.verbose, self.quiet) {
+            (0, 0) => configured,
+            (0, 1) => Level::WARN,
+            (0, _) => Level::ERROR,
+            (1, _) => Level::DEBUG,
+            _ => Level::TRACE,
+        }
     }
 
     /// The configuration, with at least one input.

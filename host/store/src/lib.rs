@@ -235,6 +235,12 @@ pub trait Catalog: Send + Sync {
     /// [`CatalogError`].
     async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError>;
 
+    /// The `event.id`s that begin so, each once and at most so many, in their order.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn ids(&self, beginning: &str, limit: usize) -> Result<Vec<String>, CatalogError>;
+
     /// Counts by a field's values, largest first.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ mod feed;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -60,6 +60,11 @@ struct Finding {
 }
 
 impl Check {
+    /// A check of this file.
+    pub(super) fn of(file: PathBuf) -> Self {
+        Self { settings: Settings { config: Some(file), ..Settings::default() }, json: false }
+    }
+
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
         let mut findings = vec![configuration(&config)];

@@ -276,6 +276,28 @@ impl Catalog for Elasticsearch {
         }
     }
 
+    async fn ids(&self, beginning: &str, limit: usize) -> Result<Vec<String>, CatalogError> {
+        let mut ids: Vec<String> = Vec::new();
+        let sort = json!([{ "event.id": "asc" }, { "event.sequence": "desc" }]);
+        // In events mode an identity has many rows: what is known is left out of the next question.
+        while ids.len() < limit {
+            let dsl = json!({ "bool": {
+                "filter": [{ "prefix": { "event.id": { "value": beginning } } }],
+                "must_not": [{ "terms": { "event.id": ids } }],
+            } });
+            let page = self.found(&dsl, &sort, None, limit).await?;
+            let new: Vec<String> =
+                page.into_iter().map(|found| found.into_hit().id).filter(|id| !ids.contains(id)).collect();
+            if new.is_empty() {
+                break;
+            }
+            ids.extend(new);
+            ids.dedup();
+        }
+        ids.truncate(limit);
+        Ok(ids)
+    }
+
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
         let field = match facet {
             Facet::Kind => "threat.indicator.type",

@@ -115,6 +115,11 @@ impl Catalog for Sqlite {
         Ok(self.on_ledger(move |ledger| search::get(ledger, &id)).await?)
     }
 
+    async fn ids(&self, beginning: &str, limit: usize) -> Result<Vec<String>, CatalogError> {
+        let beginning = beginning.to_owned();
+        Ok(self.on_ledger(move |ledger| search::ids(ledger, &beginning, limit)).await?)
+    }
+
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
         let query = query.clone();
         Ok(self.on_ledger(move |ledger| search::facets(ledger, &query, facet)).await?)

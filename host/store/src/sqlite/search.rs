@@ -84,6 +84,20 @@ pub(super) fn get(ledger: &Ledger, id: &str) -> Result<Option<Hit>, LedgerError>
     })
 }
 
+/// Reads every row: an index of identities would be needed for nothing else.
+pub(super) fn ids(ledger: &Ledger, beginning: &str, limit: usize) -> Result<Vec<String>, LedgerError> {
+    ledger.reading(|connection| {
+        connection
+            .prepare_cached(
+                "SELECT written FROM
+                     (SELECT CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END AS written FROM documents)
+                 WHERE substr(written, 1, length(?1)) = ?1 ORDER BY written LIMIT ?2",
+            )?
+            .query_map((beginning, signed(limit as u64)), |row| row.get(0))?
+            .collect()
+    })
+}
+
 pub(super) fn facets(ledger: &Ledger, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, LedgerError> {
     let filter = Filter::of(query);
     let column = match facet {

@@ -1,0 +1,416 @@
+//! `tipline init`: a first configuration, asked for on a terminal or made of flags, and tested at once.
+//!
+//! Nothing is written before everything is known and the program has read what it would write. Then each file is written
+//! beside its place and put there whole, and a signal waits for that. A key never stands in the configuration: it is named by
+//! a variable, or put into a file of its own that only its owner reads.
+
+mod ask;
+mod write;
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::settings::Settings;
+use super::{Misuse, check, runtime, schema};
+use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE};
+use ask::Terminal;
+use write::{Guarded, NewFile};
+
+/// Where the schema lies, beside the configuration that names it.
+const SCHEMA_FILE: &str = "tipline.schema.json";
+
+/// The variable of Elasticsearch's key, as in the README.
+const ES_KEY_VARIABLE: &str = "ES_API_KEY";
+
+/// The vendor's user name over TAXII, whose password is the key.
+const VENDOR_USER: &str = "apikey";
+
+/// Write a first configuration and test it
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+On a terminal and without flags it asks. It writes tipline.yml (or the FILE of -c), tipline.schema.json beside it, from which
+editors complete it, and a file for each key that is typed, which only its owner reads. It replaces no file unless --force is
+given, and then does what `tipline check` does. Ctrl-C before the end leaves nothing.
+
+Examples:
+  tipline init
+  tipline init --api-key-file /etc/tipline/feed.key --elasticsearch https://es.example:9200 --es-api-key-file /etc/tipline/es.key
+  tipline init --transport taxii --url https://taxii.example/api/ --feed-name Example --collection '*' --username reader")]
+pub(super) struct Init {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    given: Given,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+    /// Write it and don't test it
+    #[arg(long)]
+    no_check: bool,
+}
+
+/// What would be asked.
+#[derive(Debug, Default, Args)]
+struct Given {
+    /// How the feed is spoken to; rest if left out
+    #[arg(long, value_enum)]
+    transport: Option<Transport>,
+    /// The feed's address; SOC Defenders' if left out
+    #[arg(long)]
+    url: Option<String>,
+    /// What the feed is called in documents; required for other feeds than SOC Defenders
+    #[arg(long, value_name = "NAME")]
+    feed_name: Option<String>,
+    /// TAXII: a collection by id, alias or title, or '*'; may be repeated
+    #[arg(long, value_name = "COLLECTION")]
+    collection: Vec<String>,
+    /// The user to log in as, if the key is a password
+    #[arg(long, value_name = "USER")]
+    username: Option<String>,
+    /// A file that holds the feed's key
+    #[arg(long, value_name = "FILE", conflicts_with = "api_key_env")]
+    api_key_file: Option<PathBuf>,
+    /// The variable that holds the feed's key; SOCDEFENDERS_API_KEY if left out
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+    /// An address of Elasticsearch or OpenSearch; may be repeated. Without it documents go to SQLite.
+    #[arg(long, value_name = "URL")]
+    elasticsearch: Vec<String>,
+    /// An Elastic Cloud deployment in the place of addresses
+    #[arg(long, value_name = "ID", conflicts_with = "elasticsearch")]
+    cloud_id: Option<String>,
+    /// A file that holds Elasticsearch's API key
+    #[arg(long, value_name = "FILE", conflicts_with = "es_api_key_env")]
+    es_api_key_file: Option<PathBuf>,
+    /// The variable that holds Elasticsearch's API key; ES_API_KEY if left out
+    #[arg(long, value_name = "NAME")]
+    es_api_key_env: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Transport {
+    #[default]
+    Rest,
+    Taxii,
+}
+
+/// Where a key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Key {
+    /// In a variable of this name.
+    Variable(String),
+    /// In a file.
+    File(PathBuf),
+    /// Typed just now: it goes into a file of its own.
+    Typed(String),
+    /// The server wants none.
+    None,
+}
+
+/// Everything that a first configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answers {
+    transport: Transport,
+    url: Option<String>,
+    feed_name: Option<String>,
+    collections: Vec<String>,
+    username: Option<String>,
+    key: Key,
+    output: Output,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Output {
+    Sqlite,
+    Elasticsearch { hosts: Vec<String>, cloud_id: Option<String>, key: Key },
+}
+
+impl Init {
+    pub(super) fn run(self) -> Result<()> {
+        let file = self.settings.config.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let schema = file.with_file_name(SCHEMA_FILE);
+        if !self.force && file.exists() {
+            return Err(write::exists(&file));
+        }
+        let runtime = runtime()?;
+        let guarded = Guarded::against_signals(&runtime)?;
+        let asks = self.given.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal();
+        let answers = if asks { ask::answers(&mut Terminal::new(&guarded))? } else { self.given.answers(&file) };
+        let mut files = vec![NewFile::public(schema, schema::text(&schema::guest_settings()?)?)];
+        let text = answers.configuration(&file, &mut files);
+        // What is written is what the program reads; what a variable will hold is not known.
+        Config::parse(&text, &file, &|_| Some("unknown".to_owned()))
+            .map_err(|error| Misuse(format!("Nothing was written, as it would not be read: {error}")))?;
+        files.push(NewFile::public(file.clone(), text));
+        guarded.write(&files, self.force)?;
+        let mut out = io::stdout().lock();
+        for file in &files {
+            writeln!(out, "wrote {}", file.path.display())?;
+        }
+        let unset: Vec<_> = answers.variables().filter(|name| std::env::var_os(name).is_none()).collect();
+        let option = if file == Path::new(DEFAULT_FILE) { String::new() } else { format!(" -c {}", file.display()) };
+        if !unset.is_empty() {
+            let names = unset.join(" and ");
+            writeln!(out, "not tested: set {names} in the environment, then run  tipline check{option}")?;
+            return Ok(());
+        }
+        if !self.no_check {
+            drop(out);
+            check::Check::of(file).run()?;
+            out = io::stdout().lock();
+        }
+        let setup = matches!(answers.output, Output::Elasticsearch { .. });
+        let setup = if setup { format!("tipline setup{option}, then  ") } else { String::new() };
+        writeln!(out, "next:  {setup}tipline run{option}")?;
+        Ok(())
+    }
+}
+
+impl Given {
+    fn is_empty(&self) -> bool {
+        let Self { transport, url, feed_name, collection, username, api_key_file, api_key_env, .. } = self;
+        let feed = transport.is_none() && url.is_none() && feed_name.is_none() && collection.is_empty();
+        let key = username.is_none() && api_key_file.is_none() && api_key_env.is_none();
+        let es_key = self.es_api_key_file.is_none() && self.es_api_key_env.is_none();
+        feed && key && self.elasticsearch.is_empty() && self.cloud_id.is_none() && es_key
+    }
+
+    fn answers(self, configuration: &Path) -> Answers {
+        let key = |file: Option<PathBuf>, variable: Option<String>, usual: &str| match (file, variable) {
+            (Some(file), _) => Key::File(seen_from(configuration, file)),
+            (None, variable) => Key::Variable(variable.unwrap_or_else(|| usual.to_owned())),
+        };
+        let output = if self.elasticsearch.is_empty() && self.cloud_id.is_none() {
+            Output::Sqlite
+        } else {
+            let key = key(self.es_api_key_file, self.es_api_key_env, ES_KEY_VARIABLE);
+            Output::Elasticsearch { hosts: self.elasticsearch, cloud_id: self.cloud_id, key }
+        };
+        Answers {
+            transport: self.transport.unwrap_or_default(),
+            key: key(self.api_key_file, self.api_key_env, API_KEY_VARIABLE),
+            url: self.url,
+            feed_name: self.feed_name,
+            collections: self.collection,
+            username: self.username,
+            output,
+        }
+    }
+}
+
+/// A path given from here, as a configuration in another folder has to name it.
+fn seen_from(configuration: &Path, path: PathBuf) -> PathBuf {
+    let is_here = configuration.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    if is_here { path } else { std::path::absolute(&path).unwrap_or(path) }
+}
+
+impl Answers {
+    /// The variables that have to be set.
+    fn variables(&self) -> impl Iterator<Item = &str> {
+        let output = match &self.output {
+            Output::Elasticsearch { key, .. } => Some(key),
+            Output::Sqlite => None,
+        };
+        [Some(&self.key), output].into_iter().flatten().filter_map(|key| match key {
+            Key::Variable(name) => Some(name.as_str()),
+            Key::File(_) | Key::Typed(_) | Key::None => None,
+        })
+    }
+
+    /// The configuration's text; a key that was typed becomes a further file.
+    fn configuration(&self, file: &Path, files: &mut Vec<NewFile>) -> String {
+        let mut out = format!(
+            "# yaml-language-server: $schema={SCHEMA_FILE}\n\
+             # `tipline check` tests this file; `tipline schema --markdown` shows all settings.\n\
+             inputs:\n  - id: {id}\n    type: socdefenders\n",
+            id = if self.url.is_none() { "socdefenders" } else { "feed" },
+        );
+        let mut line = |text: &str, comment: &str| {
+            let gap =
+                if comment.is_empty() { String::new() } else { " ".repeat(42_usize.saturating_sub(text.len()).max(2)) };
+            out.push_str(&format!("{text}{gap}{comment}\n"));
+        };
+        let is_taxii = self.transport == Transport::Taxii;
+        if is_taxii {
+            line("    transport: taxii", "");
+        }
+        if let Some(url) = &self.url {
+            line(&format!("    url: {}", quoted(url)), "");
+        }
+        if let Some(name) = &self.feed_name {
+            line(
+                &format!("    feed: {{name: {}}}", quoted(name)),
+                "# part of every document's identity: choose it once",
+            );
+        }
+        match self.collections.as_slice() {
+            [] if is_taxii && self.url.is_none() => {
+                line("    collection: all", "# id, alias or title; a list, or \"*\"")
+            }
+            [] => {}
+            names => {
+                let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+                line(&format!("    collection: [{}]", names.join(", ")), "# id, alias or title, or \"*\"");
+            }
+        }
+        let user = self.username.as_deref().or((is_taxii && self.url.is_none()).then_some(VENDOR_USER));
+        let of_key = if user.is_some() { "password" } else { "api_key" };
+        if let Some(user) = user {
+            line(&format!("    username: {}", quoted(user)), "");
+        }
+        line(&format!("    {}", self.key.setting(of_key, &file.with_file_name("feed.key"), files)), "");
+        line("    interval: 15m", "# between two polls");
+        line("    # initial_interval: 24h", "# how far back the first poll looks; or all");
+        line("    # types: [ipv4, domain, sha256]", "# all when left out");
+        line("    # exclude: [10.0.0.0/8, example.com]", "# never index these; file:ours.txt reads a list");
+        line("    # min_confidence: low", "# none, low, medium or high");
+        line("output:", "");
+        match &self.output {
+            Output::Sqlite => line("  sqlite: {path: tipline.db}", "# or elasticsearch, or ndjson"),
+            Output::Elasticsearch { hosts, cloud_id, key } => {
+                line("  elasticsearch:", "");
+                match cloud_id {
+                    Some(id) => line(&format!("    cloud_id: {}", quoted(id)), ""),
+                    None => {
+                        let hosts: Vec<_> = hosts.iter().map(|host| quoted(host)).collect();
+                        line(&format!("    hosts: [{}]", hosts.join(", ")), "");
+                    }
+                }
+                line(&format!("    {}", key.setting("api_key", &file.with_file_name("elasticsearch.key"), files)), "");
+                line("    # ca_file: ca.pem", "# certificates to trust beside the system's");
+                line("    # mode: events", "# an append-only data stream, for history");
+            }
+        }
+        line("# monitoring: {listen: \"127.0.0.1:9464\"}", "# /metrics, /healthz and /readyz");
+        out
+    }
+}
+
+impl Key {
+    /// The line that names it.
+    fn setting(&self, key: &str, file: &Path, files: &mut Vec<NewFile>) -> String {
+        match self {
+            Self::Variable(name) => format!("{key}: ${{{name}}}"),
+            Self::File(path) => format!("{key}_file: {}", quoted(&path.display().to_string())),
+            Self::Typed(secret) => {
+                files.push(NewFile::secret(file.to_owned(), format!("{secret}\n")));
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                format!("{key}_file: {}", quoted(&name))
+            }
+            Self::None => format!("# {key}_file: feed.key"),
+        }
+    }
+}
+
+/// As YAML reads it back: JSON's form is YAML's too, and a variable's sign is doubled.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text.replace("${", "$${")).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::ask::Person;
+    use super::*;
+
+    /// A person who answers from a list.
+    struct Script(VecDeque<&'static str>);
+
+    impl Person for Script {
+        fn ask(&mut self, question: &str) -> Result<String> {
+            self.0.pop_front().map(str::to_owned).ok_or_else(|| anyhow::anyhow!("no answer to {question}"))
+        }
+
+        fn ask_hidden(&mut self, question: &str) -> Result<String> {
+            self.ask(question)
+        }
+
+        fn tell(&mut self, _text: &str) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn asked(answers: &[&'static str]) -> Answers {
+        let mut person = Script(answers.iter().copied().collect());
+        let answers = ask::answers(&mut person).unwrap();
+        assert!(person.0.is_empty(), "not asked for: {:?}", person.0);
+        answers
+    }
+
+    fn read(answers: &Answers) -> (Config, String, Vec<NewFile>) {
+        let mut files = Vec::new();
+        let text = answers.configuration(Path::new("etc/tipline.yml"), &mut files);
+        let config = Config::parse(&text, Path::new("etc/tipline.yml"), &|_| Some("k".to_owned()));
+        (config.unwrap_or_else(|e| panic!("{text}\n{e}")), text, files)
+    }
+
+    #[test]
+    fn what_is_answered_is_what_is_read() {
+        for (given, parts) in [
+            (&["", "", ""][..], &["api_key: ${SOCDEFENDERS_API_KEY}", "sqlite: {path: tipline.db}"][..]),
+            (&["1", "sk_live_canary", "1"], &["api_key_file: \"feed.key\""]),
+            (
+                &["2", "sk_live_canary", ""],
+                &["transport: taxii", "username: \"apikey\"", "password_file: \"feed.key\""],
+            ),
+            (
+                &[
+                    "3",
+                    "https://t.example/api/",
+                    "A: \"name\" ${X}",
+                    "",
+                    "*, b",
+                    "",
+                    "",
+                    "2",
+                    "http://localhost:9200",
+                    "es_canary",
+                ],
+                &[
+                    "url: \"https://t.example/api/\"",
+                    "collection: [\"*\", \"b\"]",
+                    "api_key_file: \"elasticsearch.key\"",
+                ],
+            ),
+            // What can't be meant is asked again.
+            (
+                &["9", "3", "", "no address", "https://t.example/", "", "F", "", "*", "u", "pw_canary", ""],
+                &["username: \"u\"", "password_file"],
+            ),
+        ] {
+            let (config, text, files) = read(&asked(given));
+            assert_eq!(config.inputs.len(), 1);
+            for part in parts {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            assert!(!text.contains("canary"), "{text}");
+            assert!(files.iter().all(|file| file.is_secret), "{files:?}");
+            assert_eq!(files.len(), given.iter().filter(|answer| answer.contains("canary")).count());
+        }
+    }
+
+    #[test]
+    fn flags_say_the_same() {
+        let given = Given {
+            elasticsearch: vec!["https://es.example:9200".to_owned()],
+            es_api_key_file: Some("/run/es.key".into()),
+            api_key_file: Some("feed.key".into()),
+            ..Given::default()
+        };
+        assert!(!given.is_empty() && Given::default().is_empty());
+        let (config, text, files) = read(&given.answers(Path::new("tipline.yml")));
+        assert!(matches!(config.output, crate::config::Output::Elasticsearch(_)));
+        assert!(
+            text.contains("api_key_file: \"feed.key\"") && text.contains("api_key_file: \"/run/es.key\""),
+            "{text}"
+        );
+        assert!(files.is_empty());
+        let elsewhere = Given { api_key_file: Some("feed.key".into()), ..Given::default() };
+        let Key::File(path) = elsewhere.answers(Path::new("etc/tipline.yml")).key else { panic!() };
+        assert!(path.is_absolute(), "{}", path.display());
+    }
+}
