@@ -119,6 +119,19 @@ pub(crate) fn failed(config: &Config, attempts: u32, what: &str) -> String {
     format!("failed request {attempts} of {}: {what}", config.max_retries)
 }
 
+/// What has been the matter `attempts` times in a row: a server that answers 429 or 503 has answered.
+pub(crate) fn gave_up(who: &str, attempts: u32, what: &str) -> String {
+    let what = what.trim_end_matches('.');
+    match (what.strip_prefix("status "), attempts) {
+        (Some(status), 1) => format!("{who} answered with status {status}"),
+        (Some(status), _) => {
+            format!("{who} answered {attempts} times in a row with a failure, the last time with status {status}")
+        }
+        (None, 1) => format!("{who} did not answer: {what}"),
+        (None, _) => format!("{who} did not answer {attempts} times in a row, the last time with {what}"),
+    }
+}
+
 /// The pause a 429 or 503 asks for, clamped; `None` if it does not say. A server that is only busy may name the end of
 /// its usual period too; that binds where no request is left.
 pub(crate) fn asked(config: &Config, now: Millis, response: &Response) -> Option<Millis> {
@@ -204,6 +217,18 @@ mod tests {
             ("after one that is a little ahead of both", Some(NOW), NOW + MINUTE, NOW + MINUTE + SECOND),
         ] {
             assert_eq!(observed(server, NOW, before), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_answers_that_it_is_busy_has_answered() {
+        for (attempts, what, expected) in [
+            (1, "status 429", "The feed answered with status 429"),
+            (6, "status 503", "The feed answered 6 times in a row with a failure, the last time with status 503"),
+            (1, "GET /: the connection was reset.", "The feed did not answer: GET /: the connection was reset"),
+            (6, "no answer", "The feed did not answer 6 times in a row, the last time with no answer"),
+        ] {
+            assert_eq!(gave_up("The feed", attempts, what), expected);
         }
     }
 

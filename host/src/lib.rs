@@ -25,6 +25,6 @@ pub use tipline_eval::{records, trapped};
 pub use tipline_model::{apart, clock, secret, text, time};
 pub use tipline_store::{memory, state};
 pub use {
-    tipline_config as config, tipline_eval as eval, tipline_feed as http, tipline_mock as mock,
-    tipline_sandbox as sandbox, tipline_store as store,
+    tipline_config as config, tipline_connection as connection, tipline_eval as eval, tipline_feed as http,
+    tipline_mock as mock, tipline_sandbox as sandbox, tipline_store as store,
 };

@@ -201,9 +201,8 @@ impl Poll<'_> {
         self.note(
             "gave-up",
             format!(
-                "The feed did not answer {} times in a row, the last time with {what}. The poll ends here; the next one \
-                 goes on from offset {offset}.",
-                self.run.retry.attempts
+                "{}. The poll ends here; the next one goes on from offset {offset}.",
+                pause::gave_up("The feed", self.run.retry.attempts, what)
             ),
         );
         self.run.retry.attempts = 0;

@@ -127,9 +127,8 @@ impl Poll<'_> {
         self.note(
             "gave-up",
             format!(
-                "The server did not answer {} times in a row, last with {what}. The poll ends; the next one goes on from \
-                 here.",
-                self.run.retry.attempts
+                "{}. The poll ends; the next one goes on from here.",
+                pause::gave_up("The server", self.run.retry.attempts, what)
             ),
         );
         self.run.retry.went_well();

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tracing::Level;
 use url::Url;
 
+use super::connection::secret;
+use super::interpolate::Lookup;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
     Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
-    Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, guest, guest_file,
+    Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, connection, guest, guest_file,
 };
 use crate::{Limits, LogFormat};
-use tipline_model::secret::{Credential, KeyHeader, KeyHeaderError, Secret, SecretSource};
+use tipline_model::secret::{Credential, KeyHeader, KeyHeaderError, SecretSource};
 
 /// The database without `output:`.
 pub(super) const DATABASE: &str = "tipline.db";
@@ -73,6 +75,7 @@ pub(super) const INPUT_KEYS: &[&str] = &[
     "password",
     "password_file",
     "auth",
+    "headers",
     "interval",
     "jitter",
     "max_pages",
@@ -81,12 +84,12 @@ pub(super) const INPUT_KEYS: &[&str] = &[
     "http",
 ];
 
-pub(super) fn read(root: &Node, folder: &Path) -> Result<Config, Fault> {
+pub(super) fn read(root: &Node, folder: &Path, variables: &Lookup<'_>) -> Result<Config, Fault> {
     let section = Section::new("", root)?;
     section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "memory", "monitoring", "log"])?;
     Ok(Config {
-        inputs: inputs(&section, folder)?,
-        output: output(&section, folder)?,
+        inputs: inputs(&section, folder, variables)?,
+        output: output(&section, folder, variables)?,
         state_dir: section.file("state_dir", folder)?.unwrap_or_else(|| folder.join(STATE_DIR)),
         sweep: sweep(&section)?,
         limits: limits(&section)?,
@@ -107,7 +110,7 @@ pub fn socdefenders_taxii() -> Url {
     Url::parse("https://www.socdefenders.ai/api/taxii2/api/").expect("a valid address")
 }
 
-fn inputs(root: &Section<'_>, folder: &Path) -> Result<Vec<Input>, Fault> {
+fn inputs(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<Vec<Input>, Fault> {
     let Some(node) = root.get("inputs") else { return Ok(Vec::new()) };
     let Value::List(items) = &node.value else {
         return Err(root.refuse("inputs", "a list, each input beginning with `- id: name`"));
@@ -119,7 +122,7 @@ fn inputs(root: &Section<'_>, folder: &Path) -> Result<Vec<Input>, Fault> {
     let mut inputs = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let section = Section::new(format!("inputs[{index}]"), item)?;
-        let input = input(&section, folder)?;
+        let input = input(&section, folder, variables)?;
         if let Some(first) = seen.insert(input.id.clone(), index) {
             let message = format!("is `{}`, as is inputs[{first}].id; expected a name of its own.", input.id);
             return Err(section.fault("id", message));
@@ -129,7 +132,7 @@ fn inputs(root: &Section<'_>, folder: &Path) -> Result<Vec<Input>, Fault> {
     Ok(inputs)
 }
 
-fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
+fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<Input, Fault> {
     let id = section.text("id")?.ok_or_else(|| section.refuse("id", "a short name such as socdefenders"))?;
     if id.len() > MAX_ID_BYTES || !id.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')) {
         let expected = format!("at most {MAX_ID_BYTES} of the characters a-z, 0-9, `_` and `-`");
@@ -158,6 +161,7 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
         Some(auth) => Some(auth),
         None => credential(section, folder, Credential::Bearer)?,
     };
+    input.headers = connection::headers(section, folder, input.credential.as_ref())?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {
         input.interval = interval;
         input.jitter = input.jitter.min(interval / 10);
@@ -174,21 +178,33 @@ fn input(section: &Section<'_>, folder: &Path) -> Result<Input, Fault> {
     if let Some(wait) = section.duration("max_wait", Duration::ZERO..=LONGEST)? {
         input.max_wait = wait;
     }
-    if let Some(http) = section.section("http")? {
-        input.http = connection(&http, folder)?;
+    let http = section.section("http")?;
+    if let Some(http) = &http {
+        input.http = http_settings(http, folder)?;
     }
+    let nothing = section.nothing();
+    let none = Section::new(section.path("http"), &nothing)?;
+    input.http.proxy =
+        connection::proxy(http.as_ref().unwrap_or(&none), folder, std::slice::from_ref(&input.url), variables)?;
     Ok(input)
 }
 
-fn connection(section: &Section<'_>, folder: &Path) -> Result<HttpSettings, Fault> {
+fn http_settings(section: &Section<'_>, folder: &Path) -> Result<HttpSettings, Fault> {
     section.only(&[
         "connect_timeout",
         "read_timeout",
         "timeout",
         "max_body",
         "proxy",
+        "proxy_username",
+        "proxy_password",
+        "proxy_password_file",
         "ca_file",
         "ca_fingerprint",
+        "client_cert",
+        "client_key",
+        "client_key_passphrase",
+        "client_key_passphrase_file",
         "allow_insecure",
     ])?;
     let mut http = HttpSettings::default();
@@ -205,7 +221,6 @@ fn connection(section: &Section<'_>, folder: &Path) -> Result<HttpSettings, Faul
     if let Some(bytes) = section.size("max_body", 1_024..=super::MAX_BODY_BYTES)? {
         http.max_body_bytes = bytes;
     }
-    http.proxy = section.text("proxy")?.map(|text| section.parse_url("proxy", text, &["https", "http"])).transpose()?;
     http.tls = tls(section, folder)?;
     http.allow_insecure = section.flag("allow_insecure")?.unwrap_or_default();
     Ok(http)
@@ -222,7 +237,11 @@ fn tls(section: &Section<'_>, folder: &Path) -> Result<TlsSettings, Fault> {
             Some(hex)
         }
     };
-    Ok(TlsSettings { ca_file: section.file("ca_file", folder)?, ca_fingerprint })
+    Ok(TlsSettings {
+        ca_file: section.file("ca_file", folder)?,
+        ca_fingerprint,
+        client: connection::client_certificate(section, folder)?,
+    })
 }
 
 fn credential(
@@ -282,31 +301,7 @@ fn auth(section: &Section<'_>, folder: &Path) -> Result<Option<Credential>, Faul
     }
 }
 
-/// A secret in the file or in a file of its own. No message shows any of it.
-fn secret(section: &Section<'_>, folder: &Path, key: &str, file_key: &str) -> Result<Option<SecretSource>, Fault> {
-    let inline = match section.get(key) {
-        None if section.has(key) => return Err(section.fault(key, "is empty; expected a key, as in ${NAME}.")),
-        None => None,
-        Some(_) => {
-            let text = section.text(key).map_err(|_| section.fault(key, "is empty or no text; expected a key."))?;
-            text.map(str::trim)
-        }
-    };
-    let file = section.file(file_key, folder)?;
-    match (inline, file) {
-        (Some(_), Some(_)) => {
-            Err(section.fault(file_key, format!("and `{key}` are both given; expected one of them.")))
-        }
-        (Some(text), None) if text.chars().any(|c| c.is_control()) => {
-            Err(section.fault(key, "holds a line end or control character; expected the key alone."))
-        }
-        (Some(text), None) => Ok(Some(SecretSource::Inline(Secret::new(text)))),
-        (None, Some(path)) => Ok(Some(SecretSource::File(path))),
-        (None, None) => Ok(None),
-    }
-}
-
-fn output(root: &Section<'_>, folder: &Path) -> Result<Output, Fault> {
+fn output(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<Output, Fault> {
     let sqlite = || Output::Sqlite { path: folder.join(DATABASE) };
     let Some(section) = root.section("output")? else { return Ok(sqlite()) };
     section.only(&["sqlite", "elasticsearch", "ndjson"])?;
@@ -319,7 +314,7 @@ fn output(root: &Section<'_>, folder: &Path) -> Result<Output, Fault> {
     };
     let settings = Section::new(section.path(kind), node)?;
     match *kind {
-        "elasticsearch" => elasticsearch(&settings, folder).map(|es| Output::Elasticsearch(Box::new(es))),
+        "elasticsearch" => elasticsearch(&settings, folder, variables).map(|es| Output::Elasticsearch(Box::new(es))),
         "ndjson" => {
             settings.only(&["path"])?;
             Ok(Output::Ndjson { path: settings.file("path", folder)? })
@@ -331,7 +326,7 @@ fn output(root: &Section<'_>, folder: &Path) -> Result<Output, Fault> {
     }
 }
 
-fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSettings, Fault> {
+fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<ElasticsearchSettings, Fault> {
     section.only(&[
         "hosts",
         "cloud_id",
@@ -340,6 +335,8 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
         "username",
         "password",
         "password_file",
+        "auth",
+        "headers",
         "index",
         "namespace",
         "mode",
@@ -351,14 +348,27 @@ fn elasticsearch(section: &Section<'_>, folder: &Path) -> Result<ElasticsearchSe
         "timeout",
         "retry",
         "pipeline",
+        "proxy",
+        "proxy_username",
+        "proxy_password",
+        "proxy_password_file",
         "ca_file",
         "ca_fingerprint",
+        "client_cert",
+        "client_key",
+        "client_key_passphrase",
+        "client_key_passphrase_file",
         "allow_insecure",
     ])?;
     let hosts = hosts(section)?;
     let mode = section.word("mode", &[("latest", Mode::Latest), ("events", Mode::Events)])?.unwrap_or_default();
     let mut es = ElasticsearchSettings::new(hosts, mode);
-    es.credential = credential(section, folder, Credential::ApiKey)?;
+    es.credential = match auth(section, folder)? {
+        Some(auth) => Some(auth),
+        None => credential(section, folder, Credential::ApiKey)?,
+    };
+    es.headers = connection::headers(section, folder, es.credential.as_ref())?;
+    es.proxy = connection::proxy(section, folder, &es.hosts, variables)?;
     es.setup = section.word("setup", &[("check", Setup::Check), ("auto", Setup::Auto)])?.unwrap_or_default();
     if let Some(namespace) = section.text("namespace")? {
         if !is_index_name(namespace, MAX_NAMESPACE_BYTES) || namespace.contains('-') {

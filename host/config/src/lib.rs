@@ -9,6 +9,7 @@
 
 mod asked;
 mod cloud;
+mod connection;
 mod described;
 mod file;
 mod guest;
@@ -29,8 +30,9 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
-use tipline_model::secret::{Credential, Secret, SecretSource};
+use tipline_model::secret::{Credential, OwnHeader, Secret, SecretSource};
 
+pub use connection::{ClientCertificate, ProxyLogin, ProxySettings};
 pub use file::{socdefenders, socdefenders_taxii};
 pub use guest::{MAX_EXCLUDE_FILE_BYTES, MAX_EXCLUDES};
 pub use guest_file::{GuestFile, MAX_GUEST_BYTES};
@@ -193,7 +195,9 @@ impl Config {
     /// Checks a configuration's text; `file` gives its name to messages and its folder to relative paths.
     pub fn parse(text: &str, file: &Path, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let folder = file.parent().unwrap_or(Path::new(""));
-        tree::parse(text, variables).and_then(|root| file::read(&root, folder)).map_err(|fault| fault.with_file(file))
+        tree::parse(text, variables)
+            .and_then(|root| file::read(&root, folder, variables))
+            .map_err(|fault| fault.with_file(file))
     }
 
     /// What holds without a file: SQLite in `folder`, and SOC Defenders' own address with `api_key` where there is one.
@@ -201,6 +205,10 @@ impl Config {
         let input = api_key.map(|key| {
             let mut input = Input::new("socdefenders", file::socdefenders());
             input.credential = Some(Credential::Bearer(SecretSource::Inline(key)));
+            // One that cannot be used is none here; with a file it is refused.
+            let environment = |name: &str| std::env::var(name).ok();
+            input.http.proxy =
+                connection::from_environment(std::slice::from_ref(&input.url), &environment).unwrap_or_default();
             input
         });
         Self {
@@ -226,6 +234,8 @@ pub struct Input {
     pub reach: Reach,
     /// How requests are authenticated.
     pub credential: Option<Credential>,
+    /// What else goes with every request.
+    pub headers: Vec<OwnHeader>,
     /// Whose logic it runs: a guest of the user's own; none for the built-in one.
     pub guest_file: Option<GuestFile>,
     /// What the guest gets: the input's settings as JSON without the host's own keys and secrets.
@@ -262,6 +272,7 @@ impl Input {
             url,
             reach: Reach::Path,
             credential: None,
+            headers: Vec::new(),
             guest_file: None,
             guest_config,
             interval: Duration::from_secs(15 * 60),
@@ -285,8 +296,8 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// The longest body, counted after decompression.
     pub max_body_bytes: u64,
-    /// A proxy; the environment's are not used.
-    pub proxy: Option<Url>,
+    /// A proxy on the way.
+    pub proxy: Option<ProxySettings>,
     /// Whom to trust.
     pub tls: TlsSettings,
     /// Allows a key over plain http to other hosts than loopback.
@@ -307,13 +318,15 @@ impl Default for HttpSettings {
     }
 }
 
-/// Whom to trust on TLS connections.
+/// Whom to trust on TLS connections, and who the program says it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// A PEM file of additional roots.
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of a CA certificate in hex: a chain that holds it is trusted.
     pub ca_fingerprint: Option<String>,
+    /// The program's own certificate.
+    pub client: Option<ClientCertificate>,
 }
 
 /// Where documents go.
@@ -360,6 +373,10 @@ pub struct ElasticsearchSettings {
     pub hosts: Vec<Url>,
     /// How requests are authenticated.
     pub credential: Option<Credential>,
+    /// What else goes with every request.
+    pub headers: Vec<OwnHeader>,
+    /// A proxy on the way.
+    pub proxy: Option<ProxySettings>,
     /// The index (latest) or data stream (events).
     pub index: String,
     /// The namespace, last part of the names made.
@@ -395,6 +412,8 @@ impl ElasticsearchSettings {
         Self {
             hosts,
             credential: None,
+            headers: Vec::new(),
+            proxy: None,
             index: Self::default_index(mode, namespace),
             namespace: namespace.to_owned(),
             mode,

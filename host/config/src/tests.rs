@@ -119,7 +119,7 @@ fn every_setting_of_an_input() {
     assert_eq!(input.http.connect_timeout, Duration::from_secs(3));
     assert_eq!(input.http.read_timeout, Duration::from_secs(4));
     assert_eq!(input.http.timeout, Duration::from_secs(5));
-    assert_eq!(input.http.proxy.as_ref().map(Url::as_str), Some("http://proxy.example:3128/"));
+    assert_eq!(input.http.proxy.as_ref().map(|proxy| proxy.url.as_str()), Some("http://proxy.example:3128/"));
     assert_eq!(input.http.tls.ca_file.as_deref(), Some(Path::new("etc/ca.pem")));
     assert!(input.http.allow_insecure);
     let expected =
@@ -590,4 +590,126 @@ fn sizes_and_durations() {
     for (text, expected) in [("4096", Some(4_096)), ("5MiB", Some(5 << 20)), ("5 mb", Some(5_000_000)), ("x", None)] {
         assert_eq!(parse_size(text), expected, "{text}");
     }
+}
+
+#[test]
+fn the_way_to_a_server_is_set_alike_for_feeds_and_elasticsearch() {
+    let inline = |text: &str| SecretSource::Inline(Secret::new(text));
+    let way = "proxy: http://proxy.example:3128\nproxy_username: pu\nproxy_password_file: pp\nclient_cert: c.pem\n\
+               client_key: k.pem\nclient_key_passphrase: sk_live_canary";
+    let headers = "headers: {X-Tenant: \"${KEY}\", X-Team: {file: team}, X-Level: 3}";
+    let feed = input(&format!("{headers}\nhttp: {{{}}}", way.replace('\n', ", "))).unwrap();
+    let es = elasticsearch(&format!("hosts: http://localhost:9200\n{headers}\n{way}")).unwrap();
+    for (proxy, tls, headers) in [(&feed.http.proxy, &feed.http.tls, &feed.headers), (&es.proxy, &es.tls, &es.headers)]
+    {
+        let proxy = proxy.as_ref().unwrap();
+        assert_eq!(proxy.url.as_str(), "http://proxy.example:3128/");
+        let login = ProxyLogin { username: "pu".to_owned(), password: SecretSource::File("etc/pp".into()) };
+        assert_eq!((proxy.login.as_ref(), proxy.named_by), (Some(&login), "proxy"));
+        let client = ClientCertificate {
+            certificate: "etc/c.pem".into(),
+            key: Some("etc/k.pem".into()),
+            passphrase: Some(inline("sk_live_canary")),
+        };
+        assert_eq!(tls.client.as_ref(), Some(&client));
+        let own = |name, value| OwnHeader::new(name, value).unwrap();
+        let team = SecretSource::File("etc/team".into());
+        let expected = [own("x-tenant", inline("sk_live_canary")), own("x-team", team), own("x-level", inline("3"))];
+        assert_eq!(*headers, expected);
+    }
+    let auth = elasticsearch("hosts: http://localhost:9200\nauth: {scheme: Token, key: k}").unwrap().credential;
+    let header = tipline_model::secret::KeyHeader::new(None, Some("Token")).unwrap();
+    assert_eq!(auth, Some(Credential::Key(header, inline("k"))));
+    // No guest sees any of it.
+    assert!(!feed.guest_config.contains("canary") && !feed.guest_config.contains("X-"), "{}", feed.guest_config);
+}
+
+#[test]
+fn what_cannot_be_used_of_a_way_is_refused_without_a_secret() {
+    for (settings, expected) in [
+        ("http: {proxy: 'http://u:canary@'}", "`inputs[0].http.proxy` cannot be read"),
+        ("http: {proxy: 'socks5://u:canary@a.example'}", "`inputs[0].http.proxy` is neither an http nor an https"),
+        ("http: {proxy: 'http://u:canary@a.example/x'}", "has something behind its port"),
+        (
+            "http: {proxy: 'http://u:canary@a.example', proxy_username: u, proxy_password: canary}",
+            "expected one of them",
+        ),
+        ("http: {proxy: 'http://a.example', proxy_username: u}", "`inputs[0].http.proxy_username` has no"),
+        ("http: {proxy: 'http://a.example', proxy_password: canary}", "has no `proxy_username`"),
+        ("http: {proxy_username: u, proxy_password: canary}", "but no `proxy` is"),
+        ("http: {proxy: none, proxy_username: u, proxy_password: canary}", "but no `proxy` is"),
+        ("http: {client_key: k.pem}", "`inputs[0].http.client_key` has no `client_cert`"),
+        ("http: {client_key_passphrase: canary}", "has no `client_cert`"),
+        ("headers: canary", "no group of keys"),
+        ("headers: {X-A: }", "`inputs[0].headers.X-A` is empty"),
+        ("headers: {X-A: [canary]}", "`inputs[0].headers.X-A` is empty or no text"),
+        ("headers: {X-A: {value: canary}}", "`inputs[0].headers.X-A.value` is no setting"),
+        ("headers: {X-A: \"a\\ncanary\"}", "without line ends"),
+        ("headers: {'X-A canary': a}", "`inputs[0].headers` has a key that is no name"),
+        ("headers: {Authorization: canary}", "is where a credential goes"),
+        ("headers: {Host: canary}", "leave it out"),
+        ("headers: {cookie: canary}", "leave it out"),
+        ("headers: {Transfer-Encoding: canary}", "leave it out"),
+        ("headers: {X-A: canary, x-a: canary}", "is given twice"),
+        ("auth: {header: X-A, key: canary}\nheaders: {x-a: canary}", "is the header of `auth`"),
+    ] {
+        let error = input(settings).unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains("canary"), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn the_environments_proxy_is_used_where_none_is_set() {
+    let of = |url: &str, http: &str, variables: &[(&str, &str)]| {
+        let text = format!("inputs: [{{id: a, url: '{url}', http: {http}}}]");
+        let lookup = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+        Config::parse(&text, Path::new("tipline.yml"), &lookup).map(|mut config| config.inputs.remove(0).http.proxy)
+    };
+    const HTTPS: (&str, &str) = ("HTTPS_PROXY", "http://pu:pp@proxy.example:3128");
+    for (url, http, variables, expected) in [
+        ("https://a.example", "{}", &[HTTPS][..], Some("HTTPS_PROXY")),
+        ("https://a.example", "{}", &[("https_proxy", "proxy.example:3128"), HTTPS], Some("https_proxy")),
+        ("https://a.example", "{}", &[("ALL_PROXY", "http://proxy.example:3128")], Some("ALL_PROXY")),
+        ("https://a.example", "{}", &[("HTTP_PROXY", "http://proxy.example:3128")], None),
+        ("http://a.example", "{}", &[HTTPS], None),
+        ("http://a.example", "{}", &[("http_proxy", "http://proxy.example:3128")], Some("http_proxy")),
+        ("https://a.example", "{proxy: none}", &[HTTPS], None),
+        ("https://a.example", "{proxy: 'http://proxy.example:3128'}", &[HTTPS], Some("proxy")),
+        ("https://a.example", "{}", &[("HTTPS_PROXY", "")], None),
+        // What is on this machine is not behind it.
+        ("https://127.0.0.1:8443", "{}", &[HTTPS], None),
+        ("https://localhost", "{}", &[HTTPS], None),
+        ("https://a.example", "{}", &[HTTPS, ("NO_PROXY", "*")], None),
+        ("https://a.example", "{}", &[HTTPS, ("NO_PROXY", "b.example, A.example")], None),
+        ("https://x.a.example", "{}", &[HTTPS, ("no_proxy", ".a.example")], None),
+        ("https://xa.example", "{}", &[HTTPS, ("no_proxy", "a.example")], Some("HTTPS_PROXY")),
+        ("https://a.example:8443", "{}", &[HTTPS, ("NO_PROXY", "a.example:8443")], None),
+        ("https://a.example", "{}", &[HTTPS, ("NO_PROXY", "a.example:8443")], Some("HTTPS_PROXY")),
+        ("https://10.1.2.3", "{}", &[HTTPS, ("NO_PROXY", "10.0.0.0/8")], None),
+        ("https://[fd00::1]", "{}", &[HTTPS, ("NO_PROXY", "[fd00::1]")], None),
+        ("https://11.1.2.3", "{}", &[HTTPS, ("NO_PROXY", "10.0.0.0/8,")], Some("HTTPS_PROXY")),
+    ] {
+        let proxy = of(url, http, variables).unwrap();
+        assert_eq!(proxy.as_ref().map(|proxy| proxy.named_by), expected, "{url} {http} {variables:?}");
+        assert!(proxy.is_none_or(|proxy| proxy.url.as_str() == "http://proxy.example:3128/"));
+    }
+    let login = of("https://a.example", "{}", &[HTTPS]).unwrap().unwrap().login.unwrap();
+    assert_eq!(login.username, "pu");
+    // The login of its own goes to the environment's proxy, too.
+    let own = of("https://a.example", "{proxy_username: me, proxy_password: mine}", &[HTTPS]).unwrap().unwrap();
+    assert_eq!(own.login.unwrap().username, "me");
+    let error = of("https://a.example", "{}", &[("HTTPS_PROXY", "socks5://u:canary@a")]).unwrap_err().to_string();
+    assert!(error.contains("HTTPS_PROXY in the environment") && error.contains("`proxy: none`"), "{error}");
+    assert!(!error.contains("canary"), "{error}");
+}
+
+#[test]
+fn of_several_hosts_those_on_this_machine_are_not_behind_the_environments_proxy() {
+    let text = "output: {elasticsearch: {hosts: ['https://localhost:9200', 'https://es.example:9200']}}";
+    let lookup = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
+    let config = Config::parse(text, Path::new("tipline.yml"), &lookup).unwrap();
+    let Output::Elasticsearch(es) = config.output else { panic!("{:?}", config.output) };
+    let proxy = es.proxy.unwrap();
+    let served: Vec<_> = es.hosts.iter().map(|host| proxy.serves(host)).collect();
+    assert_eq!(served, [false, true]);
 }

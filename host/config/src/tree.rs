@@ -199,7 +199,7 @@ pub(super) struct Section<'t> {
     path: String,
     at: Place,
     entries: &'t [(String, Node)],
-    asked: Option<&'t Asked>,
+    asked: Option<&'t Rc<Asked>>,
 }
 
 impl<'t> Section<'t> {
@@ -215,7 +215,7 @@ impl<'t> Section<'t> {
                 return Err(Fault { at: node.at, message });
             }
         };
-        Ok(Self { path, at: node.at, entries, asked: node.asked.as_deref() })
+        Ok(Self { path, at: node.at, entries, asked: node.asked.as_ref() })
     }
 
     /// The whole path of a key.
@@ -261,6 +261,11 @@ impl<'t> Section<'t> {
     pub(super) fn section(&self, key: &str) -> Result<Option<Self>, Fault> {
         self.ask(key, || Shape::Group);
         self.get(key).map(|node| Self::new(self.path(key), node)).transpose()
+    }
+
+    /// A group that is left out here.
+    pub(super) fn nothing(&self) -> Node {
+        Node { at: self.at, value: Value::Null, span: None, asked: self.asked.cloned() }
     }
 
     /// Whether a key is written, with or without a value.

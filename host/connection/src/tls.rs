@@ -6,10 +6,15 @@
 //! holds no certificate, and a fingerprint that is not one, stop the program before a connection is opened. A machine
 //! without any roots is no fault while a file or a fingerprint is given.
 //!
+//! The program shows a certificate of its own ([`identity`]) where one is set and the server asks for it.
+//!
 //! The feed's client and Elasticsearch's client both use it.
+
+mod identity;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,7 +26,9 @@ use rustls_platform_verifier::Verifier as PlatformVerifier;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use identity::Shown;
 use tipline_config::TlsSettings;
+use tipline_model::secret::{Secret, SecretError};
 
 /// Why no TLS connection can be made with these settings.
 #[derive(Debug, Error)]
@@ -34,6 +41,19 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The program's own certificate cannot be used.
+    #[error("The client certificate cannot be used: {}: {reason} Check `{setting}`.", .path.display())]
+    Client {
+        /// Which setting names the file.
+        setting: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and how it is mended.
+        reason: String,
+    },
+    /// What opens its key cannot be read.
+    #[error("{0}")]
+    Passphrase(#[from] SecretError),
     /// The fingerprint is not one.
     #[error(
         "`ca_fingerprint` must be the SHA-256 of a CA certificate, 64 hex digits, with or without colons; got {0} characters that are not."
@@ -44,12 +64,38 @@ pub enum TlsError {
     Roots(String),
 }
 
+/// The TLS side of a client.
+#[derive(Debug)]
+pub struct Tls {
+    /// What the client is made with.
+    pub config: ClientConfig,
+    /// Whether a server has asked for a certificate.
+    pub asked: Asked,
+}
+
+/// Whether a server has asked this client for a certificate, which alone tells why it then hangs up.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Whether one has.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The TLS side of a client. It offers HTTP/2 and HTTP/1.1; a caller that speaks only one sets `alpn_protocols`.
 ///
 /// # Errors
 /// [`TlsError`], before any connection is opened.
-pub fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
+pub fn client_config(settings: &TlsSettings) -> Result<Tls, TlsError> {
     let provider = Arc::new(ring::default_provider());
+    let asked = Asked::default();
+    let own = settings.client.as_ref().map(|client| identity::read(client, &provider)).transpose()?;
     let extra = settings.ca_file.as_deref().map(read_certificates).transpose()?.unwrap_or_default();
     let pinned = settings.ca_fingerprint.as_deref().map(parse_fingerprint).transpose()?;
 
@@ -71,9 +117,50 @@ pub fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
         .map_err(|error| TlsError::Roots(error.to_string()))?
         .dangerous() // A verifier of our own: it checks all that the standard one does, against one more root.
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(Shown::new(own, asked.clone())));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Tls { config, asked })
+}
+
+/// The TLS side of a client that never speaks TLS: nothing can leave a plain origin, so the machine's roots, slow to
+/// load, are not needed.
+///
+/// # Errors
+/// [`TlsError::Roots`].
+pub fn trusting_nobody() -> Result<Tls, TlsError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Roots(error.to_string()))?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    Ok(Tls { config, asked: Asked::default() })
+}
+
+/// What the files that these settings name hold now, as one sum; another sum means that the configuration has to be
+/// made anew.
+pub fn sum(settings: &TlsSettings) -> [u8; 32] {
+    let mut sum = Sha256::new();
+    let client = settings.client.as_ref();
+    let files = [settings.ca_file.as_deref(), client.map(|client| client.certificate.as_path())];
+    let key = client.and_then(|client| client.key.as_deref());
+    for file in files.into_iter().chain([key]) {
+        // One that cannot be read is named by who makes the configuration.
+        let bytes = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        sum.update((bytes.len() as u64).to_be_bytes());
+        sum.update(&bytes);
+    }
+    if let Some(Ok(passphrase)) = client.and_then(identity::passphrase) {
+        sum.update(passphrase.expose());
+    }
+    sum.finalize().into()
+}
+
+/// What opens the key of the program's own certificate.
+///
+/// # Errors
+/// Where its file cannot be read.
+pub fn passphrase(settings: &TlsSettings) -> Result<Option<Secret>, SecretError> {
+    settings.client.as_ref().and_then(identity::passphrase).transpose()
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -232,14 +319,14 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_used_are_refused_with_the_setting_named() {
-        let missing = TlsSettings { ca_file: Some("/nonexistent/ca.pem".into()), ca_fingerprint: None };
+        let missing = TlsSettings { ca_file: Some("/nonexistent/ca.pem".into()), ca_fingerprint: None, client: None };
         assert!(client_config(&missing).unwrap_err().to_string().contains("`ca_file`"));
         let dir = tempfile::tempdir().unwrap();
         let empty = dir.path().join("empty.pem");
         std::fs::write(&empty, "no certificate here").unwrap();
-        let empty = TlsSettings { ca_file: Some(empty), ca_fingerprint: None };
+        let empty = TlsSettings { ca_file: Some(empty), ca_fingerprint: None, client: None };
         assert!(client_config(&empty).unwrap_err().to_string().contains("no certificate"));
-        let short = TlsSettings { ca_file: None, ca_fingerprint: Some("ab:cd".to_owned()) };
+        let short = TlsSettings { ca_file: None, ca_fingerprint: Some("ab:cd".to_owned()), client: None };
         assert!(client_config(&short).unwrap_err().to_string().contains("`ca_fingerprint`"));
     }
 
@@ -255,6 +342,6 @@ mod tests {
             .map(|pair| String::from_utf8_lossy(pair).into_owned())
             .collect::<Vec<_>>()
             .join(":");
-        client_config(&TlsSettings { ca_file: Some(file), ca_fingerprint: Some(colons) }).unwrap();
+        client_config(&TlsSettings { ca_file: Some(file), ca_fingerprint: Some(colons), client: None }).unwrap();
     }
 }

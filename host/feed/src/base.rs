@@ -4,18 +4,18 @@
 //! and nothing else in the program makes one, so a credential cannot leave the configured origin and path. Where a text
 //! could be read in two ways (dots behind a percent sign, a backslash, a second slash), it is refused, not repaired.
 
+use percent_encoding::percent_decode;
 use reqwest::header::HeaderValue;
-use url::{Host, Url};
+use url::Url;
 
 use super::FetchError;
 use tipline_config::Reach;
+use tipline_connection::explain::{shown, shown_text};
+use tipline_model::secret::is_loopback;
 
 /// The longest target, in bytes: common servers refuse a request line over 8 KiB.
 /// Fixed: what is longer would get no answer.
 pub(super) const MAX_TARGET_BYTES: usize = 8 * 1024;
-
-/// The longest piece of a stranger's text that is shown in a message, in characters.
-const SHOWN_CHARACTERS: usize = 200;
 
 /// How often a path is decoded to see what it means: proxies in front of a server may decode once more than it does.
 /// Fixed: it guards the origin, and no feed codes its paths even twice.
@@ -57,13 +57,7 @@ impl Base {
 
     /// Whether a key may be sent: over https, or to this machine.
     pub(super) fn keeps_secrets(&self) -> bool {
-        self.url.scheme() == "https"
-            || match self.url.host() {
-                Some(Host::Domain(name)) => name == "localhost",
-                Some(Host::Ipv4(ip)) => ip.is_loopback(),
-                Some(Host::Ipv6(ip)) => ip.is_loopback(),
-                None => false,
-            }
+        self.url.scheme() == "https" || is_loopback(&self.url)
     }
 
     /// The URL of a guest's target.
@@ -133,10 +127,24 @@ impl Base {
         }
         if !self.holds(to) {
             let asked = target.split('?').next().unwrap_or_default();
-            let moved = to.path().strip_suffix(asked).unwrap_or_default().trim_end_matches('/');
+            let origin = to.origin().ascii_serialization();
+            let Some(moved) = to.path().strip_suffix(asked) else {
+                // Nothing of the old path says where the feed is on the new host.
+                let advice = if is_login(to.path()) {
+                    "That looks like a login page: check the input's credential."
+                } else {
+                    "That is another page than was asked for, as login pages are: check the input's credential."
+                };
+                return refused(format!(
+                    "{}, outside of the configured address, so the key is not sent there. {advice} If the feed itself has \
+                     moved there, set url: {}",
+                    shown(to),
+                    shown_text(&origin)
+                ));
+            };
             // Where targets begin at the origin, what stands before them is no `url:` yet.
             let own = self.url.path().strip_prefix(&self.prefix).filter(|path| *path != "/").unwrap_or_default();
-            let base = shown_text(&format!("{}{moved}{own}", to.origin().ascii_serialization()));
+            let base = shown_text(&format!("{origin}{}{own}", moved.trim_end_matches('/')));
             return refused(format!(
                 "{}, outside of the configured address, so the key is not sent there. If that is the feed's own \
                  address, set url: {base}",
@@ -158,24 +166,12 @@ impl Base {
     }
 }
 
-/// A URL for a message: without user, query and fragment, which may hold secrets or be long.
-pub(super) fn shown(url: &Url) -> String {
-    let path = url.path();
-    let path = if path == "/" { "" } else { path };
-    shown_text(&format!("{}{path}", url.origin().ascii_serialization()))
-}
-
-/// A stranger's text for a message: no control characters, nothing that turns the direction of writing, not too long.
-pub(super) fn shown_text(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_CHARACTERS)
-        .flat_map(|c| if c == ' ' || c.is_ascii_graphic() { vec![c] } else { c.escape_unicode().collect() })
-        .collect();
-    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
-        shown.push('…');
-    }
-    shown
+/// Whether a path is one that login pages have.
+fn is_login(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["login", "logon", "signin", "sign-in", "sign_in", "sso", "saml", "oauth", "openid", "/auth"]
+        .iter()
+        .any(|word| path.contains(word))
 }
 
 fn has_userinfo(url: &Url) -> bool {
@@ -183,15 +179,14 @@ fn has_userinfo(url: &Url) -> bool {
 }
 
 /// Whether a path holds a segment that some server may read as `.` or `..`: encoded, encoded twice, cut by an encoded
-/// slash, or with a parameter behind a semicolon.
+/// slash, with a parameter behind a semicolon, followed by what is cut off, or in a spelling that is no UTF-8.
 fn climbs(path: &str) -> bool {
     let mut path = path.as_bytes().to_vec();
     for _ in 0..MAX_DECODINGS {
-        let mut pieces = path.split(|b| matches!(b, b'/' | b'\\'));
-        if pieces.any(|piece| matches!(piece.split(|b| *b == b';').next(), Some(b"." | b".."))) {
+        if is_misspelt(&path) || plain(&path).split(|b| matches!(b, b'/' | b'\\')).any(is_step) {
             return true;
         }
-        let decoded = percent_decoded(&path);
+        let decoded: Vec<u8> = percent_decode(&path).collect();
         if decoded == path {
             return false;
         }
@@ -201,23 +196,46 @@ fn climbs(path: &str) -> bool {
     true
 }
 
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(high * 16 + low);
-                at += 3;
-            }
-            _ => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
+/// Whether a segment means this folder or the one above. What begins a parameter, a query or a fragment ends it, and
+/// some servers cut off spaces and control characters.
+fn is_step(segment: &[u8]) -> bool {
+    let end = segment.iter().position(|b| matches!(b, b';' | b'?' | b'#')).unwrap_or(segment.len());
+    let is_cut = |b: &u8| *b <= b' ' || *b == 0x7f;
+    let segment = segment.get(..end).unwrap_or_default();
+    let from = segment.iter().position(|b| !is_cut(b)).unwrap_or(segment.len());
+    let to = segment.iter().rposition(|b| !is_cut(b)).map_or(from, |last| last + 1);
+    matches!(segment.get(from..to), Some(b"." | b".."))
+}
+
+/// Whether a path holds a character in more bytes than it needs (`%c0%ae` for a dot), which old decoders take, or an
+/// escape that is none of the web's (`%u002e`). Nobody writes either for a good reason.
+fn is_misspelt(path: &[u8]) -> bool {
+    let is_overlong = |pair: &[u8]| {
+        matches!(
+            pair,
+            [0xc0 | 0xc1, _]
+                | [0xe0, 0x80..=0x9f]
+                | [0xf0, 0x80..=0x8f]
+                | [0xf8, 0x80..=0x87]
+                | [0xfc, 0x80..=0x83]
+                | [b'%', b'u' | b'U']
+        )
+    };
+    path.windows(2).any(is_overlong)
+}
+
+/// A path with the dots and slashes that some servers take for the plain ones: full-width, small, mathematical.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(path) else { return path.to_vec() };
+    let as_plain = |c| match c {
+        '\u{ff0e}' | '\u{2024}' | '\u{fe52}' => '.',
+        '\u{2025}' | '\u{fe30}' => '\u{2025}',
+        '\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
+        '\u{ff3c}' | '\u{fe68}' | '\u{2216}' | '\u{29f5}' => '\\',
+        c => c,
+    };
+    // One character for two dots.
+    text.chars().map(as_plain).collect::<String>().replace('\u{2025}', "..").into_bytes()
 }
 
 #[cfg(test)]
@@ -246,6 +264,12 @@ mod tests {
                 "/a?since=2024-01-01T00:00:00%2B01:00",
                 "https://h.example/a?since=2024-01-01T00:00:00%2B01:00",
             ),
+            (
+                "https://h.example",
+                "/gr%C3%BC%C3%9Fe/%E2%82%AC/%F0%9F%98%80",
+                "https://h.example/gr%C3%BC%C3%9Fe/%E2%82%AC/%F0%9F%98%80",
+            ),
+            ("https://h.example", "/a%20b/c%3Ad", "https://h.example/a%20b/c%3Ad"),
             ("https://h.example", "/a..b/...", "https://h.example/a..b/..."),
             ("https://h.example", "/a?../..", "https://h.example/a?../.."),
             ("https://h.example", "/100%25", "https://h.example/100%25"),
@@ -272,6 +296,15 @@ mod tests {
             assert!(error.ends_with(expected), "{error}");
         }
         assert!(base.join("//evil.example/").is_err());
+        // The old path says nothing about a page that is another one.
+        for (asked, location, expected) in [
+            ("/taxii2/", "https://sso.example/login?next=/taxii2/", "set url: https://sso.example"),
+            ("/api/collections/", "https://www.h.example/", "set url: https://www.h.example"),
+        ] {
+            let from = base.join(asked).unwrap();
+            let error = base.follow(&from, &HeaderValue::from_static(location), asked).unwrap_err().to_string();
+            assert!(error.ends_with(expected) && error.contains("login page"), "{error}");
+        }
     }
 
     #[test]
@@ -308,6 +341,23 @@ mod tests {
             "/..%5cx",
             "/..;/x",
             "/..;a=b/x",
+            "/%c0%ae%c0%ae/x",
+            "/%C0%AE%c0%ae%c0%afx",
+            "/%c0%2e%c0%2e/x",
+            "/%25c0%25ae%25c0%25ae/x",
+            "/%e0%80%ae%e0%80%ae/x",
+            "/%f0%80%80%ae%f0%80%80%ae/x",
+            "/a%c0%af..%c1%9cx",
+            "/%u002e%u002e/x",
+            "/%ef%bc%8e%ef%bc%8e/x",
+            "/a/..%ef%bc%8fx",
+            "/%e2%80%a5/x",
+            "/..%00/x",
+            "/..%20/x",
+            "/..%09/x",
+            "/%20../x",
+            "/..%3fa/x",
+            "/..%23a/x",
             "/%2525252525252561",
             &long,
         ];

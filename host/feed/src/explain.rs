@@ -1,61 +1,54 @@
-//! Why a request gave no answer, in words: what was tried, what came back, what to change.
+//! Why a request to a feed gave no answer, in words: what was tried, what came back, what to change.
 //!
-//! The client's errors are chains whose outer links say little ("error sending request"), so the cause is read from the
-//! types at the end of the chain; where those are private, from their text. Nothing a server wrote goes into a message
-//! unless it is cleaned, and an address is shown without its query.
+//! What has to do with the connection stands in [`tipline_connection::explain`]; here is what a feed's answer may suffer.
 
-use std::error::Error as StdError;
 use std::io;
 
 use reqwest::Method;
-use rustls::CertificateError;
 use url::Url;
 
-use super::base::{shown, shown_text};
 use tipline_config::HttpSettings;
+use tipline_connection::explain::{Context, Reason, find, shown, shown_text, texts};
 
-/// A sentence or two for a request that failed.
-pub(super) fn failure(method: &Method, url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String {
-    format!("{}: {}", tried(method, url, settings), reason(url, error, settings))
+/// What a request goes over, and what it may cost.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'w> {
+    pub(super) connection: Context<'w>,
+    pub(super) settings: &'w HttpSettings,
+}
+
+/// A sentence or two for a request that failed, and whether a secret was refused.
+pub(super) fn failure(method: &Method, url: &Url, error: &reqwest::Error, way: Way<'_>) -> Reason {
+    let known = way.connection.reason(url, error);
+    let Reason { text, is_refusal } = known.unwrap_or_else(|| other(url, error, way.settings));
+    Reason { text: format!("{}: {text}", tried(method, url, way)), is_refusal }
 }
 
 /// A sentence for a request that took longer than `timeout` in all.
-pub(super) fn too_slow(method: &Method, url: &Url, settings: &HttpSettings) -> String {
+pub(super) fn too_slow(method: &Method, url: &Url, way: Way<'_>) -> String {
     format!(
         "{}: not complete after {} s. Ask for less with a smaller `limit`, or raise `timeout`.",
-        tried(method, url, settings),
-        settings.timeout.as_secs_f64()
+        tried(method, url, way),
+        way.settings.timeout.as_secs_f64()
     )
 }
 
-/// A sentence for a proxy that wants a login.
-pub(super) fn proxy_refuses(method: &Method, url: &Url, settings: &HttpSettings) -> String {
-    format!("{}: {PROXY_REFUSES}", tried(method, url, settings))
-}
-
-const PROXY_REFUSES: &str =
-    "the proxy asks for a login (407). Set user and password in `proxy`, as http://user:password@host:port.";
-
-fn tried(method: &Method, url: &Url, settings: &HttpSettings) -> String {
-    match &settings.proxy {
-        Some(proxy) => format!("{method} {} through the proxy {}", shown(url), shown(proxy)),
+/// What was asked, and by which way.
+pub(super) fn tried(method: &Method, url: &Url, way: Way<'_>) -> String {
+    match way.connection.proxy(url) {
+        Some(proxy) => format!("{method} {} through the proxy {}", shown(url), shown(&proxy.url)),
         None => format!("{method} {}", shown(url)),
     }
 }
 
+fn other(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> Reason {
+    Reason { text: reason(url, error, settings), is_refusal: false }
+}
+
 fn reason(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String {
-    if let Some(error) = find::<rustls::Error>(error) {
-        return tls(url, error);
-    }
     let texts = texts(error);
     let says = |text: &str| texts.iter().any(|link| link.contains(text));
     let last = shown_text(texts.last().map_or("no reason given", String::as_str));
-    if says("proxy authorization required") {
-        return PROXY_REFUSES.to_owned();
-    }
-    if says("tunnel error") {
-        return format!("the proxy opens no connection to it ({last}). Check what it allows, or change `proxy`.");
-    }
     if error.is_timeout() {
         return if error.is_connect() {
             let seconds = settings.connect_timeout.as_secs_f64();
@@ -69,22 +62,11 @@ fn reason(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String 
             )
         };
     }
-    if error.is_dns() {
-        return format!("the name cannot be resolved ({last}). Check its spelling and this machine's DNS.");
-    }
-    match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
-            return "the connection was refused. Check that the server runs, and the host and port.".to_owned();
-        }
-        Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
-            return "there is no route to it. Check this machine's network, its firewall, and `proxy`.".to_owned();
-        }
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            return "the connection was reset. If it happens again, a firewall or proxy between may be the cause; \
-                    else ask for less with a smaller `limit`."
-                .to_owned();
-        }
-        _ => {}
+    let kind = find::<io::Error>(error).map(io::Error::kind);
+    if matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)) {
+        return "the connection was reset. If it happens again, a firewall or proxy between may be the cause; else ask for \
+                less with a smaller `limit`."
+            .to_owned();
     }
     if error.is_connect() {
         return format!("no connection ({last}). Check the host and port, and whether it speaks {}.", url.scheme());
@@ -109,66 +91,3 @@ fn reason(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String 
 /// What is said about headers past the cap.
 pub(super) const LONG_HEADERS: &str =
     "the answer's headers are longer than 64 KiB, which no feed needs. Check `url:`, or ask the feed's operator.";
-
-fn tls(url: &Url, error: &rustls::Error) -> String {
-    use rustls::Error::{InvalidCertificate, InvalidMessage};
-    match error {
-        InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer => "the server's certificate is signed by an authority that this machine \
-                 does not trust. If it is your own or a proxy's, set `ca_file` to its PEM file, or `ca_fingerprint`."
-                .to_owned(),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the server's certificate has expired. Its operator must renew it; check this machine's clock too."
-                    .to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet. Check this machine's clock.".to_owned()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
-                "the server's certificate is for another name than {}. Set `url:` to the name it is for.",
-                shown_text(url.host_str().unwrap_or_default())
-            ),
-            CertificateError::Revoked => "the server's certificate is revoked. Ask its operator.".to_owned(),
-            other => format!(
-                "the server's certificate is not accepted ({}). Ask its operator, or check `ca_file` and `ca_fingerprint`.",
-                shown_text(&other.to_string())
-            ),
-        },
-        InvalidMessage(_) => {
-            "the server does not speak TLS on this port. Check the port in `url:`, and whether it should be http."
-                .to_owned()
-        }
-        other => format!(
-            "no TLS connection ({}). The server needs TLS 1.2 or 1.3; check `url:` and any proxy between.",
-            shown_text(&other.to_string())
-        ),
-    }
-}
-
-/// The first error of this type in the chain, also inside an I/O error, whose `source` leaves out what it wraps.
-fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
-    let mut link = Some(error);
-    while let Some(error) = link {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(found) = find::<T>(inner)
-        {
-            return Some(found);
-        }
-        link = error.source();
-    }
-    None
-}
-
-/// The texts of the chain's links, outermost first.
-fn texts(error: &reqwest::Error) -> Vec<String> {
-    let mut texts = Vec::new();
-    let mut link = error.source();
-    while let Some(error) = link {
-        texts.push(error.to_string());
-        link = error.source();
-    }
-    texts
-}

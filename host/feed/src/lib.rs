@@ -3,7 +3,8 @@
 //! A guest asks for a target; what leaves the machine is decided here. [`base`] makes the URL and refuses what would leave
 //! the configured origin and path, [`outgoing`] refuses methods and headers that are not a guest's; only then the
 //! credential is added. Redirects are followed by hand under the same
-//! rule, so that a key is never sent where nobody configured it to go. The environment's proxies are not used.
+//! rule, so that a key is never sent where nobody configured it to go. A feed that refuses is asked once more where a
+//! file of its secrets holds something else now.
 //!
 //! Whatever comes back is bounded: headers, the body after decompression, the time to connect, between two reads and in
 //! all. The key is replaced by `[secret]` wherever the server repeats it, before the guest or any message sees the text.
@@ -19,21 +20,21 @@ mod tests;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 
-use base64::Engine as _;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
-};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
 use thiserror::Error;
 use url::Url;
 
-use base::{Base, shown};
+use base::Base;
 use body::Cut;
+use explain::Way;
 use outgoing::Outgoing;
 use tipline_config::{HttpSettings, Input};
-use tipline_model::secret::{Credential, MIN_SCRUBBED, Scrubber, Secret};
+use tipline_connection::explain::{Context, Reason, shown, shown_text};
+use tipline_connection::{Access, Connection, ConnectionError, Live};
+use tipline_model::secret::{Scrubber, is_loopback};
 use tipline_sandbox::{Request, Response};
 
 pub use outgoing::MAX_REQUEST_BODY_BYTES;
@@ -77,21 +78,33 @@ pub struct Feed {
     input: String,
     base: Base,
     settings: HttpSettings,
-    credential: Option<Credential>,
-    client: Client,
-    key: RwLock<Arc<Key>>,
+    connection: Connection,
     requests: AtomicU64,
     rate_limit: Mutex<RateLimit>,
 }
 
-/// A credential as it was last read.
-#[derive(Debug, Default)]
-struct Key {
-    /// The header it goes into; none for a feed without credential.
-    header: Option<(HeaderName, HeaderValue)>,
-    /// The secrets in use, and those before the last change: a server may still answer with the old one.
-    secrets: Vec<Secret>,
-    scrubber: Scrubber,
+/// A request that gave no answer, and whether a secret or certificate was refused, which may have been changed meanwhile.
+struct Unanswered {
+    error: FetchError,
+    is_refusal: bool,
+}
+
+impl From<FetchError> for Unanswered {
+    fn from(error: FetchError) -> Self {
+        Self { error, is_refusal: false }
+    }
+}
+
+impl From<Reason> for Unanswered {
+    fn from(Reason { text, is_refusal }: Reason) -> Self {
+        Self { error: FetchError::Failed(text), is_refusal }
+    }
+}
+
+impl From<ConnectionError> for FetchError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Refused(error.to_string())
+    }
 }
 
 impl Feed {
@@ -102,38 +115,52 @@ impl Feed {
     pub fn new(input: &Input) -> Result<Self, FetchError> {
         let base = Base::new(&input.url, input.reach)?;
         let settings = input.http.clone();
-        if input.credential.is_some() && !settings.allow_insecure {
+        let access = Access {
+            credential: input.credential.clone(),
+            headers: input.headers.clone(),
+            proxy: settings.proxy.clone(),
+            tls: settings.tls.clone(),
+            is_encrypted: base.url().scheme() == "https",
+        };
+        if access.has_secrets() && !settings.allow_insecure {
             refuse_plain_text(&base, &settings)?;
         }
-        let key = Key::read(input.credential.as_ref(), settings.proxy.as_ref(), &[])?;
+        let limits = settings.clone();
         Ok(Self {
-            client: client(&base, &settings)?,
+            connection: Connection::new(access, move || {
+                Client::builder()
+                    .connect_timeout(limits.connect_timeout)
+                    .read_timeout(limits.read_timeout)
+                    .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+            })?,
             input: input.id.clone(),
             base,
             settings,
-            credential: input.credential.clone(),
-            key: RwLock::new(Arc::new(key)),
             requests: AtomicU64::new(0),
             rate_limit: Mutex::default(),
         })
     }
 
-    /// Sends one request, once, and reads the whole answer.
+    /// Sends one request and reads the whole answer. It is sent once, and once more only where the feed refuses who asks
+    /// and a file of the secrets has changed.
     ///
     /// # Errors
     /// See [`FetchError`].
     pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
-        let key = self.key();
-        let result = async {
-            let url = self.base.join(&request.target)?;
-            let sent = Outgoing::of(request, self.credential.as_ref().map_or(&AUTHORIZATION, Credential::header))?;
-            let method = sent.method.clone();
-            match tokio::time::timeout(self.settings.timeout, self.exchange(&url, sent, &request.target, &key)).await {
-                Ok(result) => result,
-                Err(_) => Err(FetchError::Failed(explain::too_slow(&method, &url, &self.settings))),
-            }
+        let live = self.connection.live();
+        let mut result = self.attempt(request, &live).await;
+        let is_refused = match &result {
+            Ok(response) => StatusCode::from_u16(response.status).is_ok_and(Connection::refuses),
+            Err(unanswered) => unanswered.is_refusal,
         };
-        let result = result.await.map_err(|error| error.scrubbed(&key.scrubber));
+        if is_refused {
+            match self.reload() {
+                Ok(true) => result = self.attempt(request, &self.connection.live()).await,
+                Ok(false) => {}
+                Err(unreadable) => tracing::warn!(input.id = self.input, "{unreadable}"),
+            }
+        }
+        let result = result.map_err(|unanswered| unanswered.error);
         match &result {
             Ok(response) => tracing::debug!(
                 input.id = self.input,
@@ -146,18 +173,44 @@ impl Feed {
         result
     }
 
-    /// Reads the key file again, after the feed refused the key.
+    async fn attempt(&self, request: &Request, live: &Live) -> Result<Response, Unanswered> {
+        let result = async {
+            let url = self.base.join(&request.target)?;
+            let sent = Outgoing::of(request, &self.connection.access().header_names())?;
+            let method = sent.method.clone();
+            match tokio::time::timeout(self.settings.timeout, self.exchange(&url, sent, &request.target, live)).await {
+                Ok(result) => result,
+                Err(_) => Err(FetchError::Failed(explain::too_slow(&method, &url, self.way(live))).into()),
+            }
+        };
+        result.await.map_err(|unanswered: Unanswered| Unanswered {
+            error: unanswered.error.scrubbed(&live.scrubber),
+            ..unanswered
+        })
+    }
+
+    /// Reads all files of secrets again, after the feed refused the key.
     ///
     /// # Errors
-    /// [`FetchError::Refused`] where it cannot be read.
+    /// [`FetchError::Refused`] where one cannot be read.
     pub fn reload_credential(&self) -> Result<(), FetchError> {
-        let old = self.key();
-        let new = Key::read(self.credential.as_ref(), self.settings.proxy.as_ref(), &old.secrets)?;
-        if new.header != old.header {
-            *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-            tracing::info!(input.id = self.input, "The key file holds a new key, which is used from now on");
+        self.reload().map(|_| ())
+    }
+
+    fn reload(&self) -> Result<bool, FetchError> {
+        let is_new = self.connection.reload()?;
+        if is_new {
+            tracing::info!(
+                input.id = self.input,
+                "A file of keys or certificates holds something new, which is used from now on"
+            );
         }
-        Ok(())
+        Ok(is_new)
+    }
+
+    fn way<'w>(&'w self, live: &'w Live) -> Way<'w> {
+        let connection = Context { access: self.connection.access(), live, address: "`url:`" };
+        Way { connection, settings: &self.settings }
     }
 
     /// Requests sent so far, redirects included.
@@ -172,21 +225,15 @@ impl Feed {
 
     /// Replaces this feed's secrets in a text.
     pub fn scrub(&self, text: String) -> String {
-        self.key().scrubber.scrub_owned(text)
-    }
-
-    fn key(&self) -> Arc<Key> {
-        Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner))
+        self.connection.live().scrubber.scrub_owned(text)
     }
 
     /// The request and the redirects it leads to.
-    async fn exchange(&self, url: &Url, mut sent: Outgoing, target: &str, key: &Key) -> Result<Response, FetchError> {
+    async fn exchange(&self, url: &Url, mut sent: Outgoing, target: &str, live: &Live) -> Result<Response, Unanswered> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client.request(sent.method.clone(), url.clone()).headers(sent.headers.clone());
-            if let Some((name, value)) = &key.header {
-                request = request.header(name, value.clone());
-            }
+            let mut request = live.client.request(sent.method.clone(), url.clone());
+            request = request.headers(sent.headers.clone()).headers(live.headers.clone());
             if let Some(body) = &sent.body {
                 // The client says nothing of an empty one; some servers refuse a POST that does not.
                 if body.is_empty() {
@@ -197,23 +244,24 @@ impl Feed {
             tracing::debug!(
                 input.id = self.input,
                 http.request.method = sent.method.as_str(),
-                url.path = &*key.scrubber.scrub(url.path()),
+                url.path = &*live.scrubber.scrub(url.path()),
                 "Asking the feed"
             );
             self.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = request.send().await.map_err(|e| self.failed(&sent.method, &url, &e))?;
+            let answer = request.send().await.map_err(|e| self.failed(&sent.method, &url, &e, live))?;
             match answer.headers().get(LOCATION) {
                 Some(location) if is_redirect(answer.status()) => {
                     url = self.base.follow(&url, location, target)?;
                     sent = sent.redirected(answer.status());
                 }
-                _ => return self.receive(&sent.method, &url, answer, key).await,
+                _ => return self.receive(&sent.method, &url, answer, live).await,
             }
         }
         Err(FetchError::Refused(format!(
             "{} redirects more than {MAX_REDIRECTS} times. Check `url:` in a browser, or ask the feed's operator.",
             shown(self.base.url())
-        )))
+        ))
+        .into())
     }
 
     async fn receive(
@@ -221,21 +269,25 @@ impl Feed {
         method: &Method,
         url: &Url,
         mut answer: reqwest::Response,
-        key: &Key,
-    ) -> Result<Response, FetchError> {
-        let failed = |what: String| FetchError::Failed(format!("{method} {}: {what}", shown(url)));
+        live: &Live,
+    ) -> Result<Response, Unanswered> {
+        let way = self.way(live);
+        let failed = |what: String| Unanswered::from(FetchError::Failed(format!("{method} {}: {what}", shown(url))));
+        let said = |Reason { text, is_refusal }| {
+            Unanswered::from(Reason { text: format!("{}: {text}", explain::tried(method, url, way)), is_refusal })
+        };
         let status = answer.status();
-        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.settings.proxy.is_some() {
-            return Err(FetchError::Failed(explain::proxy_refuses(method, url, &self.settings)));
-        }
         let headers = answer.headers();
+        if let Some(reason) = way.connection.answer(url, status, headers) {
+            return Err(said(reason));
+        }
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_HEADER_BYTES {
             return Err(failed(explain::LONG_HEADERS.to_owned()));
         }
         self.note_rate_limit(headers);
         // The client unpacks one layer and takes its name away; what is still named was not asked for.
         let packed = headers.get(CONTENT_ENCODING).filter(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity")).cloned();
-        let headers = pass_on(headers, &key.scrubber);
+        let headers = pass_on(headers, &live.scrubber);
 
         let cap = self.settings.max_body_bytes;
         let of_error = status.is_client_error() || status.is_server_error();
@@ -247,7 +299,7 @@ impl Feed {
             (_, Some(coding)) => {
                 return Err(failed(format!(
                     "the answer is packed as `{}`, which was not asked for. Ask the feed's operator, or check for a proxy between.",
-                    base::shown_text(&String::from_utf8_lossy(coding.as_bytes()))
+                    shown_text(&String::from_utf8_lossy(coding.as_bytes()))
                 )));
             }
             (Some(Cut::Cap), None) => {
@@ -256,25 +308,28 @@ impl Feed {
                      `limit`, or raise `max_body`."
                 )));
             }
-            (Some(Cut::Failed(error)), None) => return Err(self.failed(method, url, &error)),
+            (Some(Cut::Failed(error)), None) => return Err(self.failed(method, url, &error, live)),
             (None, None) => {}
         }
-        let scrubbed = match key.scrubber.scrub_bytes(&bytes) {
+        if let Some(reason) = way.connection.page(status, &bytes) {
+            return Err(said(reason));
+        }
+        let scrubbed = match live.scrubber.scrub_bytes(&bytes) {
             Cow::Borrowed(_) => None,
             Cow::Owned(scrubbed) => Some(scrubbed),
         };
         if scrubbed.is_some() {
             tracing::warn!(
                 input.id = self.input,
-                url.path = &*key.scrubber.scrub(url.path()),
+                url.path = &*live.scrubber.scrub(url.path()),
                 "The feed's answer repeats the key; it was replaced by [secret]"
             );
         }
         Ok(Response { status: status.as_u16(), headers, body: scrubbed.unwrap_or(bytes) })
     }
 
-    fn failed(&self, method: &Method, url: &Url, error: &reqwest::Error) -> FetchError {
-        FetchError::Failed(explain::failure(method, url, error, &self.settings))
+    fn failed(&self, method: &Method, url: &Url, error: &reqwest::Error, live: &Live) -> Unanswered {
+        explain::failure(method, url, error, self.way(live)).into()
     }
 
     fn note_rate_limit(&self, headers: &HeaderMap) {
@@ -295,102 +350,20 @@ impl FetchError {
     }
 }
 
-impl Key {
-    /// Reads the credential; `previous` are the secrets known so far, the newest first.
-    fn read(credential: Option<&Credential>, proxy: Option<&Url>, previous: &[Secret]) -> Result<Self, FetchError> {
-        let mut secrets = Vec::new();
-        let mut header = None;
-        if let Some(credential) = credential {
-            let secret = credential.read().map_err(|error| FetchError::Refused(error.to_string()))?;
-            let refused = |what: &str| {
-                let setting = credential.setting();
-                FetchError::Refused(format!("The key holds {what}. Check `{setting}`: expected the key alone."))
-            };
-            let shown = match credential {
-                Credential::Bearer(_) | Credential::ApiKey(_) => secret.clone(),
-                // What stands behind the space is the secret, and would not be known as one.
-                Credential::Key(..) if secret.expose().contains(char::is_whitespace) => {
-                    return Err(refused("a space or line break; a word before the key belongs into `auth.scheme`"));
-                }
-                Credential::Key(..) => secret.clone(),
-                Credential::Basic { username, .. } => {
-                    let pair = format!("{username}:{}", secret.expose());
-                    let coded = base64::engine::general_purpose::STANDARD.encode(&pair);
-                    if secret.expose().len() >= MIN_SCRUBBED {
-                        secrets.push(Secret::new(pair));
-                    }
-                    Secret::new(coded)
-                }
-            };
-            let value = match credential.scheme() {
-                Some(scheme) => format!("{scheme} {}", shown.expose()),
-                None => shown.expose().to_owned(),
-            };
-            let mut value = HeaderValue::from_str(&value)
-                .map_err(|_| refused("a character that cannot be sent, such as a line break"))?;
-            value.set_sensitive(true);
-            header = Some((credential.header().clone(), value));
-            secrets.push(secret);
-        }
-        secrets.extend(proxy.and_then(Url::password).map(Secret::new));
-        // One generation of old secrets is enough: an answer under way when the key changed.
-        let current = secrets.len();
-        let old = previous.iter().filter(|old| !secrets.contains(old)).take(current).cloned().collect::<Vec<_>>();
-        secrets.extend(old);
-        Ok(Self { header, scrubber: Scrubber::new(&secrets), secrets })
-    }
-}
-
 /// A key over plain http is read by everyone on the way, a proxy included.
 fn refuse_plain_text(base: &Base, settings: &HttpSettings) -> Result<(), FetchError> {
-    let plain_proxy = base.url().scheme() == "http" && settings.proxy.is_some();
-    if base.keeps_secrets() && !plain_proxy {
+    let plain_proxy = settings
+        .proxy
+        .as_ref()
+        .filter(|proxy| base.url().scheme() == "http" && proxy.serves(base.url()) && !is_loopback(&proxy.url));
+    if base.keeps_secrets() && plain_proxy.is_none() {
         return Ok(());
     }
     Err(FetchError::Refused(format!(
         "The key would travel unencrypted to {}. Set `url:` to an https address, or `allow_insecure: true` if the \
          network is yours.",
-        shown(if plain_proxy { settings.proxy.as_ref().unwrap_or(base.url()) } else { base.url() })
+        shown(plain_proxy.map_or(base.url(), |proxy| &proxy.url))
     )))
-}
-
-fn client(base: &Base, settings: &HttpSettings) -> Result<Client, FetchError> {
-    let refused = |text: String| FetchError::Refused(text);
-    let encrypted = |url: &Url| url.scheme() == "https";
-    let tls = if encrypted(base.url()) || settings.proxy.as_ref().is_some_and(encrypted) {
-        tipline_connection::tls::client_config(&settings.tls).map_err(|error| refused(error.to_string()))?
-    } else {
-        // Nothing can leave a plain origin, so the machine's roots, slow to load, are not needed.
-        trusting_nobody()?
-    };
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("tipline/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.read_timeout)
-        .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
-    if let Some(url) = &settings.proxy {
-        let fault =
-            |why: &str| refused(format!("`proxy: {}` cannot be used: {why}. Set it as http://host:port.", shown(url)));
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(fault("it is neither http nor https"));
-        }
-        builder = builder.proxy(reqwest::Proxy::all(url.clone()).map_err(|_| fault("it is no address"))?);
-    }
-    // The address of a proxy is the only text in these settings, so no secret is in the error.
-    builder.build().map_err(|error| refused(format!("The HTTP client cannot be set up: {error}.")))
-}
-
-fn trusting_nobody() -> Result<rustls::ClientConfig, FetchError> {
-    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| FetchError::Refused(format!("TLS cannot be set up: {error}.")))?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth())
 }
 
 fn is_redirect(status: StatusCode) -> bool {

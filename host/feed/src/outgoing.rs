@@ -9,12 +9,12 @@
 //! become a GET without a body and without the headers that describe one. Nothing else is ever sent twice.
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use super::FetchError;
-use super::base::shown_text;
-use tipline_model::secret::OF_THE_CONNECTION;
+use tipline_connection::explain::shown_text;
+use tipline_model::secret::is_hosts;
 use tipline_sandbox::Request;
 
 /// Headers of a request: half of what common servers take. Fixed: who sends more would get no answer.
@@ -39,8 +39,8 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Checks what the guest asked for; `key` is the header of the configured key.
-    pub(super) fn of(request: &Request, key: &HeaderName) -> Result<Self, FetchError> {
+    /// Checks what the guest asked for; `own` are the headers that the configuration sets, the key's among them.
+    pub(super) fn of(request: &Request, own: &[HeaderName]) -> Result<Self, FetchError> {
         let refused = |why: String| {
             Err(FetchError::Refused(format!(
                 "The request for `{}` was not sent: {why}. This is a fault of the guest; no setting allows it.",
@@ -64,7 +64,7 @@ impl Outgoing {
             let Ok(known) = HeaderName::from_bytes(name.as_bytes()) else {
                 return refused(format!("`{}` is no name of a header", shown_text(name)));
             };
-            if known == AUTHORIZATION || known == *key || OF_THE_CONNECTION.contains(&known.as_str()) {
+            if is_hosts(&known) || own.iter().any(|own| is_same(own, &known)) {
                 return refused(format!("it sets the header `{known}`, which only the host may"));
             }
             let Ok(value) = HeaderValue::from_str(value) else {
@@ -99,9 +99,36 @@ impl Outgoing {
     }
 }
 
+/// Programs behind CGI, WSGI and their like can't tell `_` from `-`.
+fn is_same(one: &HeaderName, other: &HeaderName) -> bool {
+    one.as_str().replace('_', "-") == other.as_str().replace('_', "-")
+}
+
 #[cfg(test)]
 mod tests {
+    use reqwest::header::AUTHORIZATION;
+
     use super::*;
+
+    const OWN: &[HeaderName] = &[AUTHORIZATION];
+
+    /// RFC 9110, 7.6.1, and what frames a request.
+    const OF_THE_CONNECTION: [&str; 14] = [
+        "content-length",
+        "cookie",
+        "host",
+        "user-agent",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+    ];
 
     fn get() -> Request {
         Request { method: "GET".to_owned(), target: "/x".to_owned(), headers: Vec::new(), body: None }
@@ -112,7 +139,7 @@ mod tests {
     }
 
     fn refusal(request: &Request) -> String {
-        match Outgoing::of(request, &AUTHORIZATION) {
+        match Outgoing::of(request, OWN) {
             Err(FetchError::Refused(text)) => text,
             other => panic!("{request:?}: {other:?}"),
         }
@@ -132,10 +159,10 @@ mod tests {
             assert!(!text.contains('\u{202e}'), "{text}");
         }
         for (request, length) in [(get(), None), (post(b"{}"), Some(2)), (post(b""), Some(0))] {
-            let sent = Outgoing::of(&request, &AUTHORIZATION).unwrap();
+            let sent = Outgoing::of(&request, OWN).unwrap();
             assert_eq!(sent.body.map(|body| body.len()), length, "{request:?}");
         }
-        let bare = Outgoing::of(&Request { body: None, ..post(b"") }, &AUTHORIZATION).unwrap();
+        let bare = Outgoing::of(&Request { body: None, ..post(b"") }, OWN).unwrap();
         assert_eq!(bare.body.map(|body| body.len()), Some(0));
         assert!(refusal(&Request { body: Some(b"x".to_vec()), ..get() }).contains("a GET with a body"));
     }
@@ -148,12 +175,16 @@ mod tests {
                 assert!(text.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{text}");
             }
         }
-        let key = HeaderName::from_static("x-api-key");
-        for name in ["X-Api-Key", "x-api-key", "Authorization"] {
-            let error = Outgoing::of(&with(name, "mine"), &key).unwrap_err().to_string();
+        for name in ["X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Host", "X_Original_URL"]
+        {
+            assert!(refusal(&with(name, "/admin")).contains("which only the host may"), "{name}");
+        }
+        let key = &[HeaderName::from_static("x-api-key"), HeaderName::from_static("x-tenant")];
+        for name in ["X-Api-Key", "x-api-key", "Authorization", "X-Tenant", "X_Api_Key"] {
+            let error = Outgoing::of(&with(name, "mine"), key).unwrap_err().to_string();
             assert!(error.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{error}");
         }
-        assert!(Outgoing::of(&with("x-api-key", "mine"), &AUTHORIZATION).is_ok());
+        assert!(Outgoing::of(&with("x-api-key", "mine"), OWN).is_ok());
     }
 
     #[test]
@@ -164,28 +195,28 @@ mod tests {
         for value in ["a\r\nauthorization: x", "a\nb", "a\0", "\u{7f}"] {
             assert!(refusal(&with("x-a", value)).contains("cannot stand in one"), "{value:?}");
         }
-        assert!(Outgoing::of(&with("accept", "application/json"), &AUTHORIZATION).is_ok());
+        assert!(Outgoing::of(&with("accept", "application/json"), OWN).is_ok());
     }
 
     #[test]
     fn so_many_headers_and_bytes_pass_and_no_more() {
         for (count, passes) in [(MAX_REQUEST_HEADERS, true), (MAX_REQUEST_HEADERS + 1, false)] {
             let headers = vec![("x-a".to_owned(), "b".to_owned()); count];
-            assert_eq!(Outgoing::of(&Request { headers, ..get() }, &AUTHORIZATION).is_ok(), passes, "{count}");
+            assert_eq!(Outgoing::of(&Request { headers, ..get() }, OWN).is_ok(), passes, "{count}");
         }
         for (bytes, passes) in [(MAX_REQUEST_HEADER_BYTES, true), (MAX_REQUEST_HEADER_BYTES + 1, false)] {
             let request = with("x-a", &"b".repeat(bytes - 3));
-            assert_eq!(Outgoing::of(&request, &AUTHORIZATION).is_ok(), passes, "{bytes}");
+            assert_eq!(Outgoing::of(&request, OWN).is_ok(), passes, "{bytes}");
         }
         for (bytes, passes) in [(MAX_REQUEST_BODY_BYTES, true), (MAX_REQUEST_BODY_BYTES + 1, false)] {
-            assert_eq!(Outgoing::of(&post(&vec![b'x'; bytes]), &AUTHORIZATION).is_ok(), passes, "{bytes}");
+            assert_eq!(Outgoing::of(&post(&vec![b'x'; bytes]), OWN).is_ok(), passes, "{bytes}");
         }
     }
 
     #[test]
     fn a_redirected_post_is_sent_again_or_becomes_a_get() {
         let headers = vec![("content-type".to_owned(), "a/b".to_owned()), ("accept".to_owned(), "c/d".to_owned())];
-        let sent = Outgoing::of(&Request { headers, ..post(b"{}") }, &AUTHORIZATION).unwrap();
+        let sent = Outgoing::of(&Request { headers, ..post(b"{}") }, OWN).unwrap();
         for (status, method, names) in [
             (301, "GET", vec!["accept"]),
             (302, "GET", vec!["accept"]),

@@ -330,7 +330,8 @@ async fn a_proxy_is_used_where_set_and_says_407() {
     let proxy = Server::always(answer("407 Proxy Authentication Required", "", b"")).await;
     for url in ["https://feed.invalid", "http://feed.invalid"] {
         let mut input = input(url);
-        input.http.proxy = Some(Url::parse(&format!("http://u:hunter2hunter2@{}", proxy.address)).unwrap());
+        let proxy = Url::parse(&format!("http://u:hunter2hunter2@{}", proxy.address)).unwrap();
+        input.http.proxy = Some(ProxySettings::new(proxy));
         input.http.allow_insecure = true;
         let text = failed(Feed::new(&input).unwrap().fetch(&get("/")).await);
         assert!(text.contains("(407)") && text.contains("`proxy`"), "{text}");

@@ -1,9 +1,11 @@
 //! Where the key goes, and where it never does.
 
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::server::{Answer, Server, answer, ok};
 use super::*;
+use tipline_model::secret::OwnHeader;
 
 fn assert_clean(what: &str) {
     for coded in [
@@ -30,7 +32,11 @@ async fn each_kind_of_credential_is_sent_as_it_should_be() {
         (own(Some("Authorization"), None), Some(format!("authorization: {KEY}\r\n"))),
         (own(Some("X-Auth"), Some("Key")), Some(format!("x-auth: Key {KEY}\r\n"))),
         (Some(Credential::Bearer(source.clone())), Some(format!("authorization: Bearer {KEY}\r\n"))),
-        (Some(Credential::ApiKey(source.clone())), Some(format!("authorization: ApiKey {KEY}\r\n"))),
+        // Elasticsearch's own, in a form of Elasticsearch's.
+        (
+            Some(Credential::ApiKey(SecretSource::Inline(Secret::new(format!("essu_{KEY}"))))),
+            Some(format!("authorization: ApiKey essu_{KEY}\r\n")),
+        ),
         (
             Some(Credential::Basic { username: "apikey".to_owned(), password: source.clone() }),
             Some(format!("authorization: Basic {basic}\r\n")),
@@ -118,7 +124,7 @@ fn a_key_is_not_sent_in_the_clear() {
     ];
     for (url, proxy, allowed) in cases {
         let mut input = input(url);
-        input.http.proxy = proxy.cloned();
+        input.http.proxy = proxy.cloned().map(ProxySettings::new);
         if allowed {
             Feed::new(&input).unwrap();
         } else {
@@ -220,4 +226,63 @@ fn a_key_that_cannot_be_sent_is_refused_without_being_shown() {
     let text = refused(Feed::new(&input));
     assert!(text.contains("line break"), "{text}");
     assert_clean(&text);
+}
+
+#[tokio::test]
+async fn headers_of_ones_own_go_with_every_request_and_nobody_sees_their_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("team");
+    std::fs::write(&path, "first_team_value\n").unwrap();
+    let server = Server::start(|number, _, head| {
+        Answer::Close(match number {
+            // As to somebody who is not known any more.
+            2 => answer("403 Forbidden", "", b""),
+            _ => ok("", head.as_bytes()),
+        })
+    })
+    .await;
+    let mut input = input(&format!("http://{}", server.address));
+    let inline = SecretSource::Inline(Secret::new("tenant_value"));
+    input.headers = vec![
+        OwnHeader::new("X-Tenant", inline).unwrap(),
+        OwnHeader::new("X-Team", SecretSource::File(path.clone())).unwrap(),
+    ];
+    let feed = Feed::new(&input).unwrap();
+    let body = String::from_utf8(feed.fetch(&get("/a")).await.unwrap().body).unwrap();
+    assert!(body.contains("x-tenant: [secret]\r\n") && body.contains("x-team: [secret]\r\n"), "{body}");
+    for name in ["X-Tenant", "x-team", "X_Team"] {
+        let request = Request { headers: vec![(name.to_owned(), "mine".to_owned())], ..get("/") };
+        assert!(refused(feed.fetch(&request).await).contains("which only the host may"));
+    }
+    feed.fetch(&get("/b")).await.unwrap();
+    std::fs::write(&path, "second_team_value\n").unwrap();
+    assert_eq!(feed.fetch(&get("/c")).await.unwrap().status, 200, "read again at once");
+    let teams: Vec<_> = server.seen().iter().map(|head| head.contains("x-team: second_team_value\r\n")).collect();
+    assert_eq!(teams, [false, false, false, true]);
+    assert!(server.seen().iter().all(|head| head.contains("x-tenant: tenant_value\r\n")));
+
+    // Without a key, too, their values are not sent in the clear.
+    let mut open = Input { credential: None, ..input };
+    open.url = Url::parse("http://feed.example").unwrap();
+    assert!(refused(Feed::new(&open)).contains("unencrypted"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_read_again_at_once() {
+    let server = Server::start(|_, _, head| {
+        Answer::Close(if head.contains("second_key_6789") { ok("", b"{}") } else { answer("401 No", "", b"") })
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "first_key_12345\n").unwrap();
+    let mut input = input(&format!("http://{}", server.address));
+    input.credential = Some(Credential::Bearer(SecretSource::File(path.clone())));
+    let feed = Feed::new(&input).unwrap();
+    assert_eq!(feed.fetch(&get("/")).await.unwrap().status, 401);
+    assert_eq!(server.seen().len(), 1, "nothing has changed, so nothing is asked again");
+    std::fs::write(&path, "second_key_6789\n").unwrap();
+    assert_eq!(feed.fetch(&get("/")).await.unwrap().status, 200);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(feed.fetch(&get("/")).await.unwrap().status, 200, "the key in use stays");
 }

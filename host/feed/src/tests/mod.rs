@@ -2,6 +2,7 @@
 
 mod answers;
 mod keys;
+mod proxy;
 mod server;
 mod trust;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::*;
-use tipline_model::secret::{KeyHeader, SecretSource};
+use tipline_config::ProxySettings;
+use tipline_model::secret::{Credential, KeyHeader, Secret, SecretSource};
 
 const KEY: &str = "sk_live_CANARY_7f3a9b52c1";
 

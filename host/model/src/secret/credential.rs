@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::Secret;
 
 /// Headers that only the host sets, beside `authorization`. The last eleven belong to one connection: RFC 9110, 7.6.1.
-pub const OF_THE_CONNECTION: [&str; 15] = [
+pub(super) const OF_THE_CONNECTION: [&str; 15] = [
     "content-length",
     "cookie",
     "host",
@@ -30,7 +30,7 @@ pub const OF_THE_CONNECTION: [&str; 15] = [
 
 /// Headers that say something of their own in every request: a key in one of them would change what is asked for, or be
 /// taken away by a cache or proxy on the way.
-const OF_A_REQUEST: [&str; 24] = [
+pub(super) const OF_A_REQUEST: [&str; 24] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -66,26 +66,57 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// A secret could not be read.
-#[derive(Debug, Error)]
-#[error("The key file {} cannot be read: {reason}. Check `{setting}` and the file's owner and mode.", .path.display())]
-pub struct SecretError {
-    path: PathBuf,
-    reason: String,
-    setting: &'static str,
+/// A secret cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// Its file.
+    #[error("The key file {} cannot be read: {reason}. Check `{setting}` and the file's owner and mode.", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The setting that names it.
+        setting: String,
+    },
+    /// It cannot be sent as it is.
+    #[error("The key holds {what}. Check `{setting}`: expected the key alone.")]
+    Unfit {
+        /// What it holds.
+        what: &'static str,
+        /// Where it comes from.
+        setting: String,
+    },
+    /// No key of Elasticsearch's.
+    #[error(
+        "The Elasticsearch API key has none of the forms Elasticsearch gives out: `id:key`, the `encoded` value (base64 \
+         of that), or `essu_…`. Copy it again from Kibana's API keys page."
+    )]
+    ApiKey,
 }
 
 impl SecretSource {
     /// Reads the secret now. `setting` is what to check where that fails.
-    fn read(&self, setting: &'static str) -> Result<Secret, SecretError> {
+    ///
+    /// # Errors
+    /// Where its file cannot be read or is empty.
+    pub fn read(&self, setting: &str) -> Result<Secret, SecretError> {
+        if let Self::File(path) = self
+            && let Some(warning) = fs::File::open(path).ok().and_then(|file| open_to_others(path, &file))
+        {
+            tracing::warn!("{warning}");
+        }
+        self.peek(setting)
+    }
+
+    /// As [`SecretSource::read`], without a word about a file that is open to others.
+    fn peek(&self, setting: &str) -> Result<Secret, SecretError> {
         match self {
             Self::Inline(secret) => Ok(secret.clone()),
             Self::File(path) => {
-                let error = |reason: String| SecretError { path: path.clone(), reason, setting };
+                let error =
+                    |reason: String| SecretError::File { path: path.clone(), reason, setting: setting.to_owned() };
                 let mut file = fs::File::open(path).map_err(|e| error(e.to_string()))?;
-                if let Some(warning) = open_to_others(path, &file) {
-                    tracing::warn!("{warning}");
-                }
                 let mut text = String::new();
                 file.read_to_string(&mut text).map_err(|e| error(e.to_string()))?;
                 match text.trim() {
@@ -139,6 +170,14 @@ impl Credential {
     /// Where its file cannot be read or is empty.
     pub fn read(&self) -> Result<Secret, SecretError> {
         self.source().read(self.setting())
+    }
+
+    /// As [`Credential::read`], for those who only compare it: nothing is said about its file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn peek(&self) -> Result<Secret, SecretError> {
+        self.source().peek(self.setting())
     }
 
     /// The setting that its secret part comes from.

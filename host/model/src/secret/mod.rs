@@ -8,8 +8,10 @@
 //! A key shorter than [`MIN_SCRUBBED`] is not looked for: a text of a few letters stands in honest data too, and
 //! replacing it there would destroy records.
 
+mod authorization;
 mod credential;
 mod escapes;
+mod header;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,11 +20,14 @@ use std::fmt;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use url::{Host, Url};
 
 use escapes::Escapes;
 
-pub use credential::OF_THE_CONNECTION;
+pub use authorization::Authorization;
 pub use credential::{Credential, KeyHeader, KeyHeaderError, SecretError, SecretSource};
+pub use header::is_hosts;
+pub use header::{OwnHeader, OwnHeaderError};
 
 /// What stands in the place of a secret.
 pub const REPLACEMENT: &str = "[secret]";
@@ -30,6 +35,17 @@ pub const REPLACEMENT: &str = "[secret]";
 /// The shortest secret that is looked for, in bytes: real keys have twenty and more, and a shorter text is likely to
 /// stand in a record by chance.
 pub const MIN_SCRUBBED: usize = 8;
+
+/// Whether a server is on this machine: a key may go there in the clear, and no proxy stands before it.
+pub fn is_loopback(server: &Url) -> bool {
+    match server.host() {
+        // Not the names below it, which a resolver may look for elsewhere.
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
 
 /// A secret text. Debug and Display show no part of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,8 +82,8 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// Looks for these secrets and their codings: base64 (both alphabets, at any offset in a longer text),
-    /// percent-encoding, JSON and HTML escapes in any mixture.
+    /// Looks for these secrets and their codings: base64 (both alphabets, at any offset in a longer text), hex, the text
+    /// backwards, percent-encoding, JSON and HTML escapes in any mixture.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let needles: BTreeSet<String> = secrets
             .into_iter()
@@ -137,6 +153,10 @@ fn codings(text: &str) -> Vec<String> {
     let mut all = vec![text.to_owned(), text.to_ascii_lowercase()];
     // A form's space.
     all.push(text.replace(' ', "+"));
+    // Ways to hide it that cost nothing.
+    all.push(hex::encode(text));
+    all.push(hex::encode_upper(text));
+    all.push(text.chars().rev().collect());
     for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
         // Padding is not part of the needle, so both forms are found.
         all.push(engine.encode(text));
@@ -185,6 +205,9 @@ mod tests {
             // Each character in a way of its own, also where the whole is in base64.
             "sk%5flive_%43ANARY%2f%2B&amp;\\u00227f3a9b".to_owned(),
             STANDARD.encode(KEY).replace('/', "%2F").replace('+', "%2b").replacen('c', "%63", 1),
+            hex::encode(KEY),
+            hex::encode_upper(KEY),
+            KEY.chars().rev().collect(),
             serde_json::to_string(KEY).unwrap(),
             serde_json::to_string(KEY).unwrap().replace('/', "\\/"),
             "sk_live_CANARY/+&amp;&quot;7f3a9b".to_owned(),

@@ -27,6 +27,12 @@ const PLAN_SHARE_PERCENT: u64 = 80;
 /// with another media type. Fixed: who needs more sees it in a run's log.
 const MAX_REQUESTS: usize = 8;
 
+/// Of a page for people, where its title is looked for.
+const PAGE_BYTES: usize = 16 * 1024;
+
+/// The longest title shown, in characters.
+const TITLE_CHARS: usize = 80;
+
 /// Steps for each of these: a guest that asks for rows does so once or twice for an answer.
 const STEPS_A_REQUEST: usize = 3;
 
@@ -88,6 +94,8 @@ enum End {
     Page(Batch, bool),
     Done,
     Wait(Wait),
+    /// The guest would wait after a web page in the place of data, whose title this is.
+    Web(u16, String),
     Refused(Failure),
     Unanswered(FetchError),
     Broken(SandboxError),
@@ -105,6 +113,7 @@ async fn ask(
     let mut asked = Asked { first: None, notes: Vec::new(), end: End::Long };
     let (mut state, mut event) = (state.to_owned(), Event::Start);
     let mut requests = 0;
+    let mut web = None;
     for _ in 0..=MAX_REQUESTS * STEPS_A_REQUEST {
         let step = match advance(&state, &event) {
             Ok(Ok(step)) => step,
@@ -120,7 +129,11 @@ async fn ask(
             continue;
         }
         let request = match (step.batch, step.next) {
-            (_, Next::WaitUntil(wait)) => return Asked { end: End::Wait(wait), ..asked },
+            // A run asks again later, as proxies show such pages for a while; who checks wants to know now.
+            (_, Next::WaitUntil(wait)) => {
+                let end = web.map_or(End::Wait(wait), |(status, title)| End::Web(status, title));
+                return Asked { end, ..asked };
+            }
             (Some(batch), next) if enough(&batch) => {
                 return Asked { end: End::Page(batch, matches!(next, Next::Fetch(_))), ..asked };
             }
@@ -135,10 +148,28 @@ async fn ask(
             Ok(response) => response,
             Err(error) => return Asked { end: End::Unanswered(error), ..asked },
         };
+        web = web_page(&response);
         asked.first.get_or_insert_with(|| Response { body: Vec::new(), ..response.clone() });
         (state, event) = (step.state, Event::Response(response));
     }
     asked
+}
+
+/// Status and title of an answer that is a page for people.
+fn web_page(response: &Response) -> Option<(u16, String)> {
+    let text = String::from_utf8_lossy(response.body.get(..PAGE_BYTES).unwrap_or(&response.body));
+    let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    if !["<!doctype html", "<html", "<head", "<body"].iter().any(|begin| lower.starts_with(begin)) {
+        return None;
+    }
+    let title = lower.find("<title").and_then(|at| {
+        let from = at + lower.get(at..)?.find('>')? + 1;
+        // As it is written: lower case has as many bytes in ASCII, and what is else is left as it is.
+        let text = text.trim_start_matches('\u{feff}').trim_start();
+        let title = text.get(from..from + lower.get(from..)?.find('<')?)?;
+        Some(title.split_whitespace().collect::<Vec<_>>().join(" "))
+    });
+    Some((response.status, title.unwrap_or_default()))
 }
 
 /// What an input's feed says; `stored` is where its last poll ended.
@@ -175,7 +206,7 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
         findings.push(clock_skew(input, first, clock.now()));
         findings.extend(plan(input, feed.rate_limit().limit));
     }
-    let is_reached = !matches!(asked.end, End::Refused(_) | End::Unanswered(_));
+    let is_reached = !matches!(asked.end, End::Refused(_) | End::Unanswered(_) | End::Web(..));
     findings.extend(answer(input, asked));
     if let (true, true, Some(state)) = (is_reached, way.is_taxii(), stored) {
         // What the overlap would read again is no news.
@@ -217,6 +248,7 @@ fn answer(input: &Input, asked: Asked) -> Vec<Finding> {
             Some(finding(Level::Ok, "answer", format!("understood; no page with records in {MAX_REQUESTS} requests")))
         }
         End::Wait(wait) => Some(asks_to_wait(input, &wait)),
+        End::Web(status, title) => Some(page_for_people(input, status, &title)),
         End::Refused(failure) => Some(refusal(input, &failure)),
         End::Unanswered(error) => Some(finding(Level::Fail, "connection", error.to_string())),
         End::Broken(error) => Some(finding(Level::Fail, "guest", error.to_string())),
@@ -232,6 +264,7 @@ fn waiting(input: &Input, asked: Asked) -> Finding {
         End::Long => finding(Level::Ok, "objects may wait for the next poll"),
         End::Done => finding(Level::Ok, "nothing new since the last poll"),
         End::Wait(wait) => asks_to_wait(input, &wait),
+        End::Web(status, title) => page_for_people(input, status, &title),
         End::Refused(Failure::State(text)) => Finding::new(Level::Fail, &input.id, "state", text),
         End::Refused(failure) => refusal(input, &failure),
         End::Unanswered(error) => Finding::new(Level::Fail, &input.id, "connection", error.to_string()),
@@ -242,6 +275,24 @@ fn waiting(input: &Input, asked: Asked) -> Finding {
 fn asks_to_wait(input: &Input, wait: &Wait) -> Finding {
     let text = format!("The feed asks to wait until {}: {}", text::instant(wait.until), wait.reason);
     Finding::new(Level::Warn, &input.id, "answer", text)
+}
+
+fn page_for_people(input: &Input, status: u16, title: &str) -> Finding {
+    let title = match title {
+        "" => String::new(),
+        title => format!(", titled `{}`", text::cut(&text::escape(title), TITLE_CHARS)),
+    };
+    let credential = match &input.credential {
+        Some(credential) => format!("Check `{}`", credential.setting()),
+        None => "Set `api_key`, `username` and `password`, or `auth`".to_owned(),
+    };
+    let text = format!(
+        "{} answers with a web page (status {status}{title}) where data was expected, as for a login or from a proxy. \
+         {credential}, then `url:`, then `http.proxy`.",
+        input.url
+    );
+    let subject = if status < 500 { "credential" } else { "answer" };
+    Finding::new(Level::Fail, &input.id, subject, text)
 }
 
 fn refusal(input: &Input, failure: &Failure) -> Finding {
@@ -371,6 +422,36 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_page_for_people_is_named_where_a_guest_would_wait_for_data() {
+        let page = |body: &str| Response { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let wait = || Next::WaitUntil(Wait { until: 0, reason: "r".to_owned() });
+        for (body, title) in [
+            ("<!DOCTYPE html><html><head><TITLE>Log\n in \u{202e}</TITLE>", Some("Log in")),
+            ("\n<html>Sign in</html>", Some("")),
+            ("{\"html\":\"<html>\"}", None),
+            ("", None),
+        ] {
+            let asked = ask(
+                "",
+                is_told,
+                |_, event| {
+                    let next = if matches!(event, Event::Start) { request() } else { wait() };
+                    Ok(Ok(Step { batch: None, remember: Vec::new(), next, state: "s".to_owned() }))
+                },
+                async |_| Ok(page(body)),
+            )
+            .await;
+            let last = answer(&input(), asked).pop().unwrap();
+            let is_page = last.level == Level::Fail && last.text.contains("a web page (status 200");
+            assert_eq!(is_page, title.is_some(), "{last:?}");
+            if let Some(title) = title {
+                assert!(last.text.contains(title) && last.text.contains("`api_key`"), "{last:?}");
+                assert!(!last.text.contains('\u{202e}'), "{last:?}");
+            }
+        }
     }
 
     #[tokio::test]

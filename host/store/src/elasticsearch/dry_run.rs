@@ -204,6 +204,7 @@ mod tests {
                 location: None,
                 is_elastic: true,
                 retry_after: None,
+                proxy: None,
             };
             let found = match judged(&store, &answer) {
                 Ok(()) => "made",

@@ -229,6 +229,7 @@ mod tests {
             location: None,
             is_elastic: true,
             retry_after: None,
+            proxy: None,
         }
     }
 
