@@ -260,7 +260,7 @@ const ANSWERS: &[Answer] = &[
 /// A guest in a folder of its own, with a configuration.
 struct Stand {
     folder: TempDir,
-    _feed: Pages,
+    feed: Pages,
 }
 
 impl Stand {
@@ -280,7 +280,7 @@ impl Stand {
         text += "output:\n  sqlite: {path: tipline.db}\nstate_dir: state\n";
         fs::write(folder.path().join("tipline.yml"), text)?;
         fs::write(folder.path().join("page.json"), "{\"data\":[]}")?;
-        Ok(Self { folder, _feed: feed })
+        Ok(Self { folder, feed })
     }
 
     async fn ran(&self, arguments: &[&str]) -> Result<Measured, Failed> {
@@ -464,9 +464,13 @@ async fn endless() -> Outcome {
     let fill = "(loop $more (memory.fill (i32.const 0) (i32.const 1) (i32.const 100000000)) (br $more))";
     let stand = Stand::new(&[guest(fill, "")?], "time: 1h, fuel: 1000000000000").await?;
     let folder = stand.folder.path().to_owned();
+    let mut running = tokio::task::spawn_blocking(move || Running::start(&folder)).await??;
+    // What follows the answer is the call.
+    while stand.feed.requests().is_empty() {
+        assert!(!running.has_ended()?, "{}", running.seen());
+        tokio::time::sleep(LOOK).await;
+    }
     tokio::task::spawn_blocking(move || {
-        let mut running = Running::start(&folder)?;
-        running.until("The input is polled")?;
         running.signal("TERM")?;
         let code = running.code()?;
         assert_eq!(code, Some(0), "{}", running.seen());

@@ -54,6 +54,9 @@ pub enum SweepError {
     /// The guest, asked about `exclude:`.
     #[error("{0}")]
     Guest(String),
+    /// The guest, asked about `exclude:`, gave no answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// A fault of this program, or its end.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -211,6 +214,14 @@ impl Sweeper {
                     tracing::warn!(input.id = input.id, "What is stored stays, whatever `exclude:` says: {reason}");
                     Vec::new()
                 }
+                // What was not answered is not done.
+                Err(SweepError::Unanswered(reason)) => {
+                    tracing::warn!(
+                        input.id = input.id,
+                        "What `exclude:` no longer wants is asked again by the next sweep: {reason}"
+                    );
+                    continue;
+                }
                 ids => ids?,
             };
             retired += self.sink.retire(&ids, EXCLUDED, now).await?;
@@ -318,7 +329,7 @@ impl Asked {
             }
             let wanted = match mapped(guest, &other.guest_config, *now, &records) {
                 // A guest that cannot read these records has none of them.
-                Err(_) if other.guest_file.is_some() => continue,
+                Err(SweepError::Guest(_)) if other.guest_file.is_some() => continue,
                 wanted => wanted?,
             };
             for id in wanted.into_keys() {
@@ -344,7 +355,7 @@ fn mapped(guest: &Guest, settings: &str, now: Millis, records: &str) -> Result<B
     }
     let batch = guest
         .map_records(settings, now, records.as_bytes())
-        .map_err(|e: SandboxError| SweepError::Guest(e.to_string()))?
+        .map_err(|e: SandboxError| SweepError::Unanswered(e.to_string()))?
         .map_err(|f: Failure| SweepError::Guest(f.text().to_owned()))?;
     let keys = batch.documents.lines().map(|line| Some(serde_json::from_str::<Document>(line).ok()?.tipline.key));
     Ok(batch.heads.iter().zip(keys).filter_map(|(head, key)| Some((head.id.clone(), key?))).collect())
@@ -531,6 +542,37 @@ mod tests {
         // Unchanged, it isn't looked at again.
         fixture.deliver(&plain, &RECORDS[..1]).await;
         assert_eq!(sweeper.sweep(false).await.unwrap().excluded, 0);
+    }
+
+    #[tokio::test]
+    async fn an_exclusion_that_a_guest_gave_no_answer_to_is_asked_again() {
+        use crate::config::GuestFile;
+        use crate::sandbox::{CallLimits, CompileLimits};
+        let limits = CallLimits { fuel: Some(1_000), ..CallLimits::SANDBOXED };
+        let tired = Arc::new(Guest::built_in(Profile::Sandboxed(limits), None).unwrap());
+        let file = GuestFile {
+            path: "guest.wasm".into(),
+            bytes: Vec::new().into(),
+            sha256: String::new(),
+            limits,
+            compile: CompileLimits::DEFAULT,
+        };
+        // The input's own guest, and another one's that may still want what is excluded here.
+        for who in [0, 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let fixture = Fixture::new(folder.path());
+            let plain = input("feed", Value::Null);
+            fixture.deliver(&plain, &RECORDS).await;
+            let narrowed = input("feed", serde_json::json!({ "exclude": ["evil.example.com", "203.0.113.0/24"] }));
+            let other = input("other", serde_json::json!({ "feed": { "name": "Another feed" } }));
+            let mut inputs = vec![narrowed, other];
+            inputs[who] = Arc::new(Input { guest_file: Some(file.clone()), ..(*inputs[who]).clone() });
+            let mut sweeper = fixture.sweeper(inputs);
+            sweeper.inputs[who].1 = tired.clone();
+            assert_eq!(sweeper.sweep(false).await.unwrap().excluded, 0, "{who}");
+            sweeper.inputs[who].1 = fixture.guest.clone();
+            assert_eq!(sweeper.sweep(false).await.unwrap().excluded, 3, "{who}");
+        }
     }
 
     /// A STIX object of one creator, or of nobody.

@@ -267,6 +267,6 @@ mod tests {
         }
         let long = [b"r".as_slice(), &vec![b'x'; 2 * MAX_REASON_BYTES as usize]].concat();
         let reason = said(long, "", well, CompileLimits::DEFAULT, MAX_CODE_BYTES).unwrap_err().to_string();
-        assert!(reason.matches('x').count() < MAX_REASON_BYTES as usize, "{}", reason.len());
+        assert!(reason.len() < MAX_REASON_BYTES as usize + 500, "{}", reason.len());
     }
 }
