@@ -22,9 +22,9 @@ use crate::support::pages::Pages;
 use crate::support::{Outcome, command, trial};
 
 pub fn trials() -> Vec<Trial> {
-    let bombs = BOMBS.iter().map(|bomb| Trial::test(format!("hostile::bomb_of_{}", bomb.name), || bomb_costs(bomb)));
+    let bombs = BOMBS.iter().map(|bomb| Trial::test(bomb.name, || bomb_costs(bomb)));
     let answers = ANSWERS.iter().map(|row| {
-        Trial::test(format!("hostile::answer_of_{}", row.name), || {
+        Trial::test(row.name, || {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(answered(row))
         })
     });
@@ -190,68 +190,72 @@ struct Answer {
 /// An answer that is refused says so everywhere; one that is kept is counted.
 const ANSWERS: &[Answer] = &[
     Answer {
-        name: "as_many_short_documents_as_there_may_be",
+        name: "hostile::answer_of_as_many_short_documents_as_there_may_be",
         fill: || documents(MAX_DOCUMENTS),
         said: ["quarantined 300000", "mapped 300000", "300000"],
     },
     Answer {
-        name: "one_document_more",
+        name: "hostile::answer_of_one_document_more",
         fill: || documents(MAX_DOCUMENTS + 1),
         said: ["more than the 300000 documents", "more than the 300000 documents", "more than the 300000 documents"],
     },
     Answer {
-        name: "as_many_short_rejects_as_there_may_be",
+        name: "hostile::answer_of_as_many_short_rejects_as_there_may_be",
         fill: || rejects(MAX_REJECTS, 1, 1, 1),
         said: ["rejected 200000", "rejected 200000", "200000"],
     },
     Answer {
-        name: "one_reject_more",
+        name: "hostile::answer_of_one_reject_more",
         fill: || rejects(MAX_REJECTS + 1, 1, 1, 1),
         said: ["more than the 200000 rejects", "more than the 200000 rejects", "more than the 200000 rejects"],
     },
     Answer {
-        name: "rejects_that_are_all_one_long_text",
+        name: "hostile::answer_of_rejects_that_are_all_one_long_text",
         fill: || rejects(2_000, 30_000, 30_000, 1_000_000),
         said: ["longer than the 67108864 bytes", "longer than the 67108864 bytes", "longer than the 67108864 bytes"],
     },
     Answer {
-        name: "rejects_with_long_codes",
+        name: "hostile::answer_of_rejects_with_long_codes",
         fill: || rejects(1_000, 30_000, 30_000, 1),
         said: ["rejected 1000", "rejected 1000", "1000"],
     },
     Answer {
-        name: "skips_of_a_million_reasons",
+        name: "hostile::answer_of_skips_of_a_million_reasons",
         fill: || skips(1_000_000, 3),
         said: ["skipped 1000000", "skipped 1000000", "1000000"],
     },
-    Answer { name: "a_million_notes", fill: || notes(1_000_000, 3), said: ["read 0", "read 0", "."] },
     Answer {
-        name: "a_failure_that_names_our_file_so_often",
+        name: "hostile::answer_of_a_million_notes",
+        fill: || notes(1_000_000, 3),
+        said: ["read 0", "read 0", "."],
+    },
+    Answer {
+        name: "hostile::answer_of_a_failure_that_names_our_file_so_often",
         fill: || failure(100_000),
         said: ["tipline.db", "tipline.db", "protocol"],
     },
     Answer {
-        name: "a_failure_as_long_as_an_answer_may_be",
+        name: "hostile::answer_of_a_failure_as_long_as_an_answer_may_be",
         fill: || failure(6_000_000),
         said: ["tipline.db", "tipline.db", "protocol"],
     },
     Answer {
-        name: "a_call_without_end",
+        name: "hostile::answer_of_a_call_without_end",
         fill: || "(loop $more (br $more))".to_owned(),
         said: ["units of fuel", "units of fuel", "units of fuel"],
     },
     Answer {
-        name: "a_call_that_fills_its_memory_without_end",
+        name: "hostile::answer_of_a_call_that_fills_its_memory_without_end",
         fill: || "(loop $more (memory.fill (i32.const 0) (i32.const 1) (i32.const 100000000)) (br $more))".to_owned(),
         said: ["no answer within 2s", "no answer within 2s", "no answer within 2s"],
     },
     Answer {
-        name: "memory_that_grows_without_end",
+        name: "hostile::answer_of_memory_that_grows_without_end",
         fill: || "(loop $more (drop (memory.grow (i32.const 16))) (br $more))".to_owned(),
         said: ["bytes of memory", "bytes of memory", "bytes of memory"],
     },
     Answer {
-        name: "calls_in_each_other_without_end",
+        name: "hostile::answer_of_calls_in_each_other_without_end",
         fill: || "(call $fill (local.get $base))".to_owned(),
         said: ["stack", "stack", "stack"],
     },
@@ -378,12 +382,12 @@ struct Bomb {
 }
 
 const BOMBS: &[Bomb] = &[
-    Bomb { name: "loops", code: loops, kept: 20, exceeded: Some(4_000) },
-    Bomb { name: "locals", code: locals, kept: 100, exceeded: Some(49_000) },
-    Bomb { name: "functions", code: functions, kept: 100, exceeded: Some(60_000) },
-    Bomb { name: "tables", code: tables, kept: 2, exceeded: None },
-    Bomb { name: "data", code: data, kept: 100, exceeded: None },
-    Bomb { name: "nesting", code: nesting, kept: 1_000, exceeded: Some(50_000) },
+    Bomb { name: "hostile::bomb_of_loops", code: loops, kept: 20, exceeded: Some(4_000) },
+    Bomb { name: "hostile::bomb_of_locals", code: locals, kept: 100, exceeded: Some(49_000) },
+    Bomb { name: "hostile::bomb_of_functions", code: functions, kept: 100, exceeded: Some(60_000) },
+    Bomb { name: "hostile::bomb_of_tables", code: tables, kept: 2, exceeded: None },
+    Bomb { name: "hostile::bomb_of_data", code: data, kept: 100, exceeded: None },
+    Bomb { name: "hostile::bomb_of_nesting", code: nesting, kept: 1_000, exceeded: Some(50_000) },
 ];
 
 /// Loops in each other, each of which changes some locals.
