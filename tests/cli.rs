@@ -16,7 +16,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 23] = [
+    let tests: [(&str, Test); 28] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -40,6 +40,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("backfill_tells_of_every_input", backfill_tells_of_every_input),
         ("verify_names_what_is_missing", verify_names_what_is_missing),
         ("state", state),
+        ("the_configuration_is_named_anywhere", the_configuration_is_named_anywhere),
+        ("the_schema_is_the_one_in_docs", the_schema_is_the_one_in_docs),
+        ("completions_and_manual_pages", completions_and_manual_pages),
+        ("init_writes_and_tests", init_writes_and_tests),
+        ("init_replaces_nothing", init_replaces_nothing),
     ];
     tests.into_iter().map(|(name, test)| Trial::test(format!("cli::{name}"), test)).collect()
 }
@@ -199,6 +204,10 @@ fn help_and_version() -> Outcome {
         "state",
         "mock-feed",
         "guest",
+        "init",
+        "schema",
+        "completions",
+        "man",
     ];
     let help = place.run(&["--help"])?.exits(0)?.prints("Exit codes: 0 done")?;
     for command in commands {
@@ -472,7 +481,91 @@ fn search_and_show() -> Outcome {
     let shown = place.run(&["show", &id, "--json"])?.exits(0)?.json_lines()?;
     ensure(shown[0]["threat"]["indicator"]["name"] == "evil.example", "JSON is as it is stored")?;
     place.run(&["show", "abc"])?.exits(1)?.says("no document abc")?;
+    // A beginning that only one has, as a table that was cut shows it, too.
+    for beginning in [&id[..12], &format!("{}…", &id[..12])] {
+        let shown = place.run(&["show", beginning, "--json"])?.exits(0)?.json_lines()?;
+        ensure(shown[0]["event"]["id"] == id.as_str(), &format!("{beginning} is {id}"))?;
+    }
+    place.run(&["show", &id[..3]])?.exits(1)?.says("There is no document")?;
     Ok(())
+}
+
+fn the_configuration_is_named_anywhere() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    fs::rename(place.path("tipline.yml"), place.path("other.yml"))?;
+    for arguments in [
+        &["-c", "other.yml", "run", "--once"][..],
+        &["run", "--once", "-c", "other.yml"],
+        &["run", "--config=other.yml", "--once"],
+        &["state", "-c", "other.yml", "show"],
+        &["-c", "other.yml", "rejects", "list"],
+        &["map", "-c", "other.yml", "records.jsonl"],
+        &["-c", "other.yml", "map", "records.jsonl"],
+    ] {
+        place.run(arguments)?.exits(0)?;
+    }
+    place.run(&["-c", "none.yml", "status"])?.exits(2)?.says("none.yml cannot be read")?;
+    for command in [&["schema"][..], &["guest", "describe"], &["man"], &["completions", "bash"], &["demo", "--once"]] {
+        let named = [&["-c", "other.yml"], command].concat();
+        place.run(&named)?.exits(2)?.says("reads no configuration")?;
+    }
+    Ok(())
+}
+
+fn the_schema_is_the_one_in_docs() -> Outcome {
+    let place = Place::new()?;
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    for (arguments, file) in [(&["schema"][..], "tipline.schema.json"), (&["schema", "--markdown"], "settings.md")] {
+        let ran = place.run(arguments)?.exits(0)?;
+        ensure(ran.out == fs::read_to_string(docs.join(file))?, &format!("{} is docs/{file}", ran.what))?;
+    }
+    Ok(())
+}
+
+fn completions_and_manual_pages() -> Outcome {
+    let place = Place::new()?;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        place.run(&["completions", shell])?.exits(0)?.prints("mock-feed")?;
+    }
+    place.run(&["man"])?.exits(0)?.prints(".TH tipline 1")?;
+    place.run(&["man", "--out", "pages"])?.exits(0)?;
+    for page in ["tipline.1", "tipline-run.1", "tipline-rejects-list.1"] {
+        ensure(place.path("pages").join(page).exists(), page)?;
+    }
+    Ok(())
+}
+
+fn init_writes_and_tests() -> Outcome {
+    let place = Place::new()?;
+    let feed = place.feed(RECORDS, &[], "")?;
+    fs::remove_file(place.path("tipline.yml"))?;
+    place.write("key", "sk_live_right\n")?;
+    // What `check` says stands on standard output.
+    let ran = place.run(&["init", "--url", &feed.url, "--api-key-file", "key"])?.exits(0)?;
+    let ran = ran.prints("wrote tipline.yml")?.prints("wrote tipline.schema.json")?.prints("1 configured")?;
+    ran.prints("next:  tipline run")?;
+    let text = fs::read_to_string(place.path("tipline.yml"))?;
+    ensure(text.starts_with("# yaml-language-server: $schema=tipline.schema.json\n"), &text)?;
+    ensure(!text.contains("sk_live"), "the key is in its file")?;
+    place.run(&["run", "--once"])?.exits(0)?.prints("made 2 = indexed 2")?;
+
+    let place = Place::new()?;
+    let ran = place.run(&["init"])?.exits(0)?;
+    ran.prints("not tested: set SOCDEFENDERS_API_KEY")?.prints("tipline check")?;
+    place.run(&["init", "-c", "wrong.yml", "--url", "ftp://a.example"])?.exits(2)?.says("Nothing was written")?;
+    ensure(!place.path("wrong.yml").exists(), "nothing was written")
+}
+
+fn init_replaces_nothing() -> Outcome {
+    let place = Place::new()?;
+    place.write("tipline.yml", "mine")?;
+    let given = ["init", "--no-check", "--api-key-file", "key"];
+    place.run(&given)?.exits(2)?.says("tipline.yml is there already")?;
+    ensure(fs::read_to_string(place.path("tipline.yml"))? == "mine", "it is still there")?;
+    ensure(!place.path("tipline.schema.json").exists(), "nothing else was written")?;
+    place.run(&[&given[..], &["--force"]].concat())?.exits(0)?.prints("wrote tipline.yml")?;
+    ensure(fs::read_to_string(place.path("tipline.yml"))?.contains("api_key_file"), "it was replaced")
 }
 
 fn check() -> Outcome {

@@ -733,6 +733,8 @@ async fn the_catalog_finds_what_is_stored(url: String) {
     let hit = store.sink.get("id-00000").await.unwrap().unwrap();
     assert_eq!((hit.id.as_str(), hit.version), ("id-00000", all[0].version));
     assert!(store.sink.get("nobody").await.unwrap().is_none());
+    assert_eq!(store.sink.ids("id-0112", 3).await.unwrap(), ["id-01120", "id-01121", "id-01122"]);
+    assert!(store.sink.ids("nobody", 3).await.unwrap().is_empty());
     cluster.remove().await;
 }
 
@@ -788,5 +790,8 @@ async fn events_are_history(url: String) {
     assert_eq!(rows, 21);
     let newest = store.sink.get("id-00003").await.unwrap().unwrap();
     assert!(newest.json.contains("\"new\""), "{}", newest.json);
+    // Its two rows are one identity, and hide no other one.
+    assert_eq!(store.sink.ids("id-0000", 5).await.unwrap().len(), 5);
+    assert_eq!(store.sink.ids("id-00003", 2).await.unwrap(), ["id-00003"]);
     cluster.remove().await;
 }

@@ -11,8 +11,8 @@ use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
@@ -47,6 +47,19 @@ where
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(test())
     })
+}
+
+/// Whether the schema in docs/ takes this configuration.
+pub fn schema_takes(yaml: &str) -> Outcome {
+    static SCHEMA: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tipline.schema.json");
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let schema = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        jsonschema::draft7::new(&schema).map_err(|error| error.to_string())
+    });
+    let value: Value = serde_saphyr::from_str(yaml)?;
+    let faults: Vec<_> = SCHEMA.as_ref()?.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    if faults.is_empty() { Ok(()) } else { Err(format!("the schema refuses {yaml}\n{}", faults.join("\n")).into()) }
 }
 
 /// Where the compiled guest is kept for all tests: compiling it for each would take most of their time.
@@ -144,8 +157,10 @@ impl Stand {
             self.more
         );
         let file = self.path("tipline.yml");
-        fs::write(&file, text)?;
+        fs::write(&file, &text)?;
         let mut config = Config::load(&file)?;
+        // What the program takes, the schema takes.
+        schema_takes(&text)?;
         if let Output::Elasticsearch(settings) = &mut config.output {
             settings.retry = RetrySettings {
                 initial: Duration::from_millis(1),

@@ -222,6 +222,26 @@ mod tests {
     }
 
     #[test]
+    fn what_all_commands_take_stands_anywhere() {
+        use tracing::Level;
+        for (line, level) in [
+            ("run", Level::INFO),
+            ("-v run", Level::DEBUG),
+            ("run -v -c a.yml", Level::DEBUG),
+            ("run -vv", Level::TRACE),
+            ("-q run", Level::WARN),
+            ("run --quiet --quiet", Level::ERROR),
+        ] {
+            let cli = Cli::try_parse_from(["tipline"].into_iter().chain(line.split(' '))).unwrap();
+            let Command::Run(_) = cli.command else { panic!("{line}") };
+            assert_eq!(cli.settings.level(Level::INFO), level, "{line}");
+            assert_eq!(cli.settings.config.is_some(), line.contains("-c"), "{line}");
+        }
+        assert!(Cli::try_parse_from(["tipline", "run", "-v", "-q"]).is_err());
+        assert!(Cli::try_parse_from(["tipline", "rejects", "-c", "a.yml", "list"]).is_ok());
+    }
+
+    #[test]
     fn exit_codes_tell_misuse_from_failure() {
         let code = |error: anyhow::Error| format!("{:?}", report(&error));
         let expected = |code: u8| format!("{:?}", ExitCode::from(code));

@@ -252,6 +252,10 @@ fn searches() {
         }
         let newest = store.search(&Query { limit: 2, ..live(NOW) }).await.unwrap();
         assert_eq!(newest.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["url", "text"]);
+        let ids = async |beginning: &str, limit: usize| store.ids(beginning, limit).await.unwrap();
+        assert_eq!(ids("o", 9).await, ["old"]);
+        assert_eq!(ids("", 2).await, ["ends", "ip"]);
+        assert!(ids("%", 9).await.is_empty() && ids("OLD", 9).await.is_empty());
         let facets = store.facets(&live(NOW), Facet::Kind).await.unwrap();
         assert_eq!(facets, [("domain-name".to_owned(), 2), ("ipv4-addr".to_owned(), 1), ("url".to_owned(), 1)]);
         let facets = store.facets(&live(NOW), Facet::Provider).await.unwrap();
