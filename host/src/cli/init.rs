@@ -394,6 +394,14 @@ mod tests {
     }
 
     #[test]
+    fn a_question_is_put_so_often_and_no_more() {
+        for (wrong, fits) in [(ask::MAX_TRIES - 1, true), (ask::MAX_TRIES, false)] {
+            let answers = std::iter::repeat_n("7", wrong).chain(["1", "", ""]);
+            assert_eq!(ask::answers(&mut Script(answers.collect())).is_ok(), fits, "{wrong}");
+        }
+    }
+
+    #[test]
     fn flags_say_the_same() {
         let given = Given {
             elasticsearch: vec!["https://es.example:9200".to_owned()],

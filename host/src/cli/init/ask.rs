@@ -10,7 +10,7 @@ use super::{Answers, ES_KEY_VARIABLE, Key, Output, Transport};
 use crate::config::API_KEY_VARIABLE;
 
 /// So often a question is put before it is given up: whoever types meets the end, a program that types may not.
-const TRIES: usize = 10;
+pub(super) const MAX_TRIES: usize = 10;
 
 /// Who answers.
 pub(super) trait Person {
@@ -123,11 +123,11 @@ fn key(person: &mut dyn Person, question: &str, variable: Option<&str>) -> Resul
 
 /// Asks until the answer can be meant.
 fn again<T>(person: &mut dyn Person, question: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         match read(&person.ask(question)?) {
             Ok(answer) => return Ok(answer),
             Err(why) => person.tell(&why)?,
         }
     }
-    bail!("No answer could be used in {TRIES} tries; nothing was written.")
+    bail!("No answer could be used in {MAX_TRIES} tries; nothing was written.")
 }
