@@ -104,7 +104,7 @@ impl Place {
     fn feed(&self, records: &str, switches: &[&str], input: &str) -> Result<MockFeed, Failed> {
         self.write("records.jsonl", records)?;
         let feed = MockFeed::start(self, switches)?;
-        let yaml = format!("inputs:\n  - id: feed\n    url: {}\n{input}", feed.url);
+        let yaml = format!("inputs:\n  - id: feed\n    url: {}\n    feed: {{name: SOC Defenders}}\n{input}", feed.url);
         self.write("tipline.yml", &yaml)?;
         Ok(feed)
     }
@@ -633,7 +633,7 @@ fn backfill_tells_of_every_input() -> Outcome {
     let refuses = MockFeed::start(&place, &["--forbidden"])?;
     let _feed = place.feed(RECORDS, &[], "")?;
     let yaml = fs::read_to_string(place.path("tipline.yml"))?;
-    let first = format!("inputs:\n  - id: first\n    url: {}\n", refuses.url);
+    let first = format!("inputs:\n  - id: first\n    url: {}\n    feed: {{name: SOC Defenders}}\n", refuses.url);
     place.write("tipline.yml", &yaml.replacen("inputs:\n", &first, 1))?;
     place
         .run(&["backfill", "--since", "7d"])?

@@ -135,7 +135,9 @@ fn keyed(folder: &Path, records: u64) -> Result<Served, Failed> {
     let url = served.feed.url();
     fs::write(
         folder.join("tipline.yml"),
-        format!("inputs:\n  - {{id: feed, url: {url}, api_key: {KEY}, limit: 100, allow_private: true}}\n"),
+        format!(
+            "inputs:\n  - {{id: feed, url: {url}, api_key: {KEY}, feed: {{name: SOC Defenders}}, limit: 100, allow_private: true}}\n"
+        ),
     )?;
     Ok(served)
 }

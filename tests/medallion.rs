@@ -111,7 +111,6 @@ impl Medallion {
     /// Writes the configuration, with these lines beside the usual ones of the input. Nothing expires by its
     /// age: what others serve is ten years old, and the sweep would delete it.
     fn configure(&self, input: &[&str]) -> Result<Config, Failed> {
-        // On loopback a day is the default, as for the vendor.
         let login = [
             format!("username: {}", self.login),
             format!("password: {}", self.password),

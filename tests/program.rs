@@ -33,7 +33,9 @@ impl Served {
     /// Writes `tipline.yml`, which polls this feed and logs its requests; `rest` is added.
     pub fn configure(&self, folder: &Path, rest: &str) -> Result<(), Failed> {
         let url = self.feed.url();
-        let yaml = format!("inputs:\n  - id: feed\n    url: {url}\nlog: {{level: debug}}\n{rest}");
+        let yaml = format!(
+            "inputs:\n  - id: feed\n    url: {url}\n    feed: {{name: SOC Defenders}}\nlog: {{level: debug}}\n{rest}"
+        );
         Ok(fs::write(folder.join("tipline.yml"), yaml)?)
     }
 }

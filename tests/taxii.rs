@@ -404,13 +404,13 @@ async fn read_in_two_ways() -> Outcome {
     let (rest, taxii) = (stand.feed.url(), stand.feed.taxii_url());
     let yaml = |feed: &str| {
         format!(
-            "inputs:\n  - {{id: rest, url: \"{rest}\"}}\n  - {{id: taxii, transport: taxii, url: \"{taxii}\"{feed}}}\nstate_dir: state\n"
+            "inputs:\n  - {{id: rest, url: \"{rest}\", feed: {{name: SOC Defenders}}}}\n  - {{id: taxii, transport: taxii, url: \"{taxii}\"{feed}}}\nstate_dir: state\n"
         )
     };
     let warning = "warn  taxii transport: `rest` reads SOC Defenders by `rest` and this input by `taxii`, both into one \
                    output. The two name providers differently, so an indicator becomes two documents. Keep one of the \
                    inputs.";
-    fs::write(stand.path("tipline.yml"), yaml(""))?;
+    fs::write(stand.path("tipline.yml"), yaml(", feed: {name: SOC Defenders}"))?;
     let ran = program(&stand, &["check"]).await?;
     assert_eq!(ran.code, Some(0), "a warning fails nothing: {ran:?}");
     has_line(&ran, warning)?;

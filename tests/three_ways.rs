@@ -85,7 +85,8 @@ fn pager_scenarios() -> Result<(), Failed> {
     let one_pass = Guest::built_in_one_pass()?;
     let mut core = CoreModule::new();
     let rest = r#"{"limit":2}"#;
-    let taxii = r#"{"url":"http://127.0.0.1/root/","transport":"taxii"}"#;
+    let taxii =
+        r#"{"url":"http://127.0.0.1/root/","transport":"taxii","feed":{"name":"Ways"},"initial_interval":"24h"}"#;
     let now = 1_733_740_200_000;
     let page = |offset: u32, values: &[&str]| {
         let data: Vec<String> = values.iter().map(|v| format!(r#"{{"type":"domain","value":"{v}"}}"#)).collect();

@@ -129,7 +129,8 @@ async fn over_taxii(stand: &Stand) -> Result<(PollReport, Documents), Failed> {
     let file = stand.path("taxii.yml");
     let url = stand.feed.taxii_url();
     let text = format!(
-        "inputs:\n  - id: taxii\n    url: {url}\n    transport: taxii\n    collection: all\n\
+        "inputs:\n  - id: taxii\n    url: {url}\n    transport: taxii\n    collection: all\n    \
+         feed: {{name: SOC Defenders}}\n    initial_interval: 24h\n\
          output:\n  sqlite: {{path: taxii.db}}\nstate_dir: state\n"
     );
     fs::write(&file, text)?;

@@ -129,7 +129,8 @@ impl Place {
         };
         let transport = if self.transport == Transport::Taxii { "taxii" } else { "rest" };
         let text = format!(
-            "inputs:\n  - id: feed\n    url: {}\n    transport: {transport}\n    limit: {}\n    {more}\n\
+            "inputs:\n  - id: feed\n    url: {}\n    transport: {transport}\n    feed: {{name: SOC Defenders}}\n    initial_interval: 24h\n    \
+             limit: {}\n    {more}\n\
              output:\n  {output}\nstate_dir: state\n",
             self.stand.url, self.limit
         );

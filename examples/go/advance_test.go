@@ -96,7 +96,7 @@ func poll(t *testing.T, guest *Guest, state *string, rows map[string]Row, at uin
 	var event Event = Start{}
 	var answer Response
 	for range 100 {
-		step, err := guest.Advance(t.Context(), `{"url":"http://127.0.0.1/root/","transport":"taxii"}`, *state, at, event)
+		step, err := guest.Advance(t.Context(), `{"url":"http://127.0.0.1/root/","transport":"taxii","feed":{"name":"Example"}}`, *state, at, event)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -101,7 +101,7 @@ test('a poll begins with a request', async () => {
  * @param {{ modified: string, pattern: string }} version
  */
 function poll(state, rows, now, version) {
-  const config = '{"url":"http://127.0.0.1/root/","transport":"taxii"}';
+  const config = '{"url":"http://127.0.0.1/root/","transport":"taxii","feed":{"name":"Example"}}';
   const id = '91a7b528-80eb-42ed-a74d-c6fbd5a26116';
   const created = '2025-06-01T00:00:00Z';
   const indicator = { type: 'indicator', spec_version: '2.1', id: 'indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f' };

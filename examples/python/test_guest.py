@@ -117,7 +117,7 @@ class Polling(unittest.TestCase):
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
         cls.addClassCleanup(cls.server.server_close)
         cls.addClassCleanup(cls.server.shutdown)
-        cls.config = json.dumps({"url": f"http://127.0.0.1:{cls.server.server_port}/base", "limit": 3})
+        cls.config = json.dumps({"url": f"http://127.0.0.1:{cls.server.server_port}/base", "feed": {"name": "Example"}, "limit": 3})
 
     def setUp(self):
         Feed.before, Feed.requests, Feed.posts, self.now, self.slept = [], [], [], NOW, []
@@ -238,7 +238,7 @@ class Remembering(unittest.TestCase):
 
     def documents(self, remember):
         """What each poll gives, by value, of a host that remembers rows or does not."""
-        config = json.dumps({"url": f"http://127.0.0.1:{self.server.server_port}/root/", "transport": "taxii"})
+        config = json.dumps({"url": f"http://127.0.0.1:{self.server.server_port}/root/", "transport": "taxii", "feed": {"name": "Example"}})
         memory, polls = program.Memory(":memory:"), []
         for number, (modified, pattern) in enumerate(self.VERSIONS):
             Taxii.objects = [{"type": "indicator", "spec_version": "2.1", "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",

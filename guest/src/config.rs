@@ -45,7 +45,7 @@ pub struct Config {
     /// The feed's types wanted, sorted; empty for all. `mitre-attack` is `mitre_attack`.
     pub types: Vec<String>,
     /// What the mapping has to know. The host has read the files named in `exclude`; a feed without a name is called
-    /// "SOC Defenders", which only its own hosts and loopback may be, and one without a reference refers to its URL.
+    /// "SOC Defenders", which only its own hosts may be, and one without a reference refers to its URL.
     pub mapping: Settings,
     /// How far back the first poll looks. [`Millis::MAX`] for all there is.
     pub initial_interval: Millis,
@@ -277,17 +277,23 @@ fn is_vendors(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| is_vendor(&url))
 }
 
-/// Whether a URL is one of the vendor's own hosts, or loopback, where tests and demonstrations stand in for it.
-pub(crate) fn is_vendor(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => {
-            name == "localhost"
-                || name.strip_suffix(VENDOR_DOMAIN).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// Whether a URL is one of the vendor's own hosts.
+fn is_vendor(url: &Url) -> bool {
+    url.host_str()
+        .and_then(|name| name.strip_suffix(VENDOR_DOMAIN))
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a TAXII server is the vendor's, or on this machine, where one like it stands in for it: its usual collection
+/// is the one that is wanted where none is named.
+pub(crate) fn has_vendors_collections(url: &Url) -> bool {
+    is_vendor(url)
+        || match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
         }
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
 }
 
 /// One or many names, each once.

@@ -203,6 +203,10 @@ fn settings_that_cannot_be_used_are_named() {
         (r#"{"transport":"taxii","collection":" "}"#, "1 to 256 bytes"),
         (r#"{"transport":"taxii","collection":[7]}"#, "`collection`: invalid type"),
         (r#"{"transport":"taxii","url":"https://taxii.example/api/"}"#, "`feed.name`"),
+        (r#"{"url":"http://127.0.0.1:8080"}"#, "`feed.name`"),
+        (r#"{"url":"http://[::1]:8080"}"#, "`feed.name`"),
+        (r#"{"url":"http://localhost:8080"}"#, "`feed.name`"),
+        (r#"{"url":"https://socdefenders.ai.evil.example"}"#, "`feed.name`"),
         (r#"{"initial_interval":"al"}"#, "`al`"),
         (r#"{"typo":1}"#, "`typo`"),
         ("{", "cannot be used"),
@@ -214,8 +218,7 @@ fn settings_that_cannot_be_used_are_named() {
     }
     for settings in [
         r#"{"url":"https://www.socdefenders.ai"}"#,
-        r#"{"url":"http://127.0.0.1:8080"}"#,
-        r#"{"url":"http://[::1]:8080"}"#,
+        r#"{"url":"http://127.0.0.1:8080","feed":{"name":"Another"}}"#,
         r#"{"url":"https://feeds.example","feed":{"name":"Another"}}"#,
         r#"{"types":["mitre-attack","mitre_attack","ipv4"]}"#,
         r#"{"transport":"taxii"}"#,

@@ -189,8 +189,9 @@ impl Workplace {
 
     fn configure(&self, feed: &str, output: &str) {
         // The whole feed is one window: halving it would add requests that have nothing to do with speed.
-        let input =
-            format!("{{id: bench, url: \"{feed}\", initial_interval: 365d, limit: 1000, max_offset: 100000000}}");
+        let input = format!(
+            "{{id: bench, url: \"{feed}\", feed: {{name: Bench}}, initial_interval: 365d, limit: 1000, max_offset: 100000000}}"
+        );
         let text = format!("inputs: [{input}]\noutput: {{{output}}}\nstate_dir: state\n");
         fs::write(self.path("tipline.yml"), text).expect("a configuration");
     }

@@ -18,7 +18,7 @@ use tipline::sandbox::{CallLimits, Event, Guest, Next, Profile, Response, Row};
 const RECORDS: &str = include_str!("../../tests/corpus/demo.jsonl");
 
 const CONFIG: &str = r#"{"allow_private":true}"#;
-const TAXII: &str = r#"{"transport":"taxii","url":"http://127.0.0.1/taxii2/","collection":"one","allow_private":true}"#;
+const TAXII: &str = r#"{"transport":"taxii","url":"http://127.0.0.1/taxii2/","feed":{"name":"Bench"},"collection":"one","allow_private":true}"#;
 const OBSERVED: u64 = 1_750_000_000_000;
 const RECORDS_A_PAGE: usize = 1_000;
 /// A round maps for at least this long, so that one interruption does not decide it.

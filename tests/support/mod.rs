@@ -150,7 +150,11 @@ impl Stand {
             Store::Ndjson => "ndjson: {path: documents.ndjson}".to_owned(),
             Store::Elasticsearch(fake) => format!("elasticsearch:\n    hosts: [\"{}\"]", fake.url),
         };
-        let input: String = self.input.lines().map(|line| format!("    {}\n", line.trim())).collect();
+        // What a feed other than the vendor's must be told, where a test does not say it.
+        let name = if self.input.contains("feed:") { None } else { Some("feed: {name: SOC Defenders}") };
+        let back = if self.input.contains("initial_interval:") { None } else { Some("initial_interval: 24h") };
+        let lines = self.input.lines().map(str::trim).chain(name).chain(back);
+        let input: String = lines.map(|line| format!("    {line}\n")).collect();
         let url = &self.url;
         let text = format!(
             "inputs:\n  - id: feed\n    url: {url}\n{input}output:\n  {output}\nstate_dir: state\n{}",

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Poll;
 use super::request::{LONGEST_PATH, escape};
 use super::state::{Met, Place, Survey, Turn};
-use crate::config::{MAX_COLLECTIONS, is_vendor};
+use crate::config::{MAX_COLLECTIONS, has_vendors_collections};
 use crate::contract::Failure;
 use crate::refusal::{clean, quote};
 
@@ -41,7 +41,7 @@ impl<'c> Poll<'c> {
     /// The names of what is wanted, with their numbers. The vendor has a usual one.
     pub(super) fn names(&self) -> Vec<(u64, &'c str)> {
         match self.config.collections.as_slice() {
-            [] if is_vendor(&self.base) => vec![(0, VENDORS_USUAL)],
+            [] if has_vendors_collections(&self.base) => vec![(0, VENDORS_USUAL)],
             names => (0..).zip(names.iter().map(String::as_str)).collect(),
         }
     }
@@ -53,7 +53,7 @@ impl<'c> Poll<'c> {
         root: &str,
         offers: &[Offer<'_>],
     ) -> Result<(), Failure> {
-        let vendor = is_vendor(&self.base);
+        let vendor = has_vendors_collections(&self.base);
         for (number, name) in self.names() {
             if name == ALL {
                 survey.met.push(Met { name: number, way: ID, place: 0, is_default: false });

@@ -150,8 +150,10 @@ fn configuration(folder: &Path, feed: &Feed, transport: Transport) -> Result<Con
 
 fn yaml(url: &Url, transport: Transport) -> String {
     let settings = match transport {
-        Transport::Rest => "initial_interval: 24h",
-        Transport::Taxii => "transport: taxii\n    collection: all",
+        Transport::Rest => "feed: {name: SOC Defenders}\n    initial_interval: 24h",
+        Transport::Taxii => {
+            "transport: taxii\n    collection: all\n    feed: {name: SOC Defenders}\n    initial_interval: 24h"
+        }
     };
     format!(
         "# Made by `tipline demo`. The feed is gone when the demo ends; the store stays.\n\

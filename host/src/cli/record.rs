@@ -152,7 +152,7 @@ at. The answers carry the headers of then, so a limit that was reached then is r
 
 Examples:
   tipline replay today.har
-  tipline replay bug-report.har --port 8080      then, with `url: http://127.0.0.1:8080/` and the recorded settings:
+  tipline replay bug-report.har --port 8080      then, with `url: http://127.0.0.1:8080/`, the recorded settings and a `feed: {name}`:
   tipline run -c tipline.yml --once")]
 pub(super) struct Replay {
     /// The recording

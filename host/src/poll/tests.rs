@@ -25,6 +25,7 @@ async fn pipeline_of(
 ) -> Pipeline {
     let mut config = Config::without_file(folder, None);
     let mut input = Input::new("feed", "http://127.0.0.1:9".parse().unwrap());
+    input.guest_config = input.guest_config.replacen('{', r#"{"feed":{"name":"Feed"},"#, 1);
     change(&mut input);
     config.inputs = vec![input];
     Pipeline::open(&config, clock, observer).await.unwrap()
