@@ -18,6 +18,7 @@ use serde_json::json;
 use tipline::mock::{MockSettings, Records, Scripted};
 use tipline::state::Ledger;
 
+use crate::connections::{Authority, Front};
 use crate::fake_elasticsearch::{FakeElasticsearch, ItemFault};
 use crate::health::get;
 use crate::program::{Running, Served};
@@ -28,6 +29,18 @@ const KEY: &str = "tk_CANARY+7f3/9aQ=zz:41&x~b?e";
 /// Elasticsearch's.
 const STORE_KEY: &str = "es_CANARY/b81+Zk=q&0:9e?77~w";
 const USER: &str = "canary-user";
+/// A proxy's.
+const PROXY_PASSWORD: &str = "pp_CANARY/3d5+Qm=x&1:8f?55~v";
+/// The one that opens a client's key.
+const PASSPHRASE: &str = "ph_CANARY/6c2+Rn=y&2:7g?66~u";
+/// A header's value.
+const TENANT: &str = "hd_CANARY/9e4+Sp=z&3:6h?77~t";
+
+/// All that must not be found.
+const SECRETS: [&str; 5] = [KEY, STORE_KEY, PROXY_PASSWORD, PASSPHRASE, TENANT];
+
+/// Files that hold a secret because a person wrote it there.
+const OWN_FILES: [&str; 5] = ["tipline.yml", "key", "proxy-password", "passphrase", "tenant"];
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -48,6 +61,8 @@ pub fn trials() -> Vec<Trial> {
             )
         }),
         trial("canary::elasticsearch", elasticsearch),
+        trial("canary::every_way_from_the_configuration", || every_way(false)),
+        trial("canary::every_way_from_files", || every_way(true)),
         Trial::test("canary::metrics_and_health", metrics_and_health),
         trial("canary::the_search_finds_every_form", search_finds),
     ]
@@ -88,6 +103,9 @@ fn forms(secret: &str) -> Vec<String> {
         _ => format!("%{byte:02x}"),
     });
     forms.push(mixed.collect());
+    forms.push(hex::encode(secret));
+    forms.push(hex::encode_upper(secret));
+    forms.push(secret.chars().rev().collect());
     forms
 }
 
@@ -100,7 +118,7 @@ struct Search {
 
 impl Search {
     fn new() -> Result<Self, Failed> {
-        let forms: Vec<String> = [KEY, STORE_KEY].into_iter().flat_map(forms).collect();
+        let forms: Vec<String> = SECRETS.into_iter().flat_map(forms).collect();
         Ok(Self { needles: AhoCorasick::new(forms)?, found: Vec::new(), bytes: 0 })
     }
 
@@ -123,7 +141,7 @@ impl Search {
             let path = entry?.path();
             if path.is_dir() {
                 self.folder(place, &path)?;
-            } else if !["tipline.yml", "key"].iter().any(|own| path.ends_with(own)) {
+            } else if !OWN_FILES.iter().any(|own| path.ends_with(own)) {
                 self.look(&format!("{place}: {}", path.display()), &fs::read(&path)?);
             }
         }
@@ -136,7 +154,7 @@ impl Search {
 }
 
 async fn search_finds() -> Outcome {
-    for form in forms(KEY).into_iter().chain(forms(STORE_KEY)) {
+    for form in SECRETS.into_iter().flat_map(forms) {
         let mut search = Search::new()?;
         search.look("here", format!("before{form}after").as_bytes());
         assert!(search.verdict().is_err(), "{form}");
@@ -275,6 +293,113 @@ fn failures(stranger: &str) -> Vec<(&'static str, Change)> {
         ),
         ("a refused key", echo(|mock| mock.key = Some("another key".to_owned()))),
     ]
+}
+
+/// A client certificate with a locked key, a proxy with a login, a header and `auth`, on the way to the feed and on the
+/// way to Elasticsearch: where all is well, and where each of them is refused by somebody who repeats it.
+async fn every_way(from_files: bool) -> Outcome {
+    let mut search = Search::new()?;
+    let mock = MockSettings { echo_key: true, key_header: Some("X-Feed-Key".to_owned()), ..asks() };
+    let mut fake = FakeElasticsearch::start().await;
+    fake.capture();
+    fake.let_in(&format!("Token {STORE_KEY}"));
+    let authority = Authority::new()?;
+    let cluster = Front::tls(&authority, "localhost", 4000, true, &fake.url).await?;
+    fake.url = cluster.https();
+    let mut stand = Stand::new(mock, Records::synthetic(20, 1), "", Store::Elasticsearch(fake)).await?;
+    let feed = Front::tls(&authority, "localhost", 4000, true, &stand.feed.url()).await?;
+    stand.url = feed.https();
+    let Store::Elasticsearch(fake) = &stand.store else { unreachable!("it was just made") };
+    let proxy = Front::proxy(Some((USER, PROXY_PASSWORD))).await?;
+    fs::write(stand.path("ca.pem"), authority.pem())?;
+    authority.client(&stand.path("client.pem"), PASSPHRASE)?;
+    Authority::new()?.client(&stand.path("stranger.pem"), PASSPHRASE)?;
+    for (name, secret) in
+        [("proxy-password", PROXY_PASSWORD), ("passphrase", PASSPHRASE), ("tenant", TENANT), ("key", KEY)]
+    {
+        fs::write(stand.path(name), format!("{secret}\n"))?;
+    }
+    fs::create_dir(stand.path("store"))?;
+    fs::write(stand.path("store/key"), format!("{STORE_KEY}\n"))?;
+
+    let secret = |key: &str, text: &str, file: &str| match from_files {
+        true => format!("{key}_file: {file}"),
+        false => format!("{key}: \"{text}\""),
+    };
+    let way = |certificate: &str, user: &str| {
+        format!(
+            "proxy: 'http://{}', proxy_username: {user}, {}, ca_file: ca.pem, client_cert: {certificate}, {}",
+            proxy.address,
+            secret("proxy_password", PROXY_PASSWORD, "proxy-password"),
+            secret("client_key_passphrase", PASSPHRASE, "passphrase"),
+        )
+    };
+    let tenant = if from_files { "{file: tenant}".to_owned() } else { format!("\"{TENANT}\"") };
+    let configure = |input: &str, output: &str, tenant: &str| {
+        let text = format!(
+            "inputs:\n  - id: feed\n    url: {}\n    feed: {{name: Field}}\n    initial_interval: all\n    limit: 5\n    \
+             max_retries: 1\n    max_retry_wait: 1ms\n    max_wait: 1s\n    auth: {{header: X-Feed-Key, {}}}\n    \
+             headers: {{X-Tenant: {tenant}}}\n    http: {{{input}}}\noutput:\n  elasticsearch: {{hosts: ['{}'], auth: {{scheme: \
+             Token, {}}}, headers: {{X-Tenant: {tenant}}}, {output}, retry: {{initial: 100ms, max: 100ms, give_up_after: \
+             0ms}}}}\nstate_dir: state\nlog: {{level: trace}}\n",
+            stand.url,
+            secret("key", KEY, "key"),
+            fake.url,
+            secret("key", STORE_KEY, "store/key"),
+        );
+        fs::write(stand.path("tipline.yml"), text)
+    };
+    let good = way("client.pem", USER);
+    // A feed does not know Elasticsearch's key.
+    let known = SECRETS.into_iter().filter(|secret| *secret != STORE_KEY);
+    let said = known.flat_map(forms).collect::<Vec<_>>();
+    let page = json!({
+        "meta": { "total": 2, "limit": 5, "offset": 0, "echo": said },
+        "data": [
+            { "type": "domain", "value": "one.example", "context": said.join(" and "), "tags": said },
+            { "type": "sha256", "value": TENANT, "context": said.join(" ") },
+        ],
+    });
+    for (what, input, output, is_good) in [
+        ("a good run", good.clone(), good.clone(), true),
+        ("a page that repeats all", good.clone(), good.clone(), true),
+        ("a proxy that refuses the feed's login", way("client.pem", "nobody"), good.clone(), false),
+        ("a proxy that refuses the output's login", good.clone(), way("client.pem", "nobody"), false),
+        ("a feed that refuses the certificate", way("stranger.pem", USER), good.clone(), false),
+        ("an output that refuses the certificate", good.clone(), way("stranger.pem", USER), false),
+        ("a refused key", good.clone(), good, false),
+    ] {
+        configure(&input, &output, &tenant)?;
+        if what == "a page that repeats all" {
+            stand.feed.script(Scripted { status: 200, headers: Vec::new(), body: page.to_string().into_bytes() });
+        }
+        if what == "a refused key" {
+            fake.let_in("Token of somebody else");
+            stand.feed.change(|mock| mock.key = Some("another key".to_owned()));
+        }
+        for command in [&["run", "--once"][..], &["check"], &["status", "--json"], &["rejects", "list", "--json"]] {
+            let folder = stand.folder.path().to_owned();
+            let ran = tokio::task::spawn_blocking(move || tipline(&folder, command)).await??;
+            if command[0] == "run" {
+                assert_eq!(ran.code == Some(0), is_good, "{what}: {ran:?}");
+            }
+            search.ran(&format!("{what}: {}", command.join(" ")), &ran);
+        }
+    }
+    search.folder("files", stand.folder.path())?;
+    fake.bodies().iter().for_each(|body| search.look("a bulk request", body));
+    assert!(!fake.documents().is_empty());
+    // Each of them has been where it belongs.
+    let seen = proxy.seen().join("");
+    let login = STANDARD.encode(format!("{USER}:{PROXY_PASSWORD}"));
+    assert!(seen.contains(&login) && seen.contains("CONNECT localhost:"), "{seen}");
+    search.look(
+        "a proxy's requests but for its login",
+        seen.replace(&login, "").replace(&STANDARD.encode(format!("nobody:{PROXY_PASSWORD}")), "").as_bytes(),
+    );
+    assert!(stand.feed.requests().iter().any(|request| request.credential), "the key was never used");
+    assert!(search.bytes > 50_000, "only {} bytes were looked at", search.bytes);
+    search.verdict()
 }
 
 /// What a run serves while its feed refuses, fails and sends nonsense, each time with the key in its words.

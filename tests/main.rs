@@ -13,6 +13,7 @@ mod canary;
 mod cases;
 mod cli;
 mod clocks;
+mod connections;
 mod contract;
 mod core_module;
 mod corrections;
@@ -48,6 +49,7 @@ fn main() {
         canary::trials(),
         cli::trials(),
         clocks::trials(),
+        connections::trials(),
         contract::trials(),
         corrections::trials(),
         dry_run::trials(),

@@ -122,13 +122,14 @@ pub(crate) fn failed(config: &Config, attempts: u32, what: &str) -> String {
 /// What has been the matter `attempts` times in a row: a server that answers 429 or 503 has answered.
 pub(crate) fn gave_up(who: &str, attempts: u32, what: &str) -> String {
     let what = what.trim_end_matches('.');
+    let said = what.strip_prefix("no answer: ").unwrap_or(what);
     match (what.strip_prefix("status "), attempts) {
         (Some(status), 1) => format!("{who} answered with status {status}"),
         (Some(status), _) => {
             format!("{who} answered {attempts} times in a row with a failure, the last time with status {status}")
         }
-        (None, 1) => format!("{who} did not answer: {what}"),
-        (None, _) => format!("{who} did not answer {attempts} times in a row, the last time with {what}"),
+        (None, 1) => format!("{who} did not answer: {said}"),
+        (None, _) => format!("{who} did not answer {attempts} times in a row, the last time: {said}"),
     }
 }
 
@@ -225,8 +226,12 @@ mod tests {
         for (attempts, what, expected) in [
             (1, "status 429", "The feed answered with status 429"),
             (6, "status 503", "The feed answered 6 times in a row with a failure, the last time with status 503"),
-            (1, "GET /: the connection was reset.", "The feed did not answer: GET /: the connection was reset"),
-            (6, "no answer", "The feed did not answer 6 times in a row, the last time with no answer"),
+            (1, "no answer: GET /: a reset.", "The feed did not answer: GET /: a reset"),
+            (
+                6,
+                "no answer: GET /: a reset.",
+                "The feed did not answer 6 times in a row, the last time: GET /: a reset",
+            ),
         ] {
             assert_eq!(gave_up("The feed", attempts, what), expected);
         }

@@ -246,6 +246,18 @@ pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", clean(text).replace('"', "'"))
 }
 
+/// What the host says of a request without an answer. It says what to change at its end, and has cleaned what was a
+/// stranger's, so it is neither cut like a stranger's text nor put in quotation marks.
+pub(crate) fn told(text: &str) -> String {
+    const LONGEST: usize = 800;
+    let text = text.trim();
+    let mut told: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        told.push('…');
+    }
+    told
+}
+
 /// The beginning of a foreign text for people: on one line, without control or direction characters and without
 /// anything a terminal would make a link of.
 pub(crate) fn clean(text: &str) -> String {

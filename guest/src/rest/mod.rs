@@ -67,7 +67,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     let poll = Poll { config, base, now, state, run, notes: Vec::new() };
     match event {
         Event::Response(response) => poll.answer(&response),
-        Event::Failed(reason) => poll.retry(&format!("no answer, {}", refusal::quote(&reason)), None),
+        Event::Failed(reason) => poll.retry(&format!("no answer: {}", refusal::told(&reason)), None),
         // This pager asks for no rows.
         Event::Recalled(..) => Err(checkpoint::unasked()),
         Event::Start | Event::Wake => poll.go_on(None),

@@ -39,7 +39,7 @@ use crate::config::Config;
 use crate::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
 use crate::memory::Memory;
 use crate::pause::{self, CLOCKS_APART, Pause};
-use crate::refusal::{self, Advice, quote};
+use crate::refusal::{self, Advice, told};
 use crate::retry::Retry;
 use state::{Ask, Chain, Edge, Form, Matching, Passing, Place, Run, State, Survey, Turn};
 use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
@@ -82,7 +82,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
             poll.answer(&response)
         }
         Event::Failed(reason) if poll.is_too_long(&reason) => poll.too_long(&reason),
-        Event::Failed(reason) => poll.retry(&format!("no answer, {}", quote(&reason)), None, None),
+        Event::Failed(reason) => poll.retry(&format!("no answer: {}", told(&reason)), None, None),
         Event::Start | Event::Wake => poll.go_on(None),
     }
 }

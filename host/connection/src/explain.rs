@@ -19,6 +19,12 @@ use tipline_config::ProxySettings;
 /// The longest piece of a stranger's text that is shown in a message, in characters.
 const SHOWN_CHARACTERS: usize = 200;
 
+/// Of a page for people, where its title is looked for.
+const PAGE_BYTES: usize = 16 * 1024;
+
+/// The longest title shown, in characters.
+const TITLE_CHARS: usize = 80;
+
 /// Why a request gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
@@ -307,6 +313,33 @@ pub fn shown_text(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// The title of an answer that is a page for people, as for a login; empty where it has none.
+pub fn web_page(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body.get(..PAGE_BYTES).unwrap_or(body));
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    // As long as the text, byte for byte.
+    let lower = text.to_ascii_lowercase();
+    if !["<!doctype html", "<html", "<head", "<body"].iter().any(|begin| lower.starts_with(begin)) {
+        return None;
+    }
+    let title = lower.find("<title").and_then(|at| {
+        let from = at + lower.get(at..)?.find('>')? + 1;
+        text.get(from..from + lower.get(from..)?.find('<')?)
+    });
+    Some(tipline_model::text::cut(
+        &title.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
+        TITLE_CHARS,
+    ))
+}
+
+/// Whether a path is one that login pages have.
+pub fn is_login(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    ["login", "logon", "signin", "sign-in", "sign_in", "sso", "saml", "oauth", "openid", "/auth"]
+        .iter()
+        .any(|word| path.contains(word))
 }
 
 /// The first error of this type in the chain, also inside an I/O error, whose `source` leaves out what it wraps.

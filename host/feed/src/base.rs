@@ -10,7 +10,7 @@ use url::Url;
 
 use super::FetchError;
 use tipline_config::Reach;
-use tipline_connection::explain::{shown, shown_text};
+use tipline_connection::explain::{is_login, shown, shown_text};
 use tipline_model::secret::is_loopback;
 
 /// The longest target, in bytes: common servers refuse a request line over 8 KiB.
@@ -164,14 +164,6 @@ impl Base {
             && !has_userinfo(url)
             && url.path().strip_prefix(&self.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
-}
-
-/// Whether a path is one that login pages have.
-fn is_login(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    ["login", "logon", "signin", "sign-in", "sign_in", "sso", "saml", "oauth", "openid", "/auth"]
-        .iter()
-        .any(|word| path.contains(word))
 }
 
 fn has_userinfo(url: &Url) -> bool {

@@ -11,6 +11,7 @@ use super::super::plan::{Plan, requests_a_day};
 use super::{Finding, Level};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
+use crate::connection::explain::web_page;
 use crate::http::{Feed, FetchError};
 use crate::poll::date;
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
@@ -26,12 +27,6 @@ const PLAN_SHARE_PERCENT: u64 = 80;
 /// Requests until a page has records: discovery, the root, its collections and the first page over TAXII, each once more
 /// with another media type. Fixed: who needs more sees it in a run's log.
 const MAX_REQUESTS: usize = 8;
-
-/// Of a page for people, where its title is looked for.
-const PAGE_BYTES: usize = 16 * 1024;
-
-/// The longest title shown, in characters.
-const TITLE_CHARS: usize = 80;
 
 /// Steps for each of these: a guest that asks for rows does so once or twice for an answer.
 const STEPS_A_REQUEST: usize = 3;
@@ -49,7 +44,7 @@ impl Way {
         let feed = settings.get("feed");
         let named = feed.and_then(|feed| feed.as_str().or_else(|| feed.get("name")?.as_str()));
         let transport = settings.get("transport").and_then(Value::as_str).unwrap_or("rest");
-        // Only the vendor's own hosts, and loopback, may be without a name.
+        // Only the vendor's own hosts may be without a name.
         Self { transport: transport.to_owned(), feed: named.unwrap_or("SOC Defenders").to_owned() }
     }
 
@@ -148,28 +143,11 @@ async fn ask(
             Ok(response) => response,
             Err(error) => return Asked { end: End::Unanswered(error), ..asked },
         };
-        web = web_page(&response);
+        web = web_page(&response.body).map(|title| (response.status, title));
         asked.first.get_or_insert_with(|| Response { body: Vec::new(), ..response.clone() });
         (state, event) = (step.state, Event::Response(response));
     }
     asked
-}
-
-/// Status and title of an answer that is a page for people.
-fn web_page(response: &Response) -> Option<(u16, String)> {
-    let text = String::from_utf8_lossy(response.body.get(..PAGE_BYTES).unwrap_or(&response.body));
-    let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-    if !["<!doctype html", "<html", "<head", "<body"].iter().any(|begin| lower.starts_with(begin)) {
-        return None;
-    }
-    let title = lower.find("<title").and_then(|at| {
-        let from = at + lower.get(at..)?.find('>')? + 1;
-        // As it is written: lower case has as many bytes in ASCII, and what is else is left as it is.
-        let text = text.trim_start_matches('\u{feff}').trim_start();
-        let title = text.get(from..from + lower.get(from..)?.find('<')?)?;
-        Some(title.split_whitespace().collect::<Vec<_>>().join(" "))
-    });
-    Some((response.status, title.unwrap_or_default()))
 }
 
 /// What an input's feed says; `stored` is where its last poll ended.
@@ -195,6 +173,9 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
     }
     findings.push(finding(Level::Ok, "settings", "usable".to_owned()));
     findings.push(match &input.credential {
+        None if !input.headers.is_empty() || input.http.tls.client.is_some() => {
+            finding(Level::Ok, "credential", "None is set but `headers` or `client_cert`.".to_owned())
+        }
         None => {
             let text = "None is set; most feeds ask for `api_key`, `username` and `password`, or `auth`.";
             finding(Level::Warn, "credential", text.to_owned())
@@ -280,7 +261,7 @@ fn asks_to_wait(input: &Input, wait: &Wait) -> Finding {
 fn page_for_people(input: &Input, status: u16, title: &str) -> Finding {
     let title = match title {
         "" => String::new(),
-        title => format!(", titled `{}`", text::cut(&text::escape(title), TITLE_CHARS)),
+        title => format!(", titled `{}`", text::escape(title)),
     };
     let credential = match &input.credential {
         Some(credential) => format!("Check `{}`", credential.setting()),

@@ -228,10 +228,12 @@ pub(super) fn request_needs_person(client: &Client, answer: &super::client::Answ
     match answer.status.as_u16() {
         401 if client.has_credential() => {
             format!(
-                "Elasticsearch refuses the credential: {said}. Check `api_key` or `username` and `password`; the key may have been revoked or have expired."
+                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired."
             )
         }
-        401 => format!("Elasticsearch wants a credential: {said}. Set `api_key`, or `username` and `password`."),
+        401 => {
+            format!("Elasticsearch wants a credential: {said}. Set `api_key`, `username` and `password`, or `auth`.")
+        }
         403 => format!(
             "The Elasticsearch credential lacks a privilege: {said}. Run `tipline check` for the list of those needed."
         ),

@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::blocking;
 use tipline_config::ElasticsearchSettings;
-use tipline_connection::explain::{Context, Reason};
+use tipline_connection::explain::{Context, Reason, is_login, web_page};
 use tipline_connection::{Access, Connection, ConnectionError, Live};
 use tipline_model::secret::is_loopback;
 
@@ -89,8 +89,6 @@ pub struct Answer {
     pub is_elastic: bool,
     /// The pause that `Retry-After` asks for.
     pub retry_after: Option<Duration>,
-    /// Where a proxy may have answered in the cluster's place, and what to do then.
-    pub proxy: Option<String>,
 }
 
 impl From<ConnectionError> for ClientError {
@@ -191,7 +189,8 @@ impl Client {
     pub fn describe(&self, answer: &Answer) -> String {
         let mut text = answer.status.to_string();
         if let Some(location) = &answer.location {
-            let _ = write!(text, ", a redirect to {location}");
+            let what = if is_login(location) { ", which looks like a login page" } else { "" };
+            let _ = write!(text, ", a redirect to {location}{what}");
         }
         let json = answer.json();
         let error = json.get("error").unwrap_or(&json);
@@ -204,9 +203,6 @@ impl Client {
                 let _ = write!(text, ", beginning \"{}\"", self.excerpt(&String::from_utf8_lossy(&answer.body)));
             }
             _ => {}
-        }
-        if let Some(proxy) = &answer.proxy {
-            let _ = write!(text, "; {proxy}");
         }
         text
     }
@@ -221,9 +217,10 @@ impl Client {
         self.hosts.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether requests carry a credential.
+    /// Whether requests carry what says who asks: a credential, headers of one's own, or a certificate.
     pub fn has_credential(&self) -> bool {
-        self.connection.access().credential.is_some()
+        let access = self.connection.access();
+        access.has_secrets() || access.tls.client.is_some()
     }
 
     /// The first answer of a host, and whether anything was refused that may have been changed meanwhile.
@@ -250,13 +247,11 @@ impl Client {
             }
         }
         let unreachable = || {
-            // What is known of the cause says what to do itself.
-            let advice = if refusals.ends_with('.') {
-                String::new()
-            } else {
-                ". Check `hosts`, the network, and that the cluster is up.".to_owned()
-            };
-            ClientError::Unreachable(format!("Elasticsearch gave no answer ({refusals}){advice}"))
+            // A cause that is known by a setting says itself what to do.
+            let is_told = refusals.contains('`');
+            let advice = if is_told { "" } else { " Check `hosts`, the network, and that the cluster is up." };
+            let refusals = refusals.trim_end_matches('.');
+            ClientError::Unreachable(format!("Elasticsearch gave no answer ({refusals}).{advice}"))
         };
         (last_answer.ok_or_else(unreachable), is_refusal)
     }
@@ -279,9 +274,8 @@ impl Client {
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let headers = response.headers();
-        let proxy = context.answer(host, status, headers);
-        if let Some(reason) = proxy.as_ref().filter(|reason| reason.is_refusal) {
-            return Err(reason.clone());
+        if let Some(reason) = context.answer(host, status, headers) {
+            return Err(reason);
         }
         let location = headers
             .get(header::LOCATION)
@@ -300,8 +294,18 @@ impl Client {
         if let Some(reason) = context.page(status, &body) {
             return Err(reason);
         }
-        let proxy = proxy.map(|reason| reason.text.trim_end_matches('.').to_owned());
-        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, retry_after, proxy })
+        if let Some(title) = web_page(&body).filter(|_| status.is_success()) {
+            let title = if title.is_empty() { title } else { format!(", titled \"{title}\"") };
+            return Err(Reason {
+                text: format!(
+                    "it answers {} with a web page{title}, as for a login, or as Kibana does. Check that `hosts` names \
+                     Elasticsearch itself, and `proxy`.",
+                    status.as_u16()
+                ),
+                is_refusal: false,
+            });
+        }
+        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, retry_after })
     }
 
     async fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {

@@ -204,7 +204,6 @@ mod tests {
                 location: None,
                 is_elastic: true,
                 retry_after: None,
-                proxy: None,
             };
             let found = match judged(&store, &answer) {
                 Ok(()) => "made",

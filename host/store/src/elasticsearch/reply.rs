@@ -229,7 +229,6 @@ mod tests {
             location: None,
             is_elastic: true,
             retry_after: None,
-            proxy: None,
         }
     }
 
