@@ -52,6 +52,9 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
         with_runtime("elasticsearch::each_claim_of_a_value_ends_by_itself", each_claim_of_a_value_ends_by_itself),
+        with_runtime("elasticsearch::a_set_up_that_fails_undoes_what_it_made", failed_set_up),
+        with_runtime("elasticsearch::shards_and_replicas_are_settings", shards_and_replicas),
+        with_runtime("elasticsearch::long_documents_are_walked_in_smaller_pages", long_documents),
         with_runtime("elasticsearch::unchanged_content_makes_no_new_event", unchanged_content_makes_no_new_event),
     ];
     for (name, variable) in [("elasticsearch", "TIPLINE_TEST_ELASTICSEARCH"), ("opensearch", "TIPLINE_TEST_OPENSEARCH")]
@@ -794,4 +797,88 @@ async fn events_are_history(url: String) {
     assert_eq!(store.sink.ids("id-0000", 5).await.unwrap().len(), 5);
     assert_eq!(store.sink.ids("id-00003", 2).await.unwrap(), ["id-00003"]);
     cluster.remove().await;
+}
+
+const MAPPINGS: &str = "/_component_template/tipline-i-mappings";
+const TEMPLATE: &str = "/_index_template/tipline-i";
+
+fn set_up_at(fake: &FakeElasticsearch) -> ElasticsearchSettings {
+    ElasticsearchSettings { index: "i".to_owned(), ..quick(&fake.url, Mode::Latest) }
+}
+
+/// Whatever step fails, only what was there before is there afterwards.
+async fn failed_set_up() {
+    for (refused, before) in [
+        (("PUT", MAPPINGS), vec![]),
+        (("PUT", TEMPLATE), vec![]),
+        (("PUT", "/i"), vec![]),
+        (("POST", "/_aliases"), vec![]),
+        (("PUT", "/i"), vec![MAPPINGS]),
+        (("PUT", "/i"), vec![MAPPINGS, TEMPLATE]),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        let settings = set_up_at(&fake);
+        let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+        let client = Client::new(&settings).unwrap();
+        fake.may_be_set_up(&[]);
+        for path in &before {
+            client.send(Call::new(Method::PUT, *path).json(&json!({}))).await.unwrap();
+        }
+        fake.may_be_set_up(&[refused]);
+        let error = store.set_up().await.unwrap_err().to_string();
+        let left: Vec<String> = fake.set_up().into_keys().collect();
+        assert_eq!(left, before, "{refused:?}: {error}");
+        let made_something = refused.1 != MAPPINGS && before.len() < 2;
+        assert_eq!(error.contains("is deleted again: "), made_something, "{refused:?}: {error}");
+        // And what may not be deleted is named.
+        if refused.1 == "/_aliases" {
+            fake.may_be_set_up(&[refused, ("DELETE", TEMPLATE), ("DELETE", MAPPINGS)]);
+            let error = store.set_up().await.unwrap_err().to_string();
+            assert!(
+                error.contains("deleted again: index i.")
+                    && error.contains("could not be deleted again: index template"),
+                "{error}"
+            );
+        }
+        fake.may_be_set_up(&[]);
+        store.set_up().await.unwrap();
+    }
+}
+
+async fn shards_and_replicas() {
+    for (shards, replicas, expected) in [
+        (None, None, Value::Null),
+        (Some(3), None, json!({ "index.number_of_shards": 3 })),
+        (Some(1), Some(0), json!({ "index.number_of_replicas": 0, "index.number_of_shards": 1 })),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        fake.may_be_set_up(&[]);
+        let settings = ElasticsearchSettings { shards, replicas, ..set_up_at(&fake) };
+        let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+        store.set_up().await.unwrap();
+        assert_eq!(fake.set_up()[TEMPLATE]["template"]["settings"], expected);
+        // An index that is there gets the replicas as well.
+        store.set_up().await.unwrap();
+        let changed = fake.set_up().get("/i/_settings").cloned();
+        assert_eq!(changed, replicas.map(|replicas| json!({ "index.number_of_replicas": replicas })));
+    }
+}
+
+/// A page of them is longer than the longest answer that is read.
+async fn long_documents() {
+    const DOCUMENTS: usize = 80;
+    let fake = FakeElasticsearch::start().await;
+    fake.finds();
+    let store = Store::open(&quick(&fake.url, Mode::Latest));
+    let now = Clock::system().now();
+    let documents: Vec<Indicator> = (0..DOCUMENTS)
+        .map(|number| Indicator { more: json!({ "tags": ["x".repeat(1_000_000)] }), ..Indicator::new(number, now) })
+        .collect();
+    for some in documents.chunks(16) {
+        store.deliver(some).await.unwrap();
+    }
+    let mut found = Vec::new();
+    let query = Query { text: None, kind: None, provider: None, since: None, expired: true, now, limit: usize::MAX };
+    store.sink.scan(&query, &mut |hit| found.push(hit.id)).await.unwrap();
+    assert_eq!(found, documents.iter().map(|document| document.id.clone()).collect::<Vec<_>>());
 }

@@ -52,6 +52,12 @@ struct Inner {
     requests: u64,
     items_by_request: Vec<usize>,
     captures: bool,
+    set_up: Option<BTreeMap<String, Value>>,
+    refused: Vec<(&'static str, String)>,
+    finds: bool,
+    answers_all: Option<(u16, &'static str)>,
+    holds: Option<&'static str>,
+    hold: Option<tokio::sync::watch::Sender<u32>>,
     bodies: Vec<Bytes>,
 }
 
@@ -60,22 +66,61 @@ pub struct FakeElasticsearch {
     /// Where it listens.
     pub url: Url,
     inner: Arc<Mutex<Inner>>,
+    held: tokio::sync::watch::Receiver<u32>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl FakeElasticsearch {
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// At this address, which must be free.
+    pub async fn start_at(address: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
         let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
-        let inner = Arc::new(Mutex::new(Inner::default()));
+        let (hold, held) = tokio::sync::watch::channel(0);
+        let inner = Arc::new(Mutex::new(Inner { hold: Some(hold), ..Inner::default() }));
         let app = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&inner));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("the fake serves") });
-        Self { url, inner, task }
+        Self { url, inner, held, task }
     }
 
     /// The next requests meet these faults, one each.
     pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.inner().faults.extend(faults);
+    }
+
+    /// May be set up from now on: what is put at a path is there until it is deleted, but where this method and path are refused.
+    pub fn may_be_set_up(&self, refused: &[(&'static str, &str)]) {
+        let mut inner = self.inner();
+        inner.set_up.get_or_insert_default();
+        inner.refused = refused.iter().map(|(method, path)| (*method, (*path).to_owned())).collect();
+    }
+
+    /// Requests whose path ends so are never answered from now on.
+    pub fn hold(&self, end: &'static str) {
+        self.inner().holds = Some(end);
+    }
+
+    /// Returns once a request is held.
+    pub async fn is_holding(&self) {
+        let _ = self.held.clone().wait_for(|held| *held > 0).await;
+    }
+
+    /// What is set up, by path.
+    pub fn set_up(&self) -> BTreeMap<String, Value> {
+        self.inner().set_up.clone().unwrap_or_default()
+    }
+
+    /// Searches find what is stored from now on, whatever they ask for, in the order of identities.
+    pub fn finds(&self) {
+        self.inner().finds = true;
+    }
+
+    /// Every request gets this status and body from now on, or, with none, what it should.
+    pub fn answers_all(&self, answer: Option<(u16, &'static str)>) {
+        self.inner().answers_all = answer;
     }
 
     /// This document meets the fault so many times.
@@ -130,10 +175,22 @@ impl Drop for FakeElasticsearch {
 
 async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, request: Request) -> Response {
     let path = request.uri().path().to_owned();
+    let method = request.method().clone();
     // A client that was killed leaves half a request.
     let Ok(body) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let is_held = {
+        let inner = inner.lock().expect("no panic while locked");
+        let is_held = inner.holds.is_some_and(|end| path.ends_with(end));
+        if let Some(hold) = inner.hold.as_ref().filter(|_| is_held) {
+            hold.send_modify(|held| *held += 1);
+        }
+        is_held
+    };
+    if is_held {
+        return std::future::pending().await;
+    }
     let (fault, reply) = {
         let mut inner = inner.lock().expect("no panic while locked");
         if let Some(key) = &inner.key
@@ -144,6 +201,20 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
             let reason = format!("unable to authenticate with {}", echo.unwrap_or_default());
             let body = json!({ "error": { "type": "security_exception", "reason": reason }, "status": 401 });
             return (StatusCode::UNAUTHORIZED, json_headers(), body.to_string()).into_response();
+        }
+        if let Some((status, body)) = inner.answers_all {
+            return (StatusCode::from_u16(status).expect("a status"), json_headers(), body).into_response();
+        }
+        if inner.finds && path.ends_with("/_search") {
+            return (json_headers(), inner.found(&body).to_string()).into_response();
+        }
+        if inner.set_up.is_some()
+            && !path.ends_with("/_bulk")
+            && !path.ends_with("/_search")
+            && !path.ends_with("/_count")
+        {
+            let (status, answer) = inner.arrange(method.as_str(), &path, &body);
+            return (status, json_headers(), answer.to_string()).into_response();
         }
         if path.ends_with("/_search") || path.ends_with("/_count") {
             let nothing = json!({ "count": 0, "hits": { "hits": [] }, "_shards": { "failed": 0 } });
@@ -214,6 +285,47 @@ fn plain(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
 }
 
 impl Inner {
+    /// One page of everything.
+    fn found(&self, body: &[u8]) -> Value {
+        let asked: Value = serde_json::from_slice(body).expect("a search");
+        let after = asked["search_after"][0].as_str().unwrap_or_default();
+        let size = asked["size"].as_u64().expect("a size") as usize;
+        let hits: Vec<Value> = self
+            .documents
+            .iter()
+            .filter(|(id, _)| id.as_str() > after)
+            .take(size)
+            .map(|(id, (version, document))| {
+                json!({ "_id": id, "_version": version, "_source": document, "sort": [id, version] })
+            })
+            .collect();
+        json!({ "hits": { "hits": hits }, "_shards": { "failed": 0 } })
+    }
+
+    /// What a set-up reads, puts and deletes.
+    fn arrange(&mut self, method: &str, path: &str, body: &[u8]) -> (StatusCode, Value) {
+        if self.refused.iter().any(|(refused, part)| *refused == method && path == part) {
+            let error = json!({ "type": "security_exception", "reason": "not allowed" });
+            return (StatusCode::FORBIDDEN, json!({ "error": error, "status": 403 }));
+        }
+        let set_up = self.set_up.get_or_insert_default();
+        let name = path.strip_suffix("/_mapping").unwrap_or(path);
+        match method {
+            "PUT" | "POST" => {
+                set_up.insert(path.to_owned(), serde_json::from_slice(body).unwrap_or_default());
+                (StatusCode::OK, json!({ "acknowledged": true }))
+            }
+            "DELETE" => match set_up.remove(path) {
+                Some(_) => (StatusCode::OK, json!({ "acknowledged": true })),
+                None => (StatusCode::NOT_FOUND, json!({})),
+            },
+            _ if set_up.contains_key(name) => {
+                (StatusCode::OK, json!({ name.trim_start_matches('/'): { "mappings": {} } }))
+            }
+            _ => (StatusCode::NOT_FOUND, json!({ "error": { "type": "index_not_found_exception" } })),
+        }
+    }
+
     fn bulk(&mut self, body: &[u8]) -> Value {
         let text = std::str::from_utf8(body).expect("UTF-8");
         assert!(text.ends_with('\n'), "a bulk body ends with a line end");

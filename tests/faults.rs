@@ -8,8 +8,10 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tipline::mock::{LinkForm, MockSettings, Records};
 use tipline::poll::Ended;
+use tipline::state::Ledger;
 
 use crate::fake_elasticsearch::FakeElasticsearch;
+use crate::program::{Served, command, ensure, printed};
 use crate::support::{Outcome, Stand, Store, same, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -17,6 +19,9 @@ pub fn trials() -> Vec<Trial> {
         trial("faults::a_second_writer_is_refused", second_writer),
         trial("faults::a_damaged_ledger_is_refused_and_left_as_it_is", damaged_ledger),
         trial("faults::a_full_disk_commits_nothing_and_the_next_run_goes_on", full_disk),
+        trial("faults::a_full_disk_leaves_whole_lines", full_disk_of_lines),
+        Trial::test("faults::a_reader_that_goes_ends_a_run", gone_reader),
+        Trial::test("faults::a_reader_that_goes_ends_every_command_quietly", closed_output),
         trial("faults::an_elasticsearch_that_is_down_costs_nothing", elasticsearch_down),
         trial("faults::pages_that_repeat_come_to_an_end", repeated_pages),
         trial("faults::links_of_every_form_lead_to_the_end", links),
@@ -80,6 +85,97 @@ async fn full_disk() -> Outcome {
     same(&stand.expected(100).await?, &stand.stored().await?)
 }
 
+/// What is written is cut back to the last page that was written whole, and the next run goes on from there.
+async fn full_disk_of_lines() -> Outcome {
+    let stand = Stand::new(MockSettings::default(), Records::synthetic(3_000, 2), "limit: 500", Store::Ndjson).await?;
+    stand.config()?;
+    let mut limited = Command::new("sh");
+    limited
+        .current_dir(stand.folder.path())
+        // Three pages and a half, in blocks of 512 bytes.
+        .args(["-c", "trap '' XFSZ; ulimit -f 3300; exec \"$0\" run --once", env!("CARGO_BIN_EXE_tipline")])
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || limited.output()).await??;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("documents[.]ndjson can't be written") || said.contains("documents.ndjson can't be written"),
+        "{said}"
+    );
+    let counts = stand.ledger()?.counts("feed")?;
+    assert!(counts.read > 0 && counts.read < 3_000 && counts.adds_up(), "{counts:?} {said}");
+    let text = fs::read_to_string(stand.path("documents.ndjson"))?;
+    assert!(text.ends_with('\n') && text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert_eq!(text.lines().count() as u64, counts.indexed, "what was not acknowledged is cut off");
+
+    let ran = stand.run_once(&[]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    same(&stand.expected(500).await?, &stand.stored().await?)
+}
+
+/// Nothing takes the documents any more, so the run ends and says so, with the code of a failure.
+fn gone_reader() -> Outcome {
+    for arguments in [&["run"][..], &["run", "--once"]] {
+        let place = tempfile::tempdir()?;
+        let served = Served::start(MockSettings::default(), 500)?;
+        served.configure(place.path(), "output: {ndjson: {}}\n")?;
+        let mut run = command(place.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop(run.stdout.take());
+        let output = run.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = said.lines().filter(|line| line.contains("The reader of standard output has gone")).count();
+        ensure(output.status.code() == Some(1) && told == 1, format!("{arguments:?} {:?}: {said}", output.status))?;
+        let ledger = Ledger::read(&place.path().join(".tipline/tipline.db"))?;
+        ensure(ledger.checkpoint("feed")?.is_none(), "what nobody took was acknowledged")?;
+    }
+    Ok(())
+}
+
+/// `| head` has what it wanted.
+fn closed_output() -> Outcome {
+    let place = tempfile::tempdir()?;
+    let served = Served::start(MockSettings::default(), 50)?;
+    served.configure(place.path(), "")?;
+    printed(place.path(), &["run", "--once"])?;
+    let id = printed(place.path(), &["search", "--json", "--limit", "1"])?;
+    let id = serde_json::from_str::<serde_json::Value>(id.lines().next().unwrap_or_default())?;
+    let id = id["event"]["id"].as_str().ok_or("an id")?.to_owned();
+    printed(place.path(), &["record", "--out", "poll.har"])?;
+    fs::write(place.path().join("page.json"), r#"{"type":"ipv4","value":"203.0.113.9"}"#)?;
+    fs::write(place.path().join("es.yml"), "output: {elasticsearch: {hosts: ['http://127.0.0.1:9']}}\n")?;
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["run", "--once"],
+        &["status"],
+        &["status", "--json"],
+        &["search"],
+        &["search", "--json"],
+        &["search", "--count"],
+        &["show", &id],
+        &["map", "page.json"],
+        &["rejects", "list"],
+        &["setup", "--dry-run", "-c", "es.yml"],
+        &["setup"],
+        &["sweep"],
+        &["check"],
+        &["verify"],
+        &["backfill", "--since", "1d"],
+        &["eval", "poll.har", "--fail-on", "none"],
+        &["guest", "describe"],
+        &["state", "show"],
+        &["demo", "--once"],
+    ] {
+        let mut run = command(place.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop(run.stdout.take());
+        let output = run.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_quiet = !said.contains("panicked") && !said.contains("roken pipe");
+        ensure(output.status.code() == Some(0) && is_quiet, format!("{arguments:?} {:?}: {said}", output.status))?;
+    }
+    Ok(())
+}
+
 async fn elasticsearch_down() -> Outcome {
     let store = Store::Elasticsearch(FakeElasticsearch::start().await);
     let mut stand = Stand::new(MockSettings::default(), Records::synthetic(30, 3), "limit: 10", store).await?;
@@ -98,6 +194,7 @@ async fn elasticsearch_down() -> Outcome {
         let ran = tokio::task::spawn_blocking(move || crate::support::tipline(&folder, &["run", "--once"])).await??;
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(ran.err.contains("127.0.0.1"), "{ran:?}");
+        assert!(ran.err.contains("waited for, for up to 1.5s (`retry.give_up_after`)"), "it says how long: {ran:?}");
     }
     assert_eq!(stand.feed.requests().len(), asked, "a feed is not asked for what can't be stored");
     assert_eq!(stand.ledger()?.checkpoint("feed")?, before);

@@ -417,7 +417,7 @@ async fn pause() -> Outcome {
     for _ in 1..MAX_TRAPS {
         assert!(matches!(poll(&pipeline).await?, Err(PollError::Trapped(_))));
     }
-    pipeline.run(&watch.stop).await;
+    pipeline.run(&watch.stop).await?;
     assert_eq!(watch.ends(), ["trapped", "trapped", "paused"]);
     let status = stand.ledger()?.status("feed")?;
     let why = status.degraded.ok_or("the status does not say it")?;

@@ -399,7 +399,7 @@ async fn changed_key() -> Outcome {
     assert!(matches!(config.output, Output::Sqlite { .. }));
     config.inputs[0].interval = Duration::from_millis(1);
     config.inputs[0].jitter = Duration::ZERO;
-    Pipeline::open(&config, stand.hand.clock(), observer.clone()).await?.run(&stop).await;
+    Pipeline::open(&config, stand.hand.clock(), observer.clone()).await?.run(&stop).await?;
     assert_eq!(observer.statuses.lock().expect("no panic while locked")[..2], [401, 200]);
     assert_eq!(stand.stored().await?.len(), 10);
     Ok(())

@@ -25,8 +25,13 @@ pub struct Served {
 impl Served {
     /// So many synthetic records.
     pub fn start(settings: MockSettings, records: u64) -> Result<Self, Failed> {
+        Self::start_with(settings, Records::synthetic(records, 7))
+    }
+
+    /// These records.
+    pub fn start_with(settings: MockSettings, records: Records) -> Result<Self, Failed> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let feed = runtime.block_on(Feed::start(settings, Records::synthetic(records, 7), Clock::system()))?;
+        let feed = runtime.block_on(Feed::start(settings, records, Clock::system()))?;
         Ok(Self { feed, _runtime: runtime })
     }
 

@@ -2,6 +2,7 @@
 //! neither fail nor change anything, and it must not wait, as the poll waits for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Millis;
 use crate::config::Input;
@@ -9,6 +10,7 @@ use crate::http::RateLimit;
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Note, Request, Wait};
 use crate::state::Counts;
+use crate::store::Outage;
 use crate::sweep::{SweepError, SweepReport};
 
 /// Follows a run.
@@ -22,6 +24,26 @@ pub trait Observer: Send + Sync {
     /// A page was acknowledged and committed; the counts are this page's.
     fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
         let _ = (input, counts, notes);
+    }
+
+    /// A page was on its way to the output for so long, from the guest's hands to its commit.
+    fn delivered(&self, input: &Input, took: Duration) {
+        let _ = (input, took);
+    }
+
+    /// The feed's clock is so many milliseconds ahead of ours, or behind.
+    fn compared(&self, input: &Input, ahead: i64) {
+        let _ = (input, ahead);
+    }
+
+    /// So many documents are live in the output.
+    fn live(&self, documents: u64) {
+        let _ = documents;
+    }
+
+    /// So many rejects of the input are kept.
+    fn kept(&self, input: &Input, rejects: u64) {
+        let _ = (input, rejects);
     }
 
     /// The input waits.
@@ -48,6 +70,11 @@ pub trait Observer: Send + Sync {
     fn swept(&self, result: &Result<SweepReport, SweepError>, at: Millis) {
         let _ = (result, at);
     }
+
+    /// The output takes no documents any more, or for another reason; or, with none, takes them again.
+    fn output(&self, outage: Option<&Outage>) {
+        let _ = outage;
+    }
 }
 
 /// Sees nothing.
@@ -61,6 +88,22 @@ impl Observer for Vec<Arc<dyn Observer>> {
 
     fn page(&self, input: &Input, counts: &Counts, notes: &[Note]) {
         self.iter().for_each(|one| one.page(input, counts, notes));
+    }
+
+    fn delivered(&self, input: &Input, took: Duration) {
+        self.iter().for_each(|one| one.delivered(input, took));
+    }
+
+    fn compared(&self, input: &Input, ahead: i64) {
+        self.iter().for_each(|one| one.compared(input, ahead));
+    }
+
+    fn live(&self, documents: u64) {
+        self.iter().for_each(|one| one.live(documents));
+    }
+
+    fn kept(&self, input: &Input, rejects: u64) {
+        self.iter().for_each(|one| one.kept(input, rejects));
     }
 
     fn waiting(&self, input: &Input, wait: &Wait) {
@@ -81,5 +124,9 @@ impl Observer for Vec<Arc<dyn Observer>> {
 
     fn swept(&self, result: &Result<SweepReport, SweepError>, at: Millis) {
         self.iter().for_each(|one| one.swept(result, at));
+    }
+
+    fn output(&self, outage: Option<&Outage>) {
+        self.iter().for_each(|one| one.output(outage));
     }
 }

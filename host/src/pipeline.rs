@@ -1,6 +1,7 @@
 //! Puts a configuration's parts together: ledger, output, guests, feeds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tracing::{info, warn};
@@ -12,9 +13,10 @@ use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
 use crate::poll::{Observer, Poller};
 use crate::state::{Ledger, LedgerError};
+use crate::store::blocking;
 use crate::store::ndjson::Ndjson;
 use crate::store::sqlite::Sqlite;
-use crate::store::{Catalog, Sink, SinkError};
+use crate::store::{Availability, Catalog, Outage, Prepared, Sink, SinkError};
 use crate::sweep::Sweeper;
 use crate::trapped::Traps;
 
@@ -61,7 +63,25 @@ pub struct Pipeline {
     pub catalog: Option<Arc<dyn Catalog>>,
     /// The checkpoints.
     pub ledger: Ledger,
+    /// Whether the output takes documents.
+    pub availability: Availability,
 }
+
+/// How long an output is waited for that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// So long.
+    For(Duration),
+    /// Until it is.
+    Endless,
+}
+
+/// The first and the longest pause between two questions whether an output is there. Fixed: they are small, and whoever
+/// waits for its return does so for the latter at most.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = Duration::from_secs(15);
 
 impl Pipeline {
     /// Opens everything; talks to Elasticsearch to see that its index is fit, and to no feed.
@@ -69,8 +89,19 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] with what to do.
     pub async fn open(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
+        let pipeline = Self::assemble(config, clock, observer)?;
+        pipeline.prepare(Patience::None).await?;
+        Ok(pipeline)
+    }
+
+    /// Puts everything together; talks to nobody.
+    ///
+    /// # Errors
+    /// [`PipelineError`] with what to do.
+    pub fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
         let mut guests = Guests::new(Some(&config.state_dir));
         let ledger = Ledger::open_with(&config.ledger_path(), config.limits)?;
+        let availability = followed(&ledger, &clock, &observer);
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
             Output::Sqlite { .. } => {
                 let store = Arc::new(Sqlite::new(ledger.clone()));
@@ -78,14 +109,7 @@ impl Pipeline {
             }
             Output::Elasticsearch(settings) => {
                 let store = guests.elasticsearch(config, settings, clock.clone())?.with_ledger(ledger.clone());
-                let report = store.prepare().await?;
-                for done in report.done {
-                    info!("{done}");
-                }
-                for warning in report.warnings {
-                    warn!("{warning}");
-                }
-                let store = Arc::new(store);
+                let store = Arc::new(store.with_availability(availability.clone()));
                 (store.clone(), Some(store))
             }
             Output::Ndjson { path } => {
@@ -96,7 +120,9 @@ impl Pipeline {
                 (Arc::new(pipe), None)
             }
         };
-        if let Some(known) = ledger.known_time()? {
+        if let Some(mut known) = ledger.known_time()? {
+            // A feed that is no longer asked is no witness.
+            known.witnesses.retain(|id, _| config.inputs.iter().any(|input| input.id == *id));
             clock.resume(known);
         }
         let gates = Gates::default();
@@ -124,6 +150,86 @@ impl Pipeline {
             clock,
             observer,
         };
-        Ok(Self { pollers, sweeper, sink, catalog, ledger })
+        Ok(Self { pollers, sweeper, sink, catalog, ledger, availability })
     }
+
+    /// Sees that documents can go to the output, and waits for one that is not there.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] at once, as waiting does not help then; [`SinkError::Unavailable`] at the end of the patience.
+    pub async fn prepare(&self, patience: Patience) -> Result<(), SinkError> {
+        let clock = &self.sweeper.clock;
+        let began = clock.steady();
+        // What an earlier run has noted is not known to be so.
+        let ledger = self.ledger.clone();
+        blocking(move || ledger.set_outage(None)).await?;
+        let mut pause = ASK_AFTER;
+        loop {
+            let reason = match self.sink.prepare().await {
+                Ok(Prepared { done, warnings }) => {
+                    self.availability.answered().await;
+                    done.iter().for_each(|done| info!("{done}"));
+                    warnings.iter().for_each(|warning| warn!("{warning}"));
+                    return Ok(());
+                }
+                Err(SinkError::Unavailable(reason)) => reason,
+                Err(error) => return Err(error),
+            };
+            let is_first = self.availability.outage().is_none();
+            match patience {
+                Patience::None => return Err(SinkError::Unavailable(reason)),
+                Patience::For(most) => {
+                    let waited = Duration::from_millis(clock.steady().saturating_sub(began));
+                    let most_shown = crate::text::duration(most);
+                    if waited + pause > most {
+                        return Err(SinkError::Unavailable(format!(
+                            "{reason} It was waited for, for up to {most_shown} (`retry.give_up_after`); nothing was asked of a feed."
+                        )));
+                    }
+                    self.availability.failed(&reason, false).await;
+                    if is_first {
+                        info!("It is waited for, for up to {most_shown} (`retry.give_up_after`).");
+                    }
+                }
+                Patience::Endless => self.availability.failed(&reason, false).await,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(ASK_EVERY);
+        }
+    }
+
+    /// Ends it where nothing may be waited for: the log is folded into the file, and code that is still being compiled is not
+    /// awaited for the cache's sake, which takes seconds. The end of the process, which is next, takes the rest.
+    pub fn leave(self) {
+        self.ledger.fold();
+        std::mem::forget(self);
+    }
+
+    /// While the output is not there, asks whether it is back. Never returns.
+    pub(crate) async fn ask_for_output(&self) {
+        loop {
+            self.availability.unreachable().await;
+            let mut pause = ASK_AFTER;
+            while self.availability.outage().is_some_and(|outage| !outage.is_blocked) {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ASK_EVERY);
+                match self.sink.probe().await {
+                    Err(SinkError::Unavailable(reason)) => self.availability.failed(&reason, false).await,
+                    // What needs a person is the next delivery's to say.
+                    Ok(()) | Err(_) => self.availability.answered().await,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the output takes documents, told to whoever looks at the ledger and at the run.
+fn followed(ledger: &Ledger, clock: &Clock, observer: &Arc<dyn Observer>) -> Availability {
+    let (ledger, observer) = (ledger.clone(), observer.clone());
+    Availability::new(clock.clone(), move |outage: Option<&Outage>| {
+        observer.output(outage);
+        if let Err(unwritten) = ledger.set_outage(outage) {
+            warn!("What the output does cannot be noted: {unwritten}");
+        }
+    })
 }

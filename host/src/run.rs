@@ -5,22 +5,27 @@
 //! wrong settings, an unreadable state and a guest that gives no answer again and again stop the input, as only a person
 //! can mend them; everything else is tried again at the next interval, a refused key after its file was read again.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::apart::{blocking, task};
+use crate::apart::task;
 use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
-use crate::state::{Counts, InputStatus, Ledger, LedgerError};
+use crate::state::{Counts, InputStatus, RejectFilter};
+use crate::store::{Availability, Query, SinkError};
 use crate::sweep::{SweepError, SweepReport, Sweeper};
 
 /// How long a sweep that failed waits for its next try.
 const SWEEP_RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// How often what is stored is counted: a million documents take a tenth of a second.
+const STOCK_EVERY: Duration = Duration::from_secs(60);
 
 /// What one input did in a run with `--once`.
 #[derive(Debug)]
@@ -51,7 +56,9 @@ impl Pipeline {
         });
         let inputs = join_all(polls).await;
         let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
-        let sweep = if due { self.sweeper.sweep_until(stop).await } else { None };
+        // An output that takes no page is not swept either; the reason is told already.
+        let sweep =
+            if due && self.availability.outage().is_none() { self.sweeper.sweep_until(stop).await } else { None };
         OnceReport { inputs, sweep }
     }
 
@@ -71,9 +78,56 @@ impl Pipeline {
     }
 
     /// Polls for ever. Returns after `stop`, when what was under way is committed.
-    pub async fn run(&self, stop: &CancellationToken) {
-        let inputs = join_all(self.pollers.iter().map(|poller| poller.run(stop)));
-        tokio::join!(inputs, self.sweeper.run(stop));
+    ///
+    /// # Errors
+    /// [`SinkError::Gone`] where nobody takes the documents any more.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<(), SinkError> {
+        // One input's delivery tells it for all.
+        let (stop, gone) = (&stop.child_token(), &OnceLock::new());
+        let inputs = join_all(self.pollers.iter().map(|poller| async move {
+            if let Err(reason) = poller.run(stop, &self.availability).await {
+                let _ = gone.set(reason);
+                stop.cancel();
+            }
+        }));
+        let work = async { tokio::join!(inputs, self.sweeper.run(stop, &self.availability)) };
+        tokio::select! {
+            _ = work => {}
+            () = self.ask_for_output() => {}
+            () = self.take_stock() => {}
+            () = self.in_vain(stop) => info!("What was under way is left, as the output takes nothing; it is read again next time"),
+        }
+        gone.get().cloned().map_or(Ok(()), |reason| Err(SinkError::Gone(reason)))
+    }
+
+    /// Counts what is live and what is kept, for whoever follows the run. Never returns.
+    async fn take_stock(&self) {
+        loop {
+            let now = self.sweeper.clock.now();
+            let live = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 0 };
+            if let Some(catalog) = &self.catalog {
+                match catalog.count(&live).await {
+                    Ok(documents) => self.sweeper.observer.live(documents),
+                    // An output that is down is told elsewhere.
+                    Err(error) => debug!("Live documents can't be counted: {error}"),
+                }
+            }
+            for poller in &self.pollers {
+                let of = RejectFilter { input: Some(poller.input.id.clone()), ..RejectFilter::default() };
+                match self.ledger.apart(move |ledger| ledger.count_rejects(&of)).await {
+                    Ok(Ok(rejects)) => poller.observer.kept(&poller.input, rejects),
+                    Ok(Err(error)) => debug!("Rejects can't be counted: {error}"),
+                    Err(_) => {}
+                }
+            }
+            tokio::time::sleep(STOCK_EVERY).await;
+        }
+    }
+
+    /// Returns after `stop` once what is under way has nowhere to go.
+    async fn in_vain(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        self.availability.lost().await;
     }
 }
 
@@ -81,6 +135,7 @@ impl Poller {
     /// Polls and writes into the ledger how it went.
     async fn poll_and_note(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
         let (began, asked) = (self.clock.now(), self.feed.requests());
+        self.note(move |status| status.polling_since = Some(began)).await;
         let (poller, until) = (self.clone(), stop.clone());
         let result = match task(async move { poller.poll(bounds, &until).await }).await {
             Ok(result) => self.count_traps(result),
@@ -93,13 +148,13 @@ impl Poller {
             limits: self.feed.rate_limit(),
         };
         self.observer.polled(&self.input, &result, facts.ended);
-        let known = self.clock.known();
-        let noted = self.in_ledger(move |ledger, input| {
-            let noted = ledger.update_status(input, |status| note_poll(status, &result, &facts));
+        let (known, input) = (self.clock.known(), self.input.clone());
+        let noted = self.ledger.apart(move |ledger| {
+            let noted = ledger.update_status(&input.id, |status| note_poll(status, &result, &facts));
             let noted = noted.and_then(|()| known.iter().try_for_each(|known| ledger.keep_time(known)));
             Ok((result, noted))
         });
-        match noted.await? {
+        match noted.await?? {
             (Ok(_), Err(error)) => Err(error.into()),
             (result, _) => result,
         }
@@ -121,39 +176,45 @@ impl Poller {
     /// What a poll of this input did and committed.
     async fn counted(&self, poll: impl Future<Output = Result<PollReport, PollError>>) -> Outcome {
         // A ledger that can't be read fails the poll as well, and nothing is committed then.
-        let before = self.in_ledger(Ledger::counts).await.unwrap_or_default();
+        let before = self.committed().await.unwrap_or_default();
         let poll = poll.await;
-        let after = self.in_ledger(Ledger::counts).await;
+        let after = self.committed().await;
         let counts = after.map_or_else(|_| Counts::default(), |after| after.since(&before));
         Outcome { input: self.input.id.clone(), poll, counts }
     }
 
-    /// Does something with the ledger, which may have to wait for a disk.
-    async fn in_ledger<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Ledger, &str) -> Result<R, LedgerError> + Send + 'static,
-    ) -> Result<R, PollError> {
-        let (ledger, input) = (self.ledger.clone(), self.input.clone());
-        Ok(blocking(move || work(&ledger, &input.id)).await??)
+    /// What this input has committed so far.
+    async fn committed(&self) -> Result<Counts, PollError> {
+        let input = self.input.clone();
+        Ok(self.ledger.apart(move |ledger| ledger.counts(&input.id)).await??)
     }
 
     async fn note(&self, change: impl FnOnce(&mut InputStatus) + Send + 'static) {
-        if let Err(unwritten) = self.in_ledger(move |ledger, input| ledger.update_status(input, change)).await {
-            warn!(input.id = self.input.id.as_str(), "{unwritten}");
+        let input = self.input.clone();
+        match self.ledger.apart(move |ledger| ledger.update_status(&input.id, change)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(unwritten)) => warn!(input.id = self.input.id.as_str(), "{unwritten}"),
+            Err(broken) => warn!(input.id = self.input.id.as_str(), "{broken}"),
         }
     }
 
-    async fn run(&self, stop: &CancellationToken) {
+    /// Polls until `stop`. Fails where the documents have no reader any more, with the reason.
+    async fn run(&self, stop: &CancellationToken, output: &Availability) -> Result<(), String> {
         let input = self.input.id.as_str();
-        while !stop.is_cancelled() {
+        // A feed is not asked for what cannot be stored.
+        while output.reachable(stop).await {
             let began = self.clock.now();
             match self.poll_and_note(Bounds::default(), stop).await {
                 Ok(report) => log_report(input, &report),
+                Err(PollError::Sink(SinkError::Gone(reason))) => return Err(reason),
                 Err(failed) if failed.stops_input() => {
                     let why = failed.to_string();
                     self.note(move |status| status.degraded = Some(why)).await;
                     error!(input.id = input, "The input is stopped until Tipline is started again: {failed}");
-                    return;
+                    return Ok(());
+                }
+                Err(failed @ PollError::Sink(SinkError::Unavailable(_))) if output.outage().is_some() => {
+                    debug!(input.id = input, "The poll failed: {failed}");
                 }
                 Err(failed) => {
                     warn!(input.id = input, "The poll failed and is tried again at the next interval: {failed}");
@@ -168,10 +229,11 @@ impl Poller {
             let next = began.saturating_add(millis(pause));
             self.note(move |status| status.next_poll = Some(next)).await;
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = self.clock.sleep_until(next) => {}
             }
         }
+        Ok(())
     }
 }
 
@@ -196,12 +258,15 @@ impl Sweeper {
         }
     }
 
-    async fn run(&self, stop: &CancellationToken) {
+    async fn run(&self, stop: &CancellationToken, output: &Availability) {
         loop {
             let due = self.due().unwrap_or_else(|_| self.clock.now());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(due) => {}
+            }
+            if !output.reachable(stop).await {
+                return;
             }
             let Some(result) = self.sweep_until(stop).await else { return };
             match result {
@@ -234,6 +299,7 @@ struct Facts {
 
 fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, facts: &Facts) {
     status.last_attempt = Some(facts.began);
+    status.polling_since = None;
     // Whatever stopped the input, it polls again; if it stops again, that is noted after this.
     status.degraded = None;
     status.waiting_until = None;
@@ -270,6 +336,9 @@ fn fail(status: &mut InputStatus, reason: String) {
 
 fn log_report(input: &str, report: &PollReport) {
     let counts = &report.counts;
+    if report.ended == Ended::MaxPages {
+        info!(input.id = input, "{}", crate::poll::MORE_IS_LEFT);
+    }
     match &report.ended {
         Ended::Complete | Ended::MaxPages | Ended::Stopped => info!(
             input.id = input,
@@ -308,7 +377,8 @@ mod tests {
     use crate::config::{Config, Input, SweepSettings};
     use crate::observer::Observer;
     use crate::sandbox::{Failure, Wait};
-    use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
+    use crate::state::Ledger;
+    use crate::store::{Delivery, Page, Sink, SweepOrder, Swept};
 
     const BEGAN: Millis = 1_733_740_200_000;
     const ENDED: Millis = BEGAN + 5_000;
@@ -448,14 +518,16 @@ mod tests {
             clock: Clock::virtual_from(BEGAN),
             observer: Arc::new(()),
         };
-        let pipeline = Pipeline { pollers: Vec::new(), sweeper, sink, catalog: None, ledger: ledger.clone() };
+        let availability = Availability::unwatched();
+        let pipeline =
+            Pipeline { pollers: Vec::new(), sweeper, sink, catalog: None, ledger: ledger.clone(), availability };
         for once in [false, true] {
             let stop = CancellationToken::new();
             let work = async {
                 if once {
                     assert!(pipeline.run_once(&stop).await.sweep.is_none());
                 } else {
-                    pipeline.run(&stop).await;
+                    pipeline.run(&stop).await.unwrap();
                 }
             };
             tokio::join!(tokio::time::timeout(Duration::from_secs(60), work), async {

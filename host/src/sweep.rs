@@ -134,11 +134,11 @@ impl Sweeper {
         }
         // When it was is told by the clock that the next one is due by.
         let (known, at) = (self.clock.known(), self.clock.now());
-        self.in_ledger(move |ledger| {
+        let noted = self.ledger.apart(move |ledger| {
             ledger.set_last_sweep(at)?;
             known.iter().try_for_each(|known| ledger.keep_time(known))
-        })
-        .await?;
+        });
+        noted.await??;
         let Swept { renewed, retired, deleted, withheld } = swept;
         Ok(SweepReport { renewed, retired, excluded, deleted, withheld })
     }
@@ -146,7 +146,7 @@ impl Sweeper {
     /// One order for all inputs whose feeds' clocks agree with ours, one for each that is behind by its own. What is over
     /// stays where its feed has not answered for long, as only a feed can tell that our clock is right.
     async fn orders(&self, now: Millis, confirmed: bool) -> Result<Vec<SweepOrder>, SweepError> {
-        let mut former = self.in_ledger(Ledger::inputs).await?;
+        let mut former = self.ledger.apart(Ledger::inputs).await??;
         former.retain(|input| self.inputs.iter().all(|(configured, _)| configured.id != *input));
         let mut groups: BTreeMap<(Millis, Deletes), (Vec<String>, Vec<String>)> = BTreeMap::new();
         let mut any = Deletes::None;
@@ -177,15 +177,6 @@ impl Sweeper {
         Ok(groups.into_iter().map(order).collect())
     }
 
-    /// Does something with the ledger, which may have to wait for a disk.
-    async fn in_ledger<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Ledger) -> Result<R, LedgerError> + Send + 'static,
-    ) -> Result<R, SweepError> {
-        let ledger = self.ledger.clone();
-        Ok(blocking(move || work(&ledger)).await??)
-    }
-
     /// Retires what a changed `exclude:` no longer wants.
     async fn exclude(&self, now: Millis) -> Result<u64, SweepError> {
         let Some(catalog) = &self.catalog else { return Ok(0) };
@@ -193,12 +184,12 @@ impl Sweeper {
         for (input, guest) in &self.inputs {
             let seen = format!("exclude/{}", input.id);
             let mark = seen.clone();
-            let known = self.in_ledger(move |ledger| ledger.mark(&mark)).await?;
+            let known = self.ledger.apart(move |ledger| ledger.mark(&mark)).await??;
             let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
             let Some(settings) = Exclusion::of(input, &others)? else {
                 // The same list is a change when it comes back: what was polled in between is stored.
                 if known.is_some_and(|known| known != NOTHING_EXCLUDED) {
-                    self.in_ledger(move |ledger| ledger.set_mark(&seen, NOTHING_EXCLUDED)).await?;
+                    self.ledger.apart(move |ledger| ledger.set_mark(&seen, NOTHING_EXCLUDED)).await??;
                 }
                 continue;
             };
@@ -225,7 +216,7 @@ impl Sweeper {
                 ids => ids?,
             };
             retired += self.sink.retire(&ids, EXCLUDED, now).await?;
-            self.in_ledger(move |ledger| ledger.set_mark(&seen, digest)).await?;
+            self.ledger.apart(move |ledger| ledger.set_mark(&seen, digest)).await??;
         }
         Ok(retired)
     }

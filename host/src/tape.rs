@@ -16,7 +16,7 @@ use crate::eval::recording::{Recorded, Recorder, RecordingError};
 use crate::observer::Observer;
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Request};
-use crate::trapped::keep_newest;
+use crate::trapped::{keep_newest, make_private, remove_parts};
 
 /// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
 pub const MAX_RECORDINGS: u16 = 100;
@@ -81,6 +81,9 @@ impl Tape {
     ) -> Result<(), RecordingError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if *event == Event::Start {
+            if let Target::Folder { folder, .. } = &self.target {
+                remove_parts(folder, &is_recording_of(&input.id));
+            }
             let recorder = Recorder::create(&self.file(input, now), self.most, &input.guest_config, state, now)?;
             running.insert(input.id.clone(), recorder);
         }
@@ -140,16 +143,12 @@ fn is_recording_of(input: &str) -> impl Fn(&str) -> bool {
     }
 }
 
-/// Whether a folder can be recorded into; makes it where it is missing.
+/// Whether a folder can be recorded into; makes it where it is missing, for nobody else to look into.
 ///
 /// # Errors
 /// The system's reason, with the folder.
 pub fn prepare(folder: &Path) -> Result<(), RecordingError> {
-    std::fs::create_dir_all(folder).map_err(|reason| RecordingError::File {
-        file: folder.to_owned(),
-        what: "written",
-        reason,
-    })
+    make_private(folder).map_err(|reason| RecordingError::File { file: folder.to_owned(), what: "written", reason })
 }
 
 #[cfg(test)]
@@ -180,6 +179,25 @@ mod tests {
         let time = |second: u32| format!("1970-01-01T00-00-0{second}-000Z.har");
         let of = |id: &str, second| format!("{id}-{}", time(second));
         assert_eq!(names, [of("a", 2), of("a", 3), of("a-b", 2), of("a-b", 3), "a-notes.har".to_owned()]);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_deleted_and_what_is_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |id: &str, second: u32| format!("{id}-1970-01-01T00-00-0{second}-000Z.har.part");
+        for left in [name("a", 1), name("b", 1), "a-notes.har.part".to_owned()] {
+            std::fs::write(folder.path().join(left), "{").unwrap();
+        }
+        let tape = || Tape::new(in_folder(&folder, MAX_RECORDINGS), u64::MAX);
+        let input = Input::new("a", "https://feed.example/".parse().unwrap());
+        let (running, other) = (tape(), tape());
+        running.advancing(&input, None, "", 2_000, &Event::Start);
+        other.advancing(&input, None, "", 3_000, &Event::Start);
+        let is_there = |name: &str| folder.path().join(name).exists();
+        assert!(!is_there(&name("a", 1)), "its writer is dead");
+        for kept in [name("a", 2), name("a", 3), name("b", 1), "a-notes.har.part".to_owned()] {
+            assert!(is_there(&kept), "{kept}");
+        }
     }
 
     #[test]

@@ -148,7 +148,13 @@ impl Stand {
         let output = match &self.store {
             Store::Sqlite => "sqlite: {path: tipline.db}".to_owned(),
             Store::Ndjson => "ndjson: {path: documents.ndjson}".to_owned(),
-            Store::Elasticsearch(fake) => format!("elasticsearch:\n    hosts: [\"{}\"]", fake.url),
+            // The program itself waits no longer for one that is down; the library less, below.
+            Store::Elasticsearch(fake) => {
+                format!(
+                    "elasticsearch:\n    hosts: [\"{}\"]\n    retry: {{initial: 100ms, give_up_after: 1500ms}}",
+                    fake.url
+                )
+            }
         };
         // What a feed other than the vendor's must be told, where a test does not say it.
         let name = if self.input.contains("feed:") { None } else { Some("feed: {name: SOC Defenders}") };

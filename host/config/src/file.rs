@@ -326,6 +326,12 @@ fn output(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<O
     }
 }
 
+/// Elasticsearch's own bound of an index's shards.
+const MOST_SHARDS: u64 = 1_024;
+
+/// More copies than anybody has nodes for.
+const MOST_REPLICAS: u64 = 100;
+
 fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<ElasticsearchSettings, Fault> {
     section.only(&[
         "hosts",
@@ -341,6 +347,8 @@ fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -
         "namespace",
         "mode",
         "setup",
+        "shards",
+        "replicas",
         "bulk_max_bytes",
         "workers",
         "compression_level",
@@ -383,6 +391,8 @@ fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -
         }
         None => ElasticsearchSettings::default_index(mode, &es.namespace),
     };
+    es.shards = section.number("shards", 1..=MOST_SHARDS)?.and_then(|shards| u32::try_from(shards).ok());
+    es.replicas = section.number("replicas", 0..=MOST_REPLICAS)?.and_then(|replicas| u32::try_from(replicas).ok());
     if let Some(bytes) = section.size("bulk_max_bytes", BULK_BYTES)? {
         es.bulk_max_bytes = usize::try_from(bytes).unwrap_or(es.bulk_max_bytes);
     }

@@ -385,6 +385,10 @@ pub struct ElasticsearchSettings {
     pub mode: Mode,
     /// Template handling.
     pub setup: Setup,
+    /// Primary shards of an index that is made; the cluster's own number where it is left out.
+    pub shards: Option<u32>,
+    /// Replicas of the index.
+    pub replicas: Option<u32>,
     /// Flush a bulk request at this many bytes before compression.
     pub bulk_max_bytes: usize,
     /// Bulk requests in flight.
@@ -418,6 +422,8 @@ impl ElasticsearchSettings {
             namespace: namespace.to_owned(),
             mode,
             setup: Setup::default(),
+            shards: None,
+            replicas: None,
             bulk_max_bytes: BULK_MAX_BYTES,
             workers: BULK_WORKERS,
             compression_level: 0,

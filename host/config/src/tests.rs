@@ -179,13 +179,14 @@ fn the_taxii_settings_reach_the_guest_and_the_password_does_not() {
 fn every_setting_of_elasticsearch() {
     let es = elasticsearch(
         "hosts: [https://a.example:9200, http://127.0.0.1:9200]\nusername: u\npassword: ${KEY}\nnamespace: prod\nmode: events\n\
-         setup: auto\nbulk_max_bytes: 1MiB\nworkers: 4\ncompression_level: 0\ntimeout: 10s\npipeline: p\n\
+         setup: auto\nshards: 2\nreplicas: 0\nbulk_max_bytes: 1MiB\nworkers: 4\ncompression_level: 0\ntimeout: 10s\npipeline: p\n\
          connect_timeout: 2s\nretry: {initial: 200ms, max: 10s, give_up_after: 1m}\n\
          ca_fingerprint: AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99",
     )
     .unwrap();
     assert_eq!((es.hosts.len(), es.index.as_str()), (2, "logs-ti_socdefenders.ioc-prod"));
     assert_eq!((es.mode, es.setup, es.bulk_max_bytes, es.workers), (Mode::Events, Setup::Auto, 1 << 20, 4));
+    assert_eq!((es.shards, es.replicas), (Some(2), Some(0)));
     assert_eq!((es.compression_level, es.timeout, es.pipeline.as_deref()), (0, Duration::from_secs(10), Some("p")));
     assert_eq!(es.connect_timeout, Duration::from_secs(2));
     let [initial, max, give_up_after] = [200, 10_000, 60_000].map(Duration::from_millis);
@@ -440,6 +441,8 @@ fn what_is_wrong_with_elasticsearch_is_named() {
         (&format!("{HOST}workers: 17"), "expected a whole number from 1 to 16"),
         (&format!("{HOST}bulk_max_bytes: 1KiB"), "from 64 KiB to 100 MiB"),
         (&format!("{HOST}compression_level: 10"), "from 0 to 9"),
+        (&format!("{HOST}shards: 0"), "from 1 to 1024"),
+        (&format!("{HOST}replicas: 101"), "from 0 to 100"),
         (
             &format!("{HOST}connect_timeout: 0s"),
             "`output.elasticsearch.connect_timeout`: found `0s`, expected a duration",

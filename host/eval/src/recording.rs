@@ -323,7 +323,10 @@ impl Recorder {
         // What a feed says is for those who may read it there.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let out = BufWriter::new(options.open(&part).map_err(broken)?);
+        let file_of_part = options.open(&part).map_err(broken)?;
+        // Held while it is written; whose writer has died can be deleted. Where a file system knows no locks, nothing is.
+        let _ = file_of_part.try_lock();
+        let out = BufWriter::new(file_of_part);
         let mut recorder = Self {
             out,
             part: part.clone(),

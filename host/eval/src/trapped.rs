@@ -94,7 +94,8 @@ impl Traps {
 
 /// Writes the call into a file of its own and drops the oldest beyond [`MAX_KEPT_PAGES`].
 fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    make_private(folder)?;
+    remove_parts(folder, &|_| true);
     // Names in the order of time.
     let file = folder.join(format!("{:015}.har", call.now));
     let mut recorder = Recorder::create(&file, u64::MAX, &input.guest_config, call.state, call.now)?;
@@ -120,6 +121,31 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
     recorder.finish()?;
     keep_newest(folder, &|_| true, MAX_KEPT_PAGES)?;
     Ok(file)
+}
+
+/// Makes a folder that nobody else may look into. One that is there already keeps its mode: a person has set it.
+pub fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Deletes the unfinished recordings that a dead process left, of those with a name that is asked about. What can't be deleted
+/// stays: it is in nobody's way.
+pub fn remove_parts(folder: &Path, is_meant: &dyn Fn(&str) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_part = name.to_str().and_then(|name| name.strip_suffix(".part"));
+        if !is_part.is_some_and(|name| name.ends_with(".har") && is_meant(name)) {
+            continue;
+        }
+        let is_dead = fs::File::open(entry.path()).is_ok_and(|part| part.try_lock().is_ok());
+        if is_dead {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Deletes the first files of a folder, by name, until so many of those asked about are left.
@@ -172,6 +198,13 @@ mod tests {
         assert_eq!((&entry["response"]["content"]["text"], &entry["response"]["status"]), (&json!(body), &json!(200)));
         let own = &har["log"]["_tipline"];
         assert_eq!((&own["state"], &own["began"]), (&json!(call.state), &json!(NOW)));
+        #[cfg(unix)]
+        for (path, expected) in
+            [("trapped", 0o700), ("trapped/feed", 0o700), ("trapped/feed/001733740200000.har", 0o600)]
+        {
+            let mode = fs::metadata(folder.path().join(path)).unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, expected, "{path}");
+        }
         let comment = har["log"]["comment"].as_str().unwrap();
         assert!(comment.starts_with("The guest built-in was told of an answer: ") && comment.contains("unreachable"));
     }

@@ -11,6 +11,7 @@ use super::settings::{Settings, one_input};
 use super::{Failed, run, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, Input};
+use crate::pipeline::Patience;
 use crate::poll::Ended;
 use crate::text;
 
@@ -63,7 +64,9 @@ pub(super) fn look_back_to(input: &mut Input, since: Millis, now: Millis) -> Res
 
 async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
-    let Some(pipeline) = run::open(config, Clock::system(), Arc::new(()), &stop).await? else { return Ok(()) };
+    let Some(pipeline) = run::open(config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
+        return Ok(());
+    };
     let report = pipeline.look_back(&stop).await;
     let well = run::print_once(&report, unfinished, &config.files(), false, &mut io::stdout())?;
     if well { Ok(()) } else { Err(Failed.into()) }

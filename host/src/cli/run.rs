@@ -17,8 +17,8 @@ use crate::config::LogFormat;
 use crate::config::{Config, Output};
 use crate::eval::recording::MAX_RECORDING_BYTES;
 use crate::observer::Observer;
-use crate::pipeline::{Pipeline, PipelineError};
-use crate::poll::Ended;
+use crate::pipeline::{Patience, Pipeline, PipelineError};
+use crate::poll::{Ended, MORE_IS_LEFT};
 use crate::run::{OnceReport, Outcome};
 use crate::state::Counts;
 use crate::sweep::SweepReport;
@@ -30,13 +30,14 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on
-SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds; a second signal ends it at once. With `monitoring:` in the
+SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds and with exit code 0; a second signal ends it at once,
+with exit code 1. With `monitoring:` in the
 configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given.
 
 With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:
   read = mapped + rejected + skipped                 records
   made = indexed + stale + quarantined               documents
-A wait longer than `max_wait` ends it with exit code 1 and the time to come back; the next run goes on from there.
+An Elasticsearch that is down is waited for: for ever, with --once for `retry.give_up_after`. A wait longer than `max_wait` ends it with exit code 1 and the time to come back; the next run goes on from there.
 
 Examples:
   tipline run -c tipline.yml
@@ -93,8 +94,13 @@ impl Run {
                 observers.push(Arc::new(Tape::new(target, MAX_RECORDING_BYTES)));
             }
             if self.once {
-                let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };
+                let Some(pipeline) = open(&config, clock, Arc::new(observers), once(&config), &stop).await? else {
+                    return Ok(());
+                };
                 let report = pipeline.run_once(&stop).await;
+                if stop.is_cancelled() {
+                    pipeline.leave();
+                }
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
                 let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
@@ -108,14 +114,17 @@ impl Run {
             let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
             let serving = monitor(&config, &metrics, &health).await?;
             observers.extend([Arc::new(metrics.clone()) as Arc<dyn Observer>, Arc::new(health.clone())]);
-            let Some(pipeline) = open(&config, clock, Arc::new(observers), &stop).await? else { return Ok(()) };
+            let Some(pipeline) = open(&config, clock, Arc::new(observers), Patience::Endless, &stop).await? else {
+                return Ok(());
+            };
             for input in &config.inputs {
                 metrics.recall(input, &pipeline.ledger.status(&input.id)?);
             }
             health.opened();
-            pipeline.run(&stop).await;
+            let ended = pipeline.run(&stop).await;
             drop(serving);
-            Ok(())
+            pipeline.leave();
+            Ok(ended?)
         })
     }
 }
@@ -140,14 +149,10 @@ pub(super) async fn open(
     config: &Config,
     clock: Clock,
     observer: Arc<dyn Observer>,
+    patience: Patience,
     stop: &CancellationToken,
 ) -> Result<Option<Pipeline>> {
-    let opened = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(None),
-        opened = Pipeline::open(config, clock, observer) => opened,
-    };
-    let pipeline = match opened {
+    let pipeline = match Pipeline::assemble(config, clock, observer) {
         Ok(pipeline) => pipeline,
         Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
         Err(PipelineError::Guest(error)) => return Err(unusable(error)),
@@ -156,7 +161,28 @@ pub(super) async fn open(
     for poller in &pipeline.pollers {
         check_guest_settings(&poller.guest, &poller.input)?;
     }
+    // What is wrong in the configuration was said before anybody is waited for.
+    let prepared = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        prepared = pipeline.prepare(patience) => Some(prepared),
+    };
+    match prepared {
+        Some(prepared) => prepared?,
+        None => {
+            pipeline.leave();
+            return Ok(None);
+        }
+    }
     Ok(Some(pipeline))
+}
+
+/// A command that ends by itself waits for its output as long as it does for a page's delivery.
+fn once(config: &Config) -> Patience {
+    match &config.output {
+        Output::Elasticsearch(settings) => Patience::For(settings.retry.give_up_after),
+        Output::Sqlite { .. } | Output::Ndjson { .. } => Patience::None,
+    }
 }
 
 /// Prints what each input did; whether all went well. `failure` says which ends are none, `own` which names are ours.
@@ -168,6 +194,7 @@ pub(super) fn print_once(
     out: &mut dyn Write,
 ) -> Result<bool> {
     let mut well = true;
+    let mut told: Vec<(&String, String)> = Vec::new();
     for Outcome { input, poll, counts } in &report.inputs {
         let failure = match poll {
             Err(error) => Some(error.to_string()),
@@ -177,15 +204,18 @@ pub(super) fn print_once(
         well &= failure.is_none() && adds_up;
         if json {
             let notes = poll.as_ref().map_or_else(|_| Vec::new(), |r| r.notes.iter().map(|n| n.text.clone()).collect());
-            writeln!(
-                out,
-                "{}",
-                json!({ "input": input, "counts": counts, "adds_up": adds_up, "notes": notes, "error": failure })
-            )?;
+            let ended = poll.as_ref().map_or("failed", |report| report.ended.word());
+            let line = json!({
+                "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure,
+            });
+            writeln!(out, "{line}")?;
             continue;
         }
         if poll.is_ok() || counts.read > 0 {
             print_sums(input, counts, out)?;
+        }
+        if failure.is_none() && poll.as_ref().is_ok_and(|report| report.ended == Ended::MaxPages) {
+            writeln!(out, "{input}: note: {MORE_IS_LEFT}")?;
         }
         for note in poll.iter().flat_map(|report| &report.notes) {
             writeln!(out, "{input}: note: {}", text::show(&note.text))?;
@@ -194,7 +224,12 @@ pub(super) fn print_once(
             writeln!(out, "{input}: the sums do not add up; please report this with the log")?;
         }
         if let Some(failure) = failure {
-            writeln!(out, "{input}: failed: {}", text::show_beside(&failure, own))?;
+            // An output that is down fails every input in the same words.
+            match told.iter().find(|(_, other)| *other == failure) {
+                Some((first, _)) => writeln!(out, "{input}: failed as {first} did")?,
+                None => writeln!(out, "{input}: failed: {}", text::show_beside(&failure, own))?,
+            }
+            told.push((input, failure));
         }
     }
     match &report.sweep {
@@ -244,7 +279,31 @@ pub(super) fn failure(ended: &Ended) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::poll::PollError;
+    use crate::poll::{PollError, PollReport};
+    use crate::store::SinkError;
+
+    #[test]
+    fn what_ended_a_poll_is_told_and_one_reason_once() {
+        let poll = |ended| {
+            let (notes, skips) = (Vec::new(), std::collections::BTreeMap::new());
+            Ok(PollReport { ended, counts: Counts::default(), pages: 3, requests: 3, notes, skips })
+        };
+        let down = || Err(PollError::Sink(SinkError::Unavailable("It is down.".to_owned())));
+        let inputs = [("a", poll(Ended::MaxPages)), ("b", down()), ("c", down())];
+        let inputs = inputs.map(|(id, poll)| Outcome { input: id.to_owned(), poll, counts: Counts::default() });
+        let report = OnceReport { inputs: inputs.into(), sweep: None };
+        let mut out = Vec::new();
+        assert!(!print_once(&report, failure, &[], false, &mut out).unwrap());
+        let out = String::from_utf8(out).unwrap();
+        let note = "a: note: `max_pages` ended the poll before the feed's end; the next one goes on from there\n";
+        assert!(out.contains(note) && out.ends_with("b: failed: It is down.\nc: failed as b did\n"), "{out}");
+        let mut out = Vec::new();
+        assert!(!print_once(&report, failure, &[], true, &mut out).unwrap());
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!([&lines[0]["ended"], &lines[1]["ended"]], ["max_pages", "failed"]);
+        assert_eq!(lines[2]["error"], "It is down.");
+    }
 
     #[test]
     fn a_poll_that_fails_late_tells_what_it_had_committed() {

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
+use crate::store::Outage;
 use crate::telemetry::LATE_INTERVALS;
 use crate::text::{self, Align, Style, Table};
 
@@ -46,7 +47,11 @@ impl Status {
         if self.json {
             let inputs: Vec<_> = inputs.iter().map(|input| input.to_json(now)).collect();
             let last_sweep = ledger.last_sweep()?.map(text::instant);
-            writeln!(out, "{}", json!({ "inputs": inputs, "last_sweep": last_sweep }))?;
+            let output = ledger.outage()?.map_or_else(
+                || json!({ "up": true }),
+                |outage| json!({ "up": false, "since": text::instant(outage.since), "reason": outage.reason }),
+            );
+            writeln!(out, "{}", json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output }))?;
             return Ok(());
         }
         if inputs.is_empty() {
@@ -54,6 +59,12 @@ impl Status {
             return Ok(());
         }
         print(&inputs, now, Style::stdout(), &mut out)?;
+        if let Some(Outage { since, reason, .. }) = ledger.outage()? {
+            let style = Style::stdout();
+            let since =
+                format!("output: takes nothing since {} ({}):", text::instant(since), text::relative(since, now));
+            writeln!(out, "{} {}", style.red(&since), text::show(&reason))?;
+        }
         match ledger.last_sweep()? {
             Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
             None => writeln!(out, "no sweep yet")?,
@@ -69,6 +80,8 @@ struct Overview {
     status: InputStatus,
     counts: Counts,
     rejects: u64,
+    /// Whether a process is at work on this configuration.
+    is_running: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +92,8 @@ enum Health {
     Failing,
     Degraded,
     Never,
+    Polling,
+    CutShort,
     Removed,
 }
 
@@ -91,6 +106,8 @@ impl Health {
             Self::Failing => "failing",
             Self::Degraded => "degraded",
             Self::Never => "never polled",
+            Self::Polling => "first poll",
+            Self::CutShort => "cut short",
             Self::Removed => "not configured",
         }
     }
@@ -99,6 +116,7 @@ impl Health {
 fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
     let configured: BTreeSet<_> = config.inputs.iter().map(|input| input.id.as_str()).collect();
     let remembered = ledger.inputs()?;
+    let is_running = Ledger::is_written(ledger.path());
     let others = remembered.iter().filter(|id| !configured.contains(id.as_str())).map(|id| (id.clone(), None));
     config
         .inputs
@@ -109,7 +127,7 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
             let status = ledger.status(&id)?;
             let counts = ledger.counts(&id)?;
             let rejects = ledger.count_rejects(&RejectFilter { input: Some(id.clone()), ..RejectFilter::default() })?;
-            Ok(Overview { id, input, status, counts, rejects })
+            Ok(Overview { id, input, status, counts, rejects, is_running })
         })
         .collect()
 }
@@ -123,6 +141,8 @@ impl Overview {
             _ if status.degraded.is_some() => Health::Degraded,
             _ if status.last_error.is_some() => Health::Failing,
             _ if status.waiting_until.is_some_and(|until| until > now) => Health::Waiting,
+            None if status.polling_since.is_some() && self.is_running => Health::Polling,
+            None if status.polling_since.or(status.last_attempt).is_some() => Health::CutShort,
             None => Health::Never,
             Some(at) if now.saturating_sub(at) > allowed => Health::Late,
             Some(_) => Health::Ok,
@@ -137,6 +157,7 @@ impl Overview {
             "health": self.health(now).word(),
             "last_success": at(status.last_success),
             "last_attempt": at(status.last_attempt),
+            "polling_since": at(status.polling_since.filter(|_| self.is_running)),
             "next_poll": at(status.next_poll),
             "waiting_until": at(status.waiting_until),
             "waiting_reason": status.waiting_reason,
@@ -194,6 +215,19 @@ fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -
             let reason = text::show(status.waiting_reason.as_deref().unwrap_or("the feed asked for it"));
             writeln!(out, "{id} waits until {} ({}): {reason}", text::instant(until), text::relative(until, now))?;
         }
+        if let Some(since) = status.polling_since {
+            let (at, ago) = (text::instant(since), text::relative(since, now));
+            let read = text::count(input.counts.read);
+            match input.is_running {
+                true => writeln!(out, "{id}: polls since {at} ({ago})")?,
+                false => writeln!(
+                    out,
+                    "{id}: the poll of {at} ({ago}) was cut short. What it stored stays ({read} records read in all), and the next one goes on from there"
+                )?,
+            }
+        } else if input.health(now) == Health::CutShort {
+            writeln!(out, "{id}: the first poll was stopped before its end; the next one goes on from there")?;
+        }
         for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
             writeln!(out, "{} {}", style.red(&format!("{id}:")), text::show(trouble))?;
         }
@@ -227,7 +261,8 @@ mod tests {
         let mut status = InputStatus { last_success: Some(NOW - MINUTE), ..InputStatus::default() };
         change(&mut status);
         let input = Some(Input::new("feed", crate::config::socdefenders()));
-        Overview { id: "feed".to_owned(), input, status, counts: Counts::default(), rejects: 0 }
+        let (counts, rejects, is_running) = (Counts::default(), 0, false);
+        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running }
     }
 
     #[test]
@@ -236,6 +271,13 @@ mod tests {
         for (overview, expected) in [
             (input(|_| {}), Health::Ok),
             (input(|s| s.last_success = None), Health::Never),
+            (input(|s| (s.last_success, s.last_attempt) = (None, Some(NOW))), Health::CutShort),
+            (input(|s| (s.last_success, s.polling_since) = (None, Some(NOW))), Health::CutShort),
+            (
+                Overview { is_running: true, ..input(|s| (s.last_success, s.polling_since) = (None, Some(NOW))) },
+                Health::Polling,
+            ),
+            (input(|s| s.polling_since = Some(NOW)), Health::Ok),
             (input(|s| s.last_success = Some(NOW - 3 * interval)), Health::Ok),
             (input(|s| s.last_success = Some(NOW - 3 * interval - 1)), Health::Late),
             (input(|s| s.last_error = Some("gone".to_owned())), Health::Failing),

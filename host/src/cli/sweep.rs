@@ -11,6 +11,7 @@ use super::run::{open, print_sweep};
 use super::settings::Settings;
 use super::{Failed, runtime, signals};
 use crate::clock::Clock;
+use crate::pipeline::Patience;
 
 /// Stamp live indicators again, retire expired ones and delete old ones now
 #[derive(Debug, Args)]
@@ -38,7 +39,9 @@ impl Sweep {
         let config = self.settings.load_with_inputs()?;
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
-            let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), &stop).await? else { return Ok(()) };
+            let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
+                return Ok(());
+            };
             let report = tokio::select! {
                 biased;
                 () = stop.cancelled() => {

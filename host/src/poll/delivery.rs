@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::{Ended, PollError, PollReport, Poller};
 use crate::apart::blocking;
@@ -94,7 +95,8 @@ impl<'p> Deliveries<'p> {
         let rows = self.memory.hand_over();
         let (baton, next) = Turn::after();
         let turn = std::mem::replace(&mut self.turn, next);
-        let sink = poller.sink.clone();
+        let (sink, observer, input) = (poller.sink.clone(), poller.observer.clone(), poller.input.clone());
+        let began = Instant::now();
         let delivery = tokio::spawn(async move {
             let _place = place;
             let mut page = blocking(move || page(commit, batch, &rows)).await??;
@@ -102,6 +104,7 @@ impl<'p> Deliveries<'p> {
             let counts = Counts::of_commit(&page.commit);
             let delivery = sink.deliver(page).await?;
             baton.pass();
+            observer.delivered(&input, began.elapsed());
             Ok(counts.with(&delivery))
         });
         self.under_way.push_back(UnderWay { delivery, skips, notes, is_page, bytes });

@@ -49,6 +49,10 @@ const MAX_IDLE_STEPS: u32 = 100;
 /// guest, asked again at each interval, gives the same wait until its time has come.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What there is to say where `max_pages` ended a poll.
+pub(crate) const MORE_IS_LEFT: &str =
+    "`max_pages` ended the poll before the feed's end; the next one goes on from there";
+
 /// How often a guest may ask for rows before it says what comes of a response. One question holds all keys of a page; a
 /// second and a third follow what the rows name. Fixed: more would be a guest that goes in a circle.
 pub const MAX_RECALLS: u32 = 10;
@@ -238,6 +242,9 @@ impl Run<'_> {
                                 // What a proxy says in the feed's place is no word of the feed's.
                                 if (200..300).contains(&response.status) {
                                     poller.clock.heard(&poller.input.id, date(&response));
+                                    if let Some(ahead) = poller.clock.ahead(&poller.input.id) {
+                                        poller.observer.compared(&poller.input, ahead);
+                                    }
                                 }
                                 poller.observer.answered(&poller.input, response.status, poller.feed.rate_limit());
                                 Event::Response(response)

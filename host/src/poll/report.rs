@@ -25,6 +25,19 @@ pub enum Ended {
     Stopped,
 }
 
+impl Ended {
+    /// In a word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::MaxPages => "max_pages",
+            Self::GaveUp(_) => "gave_up",
+            Self::MustWait(_) => "must_wait",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What a poll did.
 #[derive(Debug, Clone)]
 pub struct PollReport {

@@ -4,7 +4,8 @@
 //! long for its first one. So an input that hangs, waits for ever or died without a word is found out like one that
 //! fails. One that stopped for good, as only a person can mend its settings or its state, is unhealthy at once.
 //!
-//! The program is ready once its parts are open and the output was reached, which [`Health::opened`] is told.
+//! The program is ready once its parts are open and the output was reached, which [`Health::opened`] is told, and while the
+//! output takes documents.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use crate::observer::Observer;
 use crate::poll::{Ended, PollError, PollReport};
 use crate::sandbox::{Note, Wait};
 use crate::state::Counts;
+use crate::store::Outage;
 use crate::text;
 
 /// An input is late when its last success is older than so many of its intervals: one poll may fail and the next be
@@ -34,6 +36,7 @@ struct Shared {
     started: Millis,
     opened: AtomicBool,
     inputs: Mutex<Vec<Followed>>,
+    outage: Mutex<Option<Outage>>,
 }
 
 /// What is known of one input.
@@ -80,6 +83,7 @@ impl Health {
             clock,
             opened: AtomicBool::new(false),
             inputs: Mutex::new(inputs),
+            outage: Mutex::default(),
         }))
     }
 
@@ -88,16 +92,22 @@ impl Health {
         self.0.opened.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Health::opened`] was told.
+    /// Whether [`Health::opened`] was told, and the output takes documents.
     pub fn is_ready(&self) -> bool {
-        self.0.opened.load(Ordering::Relaxed)
+        self.0.opened.load(Ordering::Relaxed) && self.outage().is_none()
+    }
+
+    /// What keeps the output from taking documents.
+    pub fn outage(&self) -> Option<Outage> {
+        self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Each input, in the order of the configuration.
     pub fn inputs(&self) -> Vec<InputHealth> {
         let now = self.0.clock.now();
         let inputs = self.0.inputs.lock().unwrap_or_else(PoisonError::into_inner);
-        inputs.iter().map(|input| input.judge(self.0.started, now)).collect()
+        let outage = self.outage();
+        inputs.iter().map(|input| input.judge(self.0.started, now, outage.as_ref())).collect()
     }
 
     fn change(&self, input: &Input, change: impl FnOnce(&mut Followed)) {
@@ -109,6 +119,10 @@ impl Health {
 }
 
 impl Observer for Health {
+    fn output(&self, outage: Option<&Outage>) {
+        *self.0.outage.lock().unwrap_or_else(PoisonError::into_inner) = outage.cloned();
+    }
+
     fn page(&self, input: &Input, _counts: &Counts, _notes: &[Note]) {
         self.change(input, |followed| followed.waiting = None);
     }
@@ -142,16 +156,17 @@ impl Observer for Health {
 }
 
 impl Followed {
-    fn judge(&self, started: Millis, now: Millis) -> InputHealth {
+    fn judge(&self, started: Millis, now: Millis, outage: Option<&Outage>) -> InputHealth {
+        let trouble = self.trouble(started, now, outage);
         InputHealth {
             input: self.id.clone(),
             last_success: self.last_success.map(text::instant),
-            reason: self.trouble(started, now).map(|reason| text::show(&reason)),
-            healthy: self.trouble(started, now).is_none(),
+            healthy: trouble.is_none(),
+            reason: trouble.map(|reason| text::show(&reason)),
         }
     }
 
-    fn trouble(&self, started: Millis, now: Millis) -> Option<String> {
+    fn trouble(&self, started: Millis, now: Millis, outage: Option<&Outage>) -> Option<String> {
         if let Some(reason) = &self.stopped {
             return Some(format!("The input is stopped until Tipline is started again: {reason}"));
         }
@@ -166,11 +181,14 @@ impl Followed {
         };
         let late = format!("{late}; healthy is younger than {LATE_INTERVALS} intervals of {interval}.");
         // The newest of what is known says most.
-        let why = match (&self.waiting, &self.last_failure) {
-            (Some(wait), _) if wait.until > now => {
+        let why = match (outage, &self.waiting, &self.last_failure) {
+            (Some(outage), ..) => {
+                format!("The output takes nothing since {}: {}", text::instant(outage.since), outage.reason)
+            }
+            (_, Some(wait), _) if wait.until > now => {
                 format!("It waits until {}: {}.", text::instant(wait.until), wait.reason.trim_end_matches('.'))
             }
-            (_, Some(failure)) => format!("The last poll failed: {failure}"),
+            (.., Some(failure)) => format!("The last poll failed: {failure}"),
             _ => "A poll is still under way; if it is not the first one, look into the log.".to_owned(),
         };
         Some(format!("{late} {why}"))
@@ -278,5 +296,26 @@ mod tests {
         assert!(!health.is_ready());
         health.clone().opened();
         assert!(health.is_ready());
+        health.output(Some(&outage()));
+        assert!(!health.is_ready());
+        health.output(None);
+        assert!(health.is_ready());
+    }
+
+    fn outage() -> Outage {
+        Outage { since: START, reason: "es.example gave no answer.".to_owned(), is_blocked: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_input_is_late_for_the_outputs_sake() {
+        let health = Health::new([&input("feed")], Clock::virtual_from(START));
+        health.output(Some(&outage()));
+        assert_eq!(reason(&health), None, "nothing is late yet");
+        tokio::time::advance(3 * INTERVAL).await;
+        let late = reason(&health).unwrap();
+        assert!(
+            late.ends_with("The output takes nothing since 2024-12-09T10:30:00Z: es[.]example gave no answer."),
+            "{late}"
+        );
     }
 }

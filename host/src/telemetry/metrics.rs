@@ -7,12 +7,14 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -23,6 +25,7 @@ use crate::observer::Observer;
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::Note;
 use crate::state::{Counts, InputStatus};
+use crate::store::Outage;
 use crate::sweep::{SweepError, SweepReport};
 use crate::telemetry::Health;
 
@@ -37,7 +40,7 @@ struct Shared {
     series: Series,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Series {
     requests: Family<Requests, Counter>,
     pages: Family<OfInput, Counter>,
@@ -49,6 +52,13 @@ struct Series {
     rate_limit_remaining: Family<OfInput, Gauge<f64, AtomicU64>>,
     sweeps: Family<Outcome, Counter>,
     swept: Family<Outcome, Counter>,
+    /// Not there until it was counted.
+    live: Family<[(&'static str, &'static str); 0], Gauge>,
+    kept: Family<OfInput, Gauge>,
+    deliveries: Family<OfInput, Histogram, fn() -> Histogram>,
+    ahead: Family<OfInput, Gauge<f64, AtomicU64>>,
+    output: Gauge,
+    output_changed: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +83,9 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// Bounds of a delivery's seconds: from SQLite's milliseconds to a page that waits for its output for as long as it is tried.
+const DELIVERY_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
+
 /// The classes of `code_class`; the last one is for requests without an answer.
 const CODE_CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", NO_ANSWER];
 
@@ -81,12 +94,14 @@ const NO_ANSWER: &str = "none";
 impl Metrics {
     /// Metrics of these inputs; `health` gives theirs at each scrape.
     pub fn new<'i>(inputs: impl IntoIterator<Item = &'i Input>, clock: Clock, health: Health) -> Self {
-        let series = Series::default();
+        let series = Series::new();
         for input in inputs {
             series.begin(input);
         }
         let (done, nothing) = (Ok(SweepReport::default()), 0);
         series.swept(&done, nothing);
+        series.output.set(1);
+        series.output_changed.set(seconds(clock.now()));
         Self(Arc::new(Shared { registry: series.register(health), clock, series }))
     }
 
@@ -143,9 +158,54 @@ impl Observer for Metrics {
     fn swept(&self, result: &Result<SweepReport, SweepError>, _at: Millis) {
         self.0.series.swept(result, 1);
     }
+
+    fn delivered(&self, input: &Input, took: Duration) {
+        self.0.series.deliveries.get_or_create(&of(input)).observe(took.as_secs_f64());
+    }
+
+    fn compared(&self, input: &Input, ahead: i64) {
+        self.0.series.ahead.get_or_create(&of(input)).set(ahead as f64 / 1_000.0);
+    }
+
+    fn live(&self, documents: u64) {
+        self.0.series.live.get_or_create(&[]).set(documents.cast_signed());
+    }
+
+    fn kept(&self, input: &Input, rejects: u64) {
+        self.0.series.kept.get_or_create(&of(input)).set(rejects.cast_signed());
+    }
+
+    fn output(&self, outage: Option<&Outage>) {
+        let (series, is_up) = (&self.0.series, i64::from(outage.is_none()));
+        if series.output.set(is_up) != is_up {
+            let at = outage.map_or_else(|| self.0.clock.now(), |outage| outage.since);
+            series.output_changed.set(seconds(at));
+        }
+    }
 }
 
 impl Series {
+    fn new() -> Self {
+        Self {
+            requests: Family::default(),
+            pages: Family::default(),
+            records: Family::default(),
+            documents: Family::default(),
+            polls: Family::default(),
+            checkpoint: Family::default(),
+            last_success: Family::default(),
+            rate_limit_remaining: Family::default(),
+            sweeps: Family::default(),
+            swept: Family::default(),
+            live: Family::default(),
+            kept: Family::default(),
+            deliveries: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),
+            ahead: Family::default(),
+            output: Gauge::default(),
+            output_changed: Gauge::default(),
+        }
+    }
+
     fn register(&self, health: Health) -> Registry {
         let mut registry = Registry::with_prefix("tipline");
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -176,6 +236,28 @@ impl Series {
             "Documents that sweeps changed, by what was done to them",
             self.swept.clone(),
         );
+        registry.register(
+            "live_documents",
+            "Documents in the output that match now, counted once a minute",
+            self.live.clone(),
+        );
+        registry.register("rejects_kept", "Rejects that wait for a person, counted once a minute", self.kept.clone());
+        registry.register(
+            "delivery_seconds",
+            "How long a page was on its way to the output, until its commit",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "feed_clock_ahead_seconds",
+            "How far the feed's clock is ahead of ours, as its last answer said",
+            self.ahead.clone(),
+        );
+        registry.register("output_up", "1 while the output takes documents, else 0", self.output.clone());
+        registry.register(
+            "output_changed_timestamp_seconds",
+            "Since when that is so, or since the start",
+            self.output_changed.clone(),
+        );
         registry.register_collector(Box::new(HealthGauge(health)));
         registry
     }
@@ -186,6 +268,7 @@ impl Series {
             self.request(input, class);
         }
         self.pages.get_or_create_owned(&of(input));
+        drop(self.deliveries.get_or_create(&of(input)));
         self.count(input, &Counts::default());
         for outcome in ["done", "failed"] {
             self.poll(input, outcome);
@@ -253,8 +336,6 @@ fn seconds(at: Millis) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::poll::Ended;
     use crate::sandbox::Failure;
@@ -306,7 +387,12 @@ mod tests {
         );
         assert!(missing.is_empty(), "{missing:?} not in {text}");
         // A time that is not known is left out: 0 would be 1970.
-        assert!(!text.contains("timestamp_seconds{") && !text.contains("remaining{"), "{text}");
+        assert!(
+            !text.contains("timestamp_seconds{")
+                && !text.contains("tipline_live_documents{")
+                && !text.contains("remaining{"),
+            "{text}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -335,6 +421,12 @@ mod tests {
         metrics.polled(&input, &polled(Ended::Complete), START + 1_500);
         metrics.polled(&input, &polled(Ended::GaveUp(String::new())), START + 2_000);
         metrics.polled(&input, &Err(PollError::Guest(Failure::Protocol(String::new()))), START + 3_000);
+        for took in [3, 40, 400_000] {
+            metrics.delivered(&input, Duration::from_millis(took));
+        }
+        metrics.compared(&input, -1_500);
+        metrics.live(7);
+        metrics.kept(&input, 2);
         metrics.swept(&Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1, withheld: 0 }), START);
         metrics.swept(&Err(SweepError::Guest(String::new())), START);
         let text = metrics.clone().text();
@@ -357,6 +449,13 @@ mod tests {
                 r#"tipline_checkpoint_timestamp_seconds{input="feed"} 1733740200.0"#,
                 r#"tipline_last_success_timestamp_seconds{input="feed"} 1733740201.5"#,
                 r#"tipline_rate_limit_remaining{input="feed"} 7.0"#,
+                r#"tipline_live_documents{} 7"#,
+                r#"tipline_rejects_kept{input="feed"} 2"#,
+                r#"tipline_feed_clock_ahead_seconds{input="feed"} -1.5"#,
+                r#"tipline_delivery_seconds_bucket{le="0.005",input="feed"} 1"#,
+                r#"tipline_delivery_seconds_bucket{le="0.05",input="feed"} 2"#,
+                r#"tipline_delivery_seconds_bucket{le="+Inf",input="feed"} 3"#,
+                r#"tipline_delivery_seconds_count{input="feed"} 3"#,
                 r#"tipline_sweeps_total{outcome="done"} 1"#,
                 r#"tipline_sweeps_total{outcome="failed"} 1"#,
                 r#"tipline_swept_documents_total{outcome="renewed"} 4"#,
@@ -374,6 +473,25 @@ mod tests {
         tokio::time::advance(Duration::from_secs(180)).await;
         let text = metrics.text();
         assert!(lacks(&text, &[r#"tipline_health{input="feed"} 0"#]).is_empty(), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_outputs_state_and_its_age_are_there() {
+        let metrics = metrics(&Clock::virtual_from(START));
+        let outage = |reason: &str| Outage { since: START + 1_000, reason: reason.to_owned(), is_blocked: false };
+        for (passed, outage, up, changed) in [
+            (0, None, 1, "1733740200.0"),
+            (5, Some(outage("gone")), 0, "1733740201.0"),
+            (5, Some(outage("starting")), 0, "1733740201.0"),
+            (5, None, 1, "1733740215.0"),
+        ] {
+            tokio::time::advance(Duration::from_secs(passed)).await;
+            metrics.output(outage.as_ref());
+            let text = metrics.text();
+            let lines =
+                [format!("tipline_output_up {up}"), format!("tipline_output_changed_timestamp_seconds {changed}")];
+            assert!(lacks(&text, &[&lines[0], &lines[1]]).is_empty(), "{outage:?}: {text}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

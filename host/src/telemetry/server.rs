@@ -4,8 +4,9 @@
 //! page that a browser here has open could otherwise read everything, once its own name resolves to 127.0.0.1. Answers
 //! hold figures and reasons, no secrets and no values of a feed; browsers are told to neither keep nor reinterpret them.
 //!
-//! `/healthz` answers 200 while every input is healthy, else 503, with each input and its reason as JSON. `/readyz`
-//! answers 200 once the pipeline is open, else 503.
+//! `/healthz` answers 200 while every input is healthy, else 503, with each input and its reason as JSON, and the output. An
+//! output that is down makes its inputs unhealthy once they are late for it: starting the program again would not help.
+//! `/readyz` answers 200 once the pipeline is open and while the output takes documents, else 503.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{Health, Metrics};
+use crate::text;
 
 /// The names by which a request may ask for this machine; one that resolves elsewhere cannot be among them.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -106,13 +108,23 @@ async fn healthz(State(health): State<Health>) -> Response {
     let inputs = health.inputs();
     let healthy = inputs.iter().all(|input| input.healthy);
     let status = if healthy { "healthy" } else { "unhealthy" };
-    answer(healthy, &json!({ "status": status, "inputs": inputs }))
+    let outage = health.outage();
+    let output = json!({
+        "up": outage.is_none(),
+        "since": outage.as_ref().map(|outage| text::instant(outage.since)),
+        "reason": outage.as_ref().map(|outage| text::show(&outage.reason)),
+    });
+    answer(healthy, &json!({ "status": status, "inputs": inputs, "output": output }))
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
-    match health.is_ready() {
-        true => answer(true, &json!({ "status": "ready" })),
-        false => answer(
+    match (health.outage(), health.is_ready()) {
+        (Some(outage), _) => {
+            let reason = format!("since {}: {}", text::instant(outage.since), text::show(&outage.reason));
+            answer(false, &json!({ "status": "waiting for the output", "reason": reason }))
+        }
+        (None, true) => answer(true, &json!({ "status": "ready" })),
+        (None, false) => answer(
             false,
             &json!({ "status": "starting", "reason": "The output was not reached yet; the log says what it waits for." }),
         ),
@@ -168,6 +180,7 @@ mod tests {
     use crate::observer::Observer;
     use crate::poll::PollError;
     use crate::sandbox::Failure;
+    use crate::store::Outage;
 
     const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -211,13 +224,22 @@ mod tests {
         assert_eq!((status, head.contains("content-type: application/json")), (200, true), "{head}");
         let expected = json!({
             "status": "healthy",
-            "inputs": [{"input": "feed", "healthy": true, "last_success": null, "reason": null}]
+            "inputs": [{"input": "feed", "healthy": true, "last_success": null, "reason": null}],
+            "output": {"up": true, "since": null, "reason": null}
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
 
         assert_eq!(get(&serving, "/readyz").await.0, 503);
         health.opened();
         assert_eq!(get(&serving, "/readyz").await.0, 200);
+        health.output(Some(&Outage { since: 0, reason: "gone.example".to_owned(), is_blocked: false }));
+        for (path, expected, part) in [
+            ("/readyz", 503, r#""reason":"since 1970-01-01T00:00:00Z: gone[.]example""#),
+            ("/healthz", 200, r#""output":{"up":false,"since":"1970-01-01T00:00:00Z","reason":"gone[.]example"}"#),
+        ] {
+            let (status, _, body) = get(&serving, path).await;
+            assert!(status == expected && body.contains(part), "{path}: {status} {body}");
+        }
         assert_eq!(get(&serving, "/other").await.0, 404);
         assert_eq!(send(&serving, "POST /metrics HTTP/1.1\r\nHost: localhost").await.0, 405);
         assert_eq!(send(&serving, "HEAD /metrics HTTP/1.1\r\nHost: localhost").await.0, 200);

@@ -4,7 +4,7 @@ use tipline_model::apart;
 
 /// [`apart::blocking`] for work whose caller has no error for a runtime that is shut down: such a runtime polls nobody
 /// any more.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match apart::blocking(work).await {
         Ok(result) => result,
         Err(_) => std::future::pending().await,

@@ -5,6 +5,7 @@
 //! store after the acknowledgement. So a state is never ahead of its documents, and a crash at any moment costs a page
 //! that is read again.
 
+mod availability;
 mod blocking;
 pub mod elasticsearch;
 pub mod form;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub(crate) use blocking::blocking;
+pub use availability::{Availability, Outage};
+pub use blocking::blocking;
 pub use page::{Document, Page, Quarantined};
 pub use turn::{Baton, Turn};
 
@@ -55,6 +57,9 @@ pub enum SinkError {
     /// Needs a person: the credential, privileges, the template, the index.
     #[error("{0}")]
     Setup(String),
+    /// Whoever read the documents has gone: nothing takes them any more in this run.
+    #[error("{0}")]
+    Gone(String),
     /// Checkpoints cannot be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -143,12 +148,37 @@ pub const INPUT_REMOVED: &str = "input removed";
 /// reason.
 pub const PAGES_AT_ONCE: usize = 2;
 
+/// What there is to say of a store before the first document goes there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// What was done or found.
+    pub done: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
 /// Where documents go.
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// How many pages of one input it takes before the first is acknowledged.
     fn pages_at_once(&self) -> usize {
         PAGES_AT_ONCE
+    }
+
+    /// Sees that documents can go there, before the first one does.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it is worth trying again.
+    async fn prepare(&self) -> Result<Prepared, SinkError> {
+        Ok(Prepared::default())
+    }
+
+    /// Asks whether it is there; nothing is written.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it is not.
+    async fn probe(&self) -> Result<(), SinkError> {
+        Ok(())
     }
 
     /// Delivers a page and commits its state, that not before [`Page::turn`] has come.

@@ -29,8 +29,69 @@ pub struct Ndjson {
 }
 
 enum Out {
-    File(File),
+    File(Lines),
     Pipe(Box<dyn Write + Send>),
+}
+
+/// A file that ends with a whole line before each page and after each page that failed.
+struct Lines {
+    file: File,
+    /// Its length before a page that failed and could not be cut off yet.
+    good: Option<u64>,
+}
+
+/// How far back the beginning of a line is looked for that a crash left without its end. A document is shorter.
+const LONGEST_LINE: u64 = 4 * 1024 * 1024;
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        mend(&mut file)?;
+        Ok(Self { file, good: None })
+    }
+
+    /// Writes a page whole, or nothing of it.
+    fn append(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        if let Some(good) = self.good {
+            self.file.set_len(good)?;
+            self.good = None;
+        }
+        let good = self.file.metadata()?.len();
+        let written = write(&mut self.file).and_then(|()| self.file.sync_data());
+        // What is cut off was not acknowledged. Where that fails too, it is done before the next page.
+        if written.is_err() && self.file.set_len(good).is_err() {
+            self.good = Some(good);
+        }
+        written
+    }
+}
+
+/// Ends a last line that has no end, or, where it is the beginning of a document, cuts it off: a crash left it, before it was
+/// acknowledged.
+fn mend(file: &mut File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    // A pipe with a name and a device have no length, and nothing to mend.
+    if length == 0 {
+        return Ok(());
+    }
+    let begin = length.saturating_sub(LONGEST_LINE);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    if tail.last() == Some(&b'\n') {
+        return Ok(());
+    }
+    let line = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let last = tail.get(line..).unwrap_or_default();
+    let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(last).is_ok();
+    if last.first() == Some(&b'{') && !is_whole && (line > 0 || begin == 0) {
+        return file.set_len(begin + line as u64);
+    }
+    file.write_all(b"\n")
 }
 
 impl Ndjson {
@@ -44,29 +105,13 @@ impl Ndjson {
         Self { out: Arc::new(Mutex::new(Out::Pipe(out))), name: name.into(), ledger }
     }
 
-    /// Appends to a file. A last line that a crash left without its end gets one, so that it spoils no other.
+    /// Appends to a file. A page that could not be written whole is cut off again, and so is what a crash left of a line.
     ///
     /// # Errors
     /// [`SinkError::Setup`] where it can't be opened.
     pub fn file(path: &Path, ledger: Ledger) -> Result<Self, SinkError> {
-        let open = || -> io::Result<File> {
-            let mut options = OpenOptions::new();
-            options.read(true).append(true).create(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(path)?;
-            if file.metadata()?.len() > 0 {
-                let mut last = [0];
-                file.seek(SeekFrom::End(-1))?;
-                file.read_exact(&mut last)?;
-                if last != *b"\n" {
-                    file.write_all(b"\n")?;
-                }
-            }
-            Ok(file)
-        };
         let name: Arc<str> = path.display().to_string().into();
-        let file = open().map_err(|e| {
+        let file = Lines::open(path).map_err(|e| {
             SinkError::Setup(format!("{name} can't be opened: {e}. Check that this user may write it and its folder."))
         })?;
         Ok(Self { out: Arc::new(Mutex::new(Out::File(file))), name, ledger })
@@ -77,7 +122,7 @@ impl Ndjson {
         let mut delivery = Delivery::default();
         let mut out = self.out.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let result = match &mut *out {
-            Out::File(file) => print(file, page, &mut delivery).and_then(|()| file.sync_data()),
+            Out::File(lines) => lines.append(|file| print(file, page, &mut delivery)),
             Out::Pipe(pipe) => print(pipe, page, &mut delivery),
         };
         result.map_err(|e| self.explain(&e))?;
@@ -89,7 +134,7 @@ impl Ndjson {
         let name = &self.name;
         match error.kind() {
             io::ErrorKind::BrokenPipe => {
-                SinkError::Setup(format!("The reader of {name} has gone. Start it together with tipline again."))
+                SinkError::Gone(format!("The reader of {name} has gone. Start it together with tipline again."))
             }
             _ => SinkError::Unavailable(format!(
                 "{name} can't be written: {error}. Free some space or check the reader; the page is written again."
@@ -152,7 +197,6 @@ mod tests {
     fn documents_are_written_in_their_stored_form_and_then_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
-        fs::write(&path, "{\"half\":").unwrap();
         let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
         let sink = Ndjson::file(&path, ledger.clone()).unwrap();
         let live = Sample::new("live", NOW);
@@ -161,11 +205,53 @@ mod tests {
         assert_eq!(delivery, Delivery { indexed: 2, expired: 1, ..Delivery::default() });
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..2], ["{\"half\":", &live.stored(NOW)]);
-        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+        assert_eq!(lines[0], live.stored(NOW));
+        let last: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         assert_eq!(last["event"]["type"], serde_json::json!(["info"]));
         assert_eq!(ledger.checkpoint("feed").unwrap().as_deref(), Some("one"));
         assert!(ledger.counts("feed").unwrap().adds_up());
+    }
+
+    #[test]
+    fn a_last_line_without_its_end_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        for (left, expected) in [
+            ("", ""),
+            ("{\"a\":1}\n", "{\"a\":1}\n"),
+            ("{\"a\":1}\n{\"half\":", "{\"a\":1}\n"),
+            ("{\"half\":", ""),
+            // Whole, or not ours.
+            ("{\"a\":1}\n{\"b\":2}", "{\"a\":1}\n{\"b\":2}\n"),
+            ("somebody's notes", "somebody's notes\n"),
+        ] {
+            fs::write(&path, left).unwrap();
+            Lines::open(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{left}");
+        }
+        let notes = format!("{{{}", "x".repeat(LONGEST_LINE as usize));
+        fs::write(&path, &notes).unwrap();
+        Lines::open(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), notes + "\n", "no document is so long");
+    }
+
+    #[test]
+    fn a_page_that_fails_half_way_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        let mut lines = Lines::open(&path).unwrap();
+        lines.append(|out| out.write_all(b"{\"a\":1}\n")).unwrap();
+        let half = lines.append(|out| {
+            out.write_all(b"{\"b\":1}\n{\"c\"")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(half.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n");
+        // What could not be cut off at once is before the next page.
+        fs::write(&path, "{\"a\":1}\n{\"b\"").unwrap();
+        lines.good = Some(8);
+        lines.append(|out| out.write_all(b"{\"d\":1}\n")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"d\":1}\n");
     }
 
     /// What a reader holds live that keeps the highest version of each identity, as the module's documentation says.
@@ -238,12 +324,12 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_where_nothing_could_be_written() {
-        for (kind, is_setup) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+        for (kind, is_gone) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
             let folder = tempfile::tempdir().unwrap();
             let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
             let sink = Ndjson::writer(Box::new(Broken(kind)), "the pipe", ledger.clone());
             let error = run(sink.deliver(page(&[Sample::new("a", NOW)], "one", NOW))).unwrap_err();
-            assert_eq!(matches!(error, SinkError::Setup(_)), is_setup, "{error}");
+            assert_eq!(matches!(error, SinkError::Gone(_)), is_gone, "{error}");
             assert_eq!(ledger.checkpoint("feed").unwrap(), None);
         }
     }

@@ -79,6 +79,12 @@ impl Clock {
         self.judge(|judge, _| judge.behind(input))
     }
 
+    /// How far this input's feed is ahead of us, in milliseconds; less than nothing where it is behind. None where it was never
+    /// compared.
+    pub fn ahead(&self, input: &str) -> Option<i64> {
+        self.judge(|judge, _| judge.witnesses().get(input)?.ahead)
+    }
+
     /// Whether this input's feed has answered within so long.
     pub fn has_heard(&self, input: &str, within: Duration) -> bool {
         let is_told = matches!(self.0, Kind::Told(_));

@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::body::{Operations, Piece};
-use super::client::{Call, Client, ClientError, encoded};
+use super::client::{Answer, Call, Client, ClientError, encoded};
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
-use crate::SinkError;
+use crate::{Availability, SinkError};
 use tipline_config::{ElasticsearchSettings, RetrySettings};
 
 /// A page is not spread thinner than this: a request costs about as much as a hundred documents.
@@ -58,10 +58,11 @@ pub(super) struct Bulk {
     most_bytes: AtomicUsize,
     in_flight: InFlight,
     retry: RetrySettings,
+    availability: Availability,
 }
 
 impl Bulk {
-    pub(super) fn new(client: Arc<Client>, settings: &ElasticsearchSettings) -> Self {
+    pub(super) fn new(client: Arc<Client>, settings: &ElasticsearchSettings, availability: Availability) -> Self {
         let pipeline = settings.pipeline.as_deref().map(|name| format!("&pipeline={}", encoded(name)));
         Self {
             client,
@@ -73,6 +74,7 @@ impl Bulk {
             most_bytes: AtomicUsize::new(settings.bulk_max_bytes.max(1)),
             in_flight: InFlight::new(settings.workers.max(1)),
             retry: settings.retry,
+            availability,
         }
     }
 
@@ -103,7 +105,7 @@ impl Bulk {
     async fn settle(&self, piece: Piece) -> Result<Vec<(usize, Settled)>, SinkError> {
         let mut settled = Vec::with_capacity(piece.len());
         let mut waiting = vec![piece];
-        let mut patience = Patience::new(self.retry);
+        let mut patience = Patience::new(self.retry, self.availability.clone());
         while let Some(piece) = waiting.pop() {
             let permit = self.in_flight.enter().await;
             let answer = self.client.send(Call::new(Method::POST, &self.target).ndjson(piece.body())).await;
@@ -143,7 +145,7 @@ impl Bulk {
                         }
                     }
                     if again.len() < piece.len() {
-                        patience.progressed();
+                        patience.progressed().await;
                     }
                     if again.is_empty() {
                         self.in_flight.calm(permit);
@@ -166,7 +168,7 @@ impl Bulk {
                     );
                     let number = piece.numbers.first().copied().unwrap_or_default();
                     settled.push((number, Settled::Refused { code: "content_too_large".to_owned(), detail }));
-                    patience.progressed();
+                    patience.progressed().await;
                 }
                 Reading::TooLarge => {
                     self.in_flight.leave(permit, false);
@@ -182,7 +184,7 @@ impl Bulk {
                 }
                 Reading::Again { is_slow, is_pressure } => {
                     self.in_flight.leave(permit, is_pressure);
-                    let text = format!("Elasticsearch put off a bulk request: {}.", self.client.describe(&answer));
+                    let text = put_off(&self.client, &answer);
                     patience.wait(is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
@@ -223,7 +225,10 @@ impl Bulk {
 }
 
 /// What a refused request means for a person.
-pub(super) fn request_needs_person(client: &Client, answer: &super::client::Answer) -> String {
+pub(super) fn request_needs_person(client: &Client, answer: &Answer) -> String {
+    if is_put_off(answer.status) {
+        return put_off(client, answer);
+    }
     let said = client.describe(answer);
     match answer.status.as_u16() {
         401 if client.has_credential() => {
@@ -248,25 +253,51 @@ pub(super) fn request_needs_person(client: &Client, answer: &super::client::Answ
     }
 }
 
+/// Whether an answer of this status may be another one later.
+pub(super) fn is_put_off(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500..=599)
+}
+
+/// What an answer means that may be another one later.
+pub(super) fn put_off(client: &Client, answer: &Answer) -> String {
+    let said = client.describe(answer);
+    let is_blocked = answer.error_type().as_deref() == Some("cluster_block_exception");
+    match answer.status.as_u16() {
+        _ if is_blocked => format!(
+            "Elasticsearch takes no documents, as an index or the cluster is blocked: {said}. Free disk space on its nodes, or \
+             remove the block (`index.blocks.*`)."
+        ),
+        429 => format!("Elasticsearch is overloaded and puts requests off: {said}."),
+        503 => format!(
+            "Elasticsearch answers but is not ready: {said}. It may be starting, or lack a node; `GET _cluster/health` tells."
+        ),
+        502 | 504 => format!("A proxy answers, and Elasticsearch behind it does not: {said}."),
+        _ => format!("Elasticsearch answers with an error of its own: {said}. Its log tells more."),
+    }
+}
+
 /// How long one piece is tried, and how long is waited in between.
 struct Patience {
     settings: RetrySettings,
+    availability: Availability,
     failures: u32,
     stuck_since: Option<Instant>,
 }
 
 impl Patience {
-    fn new(settings: RetrySettings) -> Self {
-        Self { settings, failures: 0, stuck_since: None }
+    fn new(settings: RetrySettings, availability: Availability) -> Self {
+        Self { settings, availability, failures: 0, stuck_since: None }
     }
 
-    fn progressed(&mut self) {
+    async fn progressed(&mut self) {
         self.failures = 0;
         self.stuck_since = None;
+        self.availability.answered().await;
     }
 
     /// Waits before the next try, or gives up where nothing has moved for too long.
     async fn wait(&mut self, is_slow: bool, asked: Option<Duration>, why: &str) -> Result<(), SinkError> {
+        self.availability.failed(why, is_slow).await;
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
         let wait = self.next_wait(is_slow, asked);
         if since.elapsed() + wait > self.settings.give_up_after {
@@ -274,7 +305,7 @@ impl Patience {
             let tries = self.failures;
             return Err(SinkError::Unavailable(format!("{why} Given up after {tries} tries in {tried} s.")));
         }
-        tracing::warn!(wait_ms = wait.as_millis() as u64, "{why}");
+        tracing::debug!(wait_ms = wait.as_millis() as u64, "waits before the next try");
         sleep(wait).await;
         Ok(())
     }
@@ -346,18 +377,19 @@ mod tests {
     fn a_reason_is_kept_up_to_its_limit() {
         let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
         let settings = ElasticsearchSettings::new(hosts, tipline_config::Mode::Latest);
-        let bulk = Bulk::new(Arc::new(Client::new(&settings).unwrap()), &settings);
+        let bulk = Bulk::new(Arc::new(Client::new(&settings).unwrap()), &settings, Availability::unwatched());
         for (given, kept) in [(DETAIL_MAX_CHARS, DETAIL_MAX_CHARS), (DETAIL_MAX_CHARS + 1, DETAIL_MAX_CHARS)] {
             assert_eq!(bulk.detail(&"\u{e9}".repeat(given)), "\u{e9}".repeat(kept));
         }
     }
 
     fn patience() -> Patience {
-        Patience::new(RetrySettings {
+        let settings = RetrySettings {
             initial: Duration::from_secs(1),
             max: Duration::from_secs(60),
             give_up_after: Duration::from_secs(300),
-        })
+        };
+        Patience::new(settings, Availability::unwatched())
     }
 
     #[tokio::test(start_paused = true)]
@@ -386,7 +418,7 @@ mod tests {
         let start = Instant::now();
         for _ in 0..20 {
             patience.wait(true, None, "").await.unwrap();
-            patience.progressed();
+            patience.progressed().await;
         }
         assert!(start.elapsed() >= 20 * BLOCKED_WAIT);
     }

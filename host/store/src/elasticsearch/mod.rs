@@ -23,14 +23,15 @@ pub mod setup;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use reqwest::Method;
 
 use self::body::Operations;
-use self::bulk::{Bulk, Settled};
-use self::client::{Client, ClientError};
+use self::bulk::{Bulk, Settled, is_put_off, put_off};
+use self::client::{Call, Client, ClientError, encoded};
 use self::fields::Fields;
 use self::setup::SetupReport;
 use crate::state::{self, Ledger, LedgerError};
-use crate::{Delivery, Page, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form};
+use crate::{Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form};
 use tipline_config::{ElasticsearchSettings, Mode, Setup};
 use tipline_model::clock::{Clock, Millis};
 use tipline_model::time;
@@ -67,7 +68,7 @@ impl Elasticsearch {
             ClientError::Refused(text) | ClientError::Unreachable(text) => SinkError::Setup(text),
         })?;
         let client = Arc::new(client);
-        let bulk = Bulk::new(Arc::clone(&client), settings);
+        let bulk = Bulk::new(Arc::clone(&client), settings, Availability::unwatched());
         Ok(Self { client, settings: Arc::new(settings.clone()), fields, bulk, ledger: None, clock })
     }
 
@@ -88,11 +89,17 @@ impl Elasticsearch {
         self
     }
 
+    /// With somebody who follows whether it takes documents.
+    pub fn with_availability(mut self, availability: Availability) -> Self {
+        self.bulk = Bulk::new(Arc::clone(&self.client), &self.settings, availability);
+        self
+    }
+
     /// What a run does first: checks the set-up, or with `setup: auto` writes it.
     ///
     /// # Errors
     /// [`SinkError::Setup`] where documents must not go there.
-    pub async fn prepare(&self) -> Result<SetupReport, SinkError> {
+    pub async fn prepare_index(&self) -> Result<SetupReport, SinkError> {
         match self.settings.setup {
             Setup::Check => self.check_setup().await,
             Setup::Auto => self.set_up().await,
@@ -170,6 +177,19 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
 
 #[async_trait]
 impl Sink for Elasticsearch {
+    async fn prepare(&self) -> Result<Prepared, SinkError> {
+        let SetupReport { done, warnings } = self.prepare_index().await?;
+        Ok(Prepared { done, warnings })
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        let answer = self.ask(Call::new(Method::HEAD, format!("/{}", encoded(&self.settings.index)))).await?;
+        match is_put_off(answer.status) {
+            true => Err(SinkError::Unavailable(put_off(&self.client, &answer))),
+            false => Ok(()),
+        }
+    }
+
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
         let Some(ledger) = self.ledger.clone() else {
             let text = "This output was opened without a ledger, so nothing can be committed.";

@@ -118,12 +118,12 @@ impl Elasticsearch {
         mut change: impl FnMut(&Found, &mut Operations) -> Result<(), form::FormError> + Send,
     ) -> Result<u64, SinkError> {
         let mut written = 0;
-        let mut after = None;
+        let (mut after, mut size) = (None, SWEEP_PAGE);
         loop {
-            let page = self.found_page(query, after.as_ref(), SWEEP_PAGE).await.map_err(SinkError::from)?;
+            let page = self.found_page(query, after.as_ref(), &mut size).await.map_err(SinkError::from)?;
             let Some(last) = page.last() else { return Ok(written) };
             after = Some(last.sort.clone());
-            let is_last = page.len() < SWEEP_PAGE;
+            let is_last = page.len() < size;
             let mut operations = Operations::default();
             for found in &page {
                 if let Err(error) = change(found, &mut operations) {

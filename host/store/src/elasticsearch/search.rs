@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::request_needs_person;
-use super::client::{Answer, Call, encoded};
+use super::bulk::{is_put_off, put_off, request_needs_person};
+use super::client::{Answer, Call, MAX_ANSWER_BYTES, encoded};
 use crate::{Catalog, CatalogError, Document, Facet, Hit, Query, SinkError, form, text};
 use tipline_config::Mode;
 use tipline_model::clock::Millis;
@@ -132,12 +132,13 @@ impl From<SearchFault> for CatalogError {
 }
 
 impl Elasticsearch {
-    /// A page of documents in the order of their identity, after the sort values of the page before.
+    /// A page of documents in the order of their identity, after the sort values of the page before. `size` is how many are
+    /// asked for; where they are too long for one answer it becomes smaller, and stays so for the pages after it.
     pub(super) async fn found_page(
         &self,
         query: &Value,
         after: Option<&Vec<Value>>,
-        size: usize,
+        size: &mut usize,
     ) -> Result<Vec<Found>, SearchFault> {
         // In events mode an identity has several rows, told apart by their version.
         let sort = json!([{ "event.id": "asc" }, { "event.sequence": "asc" }]);
@@ -149,22 +150,33 @@ impl Elasticsearch {
         query: &Value,
         sort: &Value,
         after: Option<&Vec<Value>>,
-        size: usize,
+        size: &mut usize,
     ) -> Result<Vec<Found>, SearchFault> {
         let mut body =
-            json!({ "size": size, "query": query, "sort": sort, "version": true, "track_total_hits": false });
+            json!({ "size": *size, "query": query, "sort": sort, "version": true, "track_total_hits": false });
         if let Some(after) = after {
             body["search_after"] = json!(after);
         }
-        let answer = self.query("_search", "hits.hits,_shards.failed,timed_out,error", &body).await?;
-        let reply: Reply = serde_json::from_slice(&answer.body).map_err(|error| {
-            SearchFault::Unavailable(format!(
-                "Elasticsearch's answer to a search can't be read ({error}); it was {}.",
-                self.client.describe(&answer)
-            ))
-        })?;
-        refuse_holes(reply.shards.failed)?;
-        Ok(reply.hits.hits)
+        loop {
+            let answer = self.query("_search", "hits.hits,_shards.failed,timed_out,error", &body).await?;
+            match serde_json::from_slice::<Reply>(&answer.body) {
+                Ok(reply) => {
+                    refuse_holes(reply.shards.failed)?;
+                    return Ok(reply.hits.hits);
+                }
+                // Cut at the longest that is read. One document is much shorter than that.
+                Err(error) if error.is_eof() && answer.body.len() > MAX_ANSWER_BYTES / 2 && *size > 1 => {
+                    *size /= 2;
+                    body["size"] = json!(*size);
+                }
+                Err(error) => {
+                    return Err(SearchFault::Unavailable(format!(
+                        "Elasticsearch's answer to a search can't be read ({error}); it was {}.",
+                        self.client.describe(&answer)
+                    )));
+                }
+            }
+        }
     }
 
     async fn query(&self, endpoint: &str, filter_path: &str, body: &Value) -> Result<Answer, SearchFault> {
@@ -175,10 +187,10 @@ impl Elasticsearch {
         let answer = answer.map_err(|error| SearchFault::Unavailable(error.to_string()))?;
         match answer.status.as_u16() {
             200 => {}
-            408 | 429 | 500..=599 => {
+            _ if is_put_off(answer.status) => {
                 return Err(SearchFault::Unavailable(format!(
-                    "Elasticsearch did not answer a search: {}. Try again later.",
-                    self.client.describe(&answer)
+                    "{} A search was to be answered; try again later.",
+                    put_off(&self.client, &answer)
                 )));
             }
             _ => return Err(SearchFault::Setup(request_needs_person(&self.client, &answer))),
@@ -237,10 +249,12 @@ impl Catalog for Elasticsearch {
         let dsl = self.dsl(query);
         let sort = json!([{ "@timestamp": "desc" }, { "event.id": "asc" }, { "event.sequence": "desc" }]);
         let mut hits = Vec::new();
-        let mut after = None;
+        let (mut after, mut most) = (None, PAGE);
         while hits.len() < query.limit {
-            let size = PAGE.min(query.limit - hits.len());
-            let page = self.found(&dsl, &sort, after.as_ref(), size).await?;
+            let mut size = most.min(query.limit - hits.len());
+            let asked = size;
+            let page = self.found(&dsl, &sort, after.as_ref(), &mut size).await?;
+            most = if size < asked { size } else { most };
             let is_last = page.len() < size;
             after = page.last().map(|last| last.sort.clone());
             hits.extend(page.into_iter().map(Found::into_hit));
@@ -258,7 +272,7 @@ impl Catalog for Elasticsearch {
     async fn get(&self, id: &str) -> Result<Option<Hit>, CatalogError> {
         if self.settings.mode == Mode::Events {
             let newest = json!([{ "event.sequence": "desc" }]);
-            let page = self.found(&json!({ "term": { "event.id": id } }), &newest, None, 1).await?;
+            let page = self.found(&json!({ "term": { "event.id": id } }), &newest, None, &mut 1).await?;
             return Ok(page.into_iter().next().map(Found::into_hit));
         }
         let path = format!(
@@ -279,13 +293,14 @@ impl Catalog for Elasticsearch {
     async fn ids(&self, beginning: &str, limit: usize) -> Result<Vec<String>, CatalogError> {
         let mut ids: Vec<String> = Vec::new();
         let sort = json!([{ "event.id": "asc" }, { "event.sequence": "desc" }]);
+        let mut size = limit;
         // In events mode an identity has many rows: what is known is left out of the next question.
         while ids.len() < limit {
             let dsl = json!({ "bool": {
                 "filter": [{ "prefix": { "event.id": { "value": beginning } } }],
                 "must_not": [{ "terms": { "event.id": ids } }],
             } });
-            let page = self.found(&dsl, &sort, None, limit).await?;
+            let page = self.found(&dsl, &sort, None, &mut size).await?;
             let new: Vec<String> =
                 page.into_iter().map(|found| found.into_hit().id).filter(|id| !ids.contains(id)).collect();
             if new.is_empty() {
@@ -331,10 +346,10 @@ impl Catalog for Elasticsearch {
 
     async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
         let dsl = self.dsl(query);
-        let mut after = None;
+        let (mut after, mut size) = (None, PAGE);
         loop {
-            let page = self.found_page(&dsl, after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE;
+            let page = self.found_page(&dsl, after.as_ref(), &mut size).await?;
+            let is_last = page.len() < size;
             after = page.last().map(|last| last.sort.clone());
             page.into_iter().map(Found::into_hit).for_each(&mut *visit);
             if is_last {

@@ -3,14 +3,14 @@
 //! `setup` writes a component template with the mapping, an index template above Elastic's own for `logs-*-*`, and in
 //! latest mode the index and its filtered alias. It may be run any number of times: it adds fields, never changes or
 //! deletes one, and where something stands in the way (a field of another type, a data stream under the index's name)
-//! it stops and says what to do. Settings for shards, replicas and lifecycle are left to the cluster, as Serverless
-//! refuses them. `check` looks without writing; where the credential may not look, it says so and lets the run go on.
+//! it stops and says what to do. Shards, replicas and lifecycle are left to the cluster, as Serverless refuses such settings;
+//! `shards` and `replicas` name them where somebody wants others. `check` looks without writing; where the credential may not look, it says so and lets the run go on.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Elasticsearch;
-use super::bulk::request_needs_person;
+use super::bulk::{is_put_off, request_needs_person};
 use super::client::{Answer, Call, ClientError, encoded};
 use super::fields::{Comparison, Difference, Fields, lacking_type};
 use crate::SinkError;
@@ -47,6 +47,12 @@ pub struct SetupReport {
     pub warnings: Vec<String>,
 }
 
+/// What a set-up has made.
+struct Made {
+    what: String,
+    path: String,
+}
+
 enum Existing {
     Nothing,
     Index(Value),
@@ -76,23 +82,78 @@ impl Elasticsearch {
     /// Writes what is missing.
     ///
     /// # Errors
-    /// [`SinkError`]; what was written until then stays, and a later set-up goes on from there.
+    /// [`SinkError`]; what this call had made until then is deleted again, as half a set-up lets documents in that have the
+    /// wrong fields. What was there before stays, with the fields that were added.
     pub async fn set_up(&self) -> Result<SetupReport, SinkError> {
+        let mut made = Vec::new();
+        match self.set_up_noting(&mut made).await {
+            Ok(report) => Ok(report),
+            Err(error) => Err(self.undo(error, made).await),
+        }
+    }
+
+    /// Deletes what was made, the last first; gives the error with what became of it.
+    async fn undo(&self, error: SinkError, made: Vec<Made>) -> SinkError {
+        let (mut undone, mut left) = (Vec::new(), Vec::new());
+        for Made { what, path } in made.into_iter().rev() {
+            let is_gone = match self.client.send(Call::new(Method::DELETE, path)).await {
+                Ok(answer) => answer.status.is_success() || answer.status == 404,
+                Err(_) => false,
+            };
+            if is_gone { undone.push(what) } else { left.push(what) }
+        }
+        let mut more = String::new();
+        if !undone.is_empty() {
+            more.push_str(&format!(" What was made before is deleted again: {}.", undone.join(", ")));
+        }
+        if !left.is_empty() {
+            more.push_str(&format!(
+                " It could not be deleted again: {}; the next set-up goes on from there.",
+                left.join(", ")
+            ));
+        }
+        match error {
+            SinkError::Setup(text) => SinkError::Setup(text + &more),
+            SinkError::Unavailable(text) => SinkError::Unavailable(text + &more),
+            error => error,
+        }
+    }
+
+    /// Whether there is nothing yet at this path, so that what is put there is made by us. Where one may not look, it is not.
+    async fn is_new(&self, path: &str) -> Result<bool, SinkError> {
+        Ok(self.ask(Call::get(path)).await?.status == 404)
+    }
+
+    async fn set_up_noting(&self, made: &mut Vec<Made>) -> Result<SetupReport, SinkError> {
         let mut report = SetupReport::default();
         let existing = self.existing().await?;
         self.refuse_wrong_kind(&existing)?;
         let mut fields = self.fields.clone();
+        let template = |kind: &str, name: String| Made {
+            path: format!("/_{}/{}", kind.replace(' ', "_"), encoded(&name)),
+            what: format!("{kind} {name}"),
+        };
+        let (mappings, template) =
+            (template("component template", self.mappings_name()), template("index template", self.template_name()));
+        let (has_no_mappings, has_no_template) =
+            (self.is_new(&mappings.path).await?, self.is_new(&template.path).await?);
         self.put_with_fallbacks(&mut fields, &mut report, Self::mappings_step).await?;
+        made.extend(has_no_mappings.then_some(mappings));
         self.put_template(&fields, &mut report).await?;
+        made.extend(has_no_template.then_some(template));
         match existing {
             Existing::Index(mapping) | Existing::DataStream(mapping) => {
                 self.add_fields(&mut fields, &mapping, &mut report).await?;
+                self.set_replicas(&mut report).await?;
             }
             Existing::Nothing if self.settings.mode == Mode::Latest => {
-                let call = Call::new(Method::PUT, format!("/{}", encoded(&self.settings.index))).json(&json!({}));
-                let answer = self.ask(call).await?;
+                let index = Made {
+                    path: format!("/{}", encoded(&self.settings.index)),
+                    what: format!("index {}", self.settings.index),
+                };
+                let answer = self.ask(Call::new(Method::PUT, &index.path).json(&json!({}))).await?;
                 match answer.error_type().as_deref() {
-                    None if answer.status.is_success() => {}
+                    None if answer.status.is_success() => made.push(index),
                     // Somebody else, perhaps another Tipline, was quicker.
                     Some("resource_already_exists_exception") => {}
                     _ => return Err(self.refusal("the index could not be created", &answer)),
@@ -214,15 +275,22 @@ impl Elasticsearch {
             "template": {},
             "_meta": meta(),
         });
+        let mut settings = self.replica_settings();
+        if let Some(shards) = self.settings.shards {
+            settings.insert("index.number_of_shards".to_owned(), json!(shards));
+        }
         match self.settings.mode {
             Mode::Latest => body["template"]["aliases"] = json!({ ALIAS: { "filter": live_filter() } }),
             Mode::Events => {
                 body["data_stream"] = json!({});
                 if with_index_mode {
                     // Not logsdb: it rebuilds documents from their fields, and cases show them as they were sent.
-                    body["template"]["settings"] = json!({ "index.mode": "standard" });
+                    settings.insert("index.mode".to_owned(), json!("standard"));
                 }
             }
+        }
+        if !settings.is_empty() {
+            body["template"]["settings"] = Value::Object(settings);
         }
         Step {
             method: "PUT",
@@ -230,6 +298,26 @@ impl Elasticsearch {
             body,
             purpose: format!("index template for {}", self.settings.index),
         }
+    }
+
+    fn replica_settings(&self) -> Map<String, Value> {
+        let replicas = self.settings.replicas.map(|replicas| ("index.number_of_replicas".to_owned(), json!(replicas)));
+        replicas.into_iter().collect()
+    }
+
+    /// The replicas of an index that was there before; its shards are what they are.
+    async fn set_replicas(&self, report: &mut SetupReport) -> Result<(), SinkError> {
+        let settings = self.replica_settings();
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let step = Step {
+            method: "PUT",
+            path: format!("/{}/_settings", encoded(&self.settings.index)),
+            body: Value::Object(settings),
+            purpose: format!("replicas of {}", self.settings.index),
+        };
+        self.put(&step, report).await
     }
 
     fn alias_step(&self) -> Step {
@@ -261,7 +349,15 @@ impl Elasticsearch {
 
     fn expect(&self, step: &Step, answer: &Answer, report: &mut SetupReport) -> Result<(), SinkError> {
         if !answer.status.is_success() {
-            return Err(self.refusal(&format!("{} could not be written", step.purpose), answer));
+            let refusal = self.refusal(&format!("{} could not be written", step.purpose), answer);
+            // Serverless places indices by itself.
+            let is_placing = String::from_utf8_lossy(&answer.body).contains("number_of_");
+            return Err(match refusal {
+                SinkError::Setup(text) if is_placing => SinkError::Setup(format!(
+                    "{text} Leave `shards` and `replicas` out: this cluster decides on them itself."
+                )),
+                refusal => refusal,
+            });
         }
         report.done.push(step.purpose.clone());
         Ok(())
@@ -398,10 +494,10 @@ impl Elasticsearch {
     }
 
     fn refusal(&self, what: &str, answer: &Answer) -> SinkError {
-        let text = request_needs_person(&self.client, answer);
-        match answer.status.as_u16() {
-            408 | 429 | 500..=599 => SinkError::Unavailable(format!("{what}: {}", self.client.describe(answer))),
-            _ => SinkError::Setup(format!("{what}: {text}")),
+        let text = format!("{what}: {}", request_needs_person(&self.client, answer));
+        match is_put_off(answer.status) {
+            true => SinkError::Unavailable(text),
+            false => SinkError::Setup(text),
         }
     }
 }

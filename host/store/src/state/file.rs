@@ -20,6 +20,10 @@ const APPLICATION_ID: i64 = 0x5449_504C;
 /// How long a statement waits for another connection. Only moments of recovery and checkpointing need it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Who looks whether the lock is taken holds it for a moment.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// The writer's page cache in KiB: the inner pages of every index of a million documents, and a page of a thousand.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
@@ -91,8 +95,8 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     let beside = beside(path, ".lock");
     let mut lock = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
         .open(&beside)
-        .map_err(|e| unusable(&beside, &e))?;
-    match lock.try_lock() {
+        .map_err(|e| unwritable(path, &e))?;
+    match try_lock(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -109,6 +113,23 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     // The number helps a person to find the process; nothing depends on it.
     let _ = lock.set_len(0).and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()));
     Ok(lock)
+}
+
+/// Whether a process writes to the file.
+pub(super) fn is_locked(path: &Path) -> bool {
+    let lock = OpenOptions::new().read(true).open(beside(path, ".lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Takes the lock, also where somebody only looks at this moment whether it is taken.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Opens the file for writing and makes it where there is none. The caller holds the lock.
@@ -150,7 +171,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     if length == 0 {
         return Err(damaged(path, "it is empty"));
     }
-    let read = || -> rusqlite::Result<(Connection, i64, i64)> {
+    let read = |path: &Path, flags| -> rusqlite::Result<(Connection, i64, i64)> {
         let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -158,7 +179,17 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         Ok((connection, application, version))
     };
-    let (connection, application, version) = read().map_err(|e| explain(path, &e))?;
+    let opened = read(path, flags).or_else(|error| {
+        // To read beside a writer SQLite makes a file there. Where it may not, and nobody writes, the file is read as it lies.
+        let is_barred = matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+        let is_reader = flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let is_whole = fs::metadata(beside(path, "-wal")).map_or(true, |log| log.len() == 0);
+        match immutable(path).filter(|_| is_barred && is_reader && is_whole) {
+            Some(uri) => read(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI),
+            None => Err(error),
+        }
+    });
+    let (connection, application, version) = opened.map_err(|e| explain(path, &e))?;
     if application != APPLICATION_ID {
         return Err(LedgerError::Unusable(format!(
             "{} is a database of another program. Name another file in the configuration.",
@@ -174,6 +205,13 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
+/// The file as one that nobody changes; none where its name is no text.
+fn immutable(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    let path = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Some(format!("file:{path}?immutable=1"))
+}
+
 /// Makes the file under another name and renames it, so that one without tables never lies under the real name.
 fn create(path: &Path) -> Result<(), LedgerError> {
     let log = beside(path, "-wal");
@@ -187,7 +225,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     let draft = beside(path, ".new");
     // What a killed process left.
     let _ = fs::remove_file(&draft);
-    private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(|e| unusable(&draft, &e))?;
+    private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(|e| unwritable(path, &e))?;
     let fill = || -> rusqlite::Result<()> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -206,7 +244,7 @@ fn make_folder(path: &Path) -> Result<(), LedgerError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| unusable(folder, &e))
+    builder.create(folder).map_err(|e| unwritable(path, &e))
 }
 
 /// Readable by nobody else: rejects hold what feeds sent. SQLite gives its log the same mode.
@@ -225,6 +263,17 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn unusable(path: &Path, error: &io::Error) -> LedgerError {
     LedgerError::Unusable(format!(
         "{} can't be opened: {error}. Check that this user may read and write it and its folder.",
+        path.display()
+    ))
+}
+
+/// A folder in which the file and its companions can't be made.
+fn unwritable(path: &Path, error: &io::Error) -> LedgerError {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    LedgerError::Unusable(format!(
+        "The folder {} can't be written: {error}. {} and what SQLite keeps beside it lie there: let this user write the folder, \
+         or name another one (`output: {{sqlite: {{path}}}}`, or `state_dir` with other outputs).",
+        folder.display(),
         path.display()
     ))
 }
@@ -260,6 +309,29 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> LedgerError {
             path.display()
         )),
         // A table or a column that isn't there, a value of another type: the file is not what its version says.
-        _ => damaged(path, &text),
+        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch) | None if is_of_the_file(error, &text) => {
+            damaged(path, &text)
+        }
+        _ => LedgerError::Unusable(format!(
+            "SQLite can't go on with {}: {text}. Nothing was changed, and the file need not be damaged. Try again; if it stays \
+             so, report this line.",
+            path.display()
+        )),
+    }
+}
+
+/// Whether an error that has no code of its own shows that the file is not what its version says.
+fn is_of_the_file(error: &rusqlite::Error, text: &str) -> bool {
+    use rusqlite::Error;
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::InvalidColumnName(_)
+        | Error::InvalidColumnIndex(_)
+        | Error::Utf8Error(..) => true,
+        _ => ["no such table", "no such column", "no such index", "has no column named", "malformed"]
+            .iter()
+            .any(|part| text.contains(part)),
     }
 }

@@ -26,8 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use thiserror::Error;
 
-use crate::Quarantined;
+use crate::{Outage, Quarantined};
 use tipline_config::Limits;
+use tipline_model::apart::{Broken, blocking};
 use tipline_model::clock::Millis;
 use tipline_model::clock::judge::{Known, Witness};
 use tipline_sandbox::{Note, Reject, Skip};
@@ -161,6 +162,20 @@ impl Ledger {
         })))
     }
 
+    /// Whether a process writes to the file of this name.
+    pub fn is_written(path: &Path) -> bool {
+        file::is_locked(path)
+    }
+
+    /// Does something with it on a thread of its own, as a disk may have to be waited for.
+    pub async fn apart<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<R, LedgerError> + Send + 'static,
+    ) -> Result<Result<R, LedgerError>, Broken> {
+        let ledger = self.clone();
+        blocking(move || work(&ledger)).await
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.0.path
@@ -219,6 +234,13 @@ impl Ledger {
         moved.map_err(|e| file::explain(&self.0.path, &e))
     }
 
+    /// As the end of the last clone does, where that may not be waited for.
+    pub fn fold(&self) {
+        if let Ok(writer) = self.writer() {
+            fold(&writer);
+        }
+    }
+
     /// When the last sweep ended.
     ///
     /// # Errors
@@ -257,7 +279,7 @@ impl Ledger {
         })
     }
 
-    /// Keeps what is known of the time for the next run.
+    /// Keeps what is known of the time for the next run, and of no feed that is not among it.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -265,6 +287,11 @@ impl Ledger {
         self.writing(|transaction| {
             set_fact(transaction, CLOCK, signed(known.time))?;
             set_fact(transaction, DOUBTED, known.doubted.map_or(0, signed))?;
+            for prefix in [AHEAD, HEARD] {
+                transaction
+                    .prepare_cached("DELETE FROM facts WHERE substr(name, 1, length(?1)) = ?1")?
+                    .execute([prefix])?;
+            }
             for (input, witness) in &known.witnesses {
                 if let Some(ahead) = witness.ahead {
                     set_fact(transaction, &format!("{AHEAD}{input}"), ahead)?;
@@ -272,6 +299,38 @@ impl Ledger {
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
             }
             Ok(())
+        })
+    }
+
+    /// What keeps the output from taking documents, as the run noted.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn outage(&self) -> Result<Option<Outage>, LedgerError> {
+        self.reading(|connection| {
+            let Some(since) = fact(connection, OUTAGE)?.filter(|since| *since > 0) else { return Ok(None) };
+            let reason = connection
+                .prepare_cached("SELECT text FROM notes WHERE input = '' AND code = ?1")?
+                .query_row([OUTAGE], |row| row.get(0))
+                .optional()?;
+            let is_blocked = fact(connection, BLOCKED)?.is_some_and(|blocked| blocked != 0);
+            Ok(Some(Outage { since: unsigned(since), reason: reason.unwrap_or_default(), is_blocked }))
+        })
+    }
+
+    /// Notes what keeps the output from taking documents, or that nothing does.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn set_outage(&self, outage: Option<&Outage>) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            set_fact(transaction, OUTAGE, outage.map_or(0, |outage| signed(outage.since)))?;
+            set_fact(transaction, BLOCKED, outage.map_or(0, |outage| i64::from(outage.is_blocked)))?;
+            transaction.execute("DELETE FROM notes WHERE input = '' AND code = ?1", [OUTAGE])?;
+            match outage {
+                Some(Outage { since, reason, .. }) => status::note(transaction, "", OUTAGE, reason, *since),
+                None => Ok(()),
+            }
         })
     }
 
@@ -332,11 +391,32 @@ impl Ledger {
     }
 }
 
+/// Moves the log into the file, unless another process reads it at this moment.
+fn fold(writer: &Connection) {
+    let _ = writer.busy_timeout(std::time::Duration::ZERO);
+    let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+}
+
+impl Drop for Shared {
+    /// Folds the log into the file, so that the file alone is all there is. A reader that is still open would keep SQLite from
+    /// it; where another process reads, or the disk is full, the log stays, and nothing is lost by that.
+    fn drop(&mut self) {
+        self.idle.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        if let Some(writer) = &mut self.writer {
+            fold(writer.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        }
+    }
+}
+
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledger").field("path", &self.0.path).field("writer", &self.0.writer.is_some()).finish()
     }
 }
+
+/// The names of what is known of the output. Its reason is a note of no input.
+const OUTAGE: &str = "output/outage";
+const BLOCKED: &str = "output/blocked";
 
 /// The names of what is known of the time; an input's id follows the latter two.
 const CLOCK: &str = "clock";

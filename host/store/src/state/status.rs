@@ -17,6 +17,8 @@ pub struct InputStatus {
     pub last_success: Option<Millis>,
     /// The beginning of the last poll.
     pub last_attempt: Option<Millis>,
+    /// The beginning of the poll under way, or of one that was cut short by the end of its process.
+    pub polling_since: Option<Millis>,
     /// When the next one is due.
     pub next_poll: Option<Millis>,
     /// Until when the poll waits, for a rate limit or a failing server.

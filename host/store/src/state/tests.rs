@@ -612,3 +612,116 @@ fn what_is_too_much_goes_by_its_expiry_and_what_says_nothing_goes_last() {
         assert_eq!(ledger.memory("other").unwrap().1, left.len() as u64 * one, "each input has its own");
     }
 }
+
+#[test]
+fn a_clean_end_leaves_all_in_the_file_itself() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    ledger.commit(&commit(Some("one")), &Delivery::default()).unwrap();
+    // A reading connection stays open beside the writer's.
+    assert!(ledger.checkpoint("feed").unwrap().is_some());
+    let path = ledger.path().to_owned();
+    drop(ledger);
+    let log = path.with_extension("db-wal");
+    assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0);
+    let copied = tempfile::tempdir().unwrap();
+    let copy = copied.path().join("tipline.db");
+    fs::copy(&path, &copy).unwrap();
+    assert_eq!(Ledger::read(&copy).unwrap().checkpoint("feed").unwrap().as_deref(), Some("one"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_beside_which_nothing_can_be_made_is_read_as_it_lies() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    ledger.commit(&commit(Some("one")), &Delivery::default()).unwrap();
+    let path = ledger.path().to_owned();
+    drop(ledger);
+    // What SQLite would keep there can't be made.
+    std::os::unix::fs::symlink("nowhere/at-all", path.with_extension("db-shm")).unwrap();
+    let reader = Ledger::read(&path).unwrap();
+    assert_eq!(reader.checkpoint("feed").unwrap().as_deref(), Some("one"));
+    // A log that holds something is not passed over.
+    fs::write(path.with_extension("db-wal"), b"frames").unwrap();
+    assert!(Ledger::read(&path).is_err());
+}
+
+#[test]
+fn only_what_shows_damage_is_called_damage() {
+    for (code, text, is_damage) in [
+        (11, "database disk image is malformed", true),
+        (26, "file is not a database", true),
+        (1, "no such table: facts", true),
+        (1, "no such column: x", true),
+        (1, "near \"x\": syntax error", false),
+        (7, "out of memory", false),
+        (9, "interrupted", false),
+        (18, "string or blob too big", false),
+        (19, "constraint failed", false),
+        (21, "bad parameter or other API misuse", false),
+    ] {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(text.to_owned()));
+        let told = file::explain(Path::new("tipline.db"), &error).to_string();
+        assert_eq!(told.contains("is damaged"), is_damage, "{told}");
+        assert!(told.contains(text) && told.contains("tipline.db"), "{told}");
+    }
+    let wrong = rusqlite::Error::InvalidColumnType(0, "state".to_owned(), rusqlite::types::Type::Blob);
+    assert!(file::explain(Path::new("tipline.db"), &wrong).to_string().contains("is damaged"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("taken"), "no folder").unwrap();
+    let told = Ledger::open(&folder.path().join("taken/tipline.db")).unwrap_err().to_string();
+    for part in ["The folder", "taken can't be written", "let this user write the folder", "state_dir"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn witnesses_that_are_no_longer_asked_are_forgotten() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let known = |ids: &[&str]| Known {
+        time: NOW,
+        doubted: None,
+        witnesses: ids.iter().map(|id| ((*id).to_owned(), Witness { ahead: Some(7), heard: NOW })).collect(),
+    };
+    for ids in [&["one", "two"][..], &["two"], &[]] {
+        ledger.keep_time(&known(ids)).unwrap();
+        assert_eq!(ledger.known_time().unwrap(), Some(known(ids)));
+    }
+}
+
+#[test]
+fn an_outage_is_noted_until_it_ends() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    assert_eq!(ledger.outage().unwrap(), None);
+    let outage = |since, reason: &str, is_blocked| Outage { since, reason: reason.to_owned(), is_blocked };
+    for outage in [
+        Some(outage(NOW, "gone", false)),
+        Some(outage(NOW, "blocked", true)),
+        None,
+        Some(outage(NOW + 1, "gone", false)),
+    ] {
+        ledger.set_outage(outage.as_ref()).unwrap();
+        assert_eq!(ledger.outage().unwrap(), outage);
+    }
+    assert!(ledger.inputs().unwrap().is_empty(), "it is of no input");
+}
+
+#[test]
+fn who_writes_is_seen_and_looking_hinders_nobody() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let path = ledger.path().to_owned();
+    assert!(Ledger::is_written(&path));
+    drop(ledger);
+    for _ in 0..3 {
+        assert!(!Ledger::is_written(&path));
+        drop(Ledger::open(&path).unwrap());
+    }
+}
