@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
+use tipline::clock::Clock;
+use tipline::text;
 
 type Outcome = Result<(), Failed>;
 
@@ -16,7 +18,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 28] = [
+    let tests: [(&str, Test); 29] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -33,6 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("run_ends_on_a_signal", run_ends_on_a_signal),
         ("status", status),
         ("search_and_show", search_and_show),
+        ("search_tells_hashes_and_times_apart", search_tells_hashes_and_times_apart),
         ("check", check),
         ("setup_dry_run", setup_dry_run),
         ("rejects", rejects),
@@ -230,7 +233,7 @@ fn wrong_commands_are_2() -> Outcome {
         (&[][..], "Usage: tipline"),
         (&["poll"], "unrecognized subcommand"),
         (&["run", "--twice"], "--twice"),
-        (&["search", "--type", "ship"], "expected ipv4-addr"),
+        (&["search", "--type", "ship"], "expected one of ipv4-addr"),
         (&["search", "--since", "yesterday"], "expected a time such as"),
         (&["backfill"], "--since"),
         (&["rejects", "drop"], "NUMBER"),
@@ -376,8 +379,18 @@ fn demo_once() -> Outcome {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         place.run(&arguments)?.exits(0)?;
     }
-    let count = place.run(&["search", "-c", ".tipline/demo.yml", "--expired", "--count"])?.exits(0)?;
-    ensure(count.out.trim().parse::<u64>()? > 1_500, "the store can be counted")?;
+    let numbers = |line: &str| -> Vec<u64> {
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+    };
+    let sum = demo.out.lines().find(|line| line.starts_with("indexed ") && line.contains(" = live "));
+    let [indexed, live, ended, replaced] = numbers(sum.ok_or_else(|| demo.fault("the store's sum"))?)[..] else {
+        return Err(demo.fault("four figures"));
+    };
+    ensure(indexed == live + ended + replaced && live > 1_500, "it adds up")?;
+    for (arguments, expected) in [(&["--count"][..], live), (&["--count", "--expired"], live + ended)] {
+        let count = place.run(&[&["search", "-c", ".tipline/demo.yml"], arguments].concat())?.exits(0)?;
+        ensure(count.out.trim().parse::<u64>()? == expected, "the store holds what was said")?;
+    }
     // Again, from a clean store.
     place.write("records.jsonl", RECORDS)?;
     place
@@ -466,7 +479,7 @@ fn search_and_show() -> Outcome {
         (&["search", "evil[.]example", "--count"], "1\n"),
         (&["search", "--type", "ipv4", "--count"], "1\n"),
         (&["search", "--provider", "Two", "--count"], "1\n"),
-        (&["search", "--since", "1h", "--count"], "2\n"),
+        (&["search", "--since", "1h", "--by", "observed", "--count"], "2\n"),
         (&["search", "--expired", "--count"], "2\n"),
         (&["search", "nothing", "--count"], "0\n"),
         (&["search", "--count", "--json"], "{\"count\":2}\n"),
@@ -568,6 +581,79 @@ fn init_replaces_nothing() -> Outcome {
     ensure(fs::read_to_string(place.path("tipline.yml"))?.contains("api_key_file"), "it was replaced")
 }
 
+/// One of each kind, seen at other times than they are listed in.
+fn records_of_kinds() -> String {
+    let (md5, sha1, sha256, sha512) = ("1a".repeat(16), "2b".repeat(20), "3c".repeat(32), "4d".repeat(64));
+    let values = [
+        ("md5", md5.as_str(), 7),
+        ("sha256", &sha256, 5),
+        ("sha1", &sha1, 9),
+        ("sha512", &sha512, 6),
+        ("ipv4", "198.51.100.7", 4),
+        ("ipv6", "2a00:1450::7", 8),
+        ("domain", "www.evil.example", 0),
+        ("email", "who@evil.example", 3),
+        ("cve", "CVE-2024-3400", 2),
+        ("mitre_attack", "T1059.001", 1),
+    ];
+    let line = |(kind, value, days): (&str, &str, u64)| {
+        let context = "a\u{9b}31m\u{202e}b";
+        let mut record = serde_json::json!({"type": kind, "value": value, "context": context});
+        if days > 0 {
+            record["age"] = serde_json::json!({ "updated": 60, "last_seen": days * 86_400 });
+        } else {
+            // Nobody says when it was seen last.
+            record["first_seen"] = text::instant(Clock::system().now() - 60_000).into();
+        }
+        format!("{record}\n")
+    };
+    values.map(line).concat()
+}
+
+fn search_tells_hashes_and_times_apart() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(&records_of_kinds(), &[], "    ttl: {ip: none, hash: none, email: none}\n")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    for (kind, values) in [
+        ("md5", vec!["md5"]),
+        ("sha1", vec!["sha1"]),
+        ("sha256", vec!["sha256"]),
+        ("SHA-512", vec!["sha512"]),
+        ("hash", vec!["sha256", "sha512", "md5", "sha1"]),
+        ("file", vec!["sha256", "sha512", "md5", "sha1"]),
+        ("ip", vec!["ipv4", "ipv6"]),
+        ("ipv6", vec!["ipv6"]),
+        ("domain", vec!["domain"]),
+        ("email-addr", vec!["email"]),
+        ("cve", vec!["cve"]),
+        ("technique", vec!["mitre_attack"]),
+        ("mutex", vec![]),
+    ] {
+        let found = place.run(&["search", "--type", kind, "--json"])?.exits(0)?;
+        ensure(!found.out.contains(['\u{9b}', '\u{202e}']), "a terminal gets no control characters")?;
+        let found: Vec<_> = found.json_lines()?.iter().map(|d| d["socdefenders"]["ioc"]["type"].clone()).collect();
+        ensure(found == values, &format!("{kind}: {found:?}"))?;
+    }
+    place.run(&["search", "--type", "sha"])?.exits(2)?.says("sha256")?;
+    // The newest by what the column shows; what has no time last.
+    let table = place.run(&["search"])?.exits(0)?.prints("LAST SEEN")?.prints("T1059.001")?;
+    let is_time = |word: &&str| word.len() >= 20 && word.starts_with("20") && word.ends_with('Z');
+    let times: Vec<&str> = table.out.split_whitespace().filter(is_time).collect();
+    ensure(times.len() == 9 && times.is_sorted_by(|a, b| a >= b), &format!("{times:?}"))?;
+    ensure(times.iter().all(|time| !time.contains('[')), "times are no addresses")?;
+    for (arguments, count) in [
+        (&["--since", "132h"][..], "6\n"),
+        (&["--since", "132h", "--type", "hash"], "1\n"),
+        (&["--since", "1h", "--by", "observed"], "10\n"),
+        (&["--since", "1h"], "1\n"),
+    ] {
+        let ran = place.run(&[&["search", "--count"], arguments].concat())?.exits(0)?;
+        ensure(ran.out == count, &format!("{}: {}", ran.what, ran.out))?;
+    }
+    place.run(&["search", "--by", "observed"])?.exits(0)?.prints("OBSERVED")?;
+    Ok(())
+}
+
 fn check() -> Outcome {
     let place = Place::new()?;
     let feed = place.feed(RECORDS, &["--key", "sk_live_right", "--plan", "free"], "    api_key: sk_live_right\n")?;
@@ -582,8 +668,15 @@ fn check() -> Outcome {
     let bad = place.run(&["check", "--json"])?.exits(1)?;
     ensure(bad.json_lines()?.iter().any(|f| f["level"] == "fail" && f["subject"] == "credential"), &bad.out)?;
     ensure(!bad.out.contains("canary") && !bad.err.contains("canary"), "the key was printed")?;
+    // Folders that nobody may write to, not even the superuser.
+    place.write("tipline.yml", &format!("{yaml}state_dir: /proc/self/tipline\n"))?;
+    place.run(&["check"])?.exits(1)?.prints("fail  output state_dir: `state_dir` /proc/self/tipline cannot be used")?;
+    place.write("tipline.yml", &format!("{yaml}output: {{sqlite: {{path: /proc/self/tipline.db}}}}\n"))?;
+    place.run(&["check"])?.exits(1)?.prints("fail  output state: /proc/self/tipline.db cannot be made")?;
+    place.write("tipline.yml", &yaml)?;
     drop(feed);
-    place.run(&["check"])?.exits(1)?.prints("fail  feed connection")?;
+    let gone = place.run(&["check"])?.exits(1)?.prints("fail  feed connection")?;
+    ensure(!gone.out.contains("[.]"), "our own addresses can be copied")?;
     Ok(())
 }
 
@@ -610,6 +703,11 @@ fn rejects() -> Outcome {
     let number = listed[0]["id"].to_string();
     place.run(&["rejects", "retry", &number])?.exits(1)?.prints("settled 0, refused again 1")?;
     place.run(&["rejects", "retry", "99"])?.exits(2)?.says("no reject 99")?;
+    // One that cannot be tried costs itself, and is told.
+    let yaml = fs::read_to_string(place.path("tipline.yml"))?;
+    place.write("tipline.yml", &yaml.replace("id: feed", "id: another"))?;
+    place.run(&["rejects", "retry", "--all"])?.exits(1)?.prints("failed 1\n")?.prints("`feed` is not configured")?;
+    place.write("tipline.yml", &yaml)?;
     place.run(&["rejects", "list", "--kind", "quarantined"])?.exits(0)?.prints("There are no rejects.")?;
     place.run(&["rejects", "drop", "99"])?.exits(1)?.prints("dropped 0")?;
     place.run(&["rejects", "drop", "--all"])?.exits(0)?.prints("dropped 1")?;

@@ -102,7 +102,7 @@ fn evaluated(script: Script) -> Result<(Option<i32>, String, String, Vec<String>
     Ok((output.status.code(), text(&output.stdout), text(&output.stderr), cluster.asked()))
 }
 
-const ARGUMENTS: [&str; 4] = ["eval", "a.jsonl", "--cluster", "es.yml"];
+const ARGUMENTS: [&str; 6] = ["eval", "a.jsonl", "--candidate", "built-in", "--cluster", "es.yml"];
 
 fn prepared(cluster: &Cluster) -> Result<tempfile::TempDir, Failed> {
     let folder = tempfile::tempdir()?;

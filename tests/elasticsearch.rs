@@ -19,7 +19,7 @@ use tipline::store::elasticsearch::client::{Call, Client};
 use tipline::store::elasticsearch::fields::Fields;
 use tipline::store::elasticsearch::health::Level;
 use tipline::store::elasticsearch::setup::ALIAS;
-use tipline::store::{Catalog, Deletes, Delivery, Facet, Page, Query, Sink, SinkError, SweepOrder, Swept};
+use tipline::store::{By, Catalog, Deletes, Delivery, Facet, Kind, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use url::Url;
 
 use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
@@ -616,7 +616,8 @@ async fn indicators_live_and_expire(url: String) {
     assert_eq!(cluster.live_by_base_query(&index).await, ids(&[0, 1, 2]));
     assert!(!cluster.found(ALIAS, json!({ "match_all": {} })).await.contains("id-00004"));
     assert_eq!(store.sink.sweep(order.clone()).await.unwrap(), Swept::default());
-    let every = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 9 };
+    let every =
+        Query { text: None, kind: None, provider: None, since: None, by: By::default(), expired: false, now, limit: 9 };
     assert_eq!(store.sink.count(&every).await.unwrap(), 3);
     // An input that is no longer configured: what nobody renews is retired.
     let former = SweepOrder { renew_before: now + 1, inputs: [].into(), former: order.inputs.clone(), ..order };
@@ -710,12 +711,21 @@ async fn the_catalog_finds_what_is_stored(url: String) {
     let delivery = store.deliver(&all).await.unwrap();
     assert_eq!(delivery.indexed, 1_203);
     cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
-    let query = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 10 };
+    let query = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since: None,
+        by: By::default(),
+        expired: false,
+        now,
+        limit: 10,
+    };
     let texts = |text: &str| Query { text: Some(text.to_owned()), ..query.clone() };
     for (query, count) in [
         (query.clone(), 1_202),
         (Query { expired: true, ..query.clone() }, 1_203),
-        (Query { kind: Some("domain-name".to_owned()), ..query.clone() }, 1),
+        (Query { kind: Kind::of("domain-name"), ..query.clone() }, 1),
         (Query { provider: Some("nobody".to_owned()), ..query.clone() }, 0),
         (Query { since: Some(now + HOUR), ..query.clone() }, 0),
         (texts("eVIL[.]exam"), 1),
@@ -759,7 +769,16 @@ async fn rollover(url: String) {
     store.sink.check_setup().await.unwrap();
     cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
     let mut found = BTreeSet::new();
-    let every = Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 };
+    let every = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since: None,
+        by: By::default(),
+        expired: true,
+        now: now(),
+        limit: 5,
+    };
     store.sink.scan(&every, &mut |hit| _ = found.insert(hit.id)).await.unwrap();
     assert_eq!(found.len(), 30, "{found:?}");
     cluster.remove().await;
@@ -773,7 +792,16 @@ async fn events_are_history(url: String) {
     assert!(
         store
             .sink
-            .search(&Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 })
+            .search(&Query {
+                text: None,
+                kind: None,
+                provider: None,
+                since: None,
+                by: By::default(),
+                expired: true,
+                now: now(),
+                limit: 5
+            })
             .await
             .unwrap()
             .is_empty()
@@ -788,7 +816,16 @@ async fn events_are_history(url: String) {
     assert_eq!(store.sink.sweep(order(now())).await.unwrap().renewed, 0);
     cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
     let mut rows = 0;
-    let every = Query { text: None, kind: None, provider: None, since: None, expired: true, now: now(), limit: 5 };
+    let every = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since: None,
+        by: By::default(),
+        expired: true,
+        now: now(),
+        limit: 5,
+    };
     store.sink.scan(&every, &mut |_| rows += 1).await.unwrap();
     assert_eq!(rows, 21);
     let newest = store.sink.get("id-00003").await.unwrap().unwrap();
@@ -878,7 +915,16 @@ async fn long_documents() {
         store.deliver(some).await.unwrap();
     }
     let mut found = Vec::new();
-    let query = Query { text: None, kind: None, provider: None, since: None, expired: true, now, limit: usize::MAX };
+    let query = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since: None,
+        by: tipline::store::By::Observed,
+        expired: true,
+        now,
+        limit: usize::MAX,
+    };
     store.sink.scan(&query, &mut |hit| found.push(hit.id)).await.unwrap();
     assert_eq!(found, documents.iter().map(|document| document.id.clone()).collect::<Vec<_>>());
 }

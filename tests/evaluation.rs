@@ -18,13 +18,15 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 9] = [
         ("the_guests_own_cases_are_golden_cases", own_cases),
         ("golden_cases_are_compared_and_updated", golden),
         ("reports_in_four_forms", reports),
         ("wrong_commands_are_2_and_wrong_files_1", wrong),
         ("a_recording_holds_the_poll_and_no_key", recording),
         ("a_recording_is_served_again", replay),
+        ("a_recording_is_polled_again_by_order", replay_by_order),
+        ("the_settings_of_a_guests_folder_are_taken", settings_beside_a_guest),
         ("a_run_records_its_polls", run_records),
     ];
     tests.into_iter().map(|(name, test)| Trial::test(format!("evaluation::{name}"), test)).collect()
@@ -37,7 +39,8 @@ fn own_cases() -> Outcome {
     let said = printed(folder.path(), &["eval", "--golden", &cases])?;
     assert!(said.contains("verdict: ship"), "{said}");
     // The same cases as pages: the guest against itself.
-    let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", &cases, "--json"])?)?;
+    let report: Value =
+        serde_json::from_str(&printed(folder.path(), &["eval", &cases, "--candidate", "built-in", "--json"])?)?;
     assert!(report["pages"].as_u64() >= Some(20), "{report:#}");
     assert_eq!(report["findings"], serde_json::json!([]));
     Ok(())
@@ -104,18 +107,21 @@ fn wrong() -> Outcome {
         (&["eval"][..], 2, "INPUT"),
         (&["eval", "a.jsonl", "--fail-on", "nonsense"], 2, "there is no `nonsense`"),
         (&["eval", "a.jsonl", "--waivers", "w.yml"], 2, "there is no finding `nonsense`"),
-        (&["eval", "a.jsonl", "--set", "limt=5"], 1, "maps none of the pages"),
+        (&["eval", "a.jsonl"], 2, "--candidate FILE"),
+        (&["eval", "a.jsonl", "--candidate-set", "limit"], 2, "--candidate-set limit: expected KEY=VALUE"),
+        (&["guest", "build", "x.wasm"], 2, "--clone DIR"),
+        (&["eval", "a.jsonl", "--candidate", "built-in", "--set", "limt=5"], 1, "maps none of the pages"),
         (&["eval", "a.jsonl", "--fail-on", ""], 2, "expected any, faults, none"),
         (&["eval", "a.jsonl", "--memory", "lots"], 2, "expected a size such as 64MiB"),
         (&["eval", "a.jsonl", "--update"], 2, "--golden"),
         (&["eval", "--golden", ".", "--set", "limit=5"], 2, "config.json"),
-        (&["eval", "gone.har"], 1, "gone.har cannot be read"),
-        (&["eval", "bad.har"], 1, "missing field `entries`"),
+        (&["eval", "gone.har", "--candidate", "built-in"], 1, "gone.har cannot be read"),
+        (&["eval", "bad.har", "--candidate", "built-in"], 1, "missing field `entries`"),
         (&["eval", "a.jsonl", "--candidate", "gone.wasm"], 1, "The guest gone.wasm cannot be read"),
-        (&["eval", "a.jsonl", "--base", "a.jsonl"], 1, "The base, a.jsonl"),
+        (&["eval", "a.jsonl", "--base", "a.jsonl", "--candidate", "built-in"], 1, "The base, a.jsonl"),
         (&["eval", "--golden", "."], 1, "holds no golden case"),
-        (&["eval", "a.jsonl", "--cluster", "sqlite.yml"], 2, "no cluster to ask"),
-        (&["eval", "a.jsonl", "--cluster", "gone.yml"], 1, "127.0.0.1:1"),
+        (&["eval", "a.jsonl", "--candidate", "built-in", "--cluster", "sqlite.yml"], 2, "no cluster to ask"),
+        (&["eval", "a.jsonl", "--candidate", "built-in", "--cluster", "gone.yml"], 1, "127.0.0.1:1"),
         (&["record", "--out", "x.har"], 2, "No input is configured"),
         (&["replay", "a.jsonl"], 1, "This is no recording"),
     ] {
@@ -158,17 +164,38 @@ fn recording() -> Outcome {
     assert!(
         !folder.path().join("tipline.db").exists() || printed(folder.path(), &["search", "--count"])?.trim() == "0"
     );
-    let report: Value = serde_json::from_str(&printed(folder.path(), &["eval", "today.har", "--json"])?)?;
+    let report: Value =
+        serde_json::from_str(&printed(folder.path(), &["eval", "today.har", "--candidate", "built-in", "--json"])?)?;
     // Each page begins with the last record of the one before, and an evaluation maps each page as it came.
     assert_eq!(
         (&report["base_sums"]["read"], &report["paging"]),
         (&252.into(), &"today.har: 3 requests of 3 recorded ones, as with the base".into())
     );
     // A change leaves the other settings as they were recorded: pages of 100, private values mapped.
-    let arguments = ["eval", "today.har", "--json", "--set", "min_confidence=high"];
+    let arguments = ["eval", "today.har", "--candidate", "built-in", "--json", "--set", "min_confidence=high"];
     let changed: Value = serde_json::from_str(&printed(folder.path(), &arguments)?)?;
     assert_eq!((&changed["base_sums"]["read"], &changed["paging"]), (&252.into(), &report["paging"]));
     assert_ne!(changed["base_sums"]["mapped"], report["base_sums"]["mapped"]);
+    // A change of the candidate's alone is what is tried: the pages tell what it does, and paging is none of it.
+    let arguments = ["eval", "today.har", "--json", "--candidate-set", "min_confidence=high"];
+    let output = finished(folder.path(), &arguments)?;
+    let tried: Value = serde_json::from_slice(&output.stdout)?;
+    let kinds: Vec<_> = tried["findings"].as_array().into_iter().flatten().filter_map(|f| f["kind"].as_str()).collect();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(kinds.contains(&"document-removed") && kinds.contains(&"skips"), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| matches!(*kind, "paging" | "template" | "ecs")), "{kinds:?}");
+    assert_eq!(tried["candidate_sums"]["mapped"], changed["candidate_sums"]["mapped"]);
+    assert_eq!(tried["base_sums"]["mapped"], report["base_sums"]["mapped"]);
+    let reversed = ["eval", "today.har", "--json", "--base-set", "min_confidence=high"];
+    let reversed: Value = serde_json::from_slice(&finished(folder.path(), &reversed)?.stdout)?;
+    assert_eq!(reversed["base_sums"]["mapped"], tried["candidate_sums"]["mapped"]);
+    // What more is mapped is searchable, also what stands below a field that takes anything.
+    let more = ["eval", "today.har", "--json", "--candidate-set", "keep=original", "--fail-on", "template,ecs,paging"];
+    printed(folder.path(), &more)?;
+    // Cut at its bound: said, and no success.
+    let output = finished(folder.path(), &["record", "--out", "cut.har", "--max-size", "60KiB"])?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--max-size"), "{output:?}");
     Ok(())
 }
 
@@ -191,6 +218,50 @@ fn replay() -> Outcome {
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(recorded), "{target}: {answer}");
     }
     assert!(get(address, "/elsewhere")?.starts_with("HTTP/1.1 404 "));
+    Ok(())
+}
+
+/// `record`, then `replay` and `run --once`: what was recorded is stored, though the poll asks from another time on.
+fn replay_by_order() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let served = keyed(folder.path(), 250)?;
+    printed(folder.path(), &["record", "--out", "today.har"])?;
+    drop(served);
+    let arguments = ["replay", "today.har", "--by-order"];
+    let mut server = Serving(command(folder.path(), &arguments).stdout(Stdio::piped()).spawn()?);
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let (_, address) = line.trim().split_once(" at ").ok_or(format!("unexpected: {line}"))?;
+    fs::write(
+        folder.path().join("again.yml"),
+        format!(
+            "inputs:\n  - {{id: feed, url: '{address}', limit: 100, allow_private: true, initial_interval: 48h}}\n\
+             output: {{sqlite: {{path: again.db}}}}\n"
+        ),
+    )?;
+    for _ in 0..2 {
+        let said = printed(folder.path(), &["run", "-c", "again.yml", "--once"])?;
+        assert!(said.contains("feed: read 2"), "{said}");
+    }
+    let count = printed(folder.path(), &["search", "-c", "again.yml", "--expired", "--count"])?;
+    assert!(count.trim().parse::<u64>()? > 200, "{count}");
+    Ok(())
+}
+
+/// The settings of a guest's own configuration are taken, though it pins another file than the one that is tried.
+fn settings_beside_a_guest() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
+    write("a.jsonl", "{\"type\":\"domain\",\"value\":\"a.example\",\"confidence\":\"low\"}\n")?;
+    write(
+        "tipline.yml",
+        "inputs:\n  - id: mine\n    type: target/gone.wasm\n    sha256:\n    url: https://feed.example\n    min_confidence: high\n",
+    )?;
+    let arguments = ["eval", "a.jsonl", "-c", "tipline.yml", "--candidate", "built-in", "--json"];
+    let report: Value = serde_json::from_str(&printed(folder.path(), &arguments)?)?;
+    assert_eq!((&report["base_sums"]["read"], &report["base_sums"]["skipped"]), (&1.into(), &1.into()));
+    let output = finished(folder.path(), &["map", "a.jsonl", "-c", "tipline.yml"])?;
+    assert_eq!(output.status.code(), Some(2), "what runs is held to its sum");
     Ok(())
 }
 
@@ -224,7 +295,7 @@ fn run_records() -> Outcome {
     names.sort();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names.iter().all(|name| name.starts_with("feed-2") && name.ends_with("Z.har")), "{names:?}");
-    let said = printed(folder.path(), &["eval", "recordings"])?;
+    let said = printed(folder.path(), &["eval", "recordings", "--candidate", "built-in"])?;
     assert!(said.contains("verdict: ship"), "{said}");
     printed(folder.path(), &["run", "--once", "--record", "recordings", "--record-keep", "1"])?;
     assert_eq!(fs::read_dir(folder.path().join("recordings"))?.count(), 1);

@@ -199,7 +199,8 @@ fn intended() -> Outcome {
     fs::write(folder.path().join("intended.yml"), waivers)?;
     let (changed, code) = report(folder.path(), &["--waivers", "intended.yml"])?;
     assert_eq!(code, Some(0), "{:#?}", findings(&changed));
-    let output = finished(folder.path(), &["eval", "pages", "--waivers", "intended.yml", "--json"])?;
+    let output =
+        finished(folder.path(), &["eval", "pages", "--candidate", "built-in", "--waivers", "intended.yml", "--json"])?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(output.status.code(), Some(1));
     has(&report, "stale-waiver", "field-changed threat.indicator.confidence")

@@ -18,7 +18,7 @@ use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
 use crate::state::{Counts, InputStatus, RejectFilter};
-use crate::store::{Availability, Query, SinkError};
+use crate::store::{Availability, By, Query, SinkError};
 use crate::sweep::{SweepError, SweepReport, Sweeper};
 
 /// How long a sweep that failed waits for its next try.
@@ -104,7 +104,16 @@ impl Pipeline {
     async fn take_stock(&self) {
         loop {
             let now = self.sweeper.clock.now();
-            let live = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 0 };
+            let live = Query {
+                text: None,
+                kind: None,
+                provider: None,
+                since: None,
+                by: By::Observed,
+                expired: false,
+                now,
+                limit: 0,
+            };
             if let Some(catalog) = &self.catalog {
                 match catalog.count(&live).await {
                     Ok(documents) => self.sweeper.observer.live(documents),

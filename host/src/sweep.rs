@@ -24,7 +24,7 @@ use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
 use crate::sandbox::{Failure, Guest, SandboxError};
 use crate::state::{Ledger, LedgerError};
-use crate::store::{Catalog, CatalogError, DELETED_SHARE, Deletes, Hit, Query, Sink, SinkError, SweepOrder, Swept};
+use crate::store::{By, Catalog, CatalogError, DELETED_SHARE, Deletes, Hit, Query, Sink, SinkError, SweepOrder, Swept};
 
 /// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
@@ -272,6 +272,7 @@ impl Asked {
             kind: None,
             provider: None,
             since: None,
+            by: By::default(),
             expired: false,
             now: self.now,
             limit: usize::MAX,

@@ -26,7 +26,7 @@ use tipline::poll::{PollError, PollReport};
 use tipline::sandbox::Request;
 use tipline::state::Ledger;
 use tipline::store::sqlite::Sqlite;
-use tipline::store::{Catalog, Query};
+use tipline::store::{By, Catalog, Query};
 use tipline::sweep::{SweepError, SweepReport};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -285,6 +285,7 @@ pub async fn in_sqlite(ledger: Ledger) -> Result<Documents, Failed> {
         kind: None,
         provider: None,
         since: None,
+        by: By::default(),
         expired: true,
         now: Clock::system().now(),
         limit: usize::MAX,

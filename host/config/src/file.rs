@@ -9,6 +9,7 @@ use tracing::Level;
 use url::Url;
 
 use super::connection::secret;
+use super::guest_file::Guests;
 use super::interpolate::Lookup;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
@@ -84,11 +85,11 @@ pub(super) const INPUT_KEYS: &[&str] = &[
     "http",
 ];
 
-pub(super) fn read(root: &Node, folder: &Path, variables: &Lookup<'_>) -> Result<Config, Fault> {
+pub(super) fn read(root: &Node, folder: &Path, variables: &Lookup<'_>, guests: Guests) -> Result<Config, Fault> {
     let section = Section::new("", root)?;
     section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "memory", "monitoring", "log"])?;
     Ok(Config {
-        inputs: inputs(&section, folder, variables)?,
+        inputs: inputs(&section, folder, variables, guests)?,
         output: output(&section, folder, variables)?,
         state_dir: section.file("state_dir", folder)?.unwrap_or_else(|| folder.join(STATE_DIR)),
         sweep: sweep(&section)?,
@@ -110,7 +111,7 @@ pub fn socdefenders_taxii() -> Url {
     Url::parse("https://www.socdefenders.ai/api/taxii2/api/").expect("a valid address")
 }
 
-fn inputs(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<Vec<Input>, Fault> {
+fn inputs(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: Guests) -> Result<Vec<Input>, Fault> {
     let Some(node) = root.get("inputs") else { return Ok(Vec::new()) };
     let Value::List(items) = &node.value else {
         return Err(root.refuse("inputs", "a list, each input beginning with `- id: name`"));
@@ -122,7 +123,7 @@ fn inputs(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<V
     let mut inputs = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let section = Section::new(format!("inputs[{index}]"), item)?;
-        let input = input(&section, folder, variables)?;
+        let input = input(&section, folder, variables, guests)?;
         if let Some(first) = seen.insert(input.id.clone(), index) {
             let message = format!("is `{}`, as is inputs[{first}].id; expected a name of its own.", input.id);
             return Err(section.fault("id", message));
@@ -132,13 +133,13 @@ fn inputs(root: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<V
     Ok(inputs)
 }
 
-fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<Input, Fault> {
+fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: Guests) -> Result<Input, Fault> {
     let id = section.text("id")?.ok_or_else(|| section.refuse("id", "a short name such as socdefenders"))?;
     if id.len() > MAX_ID_BYTES || !id.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')) {
         let expected = format!("at most {MAX_ID_BYTES} of the characters a-z, 0-9, `_` and `-`");
         return Err(section.refuse("id", expected));
     }
-    let guest_file = guest_file::read(section, folder)?;
+    let guest_file = guest_file::read(section, folder, guests)?;
     // Which transports there are is the guest's to say; known here is only where the vendor's lie and what they reach.
     let is_taxii = section.get("transport").is_some_and(|node| node.is_text("taxii"));
     let url = match section.url("url")? {

@@ -30,6 +30,8 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
+use guest_file::Guests;
+
 use tipline_model::secret::{Credential, OwnHeader, Secret, SecretSource};
 
 pub use connection::{ClientCertificate, ProxyLogin, ProxySettings};
@@ -175,6 +177,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, Guests::Run)
+    }
+
+    /// As [`Self::load`], for whoever runs another guest with an input's settings: those that the file names are not read, nor
+    /// is their sum looked at.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load_settings(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, Guests::Replaced)
+    }
+
+    fn load_with(file: &Path, guests: Guests) -> Result<Self, ConfigError> {
         let unreadable = |reason: String, advice| ConfigError::Unreadable { file: file.to_owned(), reason, advice };
         let source = fs::File::open(file).map_err(|e| {
             unreadable(e.to_string(), "Name an existing file with -c FILE; `tipline run --help` shows one.")
@@ -189,15 +204,23 @@ impl Config {
             let reason = format!("it is longer than {}", tipline_model::text::bytes(MAX_FILE_BYTES));
             return Err(unreadable(reason, "Move long exclusion lists into files (`exclude: [file:list.txt]`)."));
         }
-        Self::parse(&text, file, &|name| std::env::var(name).ok())
+        Self::parse_with(&text, file, &|name| std::env::var(name).ok(), guests)
     }
 
     /// Checks a configuration's text; `file` gives its name to messages and its folder to relative paths.
     pub fn parse(text: &str, file: &Path, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Self::parse_with(text, file, variables, Guests::Run)
+    }
+
+    fn parse_with(
+        text: &str,
+        file: &Path,
+        variables: &dyn Fn(&str) -> Option<String>,
+        guests: Guests,
+    ) -> Result<Self, ConfigError> {
         let folder = file.parent().unwrap_or(Path::new(""));
-        tree::parse(text, variables)
-            .and_then(|root| file::read(&root, folder, variables))
-            .map_err(|fault| fault.with_file(file))
+        let read = |root| file::read(&root, folder, variables, guests);
+        tree::parse(text, variables).and_then(read).map_err(|fault| fault.with_file(file))
     }
 
     /// What holds without a file: SQLite in `folder`, and SOC Defenders' own address with `api_key` where there is one.
@@ -527,6 +550,25 @@ impl Config {
             Output::Sqlite { .. } | Output::Elasticsearch(_) => None,
         };
         [self.ledger_path()].into_iter().chain(output).map(|path| path.display().to_string()).collect()
+    }
+
+    /// What messages about this configuration may name as its own, and nobody has to be kept from clicking: its files, and the
+    /// addresses it was given.
+    pub fn own_words(&self) -> Vec<String> {
+        let hosts = match &self.output {
+            Output::Elasticsearch(settings) => settings.hosts.as_slice(),
+            Output::Sqlite { .. } | Output::Ndjson { .. } => &[],
+        };
+        let mut words = self.files();
+        for url in self.inputs.iter().map(|input| &input.url).chain(hosts) {
+            let origin = url.origin().ascii_serialization();
+            let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+            let host = url.host_str().unwrap_or_default();
+            words.extend(
+                [url.as_str(), url.as_str().trim_end_matches('/'), &origin, authority, host].map(str::to_owned),
+            );
+        }
+        words
     }
 
     /// Where checkpoints are kept: in the SQLite output's own file, else in `tipline.db` in the state folder.

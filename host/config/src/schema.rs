@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, Shape};
 use super::described::{DESCRIBED, Described};
+use super::guest_file::Guests;
 use super::{MAX_INPUTS, file, tree};
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ impl<'g> Schema<'g> {
             if let Ok(mut root) = tree::parse(sample, &|_| None) {
                 root.watch(&asked);
                 // The sample of a guest's file ends at the file; what was asked until then is what counts.
-                let _ = file::read(&root, Path::new(""), &|_| None);
+                let _ = file::read(&root, Path::new(""), &|_| None, Guests::Run);
             }
         }
         Self { asked, described: DESCRIBED.iter().map(|d| (d.path, d)).collect(), guest }

@@ -73,11 +73,13 @@ impl Rules {
             };
             match self.ecs.get(field) {
                 Some(known) => known.check(value, &mut |text| add(true, text)),
+                None if taken_whole(field, |parent| self.ecs.get(parent).map(|known| known.kind)) => {}
                 None if field.starts_with("threat.") => add(true, "is no field of ECS".to_owned()),
                 None => {}
             }
             let Some(template) = &self.template else { continue };
             match template.kind(field) {
+                None if taken_whole(field, |parent| template.kind(parent)) => {}
                 None => add(false, "is not in the index template, so it cannot be searched".to_owned()),
                 Some(kind) => {
                     for value in each(value).filter(|value| !fits(kind, value)) {
@@ -120,6 +122,12 @@ fn each(value: &Value) -> impl Iterator<Item = &Value> {
     }
 }
 
+/// Whether a field is part of one that Elasticsearch takes as a whole, whatever stands in it.
+fn taken_whole<'k>(field: &str, kind: impl Fn(&str) -> Option<&'k str>) -> bool {
+    let mut parents = field.match_indices('.').map(|(dot, _)| &field[..dot]);
+    parents.any(|parent| matches!(kind(parent), Some("flattened" | "flat_object" | "geo_point")))
+}
+
 /// Whether Elasticsearch takes a value into a field of this type as it stands. What it would take only by turning it into
 /// something else (a number in quotes, a number as a keyword) does not fit.
 fn fits(kind: &str, value: &Value) -> bool {
@@ -148,7 +156,7 @@ mod tests {
     use super::*;
 
     fn broken(document: &str) -> Vec<String> {
-        let describe = r#"{"fields":{"threat.indicator.ip":"ip","own.port":"long","event.kind":"keyword","threat.indicator.type":"keyword","threat.indicator.confidence":"keyword","own.net":"ip_range","tags":"keyword"}}"#;
+        let describe = r#"{"fields":{"threat.indicator.ip":"ip","own.port":"long","event.kind":"keyword","threat.indicator.type":"keyword","threat.indicator.confidence":"keyword","own.net":"ip_range","own.extensions":"flattened","threat.indicator.geo.location":"geo_point","tags":"keyword"}}"#;
         let violations = Rules::new(describe).violations(&Flat::read(document).unwrap());
         violations.into_iter().map(|v| format!("{} {} {}", v.of_ecs, v.field, v.text)).collect()
     }
@@ -181,6 +189,10 @@ mod tests {
                 vec!["false own.port is a string that the mapping's `long` does not take"],
             ),
             (r#"{"own":{"other":1}}"#, vec!["false own.other is not in the index template, so it cannot be searched"]),
+            (
+                r#"{"own":{"extensions":{"x_any":{"thing":1}}},"threat":{"indicator":{"geo":{"location":{"lat":1,"lon":2}}}}}"#,
+                vec![],
+            ),
             (
                 r#"{"threat":{"indicator":{"type":["ipv4-addr","file"]}}}"#,
                 vec!["true threat.indicator.type must be one value, not a list"],

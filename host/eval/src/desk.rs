@@ -8,12 +8,12 @@ use std::thread;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::Page;
 use super::cluster::Cluster;
 use super::finding::Tally;
 use super::paging::{self, Reader};
 use super::recording::Recording;
 use super::worker::Worker;
+use super::{Configs, Page};
 use tipline_sandbox::Guest;
 
 /// Pages that wait for a thread.
@@ -27,8 +27,8 @@ pub trait Intake {
     /// The evaluation has ended.
     fn page(&mut self, page: Page) -> Result<()>;
 
-    /// A recording, for its paging, with the guest's settings. Its pages come one by one besides.
-    fn recording(&mut self, name: &str, recording: &Recording, config: &str);
+    /// A recording, for its paging, with the guests' settings. Its pages come one by one besides.
+    fn recording(&mut self, name: &str, recording: &Recording, configs: &Configs);
 }
 
 /// What the desk takes down beside what the threads find.
@@ -39,6 +39,9 @@ pub(super) struct Taken {
     pub(super) tally: Tally,
     /// Of paging, for people.
     pub(super) said: Vec<String>,
+    /// Recordings from which the polls deliver as many records, and not the same of them: whether that says anything of
+    /// paging is known when the pages are compared.
+    pub(super) apart: Vec<(String, String)>,
 }
 
 struct Desk<'e> {
@@ -66,12 +69,14 @@ impl Intake for Desk<'_> {
         door.send((self.taken.pages, page)).map_err(|_| anyhow!("A thread ended early; this is a fault of Tipline."))
     }
 
-    fn recording(&mut self, name: &str, recording: &Recording, config: &str) {
+    fn recording(&mut self, name: &str, recording: &Recording, configs: &Configs) {
         if self.has_ended() {
             return;
         }
-        let said = paging::compare(&mut self.base, &mut self.candidate, name, recording, config, &mut self.taken.tally);
-        self.taken.said.push(format!("{name}: {said}"));
+        let readers = (&mut self.base, &mut self.candidate);
+        let compared = paging::compare(readers, name, recording, configs, &mut self.taken.tally);
+        self.taken.said.push(format!("{name}: {}", compared.said));
+        self.taken.apart.extend(compared.apart.map(|subject| (name.to_owned(), subject)));
     }
 }
 

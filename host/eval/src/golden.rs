@@ -62,7 +62,7 @@ pub fn evaluate(
             }
             for (number, case) in cases.iter().enumerate() {
                 let at = At { number, page: &case.page.name };
-                match guest.map_records(&case.page.config, case.page.observed, &case.page.records) {
+                match guest.map_records(&case.page.configs.candidate, case.page.observed, &case.page.records) {
                     Ok(Ok(batch)) if update => write(&case.folder, &batch)?,
                     Ok(Ok(batch)) => compare(&case.folder, &batch, at, &mut tally)?,
                     Ok(Err(failure)) => {

@@ -42,13 +42,30 @@ pub use detection::{Detection, Shift};
 use finding::{At, Finding, Kind, Tally};
 use worker::Worker;
 
+/// The settings of both guests for the same page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configs {
+    /// The base's.
+    pub base: Arc<str>,
+    /// The candidate's.
+    pub candidate: Arc<str>,
+}
+
+impl Configs {
+    /// The same for both.
+    pub fn same(config: &str) -> Self {
+        let config: Arc<str> = config.into();
+        Self { base: config.clone(), candidate: config }
+    }
+}
+
 /// One page to be mapped.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// What it is called in the report.
     pub name: String,
-    /// The guest's settings.
-    pub config: Arc<str>,
+    /// The guests' settings.
+    pub configs: Configs,
     /// When the feed showed it.
     pub observed: Millis,
     /// The records, in any form `map-records` takes.
@@ -243,6 +260,16 @@ impl Contest {
             evaluation.pages = taken.pages as u64;
             evaluation.paging = (!taken.said.is_empty()).then(|| taken.said.join("; "));
             self.tally.merge(taken.tally);
+            // What the pages show is said once.
+            let is_explained = finished.iter().any(|worker| worker.tally.total() > 0);
+            for (page, subject) in taken.apart {
+                if is_explained {
+                    taken_said(&mut evaluation.paging, &page);
+                } else {
+                    let at = At { number: 0, page: &page };
+                    self.tally.add(Kind::Paging, "what the poll delivers", at, || subject, None, None);
+                }
+            }
             let mut refused = None;
             for worker in finished {
                 evaluation.base_sums.add(&worker.base_sums);
@@ -270,6 +297,15 @@ impl Contest {
         evaluation.findings = self.tally.findings(fails);
         Ok(evaluation)
     }
+}
+
+/// Says that a recording is paged alike, and why what it delivers is not the same.
+fn taken_said(paging: &mut Option<String>, name: &str) {
+    let said = format!("{name}: what the poll delivers differs as the pages do");
+    *paging = Some(match paging.take() {
+        Some(before) => format!("{before}; {said}"),
+        None => said,
+    });
 }
 
 /// A type that changes needs a new index; a field that is gone from the template cannot be searched any more.

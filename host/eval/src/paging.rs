@@ -11,9 +11,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 
-use super::count_error;
 use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
+use super::{Configs, count_error};
 use tipline_model::clock::Millis;
 use tipline_sandbox::{Event, Guest, Next, Request, SandboxError, sha256};
 use tipline_store::memory::Memory;
@@ -33,8 +33,8 @@ struct Drive {
     asked: Vec<Asked>,
     /// The first one that the recording does not have.
     unanswered: Option<Asked>,
-    /// What each step delivered: a sum of its documents, rejects and counters.
-    delivered: Vec<String>,
+    /// What each step delivered: how many records were read, and a sum of what was made of them.
+    delivered: Vec<(u32, String)>,
     /// Requests that the recording answered.
     answered: usize,
     /// It ended by itself.
@@ -81,32 +81,47 @@ impl<'g> Reader<'g> {
     }
 }
 
-/// Compares the paging of two guests over a recording, with these settings.
-///
-/// Gives what is to be said of it.
+/// What came of a recording.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// What is to be said of it.
+    pub(super) said: String,
+    /// From where on other documents are made of as many records: of paging that says something only where the pages by
+    /// themselves give the same.
+    pub(super) apart: Option<String>,
+}
+
+impl From<String> for Compared {
+    fn from(said: String) -> Self {
+        Self { said, apart: None }
+    }
+}
+
+/// Compares the paging of two guests, base and candidate, over a recording, with these settings.
 pub(super) fn compare(
-    base: &mut Reader<'_>,
-    candidate: &mut Reader<'_>,
+    (base, candidate): (&mut Reader<'_>, &mut Reader<'_>),
     name: &str,
     recording: &Recording,
-    config: &str,
+    configs: &Configs,
     tally: &mut Tally,
-) -> String {
-    let before = drive(base, recording, config);
+) -> Compared {
+    let before = drive(base, recording, &configs.base);
     let requests = recording.exchanges.len();
     // A recording may have been cut: then the base asks for one page more than there is, at its end.
     let is_cut = before.answered == requests;
     if let Some(target) = before.unanswered.as_ref().filter(|_| !is_cut) {
         return format!(
             "not compared: the base asks for {target}, which the recording does not have; it is of other settings or another reader"
-        );
+        )
+        .into();
     }
     if let Some(reason) = before.failure.clone().or_else(|| before.trap.as_ref().map(ToString::to_string)) {
-        return format!("not compared: the base cannot page the recording. {reason}");
+        return format!("not compared: the base cannot page the recording. {reason}").into();
     }
-    let after = drive(candidate, recording, config);
+    let after = drive(candidate, recording, &configs.candidate);
     let at = At { number: 0, page: name };
     let mut found: Vec<(&str, String)> = Vec::new();
+    let mut apart = None;
     let mut add = |about, subject| found.push((about, subject));
     if let Some(target) = after.unanswered.as_ref().filter(|_| after.unanswered != before.unanswered) {
         add("a request that the recording cannot answer", target.to_string());
@@ -122,13 +137,13 @@ pub(super) fn compare(
         add("a poll that does not end", format!("{} requests", after.asked.len()));
     }
     if found.is_empty() && after.trap.is_none() {
-        let apart = before.delivered.iter().zip(&after.delivered).position(|(a, b)| a != b);
+        let place = |step: usize| format!("from delivery {} of {} on", step + 1, before.delivered.len());
+        let pairs = || before.delivered.iter().zip(&after.delivered);
+        let more_or_fewer = pairs().position(|((a, _), (b, _))| a != b);
         let ended = (before.delivered.len() != after.delivered.len()).then_some(after.delivered.len());
-        if let Some(step) = apart.or(ended) {
-            found.push((
-                "what the poll delivers",
-                format!("from delivery {} of {} on", step + 1, before.delivered.len()),
-            ));
+        match more_or_fewer.or(ended) {
+            Some(step) => found.push(("what the poll delivers", place(step))),
+            None => apart = pairs().position(|(a, b)| a != b).map(place),
         }
     }
     let verdict = if found.is_empty() && after.trap.is_none() { "as with the base" } else { "differs" };
@@ -138,7 +153,7 @@ pub(super) fn compare(
     if let Some(error) = &after.trap {
         count_error(error, at, tally);
     }
-    format!("{} requests of {requests} recorded ones, {verdict}", after.asked.len())
+    Compared { said: format!("{} requests of {requests} recorded ones, {verdict}", after.asked.len()), apart }
 }
 
 fn drive(reader: &mut Reader<'_>, recording: &Recording, config: &str) -> Drive {
@@ -164,7 +179,7 @@ fn drive(reader: &mut Reader<'_>, recording: &Recording, config: &str) -> Drive 
                 return drive;
             }
         };
-        drive.delivered.extend(step.batch.map(|batch| sha256(format!("{batch:?}").as_bytes())));
+        drive.delivered.extend(step.batch.map(|batch| (batch.read, sha256(format!("{batch:?}").as_bytes()))));
         if step.state.len() > MAX_STATE_BYTES {
             drive.failure = Some(format!("its state has {} bytes, {MAX_STATE_BYTES} are allowed", step.state.len()));
             return drive;

@@ -8,13 +8,12 @@
 use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::recording::{Recording, is_har};
-use super::{Intake, Page};
+use super::{Configs, Intake, Page};
 use crate::records::for_each_part;
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -32,7 +31,9 @@ const MAX_DEPTH: usize = 8;
 #[derive(Clone, Copy)]
 pub struct Defaults<'d> {
     /// The guest's settings; of a recording they are made from those it was recorded with, where it says.
-    pub config: &'d dyn Fn(Option<&str>) -> Result<String>,
+    pub config: &'d dyn Fn(Option<&str>) -> Result<Configs>,
+    /// The settings of a golden case, which says all there is to them, but for what one side is to have besides.
+    pub case: &'d dyn Fn(&str) -> Result<Configs>,
     /// When the feed showed the pages, whatever they say.
     pub observed: Option<Millis>,
 }
@@ -83,7 +84,7 @@ impl Walk<'_> {
             return self.file(path, &name);
         }
         if path.join("page.json").is_file() {
-            return self.page(case(path, &name, self.defaults.observed)?.page);
+            return self.page(case(path, &name, self.defaults.observed, self.defaults.case)?.page);
         }
         if depth >= MAX_DEPTH {
             bail!("{} lies more than {MAX_DEPTH} folders deep; name a folder nearer to it.", path.display());
@@ -116,13 +117,13 @@ impl Walk<'_> {
         if is_recording {
             return self.recording(Recording::read_from(path, whole)?, name);
         }
-        let config: Arc<str> = (self.defaults.config)(None)?.into();
+        let configs = (self.defaults.config)(None)?;
         let mut part = 0;
         for_each_part(Box::new(whole), &mut |records, generated| {
             part += 1;
             self.page(Page {
                 name: if part == 1 { name.to_owned() } else { format!("{name}, part {part}") },
-                config: config.clone(),
+                configs: configs.clone(),
                 observed: self.defaults.observed.or(generated).unwrap_or(OBSERVED),
                 records: records.to_vec(),
             })
@@ -131,8 +132,8 @@ impl Walk<'_> {
     }
 
     fn recording(&mut self, recording: Recording, name: &str) -> Result<()> {
-        let config: Arc<str> = (self.defaults.config)(recording.config.as_deref())?.into();
-        self.intake.recording(name, &recording, &config);
+        let configs = (self.defaults.config)(recording.config.as_deref())?;
+        self.intake.recording(name, &recording, &configs);
         for (number, exchange) in recording.exchanges.into_iter().enumerate() {
             let Ok(response) = exchange.answer else { continue };
             if !(200..300).contains(&response.status) || response.body.trim_ascii().is_empty() {
@@ -146,7 +147,7 @@ impl Walk<'_> {
             let observed = observed.or((exchange.at > 0).then_some(exchange.at)).unwrap_or(OBSERVED);
             self.page(Page {
                 name: format!("{name}, request {}", number + 1),
-                config: config.clone(),
+                configs: configs.clone(),
                 observed,
                 records: response.body,
             })?;
@@ -179,14 +180,15 @@ struct Meta {
 /// What cannot be read, and a folder without cases.
 pub fn cases(folder: &Path, observed: Option<Millis>) -> Result<Vec<Case>> {
     let mut found = Vec::new();
+    let same = |config: &str| Ok(Configs::same(config));
     if folder.join("page.json").is_file() {
         let name = folder.file_name().map_or_else(|| "case".into(), |name| name.to_string_lossy());
-        found.push(case(folder, &name, observed)?);
+        found.push(case(folder, &name, observed, &same)?);
     } else {
         let entries = entries(folder).with_context(|| format!("The folder {} cannot be read", folder.display()))?;
         for entry in entries.into_iter().filter(|entry| entry.join("page.json").is_file()) {
             let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            found.push(case(&entry, &name, observed)?);
+            found.push(case(&entry, &name, observed, &same)?);
         }
     }
     if found.is_empty() {
@@ -200,7 +202,7 @@ pub fn cases(folder: &Path, observed: Option<Millis>) -> Result<Vec<Case>> {
     Ok(found)
 }
 
-fn case(folder: &Path, name: &str, default: Option<Millis>) -> Result<Case> {
+fn case(folder: &Path, name: &str, default: Option<Millis>, configs: &dyn Fn(&str) -> Result<Configs>) -> Result<Case> {
     let read = |file: &str| {
         let path = folder.join(file);
         fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
@@ -216,7 +218,7 @@ fn case(folder: &Path, name: &str, default: Option<Millis>) -> Result<Case> {
     let page = Page {
         name: name.to_owned(),
         // A case says all there is to its settings, so that it means the same everywhere.
-        config: optional("config.json")?.unwrap_or_default().into(),
+        configs: configs(&optional("config.json")?.unwrap_or_default())?,
         observed: observed.or(default).unwrap_or(OBSERVED),
         records: read("page.json")?,
     };
@@ -240,15 +242,16 @@ mod tests {
             Ok(())
         }
 
-        fn recording(&mut self, name: &str, recording: &Recording, config: &str) {
-            self.recordings.push(format!("{name} {} {config}", recording.exchanges.len()));
+        fn recording(&mut self, name: &str, recording: &Recording, configs: &Configs) {
+            self.recordings.push(format!("{name} {} {}", recording.exchanges.len(), configs.base));
         }
     }
 
     fn list(path: &Path) -> Result<List> {
-        let config = |own: Option<&str>| Ok(own.unwrap_or("{}").to_owned());
+        let config = |own: Option<&str>| Ok(Configs::same(own.unwrap_or("{}")));
+        let case = |own: &str| Ok(Configs::same(own));
         let mut list = List::default();
-        feed(path, Defaults { config: &config, observed: None }, &mut list)?;
+        feed(path, Defaults { config: &config, case: &case, observed: None }, &mut list)?;
         Ok(list)
     }
 
@@ -276,7 +279,7 @@ mod tests {
         write("notes.txt", "not a page");
         let List { pages: found, recordings } = list(folder.path()).unwrap();
         assert_eq!(recordings, ["a.har 3 {\"limit\":7}"]);
-        let found: Vec<_> = found.into_iter().map(|p| (p.name, p.config.to_string(), p.observed)).collect();
+        let found: Vec<_> = found.into_iter().map(|p| (p.name, p.configs.base.to_string(), p.observed)).collect();
         let expected = [
             ("a.har, request 1", "{\"limit\":7}", 5_000),
             ("a.har, request 3", "{\"limit\":7}", 9_000),

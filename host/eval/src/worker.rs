@@ -64,13 +64,14 @@ impl<'g> Worker<'g> {
     /// Maps one page; gives the number of its records.
     pub(super) fn page(&mut self, number: usize, page: &Page) -> u64 {
         let at = At { number, page: &page.name };
-        let base = map(self.base, page, &mut self.base_sums, &mut self.costs.base);
+        let base = map(self.base, page, &page.configs.base, &mut self.base_sums, &mut self.costs.base);
         if self.exceeded >= TRIES {
             let about = "not tried on further pages, as limits stopped it on those before";
             self.tally.add(Kind::Limit, about, at, || page.name.clone(), None, None);
             return 0;
         }
-        let candidate = map(self.candidate, page, &mut self.candidate_sums, &mut self.costs.candidate);
+        let candidate =
+            map(self.candidate, page, &page.configs.candidate, &mut self.candidate_sums, &mut self.costs.candidate);
         self.exceeded += u32::from(matches!(candidate, Err(SandboxError::Exceeded(_))));
         let base = match (base, &candidate) {
             (Ok(Ok(batch)), _) => batch,
@@ -119,9 +120,9 @@ impl<'g> Worker<'g> {
     fn again(&mut self, page: &Page, first: &Batch, at: At<'_>) {
         if self.session.is_fresh() {
             // Whatever comes of it: the instance has seen a page then.
-            let _ = self.session.map_records_metered(&page.config, page.observed, &page.records);
+            let _ = self.session.map_records_metered(&page.configs.candidate, page.observed, &page.records);
         }
-        let second = self.session.map_records_metered(&page.config, page.observed, &page.records);
+        let second = self.session.map_records_metered(&page.configs.candidate, page.observed, &page.records);
         let (about, before, after) = match second {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
@@ -177,9 +178,9 @@ fn around(a: &str, b: &str) -> (String, String) {
     (from(a), from(b))
 }
 
-fn map(guest: &Guest, page: &Page, sums: &mut Sums, calls: &mut Calls) -> Answer {
+fn map(guest: &Guest, page: &Page, config: &str, sums: &mut Sums, calls: &mut Calls) -> Answer {
     let began = Instant::now();
-    let answer = guest.map_records_metered(&page.config, page.observed, &page.records);
+    let answer = guest.map_records_metered(config, page.observed, &page.records);
     let time = began.elapsed();
     match answer {
         Ok((Ok(batch), cost)) => {

@@ -3,7 +3,7 @@
 //! Everything that came from a feed, a server or a file passes [`show`] on its way to a terminal or a log line. It takes
 //! the teeth out of addresses (`hxxp://evil[.]example`), so that no terminal makes a link of them and no one clicks by
 //! accident, and it writes control characters and those that turn or hide text as `\u{…}`. JSON output is for programs
-//! and stays as it is.
+//! and says what was there; only these characters are written as JSON's own escapes ([`json`]).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -30,12 +30,15 @@ pub fn show(text: &str) -> String {
 /// can be copied. They are known again only where they stand alone, not as a part of a longer name.
 pub fn show_beside(text: &str, own: &[String]) -> String {
     let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '\\' | '@' | ':' | '%');
-    let stands_alone = |before: &str, after: &str| {
+    let stands_alone = |before: &str, name: &str, after: &str| {
         let mut next = after.chars();
+        // What stands at an address of our own is no part of it.
+        let is_address = name.contains("://") && !name.ends_with('/');
         !before.ends_with(|c| joins(c) || c == '.')
             && match next.next() {
                 // A message's own colon or full stop comes before a space, or ends it.
                 Some('.' | ':') => next.next().is_none_or(char::is_whitespace),
+                Some('/' | '?') if is_address => true,
                 next => next.is_none_or(|c| !joins(c)),
             }
     };
@@ -48,7 +51,7 @@ pub fn show_beside(text: &str, own: &[String]) -> String {
     let mut shown = 0;
     for found in search.find_iter(text) {
         let (start, end) = (found.start(), found.end());
-        if stands_alone(&text[shown..start], &text[end..]) {
+        if stands_alone(&text[shown..start], &text[start..end], &text[end..]) {
             out.push_str(&show(&text[shown..start]));
             out.push_str(&escape(&text[start..end]));
             shown = end;
@@ -72,6 +75,14 @@ pub fn defang(text: &str) -> String {
             previous = scheme.chars().last();
             continue;
         }
+        if previous.is_none_or(|p| p.is_whitespace() || matches!(p, '=' | '(' | '"' | '\'' | '`' | ','))
+            && let Some(length) = harmless(rest)
+        {
+            out.push_str(&rest[..length]);
+            previous = rest[..length].chars().last();
+            rest = &rest[length..];
+            continue;
+        }
         let after = &rest[c.len_utf8()..];
         // Dots that browsers take for one in a name are told apart by no reader.
         let within = previous.is_some_and(|p| !p.is_whitespace() && p != '[' && p != '(')
@@ -89,6 +100,43 @@ pub fn defang(text: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// The length of a time with a fraction, of a technique's id or of a version that the text begins with: no one takes them for an
+/// address.
+fn harmless(text: &str) -> Option<usize> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    // `0` stands for a digit.
+    let fits = |shape: &str| {
+        text.len() >= shape.len()
+            && text.bytes().zip(shape.bytes()).all(|(c, s)| if s == b'0' { c.is_ascii_digit() } else { c == s })
+    };
+    let version = digits(text);
+    let version = text[version..].strip_prefix('.').map_or(0, |rest| version + 1 + digits(rest));
+    let length = if (3..=7).contains(&version) && !text.starts_with('.') && !text[..version].ends_with('.') {
+        // Of two numbers: a version, an amount.
+        version
+    } else if fits("T0000.000") {
+        "T0000.000".len()
+    } else if fits("0000-00-00T00:00:00.0") || fits("0000-00-00 00:00:00.0") {
+        let whole = "0000-00-00T00:00:00.".len();
+        let fraction = whole + digits(&text[whole..]);
+        fraction + usize::from(text[fraction..].starts_with('Z'))
+    } else {
+        return None;
+    };
+    let ends = |next: char| !next.is_alphanumeric() && !matches!(next, '.' | '-' | '_' | '@' | ':' | '/');
+    let mut rest = text[length..].chars();
+    let is_apart = match rest.next() {
+        // The end of a sentence.
+        Some('.') => rest.next().is_none_or(char::is_whitespace),
+        // A zone.
+        Some('-' | '+') => {
+            length > "T0000.000".len() && text[length..].len() > 1 && rest.next().is_some_and(|c| c.is_ascii_digit())
+        }
+        next => next.is_none_or(ends),
+    };
+    is_apart.then_some(length)
 }
 
 fn scheme(text: &str) -> Option<(&'static str, &'static str)> {
@@ -120,6 +168,28 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// [`escape`] for messages of several lines: line ends stay.
 pub fn escape_lines(text: &str) -> String {
     text.lines().map(|line| escape(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON as one line that a terminal shows as it is: what [`escape`] would escape stands in its strings as `\u…`, which is the
+/// same to every program.
+pub fn json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c {
+            // As such they stand only between values.
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if is_hidden(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn is_hidden(c: char) -> bool {
@@ -360,6 +430,17 @@ mod tests {
             assert_eq!(show_beside(given, &own), shown);
         }
         assert_eq!(show_beside("a.example", &[String::new()]), "a[.]example");
+        let own = ["http://127.0.0.1:8080".to_owned(), "127.0.0.1:8080".to_owned(), "127.0.0.1".to_owned()];
+        for (given, shown) in [
+            ("http://127.0.0.1:8080/x.y answers 500", "http://127.0.0.1:8080/x[.]y answers 500"),
+            ("127.0.0.1:8080 refused the connection", "127.0.0.1:8080 refused the connection"),
+            ("127.0.0.1 is nobody's.", "127.0.0.1 is nobody's."),
+            ("http://127.0.0.1:80801/", "hxxp://127[.]0[.]0[.]1:80801/"),
+            ("127.0.0.12", "127[.]0[.]0[.]12"),
+            ("http://127.0.0.1:8080@evil.example/", "hxxp://127[.]0[.]0[.]1:8080[at]evil[.]example/"),
+        ] {
+            assert_eq!(show_beside(given, &own), shown);
+        }
     }
 
     #[test]
@@ -372,6 +453,17 @@ mod tests {
             ("bob@evil.example", "bob[at]evil[.]example"),
             ("evil。example", "evil[。]example"),
             ("already[.]done", "already[.]done"),
+            ("version=2.1; TAXII 2.1, 0.5 s", "version=2.1; TAXII 2.1, 0.5 s"),
+            ("10.1/x 2.1.example 1.2.3", "10[.]1/x 2[.]1[.]example 1[.]2[.]3"),
+            ("T1059.001", "T1059.001"),
+            ("see T1059.001.", "see T1059.001."),
+            ("T1059.001.evil.example", "T1059[.]001[.]evil[.]example"),
+            ("xT1059.001", "xT1059[.]001"),
+            ("evil.T1059.001", "evil[.]T1059[.]001"),
+            ("until 2026-11-21T18:18:57.123Z.", "until 2026-11-21T18:18:57.123Z."),
+            ("2026-11-21 18:18:57.1+02:00", "2026-11-21 18:18:57.1+02:00"),
+            ("2026-11-21T18:18:57.evil.example", "2026-11-21T18:18:57[.]evil[.]example"),
+            ("2026-11-21T18:18:57.5Z.example", "2026-11-21T18:18:57[.]5Z[.]example"),
             ("A sentence. Another one.", "A sentence. Another one."),
             ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
         ] {
@@ -394,6 +486,22 @@ mod tests {
             assert_eq!(show(text), expected);
         }
         assert_eq!(escape_lines("a\nb\x07"), "a\nb\\u{7}");
+    }
+
+    #[test]
+    fn json_is_the_same_and_harmless() {
+        for (given, expected) in [
+            ("{\"a\":\"\u{9b}31m \u{202e}x\"}", r#"{"a":"\u009b31m \u202ex"}"#),
+            ("{\"tag\":\"\u{e0041}\"}", r#"{"tag":"\udb40\udc41"}"#),
+            ("{\n\t\"a\": 1\r\n}", "{  \"a\": 1  }"),
+            (r#"{"a":"\u001b[2J ü 中"}"#, r#"{"a":"\u001b[2J ü 中"}"#),
+        ] {
+            let shown = json(given);
+            assert_eq!(shown, expected);
+            assert!(!shown.chars().any(is_hidden));
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(value(&shown), value(given));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::Value;
 
+use super::progress::Progress;
 use super::settings::{Settings, one_input};
 use super::{Failed, run, runtime, signals, when};
 use crate::clock::{Clock, Millis};
@@ -64,11 +65,12 @@ pub(super) fn look_back_to(input: &mut Input, since: Millis, now: Millis) -> Res
 
 async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
-    let Some(pipeline) = run::open(config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
-        return Ok(());
-    };
+    let progress = Arc::new(Progress::new("records", None));
+    let opened = run::open(config, Clock::system(), progress.clone(), Patience::None, &stop).await?;
+    let Some(pipeline) = opened else { return Ok(()) };
     let report = pipeline.look_back(&stop).await;
-    let well = run::print_once(&report, unfinished, &config.files(), false, &mut io::stdout())?;
+    progress.end();
+    let well = run::print_once(&report, unfinished, &config.own_words(), false, &mut io::stdout())?;
     if well { Ok(()) } else { Err(Failed.into()) }
 }
 

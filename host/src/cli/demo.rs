@@ -26,7 +26,7 @@ use crate::poll::{Ended, Observer};
 use crate::run::Outcome;
 use crate::sandbox::{Note, Wait};
 use crate::state::{Counts, Ledger, LedgerError, RejectFilter};
-use crate::store::{Catalog, Facet, Query};
+use crate::store::{By, Catalog, Facet, Kind, Query};
 use crate::text::{self, Align, Style, Table};
 
 const FOLDER: &str = ".tipline";
@@ -54,7 +54,7 @@ Examples:
   tipline demo
   tipline demo --once
   tipline demo --once --transport taxii
-  tipline demo --once --records records.jsonl      your own records: a page, an array, or one a line")]
+  tipline demo --once --records records.jsonl      # your own records: a page, an array, or one a line")]
 pub(super) struct Demo {
     /// End after the first poll
     #[arg(long)]
@@ -101,14 +101,14 @@ impl Demo {
         let first = pipeline.run_once(&stop).await;
         progress.bar.finish_and_clear();
         let [Outcome { poll: Ok(report), .. }] = first.inputs.as_slice() else {
-            print_once(&first, failure, &config.files(), false, &mut out)?;
+            print_once(&first, failure, &config.own_words(), false, &mut out)?;
             return Err(Failed.into());
         };
         let catalog = pipeline.catalog.as_deref().context("The demo's store cannot be searched")?;
         print_counts(&report.counts, &pipeline.ledger, &mut out)?;
-        print_store(catalog, clock.now(), &mut out).await?;
+        print_store(catalog, &report.counts, clock.now(), &mut out).await?;
         if !report.counts.adds_up() || !matches!(report.ended, Ended::Complete | Ended::Stopped) {
-            print_once(&first, failure, &config.files(), false, &mut out)?;
+            print_once(&first, failure, &config.own_words(), false, &mut out)?;
             return Err(Failed.into());
         }
         if !self.once && !stop.is_cancelled() {
@@ -215,22 +215,30 @@ fn print_counts(counts: &Counts, ledger: &Ledger, out: &mut impl Write) -> Resul
     Ok(())
 }
 
-async fn print_store(catalog: &dyn Catalog, now: u64, out: &mut impl Write) -> Result<()> {
+/// What is stored, and why these are fewer than were indexed.
+async fn print_store(catalog: &dyn Catalog, counts: &Counts, now: u64, out: &mut impl Write) -> Result<()> {
     let style = Style::stdout();
-    let all = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1 };
+    let all =
+        Query { text: None, kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
     let mut table = Table::new(&[("TYPE", Align::Left), ("LIVE", Align::Right)]);
     for (kind, count) in catalog.facets(&all, Facet::Kind).await? {
         table.row([text::cell(&kind), text::count(count)]);
     }
+    let live = catalog.count(&all).await?;
+    let stored = catalog.count(&Query { expired: true, ..all.clone() }).await?;
+    let (ended, replaced) = (stored.saturating_sub(live), counts.indexed.saturating_sub(stored));
+    writeln!(out, "indexed {} = live {live} + not live {ended} + replaced {replaced}", counts.indexed)?;
+    writeln!(out, "  not live: expired, retired or a condition; `search --expired` finds these as well")?;
+    writeln!(out, "  replaced: by what the same source said later of the same value")?;
     writeln!(out, "\n{}", table.render(style))?;
     let mut hits = Vec::new();
     for kind in SHOWN_KINDS {
-        hits.extend(catalog.search(&Query { kind: Some(kind.to_owned()), ..all.clone() }).await?);
+        hits.extend(catalog.search(&Query { kind: Kind::of(kind), ..all.clone() }).await?);
     }
     if hits.len() < SHOWN_KINDS.len() {
         hits = catalog.search(&Query { limit: SHOWN_KINDS.len(), ..all }).await?;
     }
-    write!(out, "{}", document::table(&hits, style))?;
+    write!(out, "{}", document::table(&hits, By::LastSeen, style))?;
     Ok(())
 }
 
@@ -263,7 +271,8 @@ async fn print_next(file: &Path, catalog: &dyn Catalog, now: u64, out: &mut impl
     // The way the program was called works again from here.
     let program = std::env::args().next().unwrap_or_else(|| "tipline".to_owned());
     let (program, file) = (text::escape(&program), file.display());
-    let any = Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1 };
+    let any =
+        Query { text: None, kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
     writeln!(out, "\nWhat to type next:")?;
     writeln!(out, "  {program} search -c {file} --type url")?;
     if let Some(hit) = catalog.search(&any).await?.first() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::clock::Millis;
-use crate::store::{Hit, form};
+use crate::store::{By, Hit, form};
 use crate::text::{self, Align, Style, Table};
 use crate::time;
 
@@ -73,14 +73,20 @@ pub(super) fn is_live(document: &Value, now: Millis) -> bool {
     state(document) == "live" && expires_at.is_none_or(|at| at > now)
 }
 
-/// Documents as a table.
-pub(super) fn table(hits: &[Hit], style: Style) -> String {
+/// Documents as a table, with the time they are sorted by.
+pub(super) fn table(hits: &[Hit], by: By, style: Style) -> String {
     let mut table = Table::new(&[
         ("TYPE", Align::Left),
         ("VALUE", Align::Left),
         ("CONFIDENCE", Align::Left),
         ("PROVIDER", Align::Left),
-        ("LAST SEEN", Align::Left),
+        (
+            match by {
+                By::LastSeen => "LAST SEEN",
+                By::Observed => "OBSERVED",
+            },
+            Align::Left,
+        ),
         ("STATE", Align::Left),
         ("ID", Align::Left),
     ]);
@@ -91,7 +97,10 @@ pub(super) fn table(hits: &[Hit], style: Style) -> String {
             text::cell(name(&document)),
             text::cell(text_at(&document, "threat.indicator.confidence")),
             text::cell(text_at(&document, "threat.indicator.provider")),
-            text::cell(text_at(&document, "threat.indicator.last_seen")),
+            match by {
+                By::LastSeen => text::cell(text_at(&document, "threat.indicator.last_seen")),
+                By::Observed => text::instant(hit.observed()),
+            },
             state(&document).to_owned(),
             text::cell(&hit.id),
         ]);
@@ -171,7 +180,7 @@ mod tests {
     fn hostile_values_are_harmless_in_a_table() {
         let json =
             json!({"threat": {"indicator": {"name": "http://evil.example/\u{1b}[2J", "type": "url"}}}).to_string();
-        let table = table(&[Hit { id: "ab".to_owned(), version: 1, json }], Style::PLAIN);
+        let table = table(&[Hit { id: "ab".to_owned(), version: 1, json }], By::LastSeen, Style::PLAIN);
         assert!(table.contains("hxxp://evil[.]example/\\u{1b}[2J") && !table.contains('\u{1b}'), "{table}");
     }
 

@@ -1,17 +1,16 @@
 //! `tipline eval`: whether a changed guest may replace the one in use.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::dry_run::Cluster;
-use super::mapping::MappingSettings;
+use super::mapping::{MappingSettings, with_changes};
+use super::progress::Progress;
 use super::record::size;
 use super::{Failed, Misuse, when};
 use crate::clock::Millis;
@@ -19,7 +18,7 @@ use crate::config::parse_duration;
 use crate::eval::finding::Kind;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
-use crate::eval::{Candidate, Contest, Evaluation, Intake, Settings, Trial, golden, report};
+use crate::eval::{Candidate, Configs, Contest, Evaluation, Intake, Settings, Trial, golden, report};
 use crate::sandbox::{BUILT_IN, CallLimits, CompileLimits};
 use crate::text::{self, Style};
 
@@ -38,6 +37,8 @@ guests in a fresh sandboxed instance, and by the candidate once more in one that
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
 A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either.
+--base-set and --candidate-set change them for one side: then the changed setting is what is tried. Of the configuration's
+guest only the settings are taken: its file may be missing, or another one than `sha256` pins.
 
 With --cluster the candidate's documents are also written to a temporary index (tipline-eval-…) of that configuration's
 Elasticsearch or OpenSearch, as in latest mode and without its ingest pipeline; the index is deleted at the end. What the
@@ -54,12 +55,14 @@ rejects say), `none`, and `-KIND` to leave one out: --fail-on any,-field-added. 
   skips answer paging cost golden stale-waiver
 
 Examples:
-  tipline eval today.har --candidate target/my-mapper.wasm
+  tipline eval today.har --candidate my-mapper.wasm
+  tipline eval today.har --candidate-set min_confidence=high   # what a changed setting does
+  tipline eval tests/page.json -c tipline.yml --candidate target/wasm32-unknown-unknown/release/my_mapper.wasm
   tipline eval records.jsonl --base old.wasm --candidate new.wasm --html report.html
   tipline eval today.har --candidate my.wasm --fail-on faults --waivers intended.yml --junit report.xml
   tipline eval today.har --candidate my.wasm --cluster staging.yml
-  tipline eval --golden cases --candidate my.wasm        what comes out against what was written down
-  tipline eval --golden cases --update                   writes it down")]
+  tipline eval --golden cases --candidate my.wasm        # what comes out against what was written down
+  tipline eval --golden cases --update                   # writes it down")]
 pub(super) struct Eval {
     /// The pages
     #[arg(value_name = "INPUT", required_unless_present = "golden")]
@@ -67,9 +70,15 @@ pub(super) struct Eval {
     /// The guest in use: a component, or `built-in`
     #[arg(long, value_name = "GUEST", default_value = BUILT_IN_NAME)]
     base: PathBuf,
-    /// The guest that may replace it: a component, or `built-in`
-    #[arg(long, value_name = "GUEST", default_value = BUILT_IN_NAME)]
-    candidate: PathBuf,
+    /// The guest that may replace it: a component, or `built-in`; with --candidate-set or --golden `built-in` if left out
+    #[arg(long, value_name = "GUEST")]
+    candidate: Option<PathBuf>,
+    /// Change one of the base's settings only, as --set changes both
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "golden")]
+    base_set: Vec<String>,
+    /// Change one of the candidate's settings only: the change is what is tried
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "golden")]
+    candidate_set: Vec<String>,
     /// Hold the candidate's answers against the files of these golden cases, instead of against a base
     #[arg(long, value_name = "DIR", conflicts_with_all = ["inputs", "base"])]
     golden: Option<PathBuf>,
@@ -177,8 +186,9 @@ impl Eval {
             return Err(Misuse(text.to_owned()).into());
         }
         let waivers = self.waivers.as_deref().map(Waivers::read).transpose().map_err(|e| Misuse(format!("{e:#}")))?;
-        let candidate = component(&self.candidate)?;
-        let candidate = Candidate { name: &self.candidate.to_string_lossy(), component: &candidate };
+        let name = self.candidate()?;
+        let candidate = component(name)?;
+        let candidate = Candidate { name: &name.to_string_lossy(), component: &candidate };
         let limits = CallLimits {
             fuel: Some(self.fuel),
             memory_bytes: self.memory,
@@ -207,6 +217,22 @@ impl Eval {
         if evaluation.failing().next().is_some() { Err(Failed.into()) } else { Ok(()) }
     }
 
+    /// The guest that is tried. Nobody means to hold the guest in use against itself, with the same settings.
+    fn candidate(&self) -> Result<&Path> {
+        match &self.candidate {
+            Some(candidate) => Ok(candidate),
+            None if self.golden.is_some() || !self.candidate_set.is_empty() || !self.base_set.is_empty() => {
+                Ok(Path::new(BUILT_IN_NAME))
+            }
+            None => Err(Misuse(
+                "What is to be tried? Name the changed guest, --candidate FILE (in a clone, `tipline guest build FILE` makes one of \
+                 guest/), or a changed setting, as in --candidate-set min_confidence=high."
+                    .to_owned(),
+            )
+            .into()),
+        }
+    }
+
     /// Leaves the cluster, once it is open, to be dropped at the end of the program.
     fn compare(
         &self,
@@ -224,7 +250,7 @@ impl Eval {
                 )
             })?;
         }
-        let configured = self.mapping.changed(&self.mapping.input("eval")?.0.guest_config)?;
+        let configured = self.mapping.changed(&self.mapping.settings("eval")?)?;
         let mut contest = Contest::new(base, candidate, settings)?;
         if let (Some(file), Some(describe)) = (&self.cluster, contest.describe()) {
             let opened = cluster.insert(Cluster::open(file, describe)?);
@@ -241,21 +267,22 @@ impl Eval {
     }
 
     fn evaluate(&self, contest: Contest, configured: &str, cluster: Option<&dyn Trial>) -> Result<Evaluation> {
+        let case = |own: &str| {
+            Ok(Configs {
+                base: with_changes(own, "--base-set", &self.base_set)?.into(),
+                candidate: with_changes(own, "--candidate-set", &self.candidate_set)?.into(),
+            })
+        };
         let config = |own: Option<&str>| match own {
-            Some(own) if self.mapping.config.is_none() => self.mapping.changed(own),
-            _ => Ok(configured.to_owned()),
+            Some(own) if self.mapping.config.is_none() => case(&self.mapping.changed(own)?),
+            _ => case(configured),
         };
-        let defaults = Defaults { config: &config, observed: self.observed };
-        let records = AtomicU64::new(0);
-        let bar = progress();
-        let advance = |count: u64| {
-            bar.set_position(records.fetch_add(count, Ordering::Relaxed) + count);
-        };
+        let defaults = Defaults { config: &config, case: &case, observed: self.observed };
+        let progress = Progress::new("records", None);
+        let advance = |count: u64| progress.advance(count);
         let feed =
             |intake: &mut dyn Intake| self.inputs.iter().try_for_each(|input| source::feed(input, defaults, intake));
-        let evaluation = contest.evaluate(feed, &advance, cluster, |kind| self.fail_on.has(kind));
-        bar.finish_and_clear();
-        evaluation
+        contest.evaluate(feed, &advance, cluster, |kind| self.fail_on.has(kind))
     }
 
     fn report(&self, evaluation: &Evaluation) -> Result<()> {
@@ -272,8 +299,8 @@ impl Eval {
         }
         let mut out = io::stdout().lock();
         if self.json {
-            serde_json::to_writer_pretty(&mut out, &report::json(evaluation)).map_err(io::Error::from)?;
-            writeln!(out)?;
+            let json = serde_json::to_string_pretty(&report::json(evaluation))?;
+            json.lines().try_for_each(|line| writeln!(out, "{}", text::json(line)))?;
         } else {
             write!(out, "{}", report::text(evaluation, Style::stdout()))?;
         }
@@ -292,18 +319,6 @@ fn component(path: &Path) -> Result<Vec<u8>> {
         bail!("The guest {} is longer than {}.", path.display(), text::bytes(MAX_COMPONENT_BYTES));
     }
     fs::read(path).with_context(unreadable)
-}
-
-fn progress() -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use super::Misuse;
@@ -18,7 +19,7 @@ pub(super) enum Guest {
     #[command(after_long_help = "\
 Examples:
   tipline guest describe
-  tipline guest describe | jq .fields      the ECS fields with their Elasticsearch types")]
+  tipline guest describe | jq .fields      # the ECS fields with their Elasticsearch types")]
     Describe,
     /// Write the component, the core module, the WIT contract and their SHA-256 sums into a folder
     #[command(after_long_help = "\
@@ -33,6 +34,22 @@ components; input.wit describes both.")]
         /// The folder; made if it is missing. Files of the same names are replaced.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+    },
+    /// Build the built-in guest anew from the sources of a clone, changed or not
+    #[command(after_long_help = "\
+It runs cargo in the clone, which needs rustup's compilation target wasm32-unknown-unknown, and writes a core module, which
+`eval` and an input's `type:` take as they take a component. This program and the guest within it stay as they are.
+
+Examples:
+  tipline guest build my-mapper.wasm      # in a clone, after a change in guest/
+  tipline eval tests/corpus/demo.jsonl --candidate my-mapper.wasm")]
+    Build {
+        /// The file it is written to
+        #[arg(value_name = "FILE")]
+        out: PathBuf,
+        /// The clone, or a folder in it
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        clone: PathBuf,
     },
     /// Begin a guest of your own: a small Rust project that builds, with a test
     #[command(after_long_help = "\
@@ -54,6 +71,7 @@ impl Guest {
         match self {
             Self::Describe => describe(),
             Self::Export { dir } => export(&dir),
+            Self::Build { out, clone } => build(&out, &clone),
             Self::New { dir } => new(&dir),
         }
     }
@@ -84,6 +102,50 @@ fn export(dir: &Path) -> Result<()> {
     }
     write(&dir.join("SHA256SUMS"), sums.as_bytes())?;
     write!(out, "{sums}")?;
+    Ok(())
+}
+
+/// What guests are compiled for.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What cargo is told by whoever called this program, which is not meant for the guest.
+const OF_OTHERS: [&str; 6] =
+    ["CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "MAKEFLAGS"];
+
+/// Compiles as `host/build.rs` does, so that an unchanged guest maps, and costs, the same.
+fn build(out: &Path, clone: &Path) -> Result<()> {
+    let start = std::path::absolute(clone).context("The folder has no name")?;
+    let is_clone = |folder: &&Path| {
+        let manifest = fs::read_to_string(folder.join("guest/Cargo.toml")).unwrap_or_default();
+        manifest.lines().any(|line| line.trim() == "name = \"socdefenders\"")
+    };
+    let Some(workspace) = start.ancestors().find(is_clone) else {
+        return Err(Misuse(format!(
+            "Neither {} nor a folder above it is a clone of Tipline with the sources in guest/; name one with --clone DIR. A guest of \
+             your own is built with plain cargo.",
+            start.display()
+        ))
+        .into());
+    };
+    let target = workspace.join("target/guest-build");
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(workspace)
+        .args(["rustc", "--locked", "-p", "socdefenders", "--lib", "--crate-type", "cdylib", "--profile", "guest"])
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(&target)
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+simd128");
+    OF_OTHERS.iter().for_each(|name| _ = cargo.env_remove(name));
+    let status = cargo.status().context("cargo cannot be started; install rustup from https://rustup.rs")?;
+    if !status.success() {
+        bail!(
+            "The guest did not compile; the reason stands above. Where it is a missing target: rustup target add {TARGET}"
+        );
+    }
+    let built = target.join(TARGET).join("guest/socdefenders.wasm");
+    let bytes = fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))?;
+    write(out, &bytes)?;
+    writeln!(io::stdout(), "{}  {}", sha256(&bytes), out.display())?;
     Ok(())
 }
 

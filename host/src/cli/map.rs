@@ -28,7 +28,7 @@ Of records that say something of one value for one source the newest stays; with
 Examples:
   curl -s -H \"Authorization: Bearer $KEY\" https://socdefenders.ai/api/v1/iocs | tipline map
   tipline map records.jsonl --rejects rejects.jsonl > documents.jsonl
-  tipline map page.json -c tipline.yml --input socdefenders      with an input's own settings
+  tipline map page.json -c tipline.yml --input socdefenders      # with an input's own settings
   tipline map page.json --set min_confidence=high --set ttl.ip=10d")]
 pub(super) struct Map {
     /// The records; `-` or nothing for standard input

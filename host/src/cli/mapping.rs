@@ -8,7 +8,7 @@ use serde_json::{Map as Object, Value};
 
 use super::Misuse;
 use super::settings::{Settings, one_input};
-use crate::config::Input;
+use crate::config::{Config, Input};
 use crate::guests::Guests;
 use crate::text;
 
@@ -40,7 +40,17 @@ impl MappingSettings {
             return Ok((Input::new(id, crate::config::socdefenders()), Guests::new(None)));
         }
         let config = Settings { config: self.config.clone(), ..Settings::default() }.load()?;
-        let input = one_input(&config, self.input.as_deref())?;
+        self.of(&config)
+    }
+
+    /// As [`Self::input`], without the guest: another one is tried in its place.
+    pub(super) fn settings(&self, id: &str) -> Result<String> {
+        let Some(file) = &self.config else { return Ok(Input::new(id, crate::config::socdefenders()).guest_config) };
+        Ok(one_input(&Config::load_settings(file)?, self.input.as_deref())?.guest_config)
+    }
+
+    fn of(&self, config: &Config) -> Result<(Input, Guests)> {
+        let input = one_input(config, self.input.as_deref())?;
         // The built-in guest is there soon without a cache, and no files are left behind where that can be.
         let state_dir = input.guest_file.is_some().then_some(config.state_dir.as_path());
         Ok((input, Guests::new(state_dir)))
@@ -52,19 +62,35 @@ impl MappingSettings {
         if self.allow_private {
             settings.insert("allow_private".to_owned(), Value::Bool(true));
         }
-        for change in &self.set {
-            let Some((key, value)) = change.split_once('=') else {
-                return Err(Misuse(format!(
-                    "--set {}: expected KEY=VALUE, as in min_confidence=high.",
-                    text::escape(change)
-                ))
-                .into());
-            };
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            set(&mut settings, key, value)?;
-        }
+        apply(&mut settings, "--set", &self.set)?;
         Ok(Value::Object(settings).to_string())
     }
+}
+
+/// A guest's settings with these changes, each KEY=VALUE, that stand behind a switch.
+pub(super) fn with_changes(guest_config: &str, switch: &str, changes: &[String]) -> Result<String> {
+    if changes.is_empty() {
+        return Ok(guest_config.to_owned());
+    }
+    // Settings that nobody wrote are none.
+    let mut settings = match guest_config.trim() {
+        "" => Object::new(),
+        text => serde_json::from_str(text)?,
+    };
+    apply(&mut settings, switch, changes)?;
+    Ok(Value::Object(settings).to_string())
+}
+
+fn apply(settings: &mut Object<String, Value>, switch: &str, changes: &[String]) -> Result<()> {
+    for change in changes {
+        let Some((key, value)) = change.split_once('=') else {
+            let shown = text::escape(change);
+            return Err(Misuse(format!("{switch} {shown}: expected KEY=VALUE, as in min_confidence=high.")).into());
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        set(settings, key, value)?;
+    }
+    Ok(())
 }
 
 fn set(settings: &mut Object<String, Value>, key: &str, value: Value) -> Result<()> {

@@ -19,6 +19,7 @@ mod mapping;
 mod mock_feed;
 mod open;
 mod plan;
+mod progress;
 mod record;
 mod rejects;
 mod run;
@@ -61,11 +62,11 @@ struct Failed;
                   retired when they are stale. Without Elasticsearch it keeps them in one SQLite file that can be searched.",
     after_long_help = "\
 First steps:
-  tipline demo                 everything on this machine: a feed, the pipeline, a searchable store
-  tipline init                 asks, writes a configuration, and tests it
-  tipline check -c tipline.yml what works and what does not with your account and your Elasticsearch
-  tipline setup -c tipline.yml writes the index template, the index and its alias
-  tipline run -c tipline.yml   polls, stores, renews and retires, until it is stopped
+  tipline demo                 # everything on this machine: a feed, the pipeline, a searchable store
+  tipline init                 # asks, writes a configuration, and tests it
+  tipline check -c tipline.yml # what works and what does not with your account and your Elasticsearch
+  tipline setup -c tipline.yml # writes the index template, the index and its alias
+  tipline run -c tipline.yml   # polls, stores, renews and retires, until it is stopped
 
 A configuration:
   inputs:

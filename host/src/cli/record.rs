@@ -17,20 +17,23 @@ use tokio::net::TcpListener;
 use url::Position;
 
 use super::backfill::look_back_to;
+use super::progress::Progress;
 use super::run::failure;
-use super::settings::{Settings, check_guest_settings, guest_of, one_input};
+use super::settings::{Settings, check_guest_settings, feed_of, guest_of, one_input};
 use super::{Failed, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
 use crate::eval::recording::{Exchange, MAX_READ_BYTES, Recording};
 use crate::gate::Gate;
 use crate::guests::Guests;
-use crate::http::{Feed, MAX_REQUEST_BODY_BYTES};
+use crate::http::MAX_REQUEST_BODY_BYTES;
+use crate::observer::Observer;
 use crate::poll::{Bounds, Poller};
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::tape::{Tape, Target};
 use crate::text;
+use crate::time;
 use crate::trapped::Traps;
 
 /// Record what a feed answers to one poll, as a HAR file
@@ -56,7 +59,7 @@ pub(super) struct Record {
     /// From when; the input's `initial_interval` if left out
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Millis>,
-    /// Cut the recording at a page's end when it would grow longer
+    /// Cut the recording at a page's end when it would grow longer; the exit code is 1 then
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = length)]
     max_size: u64,
 }
@@ -75,38 +78,45 @@ impl Record {
         let id = input.id.clone();
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
+            let progress = Arc::new(Progress::new("records", None));
             let poller = Poller {
-                feed: Arc::new(Feed::new(&input)?),
+                feed: Arc::new(feed_of(&input)?),
                 input: Arc::new(input),
                 guest,
                 sink: Arc::new(Nowhere),
                 ledger: Ledger::nowhere(),
                 gate: Gate::default(),
                 clock,
-                observer: tape.clone(),
+                observer: Arc::new(vec![tape.clone() as Arc<dyn Observer>, progress.clone()]),
                 traps: Traps::default(),
             };
             let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await;
             // A poll that fails is worth a recording as well: it shows why.
             let recorded = tape.finish(&id)?;
+            progress.end();
             if let Some(recorded) = recorded {
-                let cut = if recorded.is_cut { ", cut there: it grew too long" } else { "" };
                 writeln!(
                     io::stdout(),
-                    "{}: {} requests, {}{cut}",
+                    "{}: {} requests, {}",
                     self.out.display(),
                     recorded.entries,
                     text::bytes(recorded.bytes)
                 )?;
             }
-            let report = report?;
-            match failure(&report.ended) {
-                None => Ok(()),
-                Some(reason) => {
-                    writeln!(io::stderr(), "The poll ended early: {}", text::show(&reason))?;
-                    Err(Failed.into())
-                }
+            let is_cut = recorded.is_some_and(|recorded| recorded.is_cut);
+            if is_cut {
+                let most = text::bytes(self.max_size);
+                writeln!(
+                    io::stderr(),
+                    "The recording was cut at a page's end, as it would be longer than {most}: what the feed answered after \
+                     that is not in it. Record less, with a later --since, or raise --max-size."
+                )?;
             }
+            let ended = failure(&report?.ended);
+            if let Some(reason) = &ended {
+                writeln!(io::stderr(), "The poll ended early: {}", text::show_beside(reason, &config.own_words()))?;
+            }
+            if is_cut || ended.is_some() { Err(Failed.into()) } else { Ok(()) }
         })
     }
 }
@@ -147,13 +157,16 @@ impl Sink for Nowhere {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Each request is answered as the same method, path, query and body was when it was recorded: the first time with the first
-answer, then with the next, and the last one stays; a POST whose body was not recorded is answered as another one was. What was not recorded is answered with 404. Keys are neither asked for nor looked
-at. The answers carry the headers of then, so a limit that was reached then is reached again.
+answer, then with the next, and the last one stays; a POST whose body was not recorded is answered as another one was. What was
+not recorded is answered with 404. Keys are neither asked for nor looked at. The answers carry the headers of then, so a limit
+that was reached then is reached again.
+
+A poll asks from a time on, which is another one today. With --by-order a request that was not recorded is answered as those
+were that differ from it only in times, in the order in which they were recorded.
 
 Examples:
-  tipline replay today.har
-  tipline replay bug-report.har --port 8080      then, with `url: http://127.0.0.1:8080/`, the recorded settings and a `feed: {name}`:
-  tipline run -c tipline.yml --once")]
+  tipline replay today.har --by-order --port 8080
+  tipline run -c replay.yml --once      # with `url: http://127.0.0.1:8080/`, a `feed: {name}`, the recorded settings and an empty store")]
 pub(super) struct Replay {
     /// The recording
     #[arg(value_name = "FILE")]
@@ -161,6 +174,32 @@ pub(super) struct Replay {
     /// The port on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Answer by order where only the times in a request differ from the recorded ones
+    #[arg(long)]
+    by_order: bool,
+}
+
+/// What is served.
+#[derive(Default)]
+struct Shelf {
+    answers: Answers,
+    /// The same by targets without their times, for requests that were not recorded; none without `--by-order`.
+    by_order: Option<Answers>,
+}
+
+/// A target whose query has a mark in the place of each time. Its other values stay, in their order.
+fn timeless(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let is_time = |value: &str| {
+        let decoded = url::form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, v)| v.into_owned());
+        decoded.is_some_and(|text| time::parse(&text).is_some() || text.parse::<jiff::civil::Date>().is_ok())
+    };
+    let part = |part: &str| match part.split_once('=') {
+        Some((key, value)) if is_time(value) => format!("{key}=*"),
+        _ => part.to_owned(),
+    };
+    let query: Vec<String> = query.split('&').map(part).collect();
+    format!("{path}?{}", query.join("&"))
 }
 
 /// Answers by method and target, each with the body it is the answer to.
@@ -175,11 +214,13 @@ impl Replay {
             bail!("{} holds no answer to a GET or a POST, so there is nothing to serve.", self.file.display());
         }
         let count = recording.exchanges.len();
-        let mut answers = Answers::new();
+        let (mut answers, mut by_order) = (Answers::new(), Answers::new());
         for Exchange { url, request, answer, .. } in recording.exchanges {
             let from_origin = url[Position::BeforePath..Position::AfterQuery].to_owned();
             let body = request.body.unwrap_or_default();
-            let mut add = |target, answer| {
+            let mut add = |target: String, answer: Answer| {
+                let timeless = by_order.entry((request.method.clone(), timeless(&target))).or_default();
+                timeless.push_back((body.clone(), answer.clone()));
                 answers.entry((request.method.clone(), target)).or_default().push_back((body.clone(), answer));
             };
             // With the base URL's path as recorded, and without, as `url:` may be either here.
@@ -194,7 +235,8 @@ impl Replay {
             let listener = TcpListener::bind(address).await.with_context(|| {
                 format!("The recording cannot be served at {address}; choose another port, or 0 for any")
             })?;
-            let router = Router::new().fallback(answer).with_state(Arc::new(Mutex::new(answers)));
+            let shelf = Shelf { answers, by_order: self.by_order.then_some(by_order) };
+            let router = Router::new().fallback(answer).with_state(Arc::new(Mutex::new(shelf)));
             writeln!(io::stdout(), "serving {count} recorded answers at http://{}/", listener.local_addr()?)?;
             let stopped = async move { stop.cancelled().await };
             axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
@@ -217,12 +259,21 @@ fn next(left: &mut VecDeque<(Vec<u8>, Answer)>, body: &[u8]) -> Option<Answer> {
 const OF_THE_CONNECTION: [&str; 5] =
     ["content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive"];
 
-async fn answer(State(answers): State<Arc<Mutex<Answers>>>, request: Request) -> Response<Body> {
+impl Shelf {
+    fn answer(&mut self, method: &str, target: &str, body: &[u8]) -> Option<Answer> {
+        if let Some(left) = self.answers.get_mut(&(method.to_owned(), target.to_owned())) {
+            return next(left, body);
+        }
+        next(self.by_order.as_mut()?.get_mut(&(method.to_owned(), timeless(target)))?, body)
+    }
+}
+
+async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, request: Request) -> Response<Body> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let asked = (request.method().as_str().to_owned(), target.clone());
+    let method = request.method().as_str().to_owned();
     // A longer body was not recorded, as none is sent.
     let body = axum::body::to_bytes(request.into_body(), MAX_REQUEST_BODY_BYTES).await.unwrap_or_default();
-    let recorded = answers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&asked).and_then(|l| next(l, &body));
+    let recorded = shelf.lock().unwrap_or_else(PoisonError::into_inner).answer(&method, &target, &body);
     let plain = |status: StatusCode, text: String| {
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;

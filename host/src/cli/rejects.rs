@@ -3,6 +3,7 @@
 //! A retry keeps the time at which the feed showed the record, so it can't overwrite newer data. What is refused again
 //! stays in the list.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -10,15 +11,16 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::de::IgnoredAny;
 
-use super::settings::{Settings, guest_of};
-use super::{Failed, Misuse, open, runtime};
+use super::progress::Progress;
+use super::settings::Settings;
+use super::{Failed, Misuse, open, run, runtime, signals};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::Guests;
-use crate::pipeline::Pipeline;
+use crate::pipeline::Patience;
 use crate::sandbox::Batch;
 use crate::state::{Commit, KeptReject, Ledger, RejectFilter, RejectKind};
-use crate::store::{Page, Sink};
+use crate::store::{Page, Sink, SinkError};
 use crate::text::{self, Align, Style, Table};
 
 /// Rejects read from the ledger at once: their texts may be 64 KiB each.
@@ -47,7 +49,8 @@ Examples:
     /// Map and deliver them again, with the time they were first observed
     #[command(after_long_help = "\
 Worth it after an update of Tipline, a changed mapping or a repaired index. What works leaves the list, what does not
-stays. A text that was cut at 64 KiB cannot be retried. Stop `tipline run` first.
+stays. What cannot be tried, as its input is not configured any more or its text was cut at 64 KiB, is counted with the
+reason, and the others are. Stop `tipline run` first.
 
 Examples:
   tipline rejects retry --all
@@ -144,7 +147,7 @@ fn list(ledger: &Ledger, which: &Which, limit: usize, json: bool) -> Result<()> 
     let mut out = io::stdout().lock();
     if json {
         for reject in &rejects {
-            writeln!(out, "{}", serde_json::to_string(reject)?)?;
+            writeln!(out, "{}", text::json(&serde_json::to_string(reject)?))?;
         }
         return Ok(());
     }
@@ -193,27 +196,97 @@ fn drop_for_good(config: &Config, chosen: &Chosen) -> Result<()> {
 
 async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
-    let pipeline = Pipeline::open(config, clock.clone(), Arc::new(())).await?;
+    let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
+    let Some(pipeline) = run::open(config, clock.clone(), Arc::new(()), Patience::None, &stop).await? else {
+        return Ok(());
+    };
     let mut retry =
         Retry { config, guests: Guests::new(Some(&config.state_dir)), sink: pipeline.sink.clone(), now: clock.now() };
-    let (mut settled, mut again, mut cut) = (0_u64, 0_u64, 0_u64);
-    for number in chosen.numbers(&pipeline.ledger)? {
-        let Some(reject) = pipeline.ledger.reject(number)? else {
+    let numbers = chosen.numbers(&pipeline.ledger)?;
+    for number in &chosen.ids {
+        if pipeline.ledger.reject(*number)?.is_none() {
             return Err(Misuse(format!("There is no reject {number}; `tipline rejects list` shows them.")).into());
-        };
-        if reject.cut {
-            cut += 1;
-            continue;
-        }
-        if retry.deliver(&reject).await? {
-            settled += 1;
-        } else {
-            again += 1;
         }
     }
+    let progress = Progress::new("rejects", Some(numbers.len() as u64));
+    let mut done = Retried::default();
     let mut out = io::stdout().lock();
-    writeln!(out, "retried {}: settled {settled}, refused again {again}, cut and not retried {cut}", settled + again)?;
-    if again + cut > 0 { Err(Failed.into()) } else { Ok(()) }
+    for number in numbers {
+        if stop.is_cancelled() {
+            done.is_stopped = true;
+            break;
+        }
+        progress.advance(1);
+        let Some(reject) = pipeline.ledger.reject(number)? else {
+            // One that was settled together with another has left the list.
+            continue;
+        };
+        if reject.cut {
+            done.cut += 1;
+            continue;
+        }
+        match retry.deliver(&reject).await {
+            Ok(true) => done.settled += 1,
+            Ok(false) => done.again += 1,
+            // What fails for one is no reason not to try the others; what fails in the store fails for all.
+            Err(RetryError::Reject(reason)) => done.fail(number, reason),
+            Err(RetryError::Store(error)) => {
+                progress.end();
+                done.print(config, &mut out)?;
+                return Err(error.into());
+            }
+        }
+    }
+    progress.end();
+    done.print(config, &mut out)?;
+    if done.is_well() { Ok(()) } else { Err(Failed.into()) }
+}
+
+/// What became of the chosen rejects.
+#[derive(Debug, Default)]
+struct Retried {
+    settled: u64,
+    again: u64,
+    cut: u64,
+    /// Why some could not be tried, by reason: how many, and the first.
+    failed: BTreeMap<String, (u64, u64)>,
+    is_stopped: bool,
+}
+
+impl Retried {
+    fn fail(&mut self, number: u64, reason: String) {
+        self.failed.entry(reason).or_insert((0, number)).0 += 1;
+    }
+
+    fn is_well(&self) -> bool {
+        self.again + self.cut == 0 && self.failed.is_empty() && !self.is_stopped
+    }
+
+    fn print(&self, config: &Config, out: &mut impl Write) -> io::Result<()> {
+        let Self { settled, again, cut, failed, is_stopped } = self;
+        let failures: u64 = failed.values().map(|(count, _)| count).sum();
+        write!(out, "retried {}: settled {settled}, refused again {again}, ", settled + again)?;
+        writeln!(out, "cut and not retried {cut}, failed {failures}")?;
+        for (reason, (count, first)) in failed {
+            let reason = text::show_beside(reason, &config.own_words());
+            writeln!(out, "  failed {count}, such as {first}: {reason}")?;
+        }
+        if *is_stopped {
+            writeln!(out, "  stopped before the end; start again for the others")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a reject was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum RetryError {
+    /// It cannot be tried.
+    #[error("{0}")]
+    Reject(String),
+    /// Nothing can be stored.
+    #[error(transparent)]
+    Store(#[from] SinkError),
 }
 
 struct Retry<'c> {
@@ -225,7 +298,7 @@ struct Retry<'c> {
 
 impl Retry<'_> {
     /// Whether it was taken this time.
-    async fn deliver(&mut self, reject: &KeptReject) -> Result<bool> {
+    async fn deliver(&mut self, reject: &KeptReject) -> Result<bool, RetryError> {
         let commit = Commit {
             input: reject.input.clone(),
             at: self.now,
@@ -233,9 +306,12 @@ impl Retry<'_> {
             resolves: vec![reject.id],
             ..Commit::default()
         };
+        let of_it = |error| RetryError::Reject(format!("{error}"));
         let page = match reject.kind {
             RejectKind::Rejected => self.mapped(reject, commit)?,
-            RejectKind::Quarantined => Page::again(reject.text().into_owned(), Commit { made: 1, ..commit }, self.now)?,
+            RejectKind::Quarantined => {
+                Page::again(reject.text().into_owned(), Commit { made: 1, ..commit }, self.now).map_err(of_it)?
+            }
         };
         let refused = page.commit.rejects.len() + page.commit.refused.len();
         let delivery = self.sink.deliver(page).await?;
@@ -245,24 +321,24 @@ impl Retry<'_> {
     /// Maps a record by the contract's `map-records`, which knows of no memory: what it makes has the time at which the
     /// record was first shown, so no store takes it over a newer version of the same claim. What a later version of the
     /// object no longer says is not known here, and comes back until the feed shows that object again.
-    fn mapped(&mut self, reject: &KeptReject, commit: Commit) -> Result<Page> {
+    fn mapped(&mut self, reject: &KeptReject, commit: Commit) -> Result<Page, RetryError> {
+        let failed = |reason: String| RetryError::Reject(reason);
         let Some(input) = self.config.inputs.iter().find(|input| input.id == reject.input) else {
-            let input = text::show(&reject.input);
-            return Err(
-                Misuse(format!("Reject {} is of the input {input}, which is not configured.", reject.id)).into()
-            );
+            return Err(failed(format!("its input `{}` is not configured", reject.input)));
         };
         // An array takes a record of several lines; what is no JSON goes as a line, which the guest rejects again.
         let records = match serde_json::from_slice::<IgnoredAny>(&reject.raw) {
             Ok(_) => [b"[", reject.raw.as_slice(), b"]"].concat(),
             Err(_) => reject.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
         };
-        let batch =
-            match guest_of(&mut self.guests, input)?.map_records(&input.guest_config, reject.observed, &records)? {
-                Ok(batch) => batch,
-                Err(failure) => bail!("Reject {} cannot be mapped: {}", reject.id, failure.text()),
-            };
+        let guest = self.guests.of(input).map_err(|error| failed(error.to_string()))?;
+        let batch = match guest.map_records(&input.guest_config, reject.observed, &records) {
+            Ok(Ok(batch)) => batch,
+            Ok(Err(failure)) => return Err(failed(failure.text().to_owned())),
+            Err(error) => return Err(failed(error.to_string())),
+        };
         // Notes are of the page that the record came in.
-        Ok(Page::of(Batch { observed: reject.observed, notes: Vec::new(), ..batch }, commit)?)
+        Page::of(Batch { observed: reject.observed, notes: Vec::new(), ..batch }, commit)
+            .map_err(|error| failed(error.to_string()))
     }
 }

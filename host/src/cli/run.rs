@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::progress::{self, Progress};
 use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::clock::Clock;
@@ -42,7 +43,7 @@ An Elasticsearch that is down is waited for: for ever, with --once for `retry.gi
 Examples:
   tipline run -c tipline.yml
   tipline run -c tipline.yml --once
-  tipline run -c tipline.yml --once --record recordings      each poll as a HAR file, for `tipline eval`
+  tipline run -c tipline.yml --once --record recordings      # each poll as a HAR file, for `tipline eval`
   tipline run -c tipline.yml --log-format json >> tipline.log 2>&1")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -83,7 +84,7 @@ impl Run {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load_with_inputs()?;
         let format = self.log_format.map_or(config.log.format, LogFormat::from);
-        init_logging(format, self.settings.level(config.log.level))?;
+        init_logging(format, self.settings.level(config.log.level), progress::stderr)?;
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(if self.once { signals::INTERRUPTED } else { signals::STOPPED })?;
             let clock = Clock::system();
@@ -94,17 +95,19 @@ impl Run {
                 observers.push(Arc::new(Tape::new(target, MAX_RECORDING_BYTES)));
             }
             if self.once {
-                let Some(pipeline) = open(&config, clock, Arc::new(observers), once(&config), &stop).await? else {
-                    return Ok(());
-                };
+                let progress = Arc::new(Progress::saying("records", None, |line| info!("{line}")));
+                observers.push(progress.clone());
+                let opened = open(&config, clock, Arc::new(observers), once(&config), &stop).await?;
+                let Some(pipeline) = opened else { return Ok(()) };
                 let report = pipeline.run_once(&stop).await;
+                progress.end();
                 if stop.is_cancelled() {
                     pipeline.leave();
                 }
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
                 let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-                return if print_once(&report, failure, &config.files(), self.json, &mut out)? {
+                return if print_once(&report, failure, &config.own_words(), self.json, &mut out)? {
                     Ok(())
                 } else {
                     Err(Failed.into())
@@ -205,10 +208,10 @@ pub(super) fn print_once(
         if json {
             let notes = poll.as_ref().map_or_else(|_| Vec::new(), |r| r.notes.iter().map(|n| n.text.clone()).collect());
             let ended = poll.as_ref().map_or("failed", |report| report.ended.word());
-            let line = json!({
+            let json = json!({
                 "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure,
             });
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", text::json(&json.to_string()))?;
             continue;
         }
         if poll.is_ok() || counts.read > 0 {
@@ -218,7 +221,7 @@ pub(super) fn print_once(
             writeln!(out, "{input}: note: {MORE_IS_LEFT}")?;
         }
         for note in poll.iter().flat_map(|report| &report.notes) {
-            writeln!(out, "{input}: note: {}", text::show(&note.text))?;
+            writeln!(out, "{input}: note: {}", text::show_beside(&note.text, own))?;
         }
         if !adds_up {
             writeln!(out, "{input}: the sums do not add up; please report this with the log")?;

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::settings::Settings;
 use super::{Misuse, document, runtime, when};
 use crate::clock::{Clock, Millis};
-use crate::store::{Catalog, Hit, Query};
+use crate::store::{self, Catalog, Hit, Kind, Query};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -17,29 +17,39 @@ const DEFAULT_LIMIT: usize = 50;
 /// Search what is stored
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. The newest come first.
-Expired and retired indicators are left out unless --expired is given.
+TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. Expired and retired
+indicators are left out unless --expired is given.
+
+What its source saw last comes first, as the column LAST SEEN shows; where a source does not say, --since goes by when the
+feed showed it, and it comes behind the others. With --by observed both go by when the feed last showed it.
+
+TYPE is a type of ECS (ipv4-addr, domain-name, url, file, email-addr, windows-registry-key, …), vulnerability or technique;
+what feeds call them (ip, ipv4, domain, email, cve); or what a file is hashed with (sha256, sha1, md5, …; hash for any).
 
 Examples:
   tipline search evil.example
   tipline search --type ipv4 --since 24h
+  tipline search --type sha256 --by observed --since 1h      # what the last polls brought
   tipline search --provider \"Krebs on Security\" --json | jq .threat.indicator.ip
-  tipline search --expired --count      how many are stored at all")]
+  tipline search --expired --count      # how many are stored at all")]
 pub(super) struct Search {
     #[command(flatten)]
     settings: Settings,
     /// What to look for; everything if left out
     #[arg(value_name = "TEXT")]
     text: Option<String>,
-    /// ECS's type (ipv4-addr, domain-name, url, file, email-addr, vulnerability, technique) or the feed's (ipv4, sha256)
+    /// Of this type (ipv4-addr, domain-name, url, file, …; --help lists more), or hashed so (sha256, md5, …)
     #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
-    kind: Option<String>,
+    kind: Option<Kind>,
     /// Who reported it
     #[arg(long)]
     provider: Option<String>,
-    /// Vouched for since this time, or this long ago: 2024-12-09, 24h
+    /// Seen since this time, or this long ago: 2024-12-09, 24h
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Millis>,
+    /// The time that --since is of, and by which the newest come first
+    #[arg(long, value_enum, value_name = "TIME", default_value_t)]
+    by: By,
     /// Expired and retired ones too
     #[arg(long)]
     expired: bool,
@@ -54,27 +64,27 @@ pub(super) struct Search {
     json: bool,
 }
 
-/// The feed's words for a type are understood too.
-fn kind(text: &str) -> Result<String, String> {
-    let kind = match text {
-        "ipv4-addr" | "ipv6-addr" | "domain-name" | "url" | "file" | "email-addr" | "vulnerability" | "technique" => {
-            text
+/// The times of a document, by what people call them.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum By {
+    /// When its source last saw it
+    #[default]
+    LastSeen,
+    /// When the feed last showed it
+    Observed,
+}
+
+impl From<By> for store::By {
+    fn from(by: By) -> Self {
+        match by {
+            By::LastSeen => Self::LastSeen,
+            By::Observed => Self::Observed,
         }
-        "ipv4" | "ip" => "ipv4-addr",
-        "ipv6" => "ipv6-addr",
-        "domain" => "domain-name",
-        "email" => "email-addr",
-        "hash" | "md5" | "sha1" | "sha256" | "sha512" => "file",
-        "cve" => "vulnerability",
-        "mitre_attack" | "mitre-attack" | "attack" => "technique",
-        _ => {
-            return Err(
-                "expected ipv4-addr, ipv6-addr, domain-name, url, file, email-addr, vulnerability or technique"
-                    .to_owned(),
-            );
-        }
-    };
-    Ok(kind.to_owned())
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    Kind::of(text).ok_or_else(|| format!("expected one of {}", Kind::words().collect::<Vec<_>>().join(", ")))
 }
 
 impl Search {
@@ -85,6 +95,7 @@ impl Search {
             kind: self.kind,
             provider: self.provider,
             since: self.since,
+            by: self.by.into(),
             expired: self.expired,
             now: Clock::system().now(),
             limit: self.limit,
@@ -100,7 +111,7 @@ impl Search {
             (true, true) => writeln!(out, "{}", serde_json::json!({ "count": count }))?,
             (false, true) => {
                 for hit in &hits {
-                    writeln!(out, "{}", hit.json)?;
+                    writeln!(out, "{}", text::json(&hit.json))?;
                 }
             }
             (false, false) if hits.is_empty() => {
@@ -108,7 +119,7 @@ impl Search {
                 writeln!(out, "Nothing found.{hint}")?;
             }
             (false, false) => {
-                write!(out, "{}", document::table(&hits, Style::stdout()))?;
+                write!(out, "{}", document::table(&hits, query.by, Style::stdout()))?;
                 writeln!(out, "{} of {}", text::count(hits.len() as u64), text::count(count))?;
             }
         }
@@ -178,7 +189,7 @@ impl Show {
         let hit = runtime()?.block_on(async { find(super::open::catalog(&config)?.as_ref(), &self.id).await })?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", hit.json)?;
+            writeln!(out, "{}", text::json(&hit.json))?;
             return Ok(());
         }
         let (style, fields) = (Style::stdout(), document::fields(&document::parse(&hit)));

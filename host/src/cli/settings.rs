@@ -10,6 +10,7 @@ use tracing::Level;
 use super::Misuse;
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
 use crate::guests::{GuestError, Guests};
+use crate::http::Feed;
 use crate::sandbox::{Failure, Guest};
 use crate::secret::Secret;
 
@@ -87,6 +88,11 @@ pub(super) fn one_input(config: &Config, id: Option<&str>) -> Result<Input> {
 /// The guest of an input; a file that is none is a fault of the configuration.
 pub(super) fn guest_of(guests: &mut Guests, input: &Input) -> Result<Arc<Guest>> {
     guests.of(input).map_err(unusable)
+}
+
+/// The feed of an input; a connection that may not be made as configured is a fault of the configuration.
+pub(super) fn feed_of(input: &Input) -> Result<Feed> {
+    Feed::new(input).map_err(|reason| Misuse(format!("Input {}: {reason}", input.id)).into())
 }
 
 /// An error for a guest that cannot be used.

@@ -17,7 +17,7 @@ Safe to run again: fields that are missing are added, nothing is deleted. Where 
 script has left a data stream under our name, it says what to do instead. Other outputs need no set-up.
 
 Examples:
-  tipline setup -c tipline.yml --dry-run      prints the requests for an empty cluster, in Dev Tools' form
+  tipline setup -c tipline.yml --dry-run      # prints the requests for an empty cluster, in Dev Tools' form
   tipline setup -c tipline.yml")]
 pub(super) struct Setup {
     #[command(flatten)]

@@ -51,19 +51,21 @@ impl Status {
                 || json!({ "up": true }),
                 |outage| json!({ "up": false, "since": text::instant(outage.since), "reason": outage.reason }),
             );
-            writeln!(out, "{}", json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output }))?;
+            let json = json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output });
+            writeln!(out, "{}", text::json(&json.to_string()))?;
             return Ok(());
         }
         if inputs.is_empty() {
             writeln!(out, "No input is configured and none ever ran.")?;
             return Ok(());
         }
-        print(&inputs, now, Style::stdout(), &mut out)?;
+        let own = config.own_words();
+        print(&inputs, &own, now, Style::stdout(), &mut out)?;
         if let Some(Outage { since, reason, .. }) = ledger.outage()? {
             let style = Style::stdout();
             let since =
                 format!("output: takes nothing since {} ({}):", text::instant(since), text::relative(since, now));
-            writeln!(out, "{} {}", style.red(&since), text::show(&reason))?;
+            writeln!(out, "{} {}", style.red(&since), text::show_beside(&reason, &own))?;
         }
         match ledger.last_sweep()? {
             Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
@@ -178,7 +180,7 @@ impl Overview {
     }
 }
 
-fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -> io::Result<()> {
+fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new(&[
         ("INPUT", Align::Left),
         ("HEALTH", Align::Left),
@@ -212,7 +214,7 @@ fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -
         let status = &input.status;
         let id = text::show(&input.id);
         if let Some(until) = status.waiting_until.filter(|until| *until > now) {
-            let reason = text::show(status.waiting_reason.as_deref().unwrap_or("the feed asked for it"));
+            let reason = text::show_beside(status.waiting_reason.as_deref().unwrap_or("the feed asked for it"), own);
             writeln!(out, "{id} waits until {} ({}): {reason}", text::instant(until), text::relative(until, now))?;
         }
         if let Some(since) = status.polling_since {
@@ -229,7 +231,7 @@ fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -
             writeln!(out, "{id}: the first poll was stopped before its end; the next one goes on from there")?;
         }
         for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
-            writeln!(out, "{} {}", style.red(&format!("{id}:")), text::show(trouble))?;
+            writeln!(out, "{} {}", style.red(&format!("{id}:")), text::show_beside(trouble, own))?;
         }
         for gap in status.gaps.iter().rev().take(NOTES_SHOWN) {
             writeln!(
@@ -237,11 +239,11 @@ fn print(inputs: &[Overview], now: Millis, style: Style, out: &mut impl Write) -
                 "{} {} gap: {}",
                 style.yellow(&format!("{id}:")),
                 text::instant(gap.at),
-                text::show(&gap.text)
+                text::show_beside(&gap.text, own)
             )?;
         }
         for note in status.notes.iter().rev().take(NOTES_SHOWN) {
-            writeln!(out, "{id}: {} {}", text::instant(note.at), text::show(&note.text))?;
+            writeln!(out, "{id}: {} {}", text::instant(note.at), text::show_beside(&note.text, own))?;
         }
         if input.rejects > 0 {
             writeln!(out, "{id}: see {} rejects with `tipline rejects list`", text::count(input.rejects))?;
@@ -300,7 +302,7 @@ mod tests {
             s.gaps.push(crate::state::Gap { at: NOW, text: "from a to b".to_owned() });
         });
         let mut out = Vec::new();
-        print(&[overview], NOW, Style::PLAIN, &mut out).unwrap();
+        print(&[overview], &[], NOW, Style::PLAIN, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         for expected in
             ["0 of 1,000", "hxxp://evil[.]example/\\u{1b}]0;x\\u{7}", "(in 1m): rate limit", "gap: from a to b"]

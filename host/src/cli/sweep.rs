@@ -22,7 +22,7 @@ writes.
 
 Examples:
   tipline sweep -c tipline.yml
-  tipline sweep -c tipline.yml --confirm      deletes what was retired longer ago than `keep_expired`, however much it is")]
+  tipline sweep -c tipline.yml --confirm      # deletes what was retired longer ago than `keep_expired`, however much it is")]
 pub(super) struct Sweep {
     #[command(flatten)]
     settings: Settings,

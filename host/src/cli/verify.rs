@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -18,16 +17,18 @@ use sha2::{Digest, Sha256};
 
 use super::backfill::look_back_to;
 use super::document;
-use super::settings::{Settings, guest_of, one_input};
+use super::progress::Progress;
+use super::run::failure;
+use super::settings::{Settings, feed_of, guest_of, one_input};
 use super::{Failed, open, runtime, signals, when};
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
 use crate::gate::Gate;
 use crate::guests::Guests;
-use crate::http::Feed;
 use crate::poll::{Bounds, Ended, Poller};
-use crate::store::{Catalog, Delivery, Document, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
+use crate::store::{By, Catalog, Delivery, Document, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
+use crate::time;
 use crate::trapped::Traps;
 
 /// Look-ups of one page under way at once.
@@ -100,6 +101,7 @@ impl Verify {
         let mut guests = Guests::new(Some(&config.state_dir));
         let catalog = open::catalog(config)?;
         let (clock, mut well) = (Clock::system(), true);
+        let progress = Arc::new(Progress::new("records", None));
         for input in &config.inputs {
             let mut input: Input = input.clone();
             let now = clock.now();
@@ -108,27 +110,40 @@ impl Verify {
             }
             let shown = Arc::new(Shown::default());
             let poller = Poller {
-                feed: Arc::new(Feed::new(&input)?),
+                feed: Arc::new(feed_of(&input)?),
                 guest: guest_of(&mut guests, &input)?,
                 input: Arc::new(input),
                 sink: shown.clone(),
                 ledger: open::ledger(config)?,
                 gate: Gate::default(),
                 clock: clock.clone(),
-                observer: Arc::new(()),
+                observer: progress.clone(),
                 traps: Traps::default(),
             };
-            let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await?;
-            let complete = report.ended == Ended::Complete;
+            progress.next("records", None);
+            let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await;
+            // What a poll showed before it failed is compared as well, and the other inputs are.
+            let unread = match &report {
+                Ok(report) if report.ended == Ended::MaxPages => {
+                    Some("`max_pages` ended it early; raise it.".to_owned())
+                }
+                Ok(report) => failure(&report.ended),
+                Err(error) => Some(error.to_string()),
+            };
+            let complete = unread.is_none();
             let claims = std::mem::take(&mut *shown.claims());
             let oldest = now.saturating_sub(millis(config.sweep.keep_expired));
-            let mut found = compare(&*catalog, &claims, clock.now(), oldest).await?;
-            found.refused = shown.refused.load(Ordering::Relaxed);
+            progress.next("claims", Some(claims.len() as u64));
+            catalog.settle().await;
+            let mut found = compare(&*catalog, &claims, clock.now(), oldest, &progress).await?;
+            found.refused = std::mem::take(&mut *shown.refused());
+            found.unread = unread;
             if complete {
                 found.unshown = unshown(&*catalog, &poller.input.id, &claims, self.since, clock.now()).await?;
             }
             well &= complete && found.is_quiet();
-            found.print(&poller.input.id, complete, self.json, &mut io::stdout())?;
+            progress.end();
+            found.print(&poller.input.id, &config.own_words(), self.json, &mut io::stdout())?;
         }
         if well { Ok(()) } else { Err(Failed.into()) }
     }
@@ -141,6 +156,7 @@ struct Claim {
     /// Of what it says.
     digest: u64,
     is_live: bool,
+    expires: Option<Millis>,
     /// When it ended, where it has.
     ended: Option<Millis>,
 }
@@ -149,7 +165,14 @@ struct Claim {
 #[derive(Default)]
 struct Shown {
     claims: Mutex<Claims>,
-    refused: AtomicU64,
+    refused: Mutex<Refused>,
+}
+
+/// What the host refuses of what the guest made: how many, and of some why.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    reasons: Vec<String>,
 }
 
 type Claims = HashMap<Box<str>, Claim>;
@@ -157,6 +180,10 @@ type Claims = HashMap<Box<str>, Claim>;
 impl Shown {
     fn claims(&self) -> MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,7 +198,13 @@ impl Sink for Shown {
                 *known = claim;
             }
         }
-        self.refused.fetch_add(page.commit.refused.len() as u64, Ordering::Relaxed);
+        let mut refused = self.refused();
+        for document in &page.commit.refused {
+            refused.count += 1;
+            if refused.reasons.len() < NAMED {
+                refused.reasons.push(format!("{} ({}): {}", document.id, document.code, document.detail));
+            }
+        }
         Ok(Delivery { stale: page.len() as u64, ..Delivery::default() })
     }
 
@@ -189,7 +222,8 @@ impl Claim {
         let mut json: Value = serde_json::from_str(document.json).unwrap_or_default();
         let is_live = document::is_live(&json, now);
         let ended = document.retired_at.or(document.expires_at).filter(|_| !is_live);
-        Self { version: document.version, digest: digest(&mut json), is_live, ended }
+        let expires = document.expires_at;
+        Self { version: document.version, digest: digest(&mut json), is_live, expires, ended }
     }
 }
 
@@ -228,18 +262,40 @@ fn disagreement(claim: &Claim, stored: Option<&Hit>, now: Millis, oldest: Millis
         return Some(Disagreement::Older);
     }
     match (claim.is_live, is_live) {
+        (true, false) if ends_on_the_same_day(claim, &document) => None,
         (true, false) => Some(Disagreement::NotLive),
         (false, true) => Some(Disagreement::NotEnded),
         _ => None,
     }
 }
 
+/// Events mode makes a row a day of what is confirmed again and again: the first of a day ends a little before the last.
+fn ends_on_the_same_day(claim: &Claim, stored: &Value) -> bool {
+    let day = |at: Millis| at / (24 * 60 * 60 * 1_000);
+    let expires = time::parse(document::text_at(stored, "tipline.expires_at"));
+    is_event(stored)
+        && document::at(stored, "tipline.retired_at").is_none()
+        && claim.expires.map(day).is_some_and(|claimed| expires.map(day) == Some(claimed))
+}
+
+/// Whether it is a row of events mode.
+fn is_event(stored: &Value) -> bool {
+    document::at(stored, "data_stream.dataset").is_some()
+}
+
 /// Looks up every claim.
-async fn compare(catalog: &dyn Catalog, claims: &Claims, now: Millis, oldest: Millis) -> Result<Found> {
+async fn compare(
+    catalog: &dyn Catalog,
+    claims: &Claims,
+    now: Millis,
+    oldest: Millis,
+    progress: &Progress,
+) -> Result<Found> {
     let mut found = Found { shown: claims.len(), ..Found::default() };
     let look_ups = claims.iter().map(|(id, claim)| async move { (id, claim, catalog.get(id).await) });
     let mut stored = futures_util::stream::iter(look_ups).buffer_unordered(LOOK_UPS);
     while let Some((id, claim, stored)) = stored.next().await {
+        progress.advance(1);
         let list = match disagreement(claim, stored?.as_ref(), now, oldest) {
             None => continue,
             Some(Disagreement::Missing) => &mut found.missing,
@@ -263,19 +319,43 @@ async fn unshown(
     since: Option<Millis>,
     now: Millis,
 ) -> Result<Vec<String>> {
-    let live = Query { text: None, kind: None, provider: None, since, expired: false, now, limit: usize::MAX };
-    let mut unshown = Vec::new();
+    let live = Query {
+        text: None,
+        kind: None,
+        provider: None,
+        since,
+        by: By::Observed,
+        expired: false,
+        now,
+        limit: usize::MAX,
+    };
+    let (mut unshown, mut has_events) = (Vec::new(), false);
     let mut visit = |hit: Hit| {
-        let is_ours = || document::text_at(&document::parse(&hit), "tipline.input") == input;
-        if !shown.contains_key(hit.id.as_str()) && is_ours() {
+        if shown.contains_key(hit.id.as_str()) {
+            return;
+        }
+        let document = document::parse(&hit);
+        if document::text_at(&document, "tipline.input") == input {
+            has_events |= is_event(&document);
             unshown.push(hit.id);
         }
     };
     catalog.scan(&live, &mut visit).await?;
     unshown.sort_unstable();
-    // In events mode an identity has several rows.
+    if !has_events {
+        return Ok(unshown);
+    }
+    // In events mode an identity has several rows, of which the newest counts.
     unshown.dedup();
-    Ok(unshown)
+    let look_ups = unshown.iter().map(|id| async move { (id, catalog.get(id).await) });
+    let mut stored = futures_util::stream::iter(look_ups).buffered(LOOK_UPS);
+    let mut live = Vec::new();
+    while let Some((id, stored)) = stored.next().await {
+        if stored?.is_some_and(|hit| document::is_live(&document::parse(&hit), now)) {
+            live.push(id.clone());
+        }
+    }
+    Ok(live)
 }
 
 #[derive(Debug, Default)]
@@ -286,7 +366,9 @@ struct Found {
     not_live: Vec<String>,
     not_ended: Vec<String>,
     unshown: Vec<String>,
-    refused: u64,
+    refused: Refused,
+    /// Why the feed was not read to its end, where it was not.
+    unread: Option<String>,
 }
 
 impl Found {
@@ -294,17 +376,15 @@ impl Found {
         [&self.missing, &self.older, &self.not_live, &self.not_ended].into_iter().all(Vec::is_empty)
     }
 
-    fn print(&self, input: &str, complete: bool, json: bool, out: &mut impl Write) -> io::Result<()> {
-        let Self { shown, missing, older, not_live, not_ended, unshown, refused } = self;
+    fn print(&self, input: &str, own: &[String], json: bool, out: &mut impl Write) -> io::Result<()> {
+        let Self { shown, missing, older, not_live, not_ended, unshown, refused, unread } = self;
         if json {
-            return writeln!(
-                out,
-                "{}",
-                json!({
-                    "input": input, "complete": complete, "shown": shown, "refused": refused, "missing": missing,
-                    "older": older, "not_live": not_live, "not_ended": not_ended, "not_shown": unshown,
-                })
-            );
+            let json = json!({
+                "input": input, "complete": unread.is_none(), "error": unread, "shown": shown, "refused": refused.count,
+                "refused_for": refused.reasons, "missing": missing, "older": older, "not_live": not_live,
+                "not_ended": not_ended, "not_shown": unshown,
+            });
+            return writeln!(out, "{}", text::json(&json.to_string()));
         }
         writeln!(
             out,
@@ -331,11 +411,15 @@ impl Found {
                 writeln!(out, "  {word}: {} more; --json names all", ids.len() - NAMED)?;
             }
         }
-        if *refused > 0 {
-            writeln!(out, "  {refused} documents broke a rule of the host and would be quarantined")?;
+        if refused.count > 0 {
+            writeln!(out, "  {} documents broke a rule of the host and would be quarantined", refused.count)?;
         }
-        if !complete {
-            writeln!(out, "{input}: the feed was not read to its end, so more may be missing; try again later")?;
+        for reason in &refused.reasons {
+            writeln!(out, "  refused: {}", text::show(reason))?;
+        }
+        if let Some(reason) = unread {
+            let reason = text::show_beside(reason, own);
+            writeln!(out, "{input}: the feed was not read to its end, so more may be missing: {reason}")?;
         }
         Ok(())
     }
@@ -383,6 +467,49 @@ mod tests {
             let found = disagreement(&claim(shown), stored.map(hit).as_ref(), NOW, NOW - 10 * DAY);
             assert_eq!(found, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_row_of_events_mode_ends_with_its_day() {
+        let day = NOW - NOW % DAY;
+        let (at, ends) = (day + DAY / 2, |at| Sample::new("a", day).with(|s| s.expires_at = Some(at)));
+        let event = |sample: &Sample| {
+            let mut document: Value = serde_json::from_str(&sample.json()).unwrap();
+            document["data_stream"] = json!({ "dataset": "ti_socdefenders.ioc" });
+            Hit { id: sample.id.clone(), version: sample.version, json: document.to_string() }
+        };
+        let shown = ends(at + 1);
+        let json = shown.json();
+        let (id, version, expires_at) = (shown.id.as_str(), shown.version, shown.expires_at);
+        let claim = Claim::of(&Document { id, version, expires_at, retired_at: None, json: &json }, at);
+        for (stored, expected) in [
+            (event(&ends(at)), None),
+            (event(&ends(day - 1)), Some(Disagreement::NotLive)),
+            (event(&ends(at).with(|s| s.retired_at = Some(day))), Some(Disagreement::NotLive)),
+            (hit(&ends(at)), Some(Disagreement::NotLive)),
+        ] {
+            assert_eq!(disagreement(&claim, Some(&stored), at, day), expected, "{}", stored.json);
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_said_with_its_reasons() {
+        let found = Found {
+            refused: Refused { count: 1, reasons: vec!["a (version-ahead): see http://evil.example".to_owned()] },
+            unread: Some("http://127.0.0.1:8080/ answers with status 500.".to_owned()),
+            ..Found::default()
+        };
+        let printed = |json| {
+            let mut out = Vec::new();
+            found.print("feed", &["http://127.0.0.1:8080/".to_owned()], json, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = printed(false);
+        assert!(text.contains("refused: a (version-ahead): see hxxp://evil[.]example"), "{text}");
+        assert!(text.contains("more may be missing: http://127.0.0.1:8080/ answers with status 500."), "{text}");
+        let json: Value = serde_json::from_str(&printed(true)).unwrap();
+        assert_eq!((&json["complete"], &json["refused"]), (&json!(false), &json!(1)));
+        assert!(json["error"].is_string() && json["refused_for"][0].is_string(), "{json}");
     }
 
     #[test]

@@ -23,12 +23,16 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// The version of the schema that JSON lines follow.
 const ECS_VERSION: &str = "8.17.0";
 
-/// Sends the program's events of this level and above to standard error, from now on.
+/// Sends the program's events of this level and above to `out`, which gives the place for one line, from now on.
 ///
 /// # Errors
 /// Where it was called before.
-pub fn init_logging(format: LogFormat, level: Level) -> Result<(), TryInitError> {
-    tracing_subscriber::registry().with(lines(format, level, std::io::stderr)).try_init()
+pub fn init_logging<W: Write + 'static>(
+    format: LogFormat,
+    level: Level,
+    out: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<(), TryInitError> {
+    tracing_subscriber::registry().with(lines(format, level, out)).try_init()
 }
 
 /// The layer that writes; `out` gives the place for one line.

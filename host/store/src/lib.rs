@@ -9,6 +9,7 @@ mod availability;
 mod blocking;
 pub mod elasticsearch;
 pub mod form;
+pub mod kind;
 pub mod memory;
 pub mod ndjson;
 pub mod page;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 pub use availability::{Availability, Outage};
 pub use blocking::blocking;
+pub use kind::Kind;
 pub use page::{Document, Page, Quarantined};
 pub use turn::{Baton, Turn};
 
@@ -205,18 +207,36 @@ pub trait Sink: Send + Sync {
 pub struct Query {
     /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too.
     pub text: Option<String>,
-    /// `threat.indicator.type`, or `vulnerability`, `technique`.
-    pub kind: Option<String>,
+    /// Of which kind.
+    pub kind: Option<Kind>,
     /// `threat.indicator.provider`.
     pub provider: Option<String>,
-    /// `@timestamp` at or after.
+    /// At or after, by the time that `by` names.
     pub since: Option<Millis>,
+    /// The time that `since` is of, and by which the newest come first.
+    pub by: By,
     /// Retired and expired documents too.
     pub expired: bool,
     /// The moment against which expiry is measured.
     pub now: Millis,
     /// The most documents to give.
     pub limit: usize,
+}
+
+/// A time of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// `threat.indicator.last_seen`: when its source saw it. What has none comes last, and is `since` the time it was
+    /// observed.
+    #[default]
+    LastSeen,
+    /// When the feed last showed it to us, as its version tells.
+    Observed,
+}
+
+/// The least version of what was observed then or later.
+pub(crate) fn observed_since(since: Millis) -> u64 {
+    (since / 1_000) << page::VERSION_SECONDS_SHIFT
 }
 
 /// A document as stored.
@@ -230,10 +250,17 @@ pub struct Hit {
     pub json: String,
 }
 
+impl Hit {
+    /// When the feed last showed it, as its version tells.
+    pub fn observed(&self) -> Millis {
+        (self.version >> page::VERSION_SECONDS_SHIFT) * 1_000
+    }
+}
+
 /// A field to count values of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Facet {
-    /// By kind, as in [`Query::kind`].
+    /// By type, as in [`Kind::Types`].
     Kind,
     /// By provider.
     Provider,
@@ -247,6 +274,9 @@ pub struct CatalogError(pub String);
 /// What is searched.
 #[async_trait]
 pub trait Catalog: Send + Sync {
+    /// Lets what follows see all that was acknowledged before, as far as the store can.
+    async fn settle(&self) {}
+
     /// The newest documents that match, newest first.
     ///
     /// # Errors

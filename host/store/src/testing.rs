@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::page::VERSION_SECONDS_SHIFT;
 use crate::state::Commit;
-use crate::{Deletes, Page, Query, SweepOrder, form};
+use crate::{By, Deletes, Page, Query, SweepOrder, form};
 use tipline_model::clock::Millis;
 use tipline_model::time;
 use tipline_sandbox::Head;
@@ -146,7 +146,7 @@ pub fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
 
 /// Everything that lives at `now`.
 pub fn live(now: Millis) -> Query {
-    Query { text: None, kind: None, provider: None, since: None, expired: false, now, limit: 1000 }
+    Query { text: None, kind: None, provider: None, since: None, by: By::Observed, expired: false, now, limit: 1000 }
 }
 
 /// A sweep for the input of [`page`], with the usual ages.

@@ -4,10 +4,11 @@
 //! by the code that will use them (`feed`).
 
 mod feed;
+mod folders;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -27,8 +28,8 @@ use crate::text::{self, Style};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 One line each: configuration, connection and credential of each feed, its plan and the requests a day the interval will
-cost, the clocks, the output's connection, privileges, template, and whether Kibana's pattern sees the index. Of a TAXII
-server it tells the title, the collections, and whether new objects wait. It costs one request of each feed, some more
+cost, the clocks, the folders that are written to, the output's connection, privileges by name, template, fields and blocks,
+and whether Kibana's pattern sees the index. Of a TAXII server it tells the title, the collections, and whether new objects wait. It costs one request of each feed, some more
 over TAXII, and stores nothing. Exit code 1 means that something fails.
 
 Examples:
@@ -105,7 +106,8 @@ impl Finding {
             Level::Warn => "warn",
             Level::Fail => "fail",
         };
-        json!({ "level": level, "about": self.about, "subject": self.subject, "text": self.text }).to_string()
+        let json = json!({ "level": level, "about": self.about, "subject": self.subject, "text": self.text });
+        text::json(&json.to_string()).into_owned()
     }
 
     fn to_line(&self, style: Style) -> String {
@@ -148,12 +150,22 @@ fn own_guest(input: &Input) -> Option<Finding> {
 
 async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
     let mut findings = vec![ledger(config)];
+    findings.extend(state_dir(config));
     match &config.output {
         Output::Sqlite { .. } => {}
         Output::Ndjson { path } => {
             let place = path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
             let text = format!("Documents go to {place}; nothing there is renewed or retired.");
             findings.push(Finding::new(Level::Warn, "output", "ndjson", text));
+            let refusal = path.as_deref().and_then(|path| match path.metadata() {
+                // A pipe or a device is opened by the run alone.
+                Ok(file) if file.is_file() => folders::refusal_to_append(path),
+                Ok(_) => None,
+                Err(_) => folders::refusal(folders::of(path)),
+            });
+            findings.extend(refusal.map(|refusal| {
+                Finding::new(Level::Fail, "output", "ndjson", format!("{place} cannot be written: {refusal}"))
+            }));
         }
         Output::Elasticsearch(_) => {
             let Some(elasticsearch) = open::elasticsearch(config)? else { return Ok(findings) };
@@ -176,18 +188,22 @@ fn checkpoint(config: &Config, input: &str) -> Option<String> {
     path.exists().then(|| Ledger::read(&path).ok()?.checkpoint(input).ok()?)?
 }
 
+/// Whether compiled guests and pages that trapped one can be kept.
+fn state_dir(config: &Config) -> Option<Finding> {
+    let refusal = folders::refusal(&config.state_dir)?;
+    let text = format!("`state_dir` {} cannot be used: {refusal}", config.state_dir.display());
+    Some(Finding::new(Level::Fail, "output", "state_dir", text))
+}
+
 /// Whether the file of states (and documents, with SQLite) can be used. It is not made here.
 fn ledger(config: &Config) -> Finding {
     let path = config.ledger_path();
     let finding = |level, text: String| Finding::new(level, "output", "state", text);
     let shown = path.display();
     if !path.exists() {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let is_fit = std::fs::metadata(folder).map_or(!matches!(config.output, Output::Sqlite { .. }), |m| m.is_dir());
-        return if is_fit {
-            finding(Level::Ok, format!("{shown} will be made by the first run"))
-        } else {
-            finding(Level::Fail, format!("The folder of {shown} does not exist; make it, or change `path`."))
+        return match folders::refusal(folders::of(&path)) {
+            None => finding(Level::Ok, format!("{shown} will be made by the first run")),
+            Some(refusal) => finding(Level::Fail, format!("{shown} cannot be made: {refusal}")),
         };
     }
     match Ledger::open(&path) {

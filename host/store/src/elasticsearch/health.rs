@@ -1,6 +1,6 @@
 //! What `tipline check` finds out about the output: one finding for each question, with what to do.
 //!
-//! It asks in the order in which things go wrong (reachable, credential, privileges, set-up, seen by Kibana) and goes
+//! It asks in the order in which things go wrong (reachable, credential, privileges, set-up, blocks, seen by Kibana) and goes
 //! on after a fault where later questions still make sense. Clusters differ in what they answer: where one does not
 //! have an endpoint, the finding says that it is not known, which is no fault.
 
@@ -10,8 +10,53 @@ use serde_json::{Value, json};
 use super::Elasticsearch;
 use super::bulk::request_needs_person;
 use super::client::{Call, encoded};
-use crate::SinkError;
+use super::setup::{ALIAS, Inspection, backing_number};
 use tipline_config::Mode;
+
+/// What `run` needs on the index; without it nothing can be stored, or nothing ends.
+const TO_RUN: [&str; 5] = ["read", "index", "create_doc", "delete", "view_index_metadata"];
+
+/// What `run` needs on the data stream of events mode.
+const TO_RUN_EVENTS: [&str; 2] = ["create_doc", "auto_configure"];
+
+/// What is better to have on either; without it less is seen, and nothing is lost.
+const TO_SEE: [&str; 1] = ["maintenance"];
+
+/// What is better to have on the data stream: `search` and `verify` read it, `check` and `setup` look at its fields.
+const TO_SEE_EVENTS: [&str; 3] = ["read", "view_index_metadata", "maintenance"];
+
+/// What `setup` needs: of the cluster,
+const TO_SET_UP_CLUSTER: [&str; 1] = ["manage_index_templates"];
+
+/// on index and alias or data stream.
+const TO_SET_UP: [&str; 3] = ["create_index", "manage", "view_index_metadata"];
+
+/// What blocks writes to an index, with what to do. `{index}` stands for its name.
+const BLOCKS: [(&str, &str); 4] = [
+    (
+        "index.blocks.read_only_allow_delete",
+        "The disk is past its flood stage, so Elasticsearch takes no documents for {index} \
+         (`index.blocks.read_only_allow_delete`). Free disk space or add a node; Elasticsearch lifts the block itself then.",
+    ),
+    (
+        "index.blocks.write",
+        "{index} is blocked for writing (`index.blocks.write`). If nobody meant it, lift the block: PUT {index}/_settings \
+         {\"index.blocks.write\": null}",
+    ),
+    (
+        "index.blocks.read_only",
+        "{index} is read-only (`index.blocks.read_only`). If nobody meant it, lift the block: PUT {index}/_settings \
+         {\"index.blocks.read_only\": null}",
+    ),
+    (
+        "index.blocks.metadata",
+        "Fields and settings of {index} can be neither read nor changed (`index.blocks.metadata`), which `tipline setup` does. \
+         If nobody meant it, lift the block: PUT {index}/_settings {\"index.blocks.metadata\": null}",
+    ),
+];
+
+/// What blocks a whole cluster.
+const CLUSTER_BLOCKS: [&str; 2] = ["cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete"];
 
 /// Kibana's default threat index.
 const KIBANA_PATTERN: &str = "logs-ti_*";
@@ -30,7 +75,7 @@ pub enum Level {
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// `connection`, `credential`, `privileges`, `setup`, `kibana`, `lifecycle`.
+    /// `connection`, `credential`, `privileges`, `setup`, `blocks`, `kibana`, `lifecycle`.
     pub subject: &'static str,
     /// How bad.
     pub level: Level,
@@ -48,6 +93,7 @@ impl Elasticsearch {
         }
         self.find_privileges(&mut findings).await;
         self.find_setup(&mut findings).await;
+        self.find_blocks(&mut findings).await;
         if self.settings.mode == Mode::Events {
             let text = "`mode: events` keeps history: it can't renew or retire, so documents match until Kibana's look-back of 30 days is over.";
             findings.push(finding("lifecycle", Level::Warning, text));
@@ -100,54 +146,136 @@ impl Elasticsearch {
             ));
             return;
         }
-        let needed: &[&str] = match self.settings.mode {
-            Mode::Latest => &["read", "index", "create_doc", "delete", "view_index_metadata", "maintenance"],
-            Mode::Events => &["create_doc", "auto_configure"],
+        let index = &self.settings.index;
+        let (to_run, to_see): (&[&str], &[&str]) = match self.settings.mode {
+            Mode::Latest => (&TO_RUN, &TO_SEE),
+            Mode::Events => (&TO_RUN_EVENTS, &TO_SEE_EVENTS),
         };
-        let body = json!({ "index": [{ "names": [self.settings.index], "privileges": needed }] });
+        let set_up: &[&str] = match self.settings.mode {
+            Mode::Latest => &[index, ALIAS],
+            Mode::Events => &[index],
+        };
+        let of_index: Vec<&str> = to_run.iter().chain(to_see).chain(&TO_SET_UP).copied().collect();
+        let mut body = json!({ "cluster": TO_SET_UP_CLUSTER, "index": [{ "names": [index], "privileges": of_index }] });
+        if let (Mode::Latest, Some(wanted)) = (self.settings.mode, body["index"].as_array_mut()) {
+            wanted.push(json!({ "names": [ALIAS], "privileges": TO_SET_UP }));
+        }
         let call = Call::new(Method::POST, "/_security/user/_has_privileges").json(&body);
         let answer = match self.ask(call).await {
             Ok(answer) => answer,
             Err(error) => return findings.push(finding("privileges", Level::Fault, error.to_string())),
         };
         let json = answer.json();
-        let granted = json.get("index").and_then(|index| index.get(&self.settings.index)).and_then(Value::as_object);
-        let (Some(granted), 200) = (granted, answer.status.as_u16()) else {
+        let is_told = json.get("index").and_then(|index| index.get(&self.settings.index)).is_some_and(Value::is_object);
+        if !is_told || answer.status != 200 {
             let text = format!(
-                "This cluster does not say what the credential may do ({}); the first page will tell.",
-                answer.status
+                "This cluster does not say what the credential may do ({}); the first page will tell. Needed on {index}: {}.",
+                answer.status,
+                to_run.join(", ")
             );
             return findings.push(finding("privileges", Level::Warning, text));
+        }
+        let lacks = |place: Option<&Value>, wanted: &[&str]| -> Vec<String> {
+            let has = |name: &str| place.and_then(|place| place.get(name)) == Some(&Value::Bool(true));
+            wanted.iter().filter(|name| !has(name)).map(|name| format!("`{name}`")).collect()
         };
-        let lacking: Vec<&str> =
-            needed.iter().copied().filter(|name| granted.get(*name) != Some(&Value::Bool(true))).collect();
-        let index = &self.settings.index;
-        match lacking.as_slice() {
-            [] => findings.push(finding("privileges", Level::Good, format!("The credential has every privilege needed on {index}."))),
-            // Only makes a sweep see the last second.
-            ["maintenance"] => findings.push(finding(
+        let on = |name: &str| json.get("index").and_then(|index| index.get(name));
+        let lacking = lacks(on(index), to_run);
+        findings.push(if lacking.is_empty() {
+            finding(
                 "privileges",
                 Level::Good,
-                format!("The credential has every privilege needed on {index} (without `maintenance`, a sweep may miss the last second's documents)."),
-            )),
-            lacking => findings.push(finding(
-                "privileges",
-                Level::Fault,
-                format!("The credential lacks {} on {index}. Add them to its role, or make a new key.", lacking.join(", ")),
-            )),
+                format!("The credential has every privilege on {index} that `run` needs."),
+            )
+        } else {
+            let text = format!(
+                "The credential lacks {} on {index}. Add them to its role, or make a new key: {}.",
+                lacking.join(", "),
+                to_run.join(", ")
+            );
+            finding("privileges", Level::Fault, text)
+        });
+        let lacking = lacks(on(index), to_see);
+        if !lacking.is_empty() {
+            let text = format!(
+                "Without {} on {index} less is seen and nothing lost: a sweep or `verify` may miss the last second's documents, \
+                 `search` or `check` cannot read.",
+                lacking.join(", ")
+            );
+            findings.push(finding("privileges", Level::Warning, text));
+        }
+        let mut lacking = lacks(json.get("cluster"), &TO_SET_UP_CLUSTER);
+        lacking.extend(set_up.iter().flat_map(|name| {
+            lacks(on(name), &TO_SET_UP).into_iter().map(move |privilege| format!("{privilege} on {name}"))
+        }));
+        if !lacking.is_empty() {
+            let text = format!(
+                "`tipline setup` needs another credential, as this one lacks {}; `run` does without.",
+                lacking.join(", ")
+            );
+            findings.push(finding("privileges", Level::Good, text));
         }
     }
 
+    /// Whether the index takes documents now.
+    async fn find_blocks(&self, findings: &mut Vec<Finding>) {
+        let index = &self.settings.index;
+        let path = format!("/{}/_settings?flat_settings=true&filter_path=*.settings.index.blocks*", encoded(index));
+        let Ok(answer) = self.ask(Call::get(path)).await else { return };
+        match answer.status.as_u16() {
+            200 => {}
+            // That it is missing is the set-up's finding.
+            404 => return,
+            _ => {
+                let text = format!(
+                    "The credential may not look at the settings of {index}, so it is not known whether it is blocked for writing."
+                );
+                return findings.push(finding("blocks", Level::Warning, text));
+            }
+        }
+        let json = answer.json();
+        // Of a data stream the last one takes the writes.
+        let settings = json.as_object().and_then(|indices| {
+            indices.iter().max_by_key(|(name, _)| backing_number(name)).and_then(|(_, index)| index.get("settings"))
+        });
+        let is_set = |settings: Option<&Value>, name: &str| {
+            settings.and_then(|all| all.get(name)).is_some_and(|value| value == "true" || value == true)
+        };
+        let mut faults: Vec<String> = BLOCKS
+            .iter()
+            .filter(|(name, _)| is_set(settings, name))
+            .map(|(_, text)| text.replace("{index}", index))
+            .collect();
+        // Serverless has no such settings, and a credential need not be allowed to see them.
+        let path = "/_cluster/settings?flat_settings=true&filter_path=*.cluster.blocks*";
+        if let Ok(answer) = self.ask(Call::get(path)).await
+            && answer.status == 200
+        {
+            let json = answer.json();
+            let blocked = CLUSTER_BLOCKS
+                .iter()
+                .filter(|name| ["persistent", "transient"].iter().any(|kind| is_set(json.get(kind), name)));
+            faults.extend(blocked.map(|name| {
+                format!(
+                    "The whole cluster is read-only (`{name}`). If nobody meant it, lift the block: PUT _cluster/settings \
+                     {{\"persistent\": {{\"{name}\": null}}}}"
+                )
+            }));
+        }
+        if faults.is_empty() {
+            findings.push(finding("blocks", Level::Good, format!("{index} is not blocked for writing.")));
+        }
+        findings.extend(faults.into_iter().map(|text| finding("blocks", Level::Fault, text)));
+    }
+
     async fn find_setup(&self, findings: &mut Vec<Finding>) {
-        match self.check_setup().await {
-            Ok(report) => {
+        match self.inspect_setup().await {
+            Ok(Inspection { report, faults }) => {
                 if !report.done.is_empty() {
                     findings.push(finding("setup", Level::Good, format!("{}.", report.done.join("; "))));
                 }
                 findings.extend(report.warnings.into_iter().map(|text| finding("setup", Level::Warning, text)));
-            }
-            Err(SinkError::Setup(text) | SinkError::Unavailable(text)) => {
-                findings.push(finding("setup", Level::Fault, text));
+                findings.extend(faults.into_iter().map(|text| finding("setup", Level::Fault, text)));
             }
             Err(error) => findings.push(finding("setup", Level::Fault, error.to_string())),
         }
@@ -186,4 +314,19 @@ impl Elasticsearch {
 
 fn finding(subject: &'static str, level: Level, text: impl Into<String>) -> Finding {
     Finding { subject, level, text: text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_privileges_stand_in_the_readme() {
+        let readme = include_str!("../../../../README.md");
+        let section = readme.split("### Privileges").nth(1).unwrap().split("\n#").next().unwrap();
+        for privilege in TO_RUN.iter().chain(&TO_RUN_EVENTS).chain(&TO_SEE).chain(&TO_SEE_EVENTS).chain(&TO_SET_UP) {
+            assert!(section.contains(&format!("`{privilege}`")), "{privilege}");
+        }
+        assert!(section.contains(&format!("`{}`", TO_SET_UP_CLUSTER[0])));
+    }
 }

@@ -147,7 +147,7 @@ impl Elasticsearch {
     }
 
     /// Lets searches see what was written. Without the privilege they see it a little later, or at the next sweep.
-    async fn refresh(&self) {
+    pub(super) async fn refresh(&self) {
         let call = Call::new(Method::POST, format!("/{}/_refresh", encoded(&self.settings.index)));
         match self.client.send(call).await {
             Ok(answer) if answer.status.is_success() => {}

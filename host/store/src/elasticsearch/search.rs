@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Elasticsearch;
 use super::bulk::{is_put_off, put_off, request_needs_person};
 use super::client::{Answer, Call, MAX_ANSWER_BYTES, encoded};
-use crate::{Catalog, CatalogError, Document, Facet, Hit, Query, SinkError, form, text};
+use crate::{By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, observed_since, text};
 use tipline_config::Mode;
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -206,14 +206,22 @@ impl Elasticsearch {
                 SEARCHED.iter().map(|field| self.contains(field, &text::refang(&text::fold(wanted.trim())))).collect();
             filter.push(json!({ "bool": { "should": should, "minimum_should_match": 1 } }));
         }
-        if let Some(kind) = &query.kind {
-            filter.push(kind_is(kind));
-        }
+        filter.extend(query.kind.map(kind_is));
         if let Some(provider) = &query.provider {
             filter.push(json!({ "term": { "threat.indicator.provider": provider } }));
         }
         if let Some(since) = query.since {
-            filter.push(json!({ "range": { "@timestamp": { "gte": time::print(since) } } }));
+            let observed = json!({ "range": { "event.sequence": { "gte": observed_since(since) } } });
+            filter.push(match query.by {
+                By::Observed => observed,
+                By::LastSeen => json!({ "bool": {
+                    "should": [
+                        { "range": { LAST_SEEN: { "gte": time::print(since) } } },
+                        { "bool": { "filter": [observed], "must_not": [{ "exists": { "field": LAST_SEEN } }] } },
+                    ],
+                    "minimum_should_match": 1,
+                } }),
+            });
         }
         if !query.expired {
             must_not.extend([retired(), expired(query.now), condition()]);
@@ -245,9 +253,18 @@ impl Elasticsearch {
 
 #[async_trait]
 impl Catalog for Elasticsearch {
+    async fn settle(&self) {
+        self.refresh().await;
+    }
+
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, CatalogError> {
         let dsl = self.dsl(query);
-        let sort = json!([{ "@timestamp": "desc" }, { "event.id": "asc" }, { "event.sequence": "desc" }]);
+        let seen = json!({ LAST_SEEN: { "order": "desc", "missing": "_last", "unmapped_type": "date" } });
+        let (observed, identity) = (json!({ "event.sequence": "desc" }), json!({ "event.id": "asc" }));
+        let sort = match query.by {
+            By::LastSeen => json!([seen, observed, identity]),
+            By::Observed => json!([observed, identity]),
+        };
         let mut hits = Vec::new();
         let (mut after, mut most) = (None, PAGE);
         while hits.len() < query.limit {
@@ -321,7 +338,7 @@ impl Catalog for Elasticsearch {
         let mut aggregations = json!({ "values": { "terms": { "field": field, "size": FACET_VALUES } } });
         if facet == Facet::Kind {
             for kind in ["vulnerability", "technique"] {
-                aggregations[kind] = json!({ "filter": kind_is(kind) });
+                aggregations[kind] = json!({ "filter": type_is(kind) });
             }
         }
         let body = json!({ "size": 0, "query": self.dsl(query), "aggs": aggregations });
@@ -391,8 +408,19 @@ fn failed_shards(reply: &Value) -> u64 {
     reply.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0)
 }
 
+/// When its source saw what a document says.
+const LAST_SEEN: &str = "threat.indicator.last_seen";
+
+fn kind_is(kind: Kind) -> Value {
+    let should: Vec<Value> = match kind {
+        Kind::Types(types) => types.iter().map(|kind| type_is(kind)).collect(),
+        Kind::Hashes(hashes) => hashes.iter().map(|hash| json!({ "exists": { "field": hash.field() } })).collect(),
+    };
+    json!({ "bool": { "should": should, "minimum_should_match": 1 } })
+}
+
 /// An ECS type, or one of the two words for what has none.
-fn kind_is(kind: &str) -> Value {
+fn type_is(kind: &str) -> Value {
     let has_type = json!({ "exists": { "field": "threat.indicator.type" } });
     match kind {
         "vulnerability" => json!({ "bool": {

@@ -47,6 +47,14 @@ pub struct SetupReport {
     pub warnings: Vec<String>,
 }
 
+/// What a look at the set-up found: all of it, not only the first fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Inspection {
+    pub(super) report: SetupReport,
+    /// What keeps documents from going there, with what to do.
+    pub(super) faults: Vec<String>,
+}
+
 /// What a set-up has made.
 struct Made {
     what: String,
@@ -142,10 +150,18 @@ impl Elasticsearch {
         self.put_template(&fields, &mut report).await?;
         made.extend(has_no_template.then_some(template));
         match existing {
-            Existing::Index(mapping) | Existing::DataStream(mapping) => {
+            Existing::Index(mapping) => {
                 self.add_fields(&mut fields, &mapping, &mut report).await?;
                 self.set_replicas(&mut report).await?;
             }
+            Existing::DataStream(mapping) => match self.stream_conflicts(&fields.compare(&mapping)) {
+                // The template is right now; what is left is for a person.
+                Some(advice) => report.warnings.push(advice),
+                None => {
+                    self.add_fields(&mut fields, &mapping, &mut report).await?;
+                    self.set_replicas(&mut report).await?;
+                }
+            },
             Existing::Nothing if self.settings.mode == Mode::Latest => {
                 let index = Made {
                     path: format!("/{}", encoded(&self.settings.index)),
@@ -177,7 +193,16 @@ impl Elasticsearch {
     /// # Errors
     /// [`SinkError::Setup`] with what to do.
     pub async fn check_setup(&self) -> Result<SetupReport, SinkError> {
-        let mut report = SetupReport::default();
+        let Inspection { report, faults } = self.inspect_setup().await?;
+        if faults.is_empty() { Ok(report) } else { Err(SinkError::Setup(faults.join(" "))) }
+    }
+
+    /// Looks at template, index or data stream, its fields and the alias.
+    ///
+    /// # Errors
+    /// Where the cluster gives no answer.
+    pub(super) async fn inspect_setup(&self) -> Result<Inspection, SinkError> {
+        let (mut report, mut faults) = (SetupReport::default(), Vec::new());
         let name = self.template_name();
         let template = self.ask(Call::get(format!("/_index_template/{}", encoded(&name)))).await?;
         match template.status.as_u16() {
@@ -187,46 +212,68 @@ impl Elasticsearch {
                  going on. Run `tipline setup` with a credential that has `manage_index_templates`."
                     .to_owned(),
             ),
-            404 => {
-                return Err(SinkError::Setup(format!(
-                    "The index template {name} is missing, so Elasticsearch would guess the fields' types. Run `tipline setup`."
-                )));
-            }
-            _ => return Err(self.refusal("the index template could not be read", &template)),
+            404 => faults.push(format!(
+                "The index template {name} is missing, so Elasticsearch would guess the fields' types. Run `tipline setup`."
+            )),
+            _ => faults.push(needs_person(self.refusal("the index template could not be read", &template))?),
         }
         let existing = self.existing().await?;
-        self.refuse_wrong_kind(&existing)?;
+        if let Err(error) = self.refuse_wrong_kind(&existing) {
+            // What the template or the fields are does not matter then.
+            return Ok(Inspection { report, faults: vec![needs_person(error)?] });
+        }
         match existing {
             Existing::Nothing if self.settings.mode == Mode::Latest => {
-                return Err(SinkError::Setup(format!(
-                    "The index {} is missing. Run `tipline setup`.",
-                    self.settings.index
-                )));
+                faults.push(format!("The index {} is missing. Run `tipline setup`.", self.settings.index));
+                return Ok(Inspection { report, faults });
             }
             Existing::Nothing | Existing::Alias(_) => {}
             Existing::Hidden(text) => {
                 report.warnings.push(format!("The index's fields could not be looked at; going on. {text}"));
-                return Ok(report);
+                return Ok(Inspection { report, faults });
             }
-            Existing::Index(mapping) | Existing::DataStream(mapping) => {
-                let comparison = self.fields.compare(&mapping);
-                self.refuse_conflicts(&comparison)?;
+            Existing::Index(ref mapping) | Existing::DataStream(ref mapping) => {
+                let comparison = self.fields.compare(mapping);
+                let is_stream = matches!(existing, Existing::DataStream(_));
+                let before = faults.len();
+                match self.refuse_conflicts(&comparison) {
+                    Err(_) if is_stream => faults.extend(self.stream_conflicts(&comparison)),
+                    Err(error) => faults.push(needs_person(error)?),
+                    Ok(()) => {}
+                }
                 if !comparison.missing.is_empty() {
-                    return Err(SinkError::Setup(format!(
+                    faults.push(format!(
                         "The index {} does not map {} of the fields that are written ({}). Run `tipline setup`, which adds them.",
                         self.settings.index,
                         comparison.missing.len(),
                         shown(&comparison.missing)
-                    )));
+                    ));
                 }
-                report.done.push(format!("all {} fields are mapped", self.fields.iter().count()));
+                if faults.len() == before {
+                    report.done.push(format!("all {} fields are mapped", self.fields.iter().count()));
+                }
                 report.warnings.extend(fallen_back(&comparison));
             }
         }
-        if self.settings.mode == Mode::Latest {
-            self.check_alias(&mut report).await?;
+        if self.settings.mode == Mode::Latest
+            && let Err(error) = self.check_alias(&mut report).await
+        {
+            faults.push(needs_person(error)?);
         }
-        Ok(report)
+        Ok(Inspection { report, faults })
+    }
+
+    /// What to do about a data stream whose newest index has fields of other types: the template is for the next one.
+    fn stream_conflicts(&self, comparison: &Comparison) -> Option<String> {
+        let index = &self.settings.index;
+        let conflicts: Vec<String> = comparison.conflicts.iter().map(Difference::to_string).collect();
+        (!conflicts.is_empty()).then(|| {
+            format!(
+                "In the newest index of the data stream {index}, {}. A field's type cannot be changed in place, but the next index \
+                 gets it right: run `tipline setup`, which writes the template, and then roll over: POST {index}/_rollover",
+                shown(&conflicts)
+            )
+        })
     }
 
     async fn check_alias(&self, report: &mut SetupReport) -> Result<(), SinkError> {
@@ -444,8 +491,9 @@ impl Elasticsearch {
         match (existing, self.settings.mode) {
             (Existing::DataStream(_), Mode::Latest) => Err(SinkError::Setup(format!(
                 "{index} is a data stream, probably made by the vendor's script, and can't hold one current document for each \
-                 indicator. Keep it and set `index:` to another name, for example {index}-latest; or delete it (DELETE \
-                 _data_stream/{index}) and run `tipline setup`; or set `mode: events`."
+                 indicator. Keep it and set `index:` to another name, for example {index}-latest; or delete it with all it holds \
+                 (DELETE _data_stream/{index}) and run `tipline setup`; or go on with it: set `mode: events` and `index: {index}`, \
+                 run `tipline setup`, and roll over so that the new template takes effect (POST {index}/_rollover)."
             ))),
             (Existing::Index(_), Mode::Events) => Err(SinkError::Setup(format!(
                 "{index} is a plain index, and `mode: events` needs a data stream. Set `index:` to another name, or delete it."
@@ -524,7 +572,15 @@ fn meta() -> Value {
     json!({ "managed_by": "tipline", "version": env!("CARGO_PKG_VERSION") })
 }
 
-fn backing_number(name: &str) -> u64 {
+/// The text of what a person has to do; what may work later stays an error.
+fn needs_person(error: SinkError) -> Result<String, SinkError> {
+    match error {
+        SinkError::Setup(text) => Ok(text),
+        other => Err(other),
+    }
+}
+
+pub(super) fn backing_number(name: &str) -> u64 {
     name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::kind::Hash;
 use crate::{form, text};
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -23,6 +24,9 @@ pub(super) struct Entry<'a> {
     pub(super) retired_at: Option<Millis>,
     /// Neither retired nor a condition: live until it expires.
     pub(super) stands: bool,
+    pub(super) last_seen: Option<Millis>,
+    /// The set of what its file is hashed with.
+    pub(super) hashes: i64,
     pub(super) search: String,
 }
 
@@ -30,7 +34,7 @@ impl<'a> Entry<'a> {
     /// Reads a document's stored form.
     pub(super) fn read(json: &'a str) -> Result<Self, serde_json::Error> {
         let Document { timestamp, tags, event, threat, vulnerability, tipline } = serde_json::from_str(json)?;
-        let Indicator { kind, name, provider, description } = threat.indicator;
+        let Indicator { kind, name, provider, description, last_seen, file } = threat.indicator;
         let kind = match kind.first() {
             Some(kind) => kind,
             None if !vulnerability.id.is_empty() => "vulnerability".into(),
@@ -56,6 +60,8 @@ impl<'a> Entry<'a> {
             expires_at: moment(tipline.expires_at),
             retired_at,
             stands: retired_at.is_none() && !is_condition,
+            last_seen: moment(last_seen),
+            hashes: file.hashes(),
             search,
         })
     }
@@ -89,6 +95,51 @@ struct Indicator<'a> {
     name: Texts<'a>,
     provider: Texts<'a>,
     description: Texts<'a>,
+    last_seen: Texts<'a>,
+    file: File<'a>,
+}
+
+#[derive(Default)]
+struct File<'a> {
+    hash: Hashes<'a>,
+    pe: Executable<'a>,
+    elf: Executable<'a>,
+}
+
+#[derive(Default)]
+struct Hashes<'a> {
+    md5: Texts<'a>,
+    sha1: Texts<'a>,
+    sha256: Texts<'a>,
+    sha384: Texts<'a>,
+    sha512: Texts<'a>,
+    ssdeep: Texts<'a>,
+    tlsh: Texts<'a>,
+}
+
+#[derive(Default)]
+struct Executable<'a> {
+    imphash: Texts<'a>,
+    pehash: Texts<'a>,
+    telfhash: Texts<'a>,
+}
+
+impl File<'_> {
+    fn hashes(&self) -> i64 {
+        let has = |hash| match hash {
+            Hash::Md5 => &self.hash.md5,
+            Hash::Sha1 => &self.hash.sha1,
+            Hash::Sha256 => &self.hash.sha256,
+            Hash::Sha384 => &self.hash.sha384,
+            Hash::Sha512 => &self.hash.sha512,
+            Hash::Ssdeep => &self.hash.ssdeep,
+            Hash::Tlsh => &self.hash.tlsh,
+            Hash::Imphash => &self.pe.imphash,
+            Hash::Pehash => &self.pe.pehash,
+            Hash::Telfhash => &self.elf.telfhash,
+        };
+        Hash::ALL.into_iter().filter(|hash| !has(*hash).is_empty()).fold(0, |bits, hash| bits | hash.bit())
+    }
 }
 
 #[derive(Default)]
@@ -214,7 +265,11 @@ fields!(Document, DocumentFields, "@timestamp" => timestamp, "tags" => tags, "ev
 fields!(Event, EventFields, "category" => category, "type" => kind);
 fields!(Threat, ThreatFields, "indicator" => indicator, "technique" => technique);
 fields!(Indicator, IndicatorFields, "type" => kind, "name" => name, "provider" => provider,
-    "description" => description);
+    "description" => description, "last_seen" => last_seen, "file" => file);
+fields!(File, FileFields, "hash" => hash, "pe" => pe, "elf" => elf);
+fields!(Hashes, HashesFields, "md5" => md5, "sha1" => sha1, "sha256" => sha256, "sha384" => sha384,
+    "sha512" => sha512, "ssdeep" => ssdeep, "tlsh" => tlsh);
+fields!(Executable, ExecutableFields, "imphash" => imphash, "pehash" => pehash, "telfhash" => telfhash);
 fields!(Named, NamedFields, "id" => id);
 fields!(Shared, SharedFields, "expires_at" => expires_at, "retired_at" => retired_at);
 

@@ -204,6 +204,8 @@ mod tests {
             expires_at: None,
             retired_at: None,
             stands: true,
+            last_seen: None,
+            hashes: 0,
             search: String::new(),
             json: Vec::new(),
         };

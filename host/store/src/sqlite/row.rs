@@ -34,6 +34,8 @@ pub(super) struct Row {
     pub(super) expires_at: Option<i64>,
     pub(super) retired_at: Option<i64>,
     pub(super) stands: bool,
+    pub(super) last_seen: Option<i64>,
+    pub(super) hashes: i64,
     pub(super) search: String,
     /// Packed.
     pub(super) json: Vec<u8>,
@@ -93,6 +95,8 @@ impl Rows {
             expires_at: entry.expires_at.map(signed),
             retired_at: entry.retired_at.map(signed),
             stands: entry.stands,
+            last_seen: entry.last_seen.map(signed),
+            hashes: entry.hashes,
             search: entry.search,
             json: pack(json.as_bytes()),
         };

@@ -11,8 +11,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::LedgerError;
 use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 
-/// The version of the tables below. A program refuses a file with a higher one.
-const SCHEMA_VERSION: i64 = 1;
+/// The version of the tables below. A program refuses a file with any other one: none was ever released.
+const SCHEMA_VERSION: i64 = 2;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -199,6 +199,13 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     if version > SCHEMA_VERSION {
         return Err(LedgerError::Unusable(format!(
             "{} was written by a newer tipline (format {version}, this one knows {SCHEMA_VERSION}). Run that version, or name another file.",
+            path.display()
+        )));
+    }
+    if version < SCHEMA_VERSION {
+        return Err(LedgerError::Unusable(format!(
+            "{} was written by an older tipline (format {version}, this one has {SCHEMA_VERSION}). Move it away; the feed is \
+             read again from `initial_interval` on.",
             path.display()
         )));
     }
