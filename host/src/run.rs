@@ -490,7 +490,7 @@ mod tests {
             let mut config = Config::without_file(folder.path(), None);
             config.inputs = ["one", "two"].map(|id| Input::new(id, "http://127.0.0.1:9".parse().unwrap())).to_vec();
             for input in &mut config.inputs {
-                input.guest_config = input.guest_config.replacen('{', r#"{"max_retries":0,"#, 1);
+                input.guest_config = input.guest_config.replacen('{', r#"{"feed":{"name":"none"},"max_retries":0,"#, 1);
             }
             let (tell, other) = std::sync::mpsc::channel();
             let trouble = Trouble { panics, other: Mutex::new(other), tell: Mutex::new(tell) };

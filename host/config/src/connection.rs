@@ -272,14 +272,11 @@ pub(super) fn secret(
     key: &str,
     file_key: &str,
 ) -> Result<Option<SecretSource>, Fault> {
-    let inline = match section.get(key) {
-        None if section.has(key) => return Err(section.fault(key, "is empty; expected a key, as in ${NAME}.")),
-        None => None,
-        Some(_) => {
-            let text = section.text(key).map_err(|_| section.fault(key, "is empty or no text; expected a key."))?;
-            text.map(str::trim)
-        }
-    };
+    if section.has(key) && section.get(key).is_none() {
+        return Err(section.fault(key, "is empty; expected a key, as in ${NAME}."));
+    }
+    let inline = section.text(key).map_err(|_| section.fault(key, "is empty or no text; expected a key."))?;
+    let inline = inline.map(str::trim);
     let file = section.file(file_key, folder)?;
     match (inline, file) {
         (Some(_), Some(_)) => {

@@ -34,6 +34,9 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting("inputs[].sandbox.fuel", "12000000000", "Instructions."),
     setting("inputs[].sandbox.memory", "128MiB", "Memory."),
     setting("inputs[].sandbox.output", "64MiB", "Its answer."),
+    setting("inputs[].sandbox.time", "60s", "Its time."),
+    setting("inputs[].sandbox.compile_memory", "384MiB", "Memory to compile it in, in a process of its own."),
+    setting("inputs[].sandbox.compile_time", "60s", "Time to compile it."),
     setting(
         "inputs[].url",
         "https://socdefenders.ai",
@@ -57,6 +60,11 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting("inputs[].auth.scheme", "", "A word before the key, such as Token."),
     setting("inputs[].auth.key", "", "The key."),
     setting("inputs[].auth.key_file", "", "A file that holds the key."),
+    setting(
+        "inputs[].headers",
+        "",
+        "Headers of your own for every request: `X-Name: value`, or `X-Name: {file: path}`. Their values are kept secret.",
+    ),
     setting("inputs[].interval", "15m", "Between the starts of two polls."),
     setting(
         "inputs[].jitter",
@@ -71,7 +79,30 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting("inputs[].http.read_timeout", "30s", "Between two reads of an answer."),
     setting("inputs[].http.timeout", "2m", "For a whole request."),
     setting("inputs[].http.max_body", "64MiB", "The longest answer, unpacked."),
-    setting("inputs[].http.proxy", "", "A proxy. Those that the environment names are not used."),
+    setting(
+        "inputs[].http.proxy",
+        "",
+        "The way there: `http://host:port`, or `none`; left out: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.",
+    ),
+    setting(
+        "inputs[].http.proxy_username",
+        "",
+        "A user for the proxy, with `proxy_password` or `proxy_password_file`.",
+    ),
+    setting("inputs[].http.proxy_password", "", "The proxy's password."),
+    setting("inputs[].http.proxy_password_file", "", "A file that holds the proxy's password."),
+    setting(
+        "inputs[].http.client_cert",
+        "",
+        "A PEM file with the program's own certificate, which some servers ask for, and those between it and its authority.",
+    ),
+    setting(
+        "inputs[].http.client_key",
+        "",
+        "A PEM file with the certificate's key; left out: it stands in `client_cert`.",
+    ),
+    setting("inputs[].http.client_key_passphrase", "", "What opens an encrypted key."),
+    setting("inputs[].http.client_key_passphrase_file", "", "A file that holds the passphrase."),
     setting("inputs[].http.ca_file", "", "A PEM file with certificates to trust beside the system's."),
     setting(
         "inputs[].http.ca_fingerprint",
@@ -101,6 +132,16 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting("output.elasticsearch.password", "", "The user's password."),
     setting("output.elasticsearch.password_file", "", "A file that holds the password."),
     setting(
+        "output.elasticsearch.auth",
+        "",
+        "A key in a header of its own, as that of a gateway: `{scheme: Token, key: …}`, `{header: X-Api-Key, key_file: …}`.",
+    ),
+    setting("output.elasticsearch.auth.header", "Authorization", "The header's name."),
+    setting("output.elasticsearch.auth.scheme", "", "A word before the key, such as Token."),
+    setting("output.elasticsearch.auth.key", "", "The key."),
+    setting("output.elasticsearch.auth.key_file", "", "A file that holds the key."),
+    setting("output.elasticsearch.headers", "", "Headers of your own for every request, as for an input."),
+    setting(
         "output.elasticsearch.index",
         "",
         "The index, or in events mode the data stream; left out: logs-ti.socdefenders-NAMESPACE, or logs-ti_socdefenders.ioc-NAMESPACE.",
@@ -126,6 +167,36 @@ pub(super) const DESCRIBED: &[Described] = &[
         "How long nothing may move on a page before the poll ends; the next one brings the page again.",
     ),
     setting("output.elasticsearch.pipeline", "", "An ingest pipeline for each bulk request."),
+    setting(
+        "output.elasticsearch.shards",
+        "",
+        "Shards of the index that `setup` makes; left out: the cluster's own number, as on Serverless.",
+    ),
+    setting("output.elasticsearch.replicas", "", "Its replicas; left out: the cluster's own number, as on Serverless."),
+    setting(
+        "output.elasticsearch.proxy",
+        "",
+        "The way there: `http://host:port`, or `none`; left out: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.",
+    ),
+    setting(
+        "output.elasticsearch.proxy_username",
+        "",
+        "A user for the proxy, with `proxy_password` or `proxy_password_file`.",
+    ),
+    setting("output.elasticsearch.proxy_password", "", "The proxy's password."),
+    setting("output.elasticsearch.proxy_password_file", "", "A file that holds the proxy's password."),
+    setting(
+        "output.elasticsearch.client_cert",
+        "",
+        "A PEM file with the program's own certificate, which some servers ask for, and those between it and its authority.",
+    ),
+    setting(
+        "output.elasticsearch.client_key",
+        "",
+        "A PEM file with the certificate's key; left out: it stands in `client_cert`.",
+    ),
+    setting("output.elasticsearch.client_key_passphrase", "", "What opens an encrypted key."),
+    setting("output.elasticsearch.client_key_passphrase_file", "", "A file that holds the passphrase."),
     setting("output.elasticsearch.ca_file", "", "A PEM file with certificates to trust beside the system's."),
     setting(
         "output.elasticsearch.ca_fingerprint",

@@ -26,32 +26,38 @@ mod tests;
 pub(super) use tests::complaints;
 
 /// Every group, and every value that is looked at closer only where there is one.
-const SAMPLES: [&str; 5] = [
-    "{inputs: [{id: a, auth: {scheme: A, key: k}, http: {proxy: 'https://a.example'}}], \
-      output: {elasticsearch: {hosts: ['https://a.example'], api_key: k, retry: {}}}, \
+const SAMPLES: [&str; 6] = [
+    "{inputs: [{id: a, auth: {scheme: A, key: k}, headers: {X-A: b}, http: {}}], \
+      output: {elasticsearch: {hosts: ['https://a.example'], auth: {scheme: A, key: k}, headers: {X-A: b}, retry: {}}}, \
       sweep: {}, rejects: {}, memory: {}, monitoring: {listen: '127.0.0.1:1'}, log: {}}",
     "{inputs: [{id: a, api_key: k}], output: {sqlite: {}}}",
     "{inputs: [{id: a, username: u, password: p}], output: {elasticsearch: {hosts: ['https://a.example'], username: u, password: p}}}",
     "{output: {ndjson: {}}}",
+    "{output: {elasticsearch: {hosts: ['https://a.example'], api_key: k}}}",
     "{inputs: [{id: a, type: ./none.wasm, sandbox: {}}]}",
 ];
 
 /// A secret's key must not be left without a value: an empty one would be sent.
-const SECRETS: [&str; 3] = ["api_key", "password", "key"];
+const SECRETS: [&str; 5] = ["api_key", "password", "key", "proxy_password", "client_key_passphrase"];
 
 const VARIABLE: &str = r"\$\{";
 const DURATION: &str = r"^\s*[0-9]+\s*(ms|s|m|h|d|w)\s*$";
 const SIZE: &str = r"^\s*[0-9]+\s*([bB]|[kKmMgG]([iI]?[bB])?)?\s*$";
 const URL: &str = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:[/\\]*[^/\\?#@]+([/\\][^?#]*)?$";
+const PROXY: &str = r"^\s*(none|([Hh][Tt][Tt][Pp][Ss]?://)?[^/\\?#\s]+/?)\s*$";
 const SOCKET: &str = r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+$";
 
 /// What a text has to look like, where the reading looks closer at it than its type.
-const PATTERNS: [(&str, &str); 9] = [
+const PATTERNS: [(&str, &str); 13] = [
     ("inputs[].id", r"^[a-z0-9_-]{1,64}$"),
     ("inputs[].type", r"^socdefenders$|[/\\]|\.wasm$"),
     ("inputs[].sha256", r"^[0-9A-Fa-f]{64}$"),
     ("inputs[].auth.header", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
     ("inputs[].auth.scheme", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    ("inputs[].http.proxy", PROXY),
+    ("output.elasticsearch.proxy", PROXY),
+    ("output.elasticsearch.auth.header", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    ("output.elasticsearch.auth.scheme", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
     ("inputs[].http.ca_fingerprint", r"^:*([0-9A-Fa-f]:*){64}$"),
     ("output.elasticsearch.ca_fingerprint", r"^:*([0-9A-Fa-f]:*){64}$"),
     ("output.elasticsearch.index", r#"^[^-_+A-Z\s\\/*?"<>|,#:][^A-Z\s\\/*?"<>|,#:]{0,254}$"#),
@@ -240,12 +246,23 @@ impl<'g> Schema<'g> {
     }
 
     fn group(&self, path: &str) -> Value {
+        if path.ends_with(".headers") {
+            let text = json!({"type": ["string", "number", "boolean"], "pattern": r"\S"});
+            let file = json!({"type": ["string", "number"], "pattern": r"\S"});
+            let from_file = json!({
+                "type": "object", "additionalProperties": false, "required": ["file"], "properties": {"file": file},
+            });
+            return json!({"type": "object", "additionalProperties": {"anyOf": [text, from_file]}});
+        }
         let Some(keys) = self.asked.keys(path) else {
             return json!({"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean", "null"]}});
         };
         let mut group = json!({
             "type": ["object", "null"], "additionalProperties": false, "properties": self.properties(path, &keys),
         });
+        if path == "inputs[].http" {
+            group["allOf"] = secrets_of_the_way();
+        }
         if path == "output.elasticsearch" {
             let hosts = json!({"hosts": {"not": {"enum": [null, []]}}});
             let cloud = json!({"cloud_id": {"not": {"type": "null"}}});
@@ -255,6 +272,8 @@ impl<'g> Schema<'g> {
                 not_both("api_key", "api_key_file"),
                 not_both("password", "password_file"),
                 not_both("api_key", "username"),
+                not_both("proxy_password", "proxy_password_file"),
+                not_both("client_key_passphrase", "client_key_passphrase_file"),
             ]);
         }
         group
@@ -403,6 +422,14 @@ fn or_variable(pattern: &str) -> String {
 /// One of them or a list of them.
 fn texts(one: Value) -> Value {
     json!({"anyOf": [{"type": "array", "items": one}, one, {"type": "null"}]})
+}
+
+/// A secret stands in the file or in one of its own.
+fn secrets_of_the_way() -> Value {
+    json!([
+        not_both("proxy_password", "proxy_password_file"),
+        not_both("client_key_passphrase", "client_key_passphrase_file"),
+    ])
 }
 
 fn refuse_null(property: &mut Value) {

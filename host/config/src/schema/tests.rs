@@ -32,7 +32,7 @@ fn refusal(yaml: &str) -> Option<String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn read(file: &str) -> String {
@@ -72,7 +72,8 @@ fn every_setting_has_its_type_and_its_words() {
     for path in &found {
         assert!(of.asked.at(path).is_some() || opened(path), "{path}: none of SAMPLES makes the reading ask for it");
         assert!(!of.text(path).is_empty(), "{path} has no words in `described`");
-        let is_entered = of.asked.keys(path).is_some() || path == "inputs";
+        // Headers have names of their own.
+        let is_entered = of.asked.keys(path).is_some() || path == "inputs" || path.ends_with(".headers");
         assert!(of.asked.at(path) != Some(Shape::Group) || is_entered, "{path}: none of SAMPLES opens this group");
     }
     for described in DESCRIBED {
@@ -111,6 +112,12 @@ fn with_and_without(path: &str, value: &str, sum: &str) -> (String, String) {
             _ => "id: a, ".to_owned(),
         };
         return both("{inputs: [{", "}]}", &group, rest);
+    }
+    if let Some(rest) = path.strip_prefix("output.elasticsearch.auth.") {
+        let of = |auth: &str| {
+            format!("{{output: {{elasticsearch: {{hosts: [https://a.example], auth: {{{auth}scheme: A, key: k}}}}}}}}")
+        };
+        return (of(&format!("{rest}: {value}, ")), of(""));
     }
     if let Some(rest) = path.strip_prefix("output.elasticsearch.") {
         return both("{output: {elasticsearch: {", "}}}", "hosts: [https://a.example], ", rest);
@@ -335,7 +342,11 @@ fn what_the_program_refuses_by_type_the_schema_refuses() {
             "http: {timeout: 5}",
             "http: {max_body: 1}",
             "http: {max_body: 67108865}",
-            "http: {proxy: a}",
+            "http: {proxy: [a]}",
+            "headers: a",
+            "headers: {X-A: [b]}",
+            "headers: {X-A: {files: b}}",
+            "http: {client_cert: {a: b}}",
             "http: {proxy: 'socks5://a.example'}",
             "http: {ca_file: [a]}",
             "http: {ca_fingerprint: abc}",
