@@ -11,7 +11,7 @@ use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Note, Request, Wait};
 use crate::state::Counts;
 use crate::store::Outage;
-use crate::sweep::{SweepError, SweepReport};
+use crate::sweep::report::{SweepError, SweepReport};
 
 /// Follows a run.
 pub trait Observer: Send + Sync {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::limits::Stop;
+use super::stop::Stop;
 
 /// What all calls hold together, beside the one that may go beyond it: a page of 1,000 records needs ten megabytes. Fixed:
 /// whoever needs more waits for the others and gets it.

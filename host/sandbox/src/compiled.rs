@@ -17,27 +17,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, Strategy};
 
 use super::SandboxError;
 use super::bindings::InputPre;
 use super::bounds;
 use super::cache::Cache;
 use super::compiling;
+use super::engine::{Compiler, engine};
 use super::limits::{CompileLimits, Meter};
-
-/// Who makes the code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compiler {
-    /// Slow to make, fast to run.
-    Cranelift {
-        /// Whether steps are counted.
-        fuel: bool,
-    },
-    /// In one pass, for code that runs soon and not for long.
-    Winch,
-}
 
 /// A component, checked and compiled.
 pub(super) struct Compiled {
@@ -115,27 +104,6 @@ pub(super) fn tick(engine: &Engine) -> Result<(), SandboxError> {
     started
         .map(|_| ())
         .map_err(|error| SandboxError::Load(format!("the thread of its clock cannot be started: {error}")))
-}
-
-/// `memory_reservation` and signal-based traps stay as they are: shrinking or turning them off costs a third to a half
-/// of the speed. Memory is capped by the store's limiter instead.
-pub(super) fn engine(compiler: Compiler, parallel: bool) -> wasmtime::Result<Engine> {
-    let mut config = Config::new();
-    config.parallel_compilation(parallel);
-    config.epoch_interruption(true);
-    config.wasm_component_model(true);
-    config.wasm_relaxed_simd(false);
-    match compiler {
-        Compiler::Cranelift { fuel } => {
-            // Nothing in a guest may depend on the processor it runs on.
-            config.cranelift_nan_canonicalization(true);
-            config.consume_fuel(fuel);
-        }
-        Compiler::Winch => {
-            config.strategy(Strategy::Winch);
-        }
-    }
-    Engine::new(&config)
 }
 
 /// The code in use, which a better one may replace.

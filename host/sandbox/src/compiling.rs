@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::SandboxError;
-use super::compiled::{Compiler, engine};
+use super::engine::{Compiler, engine};
 use super::limits::{CompileLimits, Costly};
 use super::module;
 

@@ -19,8 +19,10 @@ mod budget;
 mod cache;
 mod compiled;
 mod compiling;
+mod engine;
 mod limits;
 mod module;
+mod stop;
 
 use std::fmt;
 use std::path::Path;
@@ -40,8 +42,10 @@ pub use limits::{CallLimits, CompileLimits, Costly, Exceeded};
 
 use bindings::Input;
 use budget::Share;
-use compiled::{Code, Compiled, Compiler};
-use limits::{Meter, Refused, Stop};
+use compiled::{Code, Compiled};
+use engine::Compiler;
+use limits::{Meter, Refused};
+use stop::Stop;
 
 /// The component this program was built with.
 pub const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.component.wasm"));

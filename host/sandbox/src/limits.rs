@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::budget::Share;
+use super::stop::Stop;
 use tipline_model::text;
 
 /// The trusted guest's memory: a page of 64 MiB (the body limit) was measured to need 665 MiB where its 134,000 records are
@@ -180,20 +180,6 @@ impl fmt::Display for Exceeded {
             Self::Count { what, limit } => write!(f, "its answer has more than the {limit} {what} allowed"),
             Self::Time { limit } => write!(f, "it gave no answer within {}", text::duration(*limit)),
         }
-    }
-}
-
-/// What ends the calls of one guest from outside.
-#[derive(Debug, Default)]
-pub(super) struct Stop(AtomicBool);
-
-impl Stop {
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -1,0 +1,58 @@
+//! What a sweep did, and why one ended early.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::apart::Broken;
+use crate::state::LedgerError;
+use crate::store::{CatalogError, DELETED_SHARE, SinkError};
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SweepReport {
+    /// Live documents stamped again.
+    pub renewed: u64,
+    /// Expired documents retired.
+    pub retired: u64,
+    /// Documents retired because of a changed `exclude:`.
+    pub excluded: u64,
+    /// Documents deleted after `keep_expired`.
+    pub deleted: u64,
+    /// Documents that would have been, and wait for `tipline sweep --confirm`.
+    pub withheld: u64,
+}
+
+impl SweepReport {
+    /// What to say where not all was deleted that is over.
+    pub fn withheld(&self) -> Option<String> {
+        let withheld = Some(self.withheld).filter(|withheld| *withheld > 0)?;
+        Some(format!(
+            "{withheld} documents that were retired longer ago than `keep_expired` were not deleted, as they are more than one \
+             in {DELETED_SHARE} of their inputs' documents: a wrong clock looks like that. Look at this machine's clock and at `keep_expired`, then \
+             stop the run and call `tipline sweep --confirm`."
+        ))
+    }
+}
+
+/// Why a sweep ended early. What it had done stays done; the next one goes on.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// The store did not take something.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The store could not be searched.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The guest, asked about `exclude:`.
+    #[error("{0}")]
+    Guest(String),
+    /// The guest, asked about `exclude:`, gave no answer.
+    #[error("{0}")]
+    Unanswered(String),
+    /// A fault of this program, or its end.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
