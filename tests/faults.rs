@@ -161,7 +161,7 @@ fn closed_output() -> Outcome {
         &["check"],
         &["verify"],
         &["backfill", "--since", "1d"],
-        &["eval", "poll.har", "--fail-on", "none"],
+        &["eval", "poll.har", "--candidate-set", "min_confidence=high", "--fail-on", "none"],
         &["guest", "describe"],
         &["state", "show"],
         &["demo", "--once"],

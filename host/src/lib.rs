@@ -6,8 +6,12 @@
 //! feed ──▶ http ──▶ sandbox (the guest's advance) ──▶ store (a Sink) ──▶ state (the Ledger)
 //! ```
 //!
-//! [`poll`] drives it for one input. What is specific to a feed, its paging and its mapping, is a WASM component
-//! that [`sandbox`] runs; nothing in this crate knows what a record means.
+//! [`poll`] drives it for one input, [`run`] all of them, [`cli`] is what a person meets. What is specific to a feed, its
+//! paging and its mapping, is a WASM component that [`sandbox`] runs; nothing here knows what a record means.
+//!
+//! The parts are crates in the folders beside this one, and imports go one way: [`text`], [`time`], [`clock`], [`secret`]
+//! and [`apart`] (`model`), then [`sandbox`], [`config`], [`connection`], [`http`] (`feed`) and [`store`] with [`state`] and
+//! [`memory`], [`eval`], [`mock`]. They are handed on here by the names of what they are about.
 
 pub mod cli;
 pub mod gate;
