@@ -235,7 +235,7 @@ fn replay_by_order() -> Outcome {
     fs::write(
         folder.path().join("again.yml"),
         format!(
-            "inputs:\n  - {{id: feed, url: '{address}', limit: 100, allow_private: true, initial_interval: 48h}}\n\
+            "inputs:\n  - {{id: feed, url: '{address}', limit: 100, allow_private: true, initial_interval: 48h, feed: {{name: again}}}}\n\
              output: {{sqlite: {{path: again.db}}}}\n"
         ),
     )?;
@@ -255,7 +255,7 @@ fn settings_beside_a_guest() -> Outcome {
     write("a.jsonl", "{\"type\":\"domain\",\"value\":\"a.example\",\"confidence\":\"low\"}\n")?;
     write(
         "tipline.yml",
-        "inputs:\n  - id: mine\n    type: target/gone.wasm\n    sha256:\n    url: https://feed.example\n    min_confidence: high\n",
+        "inputs:\n  - id: mine\n    type: target/gone.wasm\n    sha256:\n    url: https://feed.example\n    min_confidence: high\n    feed: {name: mine}\n",
     )?;
     let arguments = ["eval", "a.jsonl", "-c", "tipline.yml", "--candidate", "built-in", "--json"];
     let report: Value = serde_json::from_str(&printed(folder.path(), &arguments)?)?;

@@ -143,7 +143,8 @@ impl Pipeline {
         }
         let sweeper = Sweeper {
             sink: sink.clone(),
-            catalog: catalog.clone(),
+            // A history is never changed, so nothing in it is looked for.
+            catalog: catalog.clone().filter(|_| !config.output.keeps_history()),
             ledger: ledger.clone(),
             inputs: pollers.iter().map(|p| (p.input.clone(), p.guest.clone())).collect(),
             settings: config.sweep,

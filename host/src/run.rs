@@ -24,6 +24,9 @@ use crate::sweep::{SweepError, SweepReport, Sweeper};
 /// How long a sweep that failed waits for its next try.
 const SWEEP_RETRY: Duration = Duration::from_secs(15 * 60);
 
+/// How long an output may put off what is under way after a stop. Half of what a stop may take.
+const PUT_OFF: Duration = Duration::from_secs(2);
+
 /// How often what is stored is counted: a million documents take a tenth of a second.
 const STOCK_EVERY: Duration = Duration::from_secs(60);
 
@@ -136,7 +139,20 @@ impl Pipeline {
     /// Returns after `stop` once what is under way has nowhere to go.
     async fn in_vain(&self, stop: &CancellationToken) {
         stop.cancelled().await;
-        self.availability.lost().await;
+        let put_off = async {
+            // One request that is put off may be taken a moment later.
+            loop {
+                self.availability.lost().await;
+                tokio::time::sleep(PUT_OFF).await;
+                if self.availability.outage().is_some() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.availability.unreachable() => {}
+            () = put_off => {}
+        }
     }
 }
 
@@ -320,7 +336,9 @@ fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, f
     match result {
         Ok(report) => {
             match &report.ended {
-                Ended::Complete | Ended::MaxPages | Ended::Stopped => {
+                // Nothing is known of what it would have been.
+                Ended::Stopped => {}
+                Ended::Complete | Ended::MaxPages => {
                     status.last_error = None;
                     status.consecutive_failures = 0;
                 }
@@ -420,7 +438,8 @@ mod tests {
         for (result, success, failures, waits) in [
             (ended(Ended::Complete), true, 0, false),
             (ended(Ended::MaxPages), true, 0, false),
-            (ended(Ended::Stopped), false, 0, false),
+            // What was is not known to be over.
+            (ended(Ended::Stopped), false, 2, false),
             (ended(Ended::GaveUp("503".to_owned())), false, 3, false),
             (ended(Ended::MustWait(wait)), false, 2, true),
             (Err(refused), false, 3, false),

@@ -369,6 +369,13 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// Whether it is an append-only history, in which nothing is changed.
+    pub fn keeps_history(&self) -> bool {
+        matches!(self, Self::Elasticsearch(settings) if settings.mode == Mode::Events)
+    }
+}
+
 /// Latest state by identity, or history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {

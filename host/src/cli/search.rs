@@ -102,6 +102,8 @@ impl Search {
         };
         let (hits, count) = runtime()?.block_on(async {
             let catalog = super::open::catalog(&config)?;
+            // What a run has just stored is found.
+            catalog.settle().await;
             let hits = if self.count { Vec::new() } else { catalog.search(&query).await? };
             anyhow::Ok((hits, catalog.count(&query).await?))
         })?;

@@ -74,11 +74,13 @@ impl Sweeper {
     pub async fn sweep(&self, confirmed: bool) -> Result<SweepReport, SweepError> {
         let now = self.clock.earliest();
         let orders = self.orders(now, confirmed).await?;
-        let excluded = self.exclude(now).await?;
+        // A fault of what is excluded keeps nothing from being renewed or retired.
+        let excluded = self.exclude(now).await;
         let mut swept = Swept::default();
         for order in orders {
             swept.add(self.sink.sweep(order).await?);
         }
+        let excluded = excluded?;
         // When it was is told by the clock that the next one is due by.
         let (known, at) = (self.clock.known(), self.clock.now());
         let noted = self.ledger.apart(move |ledger| {

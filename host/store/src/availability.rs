@@ -25,8 +25,8 @@ pub struct Outage {
     pub since: Millis,
     /// Why, as the last request told.
     pub reason: String,
-    /// It answers, and takes nothing all the same: its disks are full, or the index is blocked. Asking it whether it is there
-    /// says nothing then.
+    /// It answers, and takes nothing all the same: it is overloaded or not ready, its disks are full, or the index is blocked.
+    /// Asking it whether it is there says nothing then: what ends it is that something is taken.
     pub is_blocked: bool,
 }
 
@@ -72,7 +72,7 @@ impl Availability {
         let is_other = known.as_ref().is_none_or(|known| known.is_blocked != is_blocked);
         let is_quiet = said.last.is_some_and(|last| now.duration_since(last) < QUIET);
         // What turns from one kind into the other needs something else of a person.
-        if is_other && known.is_some() || !said.is_told && !is_quiet {
+        if !is_quiet && (is_other && known.is_some() || !said.is_told) {
             warn!("{reason} It is tried again, and nothing is lost meanwhile; the next line is the one of its return.");
             *said = Said { is_told: true, last: Some(now) };
         } else {
@@ -80,7 +80,7 @@ impl Availability {
         }
         let since = known.as_ref().map_or_else(|| shared.clock.now(), |known| known.since);
         let outage = Outage { since, reason: reason.to_owned(), is_blocked };
-        let is_new = known.is_none() || known.is_some_and(|known| known.reason != outage.reason);
+        let is_new = known.is_none_or(|known| known.reason != outage.reason);
         shared.state.send_replace(Some(outage));
         if is_new {
             self.tell().await;
@@ -193,6 +193,19 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         store.failed("busy", false).await;
         assert!(is_told().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_turns_from_silence_into_answers_is_logged_once_a_minute_too() {
+        let (store, _) = followed();
+        let last = async || store.0.said.lock().await.last;
+        store.failed("gone", false).await;
+        let first = last().await;
+        store.failed("busy", true).await;
+        assert_eq!(last().await, first);
+        tokio::time::advance(QUIET).await;
+        store.failed("gone", false).await;
+        assert_ne!(last().await, first);
     }
 
     #[tokio::test(start_paused = true)]

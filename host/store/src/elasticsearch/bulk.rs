@@ -114,7 +114,7 @@ impl Bulk {
                 Err(ClientError::Refused(text)) => return Err(SinkError::Setup(text)),
                 Err(ClientError::Unreachable(text)) => {
                     drop(permit);
-                    patience.wait(false, None, &text).await?;
+                    patience.wait(Sign::Silence, false, None, &text).await?;
                     waiting.push(piece);
                     continue;
                 }
@@ -157,7 +157,9 @@ impl Bulk {
                         piece.len() - again.len(),
                         piece.len()
                     );
-                    patience.wait(is_slow, answer.retry_after, &text).await?;
+                    // What is put off beside what is taken is everyday life, and no outage.
+                    let sign = if again.len() < piece.len() { Sign::Progress } else { Sign::Answer };
+                    patience.wait(sign, is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece.only(&again));
                 }
                 Reading::TooLarge if piece.len() == 1 => {
@@ -185,7 +187,7 @@ impl Bulk {
                 Reading::Again { is_slow, is_pressure } => {
                     self.in_flight.leave(permit, is_pressure);
                     let text = put_off(&self.client, &answer);
-                    patience.wait(is_slow, answer.retry_after, &text).await?;
+                    patience.wait(Sign::Answer, is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Unreadable(reason) => {
@@ -194,7 +196,7 @@ impl Bulk {
                         "An answer to a bulk request acknowledges nothing, as {reason}; it was {}.",
                         self.client.describe(&answer)
                     );
-                    patience.wait(false, answer.retry_after, &text).await?;
+                    patience.wait(Sign::Answer, false, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Setup => return Err(SinkError::Setup(request_needs_person(&self.client, &answer))),
@@ -276,6 +278,17 @@ pub(super) fn put_off(client: &Client, answer: &Answer) -> String {
     }
 }
 
+/// What a request that is sent again tells of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// Nothing answers.
+    Silence,
+    /// It answers, and takes nothing.
+    Answer,
+    /// It took a part.
+    Progress,
+}
+
 /// How long one piece is tried, and how long is waited in between.
 struct Patience {
     settings: RetrySettings,
@@ -296,8 +309,12 @@ impl Patience {
     }
 
     /// Waits before the next try, or gives up where nothing has moved for too long.
-    async fn wait(&mut self, is_slow: bool, asked: Option<Duration>, why: &str) -> Result<(), SinkError> {
-        self.availability.failed(why, is_slow).await;
+    async fn wait(&mut self, sign: Sign, is_slow: bool, asked: Option<Duration>, why: &str) -> Result<(), SinkError> {
+        match sign {
+            Sign::Silence => self.availability.failed(why, false).await,
+            Sign::Answer => self.availability.failed(why, true).await,
+            Sign::Progress => tracing::debug!("{why}"),
+        }
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
         let wait = self.next_wait(is_slow, asked);
         if since.elapsed() + wait > self.settings.give_up_after {
@@ -399,7 +416,7 @@ mod tests {
         let mut waits = Vec::new();
         let error = loop {
             let before = Instant::now();
-            match patience.wait(false, None, "It is down.").await {
+            match patience.wait(Sign::Silence, false, None, "It is down.").await {
                 Ok(()) => waits.push(before.elapsed()),
                 Err(error) => break error,
             }
@@ -417,7 +434,7 @@ mod tests {
         let mut patience = patience();
         let start = Instant::now();
         for _ in 0..20 {
-            patience.wait(true, None, "").await.unwrap();
+            patience.wait(Sign::Answer, true, None, "").await.unwrap();
             patience.progressed().await;
         }
         assert!(start.elapsed() >= 20 * BLOCKED_WAIT);

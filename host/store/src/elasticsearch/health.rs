@@ -220,10 +220,15 @@ impl Elasticsearch {
     /// Whether the index takes documents now.
     async fn find_blocks(&self, findings: &mut Vec<Finding>) {
         let index = &self.settings.index;
-        let path = format!("/{}/_settings?flat_settings=true&filter_path=*.settings.index.blocks*", encoded(index));
+        let path = format!("/{}/_settings?flat_settings=true", encoded(index));
+        // Not filtered: a flat name is one key with dots in it, which `filter_path` takes for several.
         let Ok(answer) = self.ask(Call::get(path)).await else { return };
         match answer.status.as_u16() {
             200 => {}
+            _ if answer.error_type().as_deref() == Some("cluster_block_exception") => {
+                let text = BLOCKS.last().map(|(_, text)| text.replace("{index}", index)).unwrap_or_default();
+                return findings.push(finding("blocks", Level::Fault, text));
+            }
             // That it is missing is the set-up's finding.
             404 => return,
             _ => {
@@ -247,7 +252,7 @@ impl Elasticsearch {
             .map(|(_, text)| text.replace("{index}", index))
             .collect();
         // Serverless has no such settings, and a credential need not be allowed to see them.
-        let path = "/_cluster/settings?flat_settings=true&filter_path=*.cluster.blocks*";
+        let path = "/_cluster/settings?flat_settings=true";
         if let Ok(answer) = self.ask(Call::get(path)).await
             && answer.status == 200
         {
