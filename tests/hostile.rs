@@ -278,7 +278,7 @@ impl Stand {
             write!(
                 text,
                 "  - id: feed{number}\n    type: ./guest{number}.wasm\n    sha256: {sum}\n    url: {url}\n    \
-                 sandbox: {{{sandbox}}}\n"
+                 feed: {{name: hostile}}\n    sandbox: {{{sandbox}}}\n"
             )?;
         }
         text += "output:\n  sqlite: {path: tipline.db}\nstate_dir: state\n";

@@ -102,6 +102,14 @@ pub(super) fn failure(failure: &mut Failure) {
     | Failure::Protocol(text)
     | Failure::State(text)) = failure;
     cut(text, MAX_TEXT_BYTES);
+    one_line(text);
+}
+
+/// A stranger's words begin no line: in a log it would pass for one of ours.
+fn one_line(text: &mut String) {
+    if text.contains(['\n', '\r']) {
+        *text = text.split(['\n', '\r']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    }
 }
 
 fn whole(what: &'static str, count: usize, limit: usize) -> Result<(), SandboxError> {
@@ -125,6 +133,15 @@ mod tests {
 
     fn asking(next: Next) -> Step {
         Step { batch: None, remember: Vec::new(), next, state: String::new() }
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        for (text, line) in [("a", "a"), ("a\r\n{\"b\":1}\n", "a {\"b\":1}"), ("\n", "")] {
+            let mut failed = Failure::Config(text.to_owned());
+            failure(&mut failed);
+            assert_eq!(failed.text(), line);
+        }
     }
 
     #[test]

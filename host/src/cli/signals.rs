@@ -48,17 +48,25 @@ pub(super) fn stop_on_signal_while(
             std::process::exit(1);
         }
         token.cancel();
-        let _ = writeln!(io::stderr(), "stopping after what is under way; a second signal ends at once");
+        say("stopping after what is under way; a second signal ends at once");
         tokio::select! {
             () = next() => std::process::exit(1),
             () = tokio::time::sleep(GRACE) => {}
         }
         let seconds = GRACE.as_secs();
-        let _ = writeln!(
-            io::stderr(),
+        say(&format!(
             "what was under way has not ended in {seconds} seconds and is left; what is not stored yet is done again next time"
-        );
+        ));
         std::process::exit(overdue);
     });
     Ok(stop)
+}
+
+/// As a line of the log, where there is one: it may be JSON.
+fn say(what: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::info!("{what}");
+    } else {
+        let _ = writeln!(io::stderr(), "{what}");
+    }
 }
