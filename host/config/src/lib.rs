@@ -225,13 +225,19 @@ impl Config {
 
     /// What holds without a file: SQLite in `folder`, and SOC Defenders' own address with `api_key` where there is one.
     pub fn without_file(folder: &Path, api_key: Option<Secret>) -> Self {
+        Self::without_file_in(folder, api_key, &|name| std::env::var(name).ok())
+    }
+
+    fn without_file_in(folder: &Path, api_key: Option<Secret>, variables: &dyn Fn(&str) -> Option<String>) -> Self {
         let input = api_key.map(|key| {
             let mut input = Input::new("socdefenders", file::socdefenders());
             input.credential = Some(Credential::Bearer(SecretSource::Inline(key)));
-            // One that cannot be used is none here; with a file it is refused.
-            let environment = |name: &str| std::env::var(name).ok();
-            input.http.proxy =
-                connection::from_environment(std::slice::from_ref(&input.url), &environment).unwrap_or_default();
+            // One that cannot be used stays as one without a host, which the connection refuses by the variable's name: the
+            // key must not go past a proxy.
+            input.http.proxy = connection::from_environment(std::slice::from_ref(&input.url), variables)
+                .unwrap_or_else(|(variable, _)| {
+                    Some(ProxySettings { named_by: variable, ..ProxySettings::new(nowhere()) })
+                });
             input
         });
         Self {
@@ -244,6 +250,12 @@ impl Config {
             log: LogSettings::default(),
         }
     }
+}
+
+/// What stands for the address of a proxy where it cannot be read: nothing is reached through it.
+fn nowhere() -> Url {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Url::parse("unreadable:").expect("a valid address")
 }
 
 /// A configured feed.

@@ -102,6 +102,23 @@ fn without_a_file_the_key_makes_an_input() {
 }
 
 #[test]
+fn without_a_file_a_proxy_of_the_environment_is_never_passed_by() {
+    for (value, host) in [
+        (None, None),
+        (Some("proxy.example:3128"), Some("http://proxy.example:3128/")),
+        (Some("socks5://proxy.example"), Some("unreadable:")),
+        (Some("http://proxy.example/path"), Some("unreadable:")),
+        (Some("http://"), Some("unreadable:")),
+    ] {
+        let variables = |name: &str| value.filter(|_| name == "HTTPS_PROXY").map(str::to_owned);
+        let config = Config::without_file_in(Path::new(""), Some(Secret::new("k")), &variables);
+        let proxy = config.inputs[0].http.proxy.as_ref();
+        assert_eq!(proxy.map(|proxy| proxy.url.as_str()), host, "{value:?}");
+        assert!(proxy.is_none_or(|proxy| proxy.named_by == "HTTPS_PROXY" && proxy.serves(&config.inputs[0].url)));
+    }
+}
+
+#[test]
 fn every_setting_of_an_input() {
     let input = input(
         "url: https://feed.example/base\nusername: apikey\npassword_file: /run/key\ninterval: 1h\njitter: 5s\nmax_pages: ${PAGES}\n\

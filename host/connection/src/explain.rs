@@ -15,11 +15,12 @@ use url::Url;
 
 use super::{Access, Live};
 use tipline_config::ProxySettings;
+use tipline_model::secret::Scrubber;
 
 /// The longest piece of a stranger's text that is shown in a message, in characters.
 const SHOWN_CHARACTERS: usize = 200;
 
-/// Of a page for people, where its title is looked for.
+/// Of a page for people, where its title and what it says of certificates are looked for.
 const PAGE_BYTES: usize = 16 * 1024;
 
 /// The longest title shown, in characters.
@@ -65,11 +66,11 @@ impl Context<'_> {
     pub fn reason(&self, server: &Url, error: &reqwest::Error) -> Option<Reason> {
         let texts = texts(error);
         let says = |text: &str| texts.iter().any(|link| link.contains(text));
-        let last = shown_text(texts.last().map_or("no reason given", String::as_str));
+        let last = self.shown_text(texts.last().map_or("no reason given", String::as_str));
         let proxy = self.proxy(server);
         if let Some(proxy) = proxy {
             if says("proxy authorization required") {
-                return Some(proxy_login(proxy, None));
+                return Some(self.proxy_login(proxy, None));
             }
             // Over plain http whoever is connected to is the proxy.
             let is_proxys = says("failed to create underlying connection")
@@ -121,7 +122,7 @@ impl Context<'_> {
         }
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             let wanted = headers.get_all(PROXY_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-            return Some(proxy_login(proxy, Some(&wanted.collect::<Vec<_>>().join(", "))));
+            return Some(self.proxy_login(proxy, Some(&wanted.collect::<Vec<_>>().join(", "))));
         }
         let is_data = headers
             .get(CONTENT_TYPE)
@@ -142,16 +143,58 @@ impl Context<'_> {
 
     /// What a server says that wants a certificate and has been shown none, as web servers do that speak on.
     pub fn page(&self, status: StatusCode, body: &[u8]) -> Option<Reason> {
-        let text = String::from_utf8_lossy(body);
-        let says = ["SSL certificate", "client certificate"].iter().any(|words| text.contains(words));
-        let is_about_it = matches!(status.as_u16(), 495 | 496) || (matches!(status.as_u16(), 400 | 401 | 403) && says);
-        if !is_about_it || !self.live.asked.get() {
+        if !self.live.asked.get() {
             return None;
+        }
+        let says = || {
+            let text = String::from_utf8_lossy(body.get(..PAGE_BYTES).unwrap_or(body));
+            ["SSL certificate", "client certificate"].iter().any(|words| text.contains(words))
+        };
+        match status.as_u16() {
+            495 | 496 => {}
+            400 | 401 | 403 if says() => {}
+            _ => return None,
         }
         Some(if self.lacks_certificate() {
             self.wants_certificate(&format!("it then answered {}", status.as_u16()))
         } else {
             certificate_refused(&format!("it answered {}", status.as_u16()))
+        })
+    }
+
+    /// A stranger's text for a message, without the secrets of the connection.
+    fn shown_text(&self, text: &str) -> String {
+        shown_text(text, &self.live.scrubber)
+    }
+
+    /// A proxy that wants a login; `wanted` are the kinds it names.
+    fn proxy_login(&self, proxy: &ProxySettings, wanted: Option<&str>) -> Reason {
+        let is_other = wanted.is_some_and(|kinds| !kinds.is_empty() && !kinds.to_ascii_lowercase().contains("basic"));
+        if is_other {
+            let kinds = self.shown_text(wanted.unwrap_or_default());
+            return Reason::refusal(format!(
+                "the proxy asks for a login (407) by {kinds}, and only Basic is spoken here. Ask who runs the proxy for a Basic \
+                 login, or put a proxy before it that speaks it, and change `proxy`."
+            ));
+        }
+        Reason::refusal(match (&proxy.login, proxy.named_by) {
+            (Some(_), "proxy") => {
+                "the proxy does not accept the login (407). Check `proxy_username` and `proxy_password` or \
+                 `proxy_password_file`, or user and password in `proxy`."
+                    .to_owned()
+            }
+            (None, "proxy") => {
+                "the proxy asks for a login (407). Set `proxy_username` and `proxy_password_file` beside `proxy`, or \
+                 write it as http://user:password@host:port."
+                    .to_owned()
+            }
+            (Some(_), variable) => format!(
+                "the proxy does not accept the login (407). Check user and password in {variable} in the environment, or set `proxy`."
+            ),
+            (None, variable) => format!(
+                "the proxy asks for a login (407). Write {variable} in the environment as http://user:password@host:port, or set \
+                 `proxy` with `proxy_username` and `proxy_password_file`."
+            ),
         })
     }
 
@@ -168,7 +211,7 @@ impl Context<'_> {
 
     fn unreachable_proxy(&self, proxy: &ProxySettings, error: &reqwest::Error, last: &str) -> Reason {
         let why = if let Some(error) = find::<rustls::Error>(error) {
-            format!("there is no TLS connection to it ({})", shown_text(&error.to_string()))
+            format!("there is no TLS connection to it ({})", self.shown_text(&error.to_string()))
         } else if error.is_timeout() {
             "it takes no connection in time".to_owned()
         } else if error.is_dns() {
@@ -198,12 +241,12 @@ impl Context<'_> {
                 }
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
                     "the server's certificate is for another name than {}. Set {address} to the name it is for.",
-                    shown_text(server.host_str().unwrap_or_default())
+                    self.shown_text(server.host_str().unwrap_or_default())
                 ),
                 CertificateError::Revoked => "the server's certificate is revoked. Ask its operator.".to_owned(),
                 other => format!(
                     "the server's certificate is not accepted ({}). Ask its operator, or check `ca_file` and `ca_fingerprint`.",
-                    shown_text(&other.to_string())
+                    self.shown_text(&other.to_string())
                 ),
             }),
             InvalidMessage(_) => Reason::new(format!(
@@ -212,7 +255,7 @@ impl Context<'_> {
             AlertReceived(alert) => self.alert(*alert),
             other => Reason::new(format!(
                 "no TLS connection ({}). The server needs TLS 1.2 or 1.3; check {address} and any proxy between.",
-                shown_text(&other.to_string())
+                self.shown_text(&other.to_string())
             )),
         }
     }
@@ -256,37 +299,6 @@ fn certificate_refused(then: &str) -> Reason {
     ))
 }
 
-/// A proxy that wants a login; `wanted` are the kinds it names.
-fn proxy_login(proxy: &ProxySettings, wanted: Option<&str>) -> Reason {
-    let is_other = wanted.is_some_and(|kinds| !kinds.is_empty() && !kinds.to_ascii_lowercase().contains("basic"));
-    if is_other {
-        let kinds = shown_text(wanted.unwrap_or_default());
-        return Reason::refusal(format!(
-            "the proxy asks for a login (407) by {kinds}, and only Basic is spoken here. Ask who runs the proxy for a Basic \
-             login, or put a proxy before it that speaks it, and change `proxy`."
-        ));
-    }
-    Reason::refusal(match (&proxy.login, proxy.named_by) {
-        (Some(_), "proxy") => {
-            "the proxy does not accept the login (407). Check `proxy_username` and `proxy_password` or \
-             `proxy_password_file`, or user and password in `proxy`."
-                .to_owned()
-        }
-        (None, "proxy") => {
-            "the proxy asks for a login (407). Set `proxy_username` and `proxy_password_file` beside `proxy`, or \
-             write it as http://user:password@host:port."
-                .to_owned()
-        }
-        (Some(_), variable) => format!(
-            "the proxy does not accept the login (407). Check user and password in {variable} in the environment, or set `proxy`."
-        ),
-        (None, variable) => format!(
-            "the proxy asks for a login (407). Write {variable} in the environment as http://user:password@host:port, or set \
-             `proxy` with `proxy_username` and `proxy_password_file`."
-        ),
-    })
-}
-
 /// Where the proxy comes from.
 fn named(proxy: &ProxySettings) -> String {
     match proxy.named_by {
@@ -295,15 +307,17 @@ fn named(proxy: &ProxySettings) -> String {
     }
 }
 
-/// A URL for a message: without user, query and fragment, which may hold secrets or be long.
-pub fn shown(url: &Url) -> String {
+/// A URL for a message: without user, query and fragment, which may hold secrets or be long, and without secrets.
+pub fn shown(url: &Url, secrets: &Scrubber) -> String {
     let path = url.path();
     let path = if path == "/" { "" } else { path };
-    shown_text(&format!("{}{path}", url.origin().ascii_serialization()))
+    shown_text(&format!("{}{path}", url.origin().ascii_serialization()), secrets)
 }
 
-/// A stranger's text for a message: no control characters, nothing that turns the direction of writing, not too long.
-pub fn shown_text(text: &str) -> String {
+/// A stranger's text for a message: no secrets, no control characters, nothing that turns the direction of writing, not
+/// too long. Secrets go first: of one that lay across the cut, the beginning would not be found any more.
+pub fn shown_text(text: &str, secrets: &Scrubber) -> String {
+    let text = secrets.scrub(text);
     let mut shown: String = text
         .chars()
         .take(SHOWN_CHARACTERS)

@@ -9,7 +9,7 @@ pub mod explain;
 pub mod tls;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, ClientBuilder, StatusCode};
@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::tls::{Asked, Tls, TlsError};
 use tipline_config::{ProxySettings, TlsSettings};
+use tipline_model::apart::blocking;
 use tipline_model::secret::{Authorization, Credential, OwnHeader, Scrubber, Secret, SecretError};
 
 /// Why there is no connection with these settings.
@@ -75,6 +76,8 @@ pub struct Connection {
     /// The client's limits, before what is here is added.
     limits: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
     live: RwLock<Arc<Live>>,
+    /// Held by who reads the secrets again, so that requests refused at the same time read them once.
+    reading: Mutex<()>,
 }
 
 /// A connection as it was last made.
@@ -102,7 +105,7 @@ impl Connection {
         limits: impl Fn() -> ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, ConnectionError> {
         let live = Live::new(&access, &limits, None)?;
-        Ok(Self { access, limits: Box::new(limits), live: RwLock::new(Arc::new(live)) })
+        Ok(Self { access, limits: Box::new(limits), live: RwLock::new(Arc::new(live)), reading: Mutex::new(()) })
     }
 
     /// What it is made of.
@@ -115,18 +118,33 @@ impl Connection {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads all secrets again; whether any has changed. Where that fails, what is in use stays.
+    /// Whether a request that was refused over `used` may be asked again: over what another one has read meanwhile, or
+    /// over what is read now, where any secret has changed. Where that fails, what is in use stays. Reads files.
     ///
     /// # Errors
     /// As [`Connection::new`].
-    pub fn reload(&self) -> Result<bool, ConnectionError> {
+    pub fn reload(&self, used: &Arc<Live>) -> Result<bool, ConnectionError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.live();
+        if !Arc::ptr_eq(&old, used) {
+            return Ok(true);
+        }
         let new = Live::new(&self.access, &*self.limits, Some(&old))?;
         let is_new = new.headers != old.headers || new.made_of != old.made_of;
         if is_new {
             *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         }
         Ok(is_new)
+    }
+
+    /// [`Connection::reload`] on a thread for blocking work: a file may lie on a slow disk, and a client is made anew.
+    ///
+    /// # Errors
+    /// As [`Connection::new`].
+    pub async fn reload_apart(self: &Arc<Self>, used: &Arc<Live>) -> Result<bool, ConnectionError> {
+        let (connection, used) = (Arc::clone(self), Arc::clone(used));
+        // Where the program is ending, nothing is asked again.
+        blocking(move || connection.reload(&used)).await.unwrap_or(Ok(false))
     }
 
     /// Whether this answer may be one to a secret that was changed meanwhile.
@@ -171,6 +189,28 @@ impl Live {
     }
 }
 
+impl Live {
+    /// The most bytes a secret can take in an answer: in hex, each digit as an entity such as `&#x0037;`.
+    pub fn longest_coding(&self) -> usize {
+        const HEX: usize = 2;
+        const ESCAPE: usize = 10;
+        self.secrets.iter().map(|secret| secret.expose().len()).max().unwrap_or(0).saturating_mul(HEX * ESCAPE)
+    }
+
+    /// How long the end of a text is that may be a secret's beginning, where the server broke off in it.
+    pub fn begun(&self, text: &[u8]) -> usize {
+        /// Fewer tell nothing, and stand in any text.
+        const TELLING: usize = 4;
+        let begun = |secret: &Secret| {
+            let secret = secret.expose().as_bytes();
+            (TELLING..secret.len())
+                .rev()
+                .find(|length| secret.get(..*length).is_some_and(|begin| text.ends_with(begin)))
+        };
+        self.secrets.iter().filter_map(begun).max().unwrap_or(0)
+    }
+}
+
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("headers", &self.headers).finish_non_exhaustive()
@@ -194,8 +234,19 @@ fn client(
         .retry(reqwest::retry::never())
         .no_proxy();
     if let Some(proxy) = &access.proxy {
+        // What stands in the environment and cannot be read comes here without a host.
+        if proxy.url.host().is_none() && proxy.named_by != "proxy" {
+            return Err(ConnectionError(format!(
+                "{} in the environment is no http or https address of a proxy, such as http://proxy.example:3128. Correct \
+                 it, or unset it if there is no proxy.",
+                proxy.named_by
+            )));
+        }
         let unusable = |_| {
-            ConnectionError(format!("`proxy` names {}, which is no address of a proxy.", explain::shown(&proxy.url)))
+            ConnectionError(format!(
+                "`proxy` names {}, which is no address of a proxy.",
+                explain::shown(&proxy.url, &Scrubber::default())
+            ))
         };
         let mut through = reqwest::Proxy::all(proxy.url.clone()).map_err(unusable)?;
         if !proxy.direct.is_empty() {

@@ -11,7 +11,7 @@ use url::Url;
 use super::FetchError;
 use tipline_config::Reach;
 use tipline_connection::explain::{is_login, shown, shown_text};
-use tipline_model::secret::is_loopback;
+use tipline_model::secret::{Scrubber, is_loopback};
 
 /// The longest target, in bytes: common servers refuse a request line over 8 KiB.
 /// Fixed: what is longer would get no answer.
@@ -31,7 +31,8 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(url: &Url, reach: Reach) -> Result<Self, FetchError> {
-        let refused = |what: &str| Err(FetchError::Refused(format!("`url: {}` {what}", shown(url))));
+        let refused =
+            |what: &str| Err(FetchError::Refused(format!("`url: {}` {what}", shown(url, &Scrubber::default()))));
         if !matches!(url.scheme(), "http" | "https") {
             return refused("is neither http nor https. Set the address of the feed, such as https://socdefenders.ai.");
         }
@@ -60,13 +61,13 @@ impl Base {
         self.url.scheme() == "https" || is_loopback(&self.url)
     }
 
-    /// The URL of a guest's target.
-    pub(super) fn join(&self, target: &str) -> Result<Url, FetchError> {
+    /// The URL of a guest's target; `secrets` are what no message shows.
+    pub(super) fn join(&self, target: &str, secrets: &Scrubber) -> Result<Url, FetchError> {
         let refused = |why: &str| {
             Err(FetchError::Refused(format!(
                 "The request for `{}` was not sent to {}: {why}. This is a fault of the guest; no setting allows it.",
-                shown_text(target),
-                shown(&self.url)
+                shown_text(target, secrets),
+                shown(&self.url, secrets)
             )))
         };
         if target.len() > MAX_TARGET_BYTES {
@@ -96,16 +97,22 @@ impl Base {
 
     /// Where a redirect of `from` leads. `target` is what the guest asked for: what stands before it in the new
     /// address is the `url:` to set.
-    pub(super) fn follow(&self, from: &Url, location: &HeaderValue, target: &str) -> Result<Url, FetchError> {
+    pub(super) fn follow(
+        &self,
+        from: &Url,
+        location: &HeaderValue,
+        target: &str,
+        secrets: &Scrubber,
+    ) -> Result<Url, FetchError> {
         let text = String::from_utf8_lossy(location.as_bytes());
-        let refused = |what: String| Err(FetchError::Refused(format!("{} redirects to {what}", shown(from))));
+        let refused = |what: String| Err(FetchError::Refused(format!("{} redirects to {what}", shown(from, secrets))));
         let parsed = from.join(&text);
         let to = match &parsed {
             Ok(to) if matches!(to.scheme(), "http" | "https") && to.host().is_some() => to,
             _ => {
                 return refused(format!(
                     "`{}`, which is no address on the web. Check `url:` in a browser, or ask the feed's operator.",
-                    shown_text(&text)
+                    shown_text(&text, secrets)
                 ));
             }
         };
@@ -123,7 +130,10 @@ impl Base {
             ));
         }
         if climbs(to.path()) {
-            return refused(format!("`{}`, whose path holds `..` segments. Ask the feed's operator.", shown(to)));
+            return refused(format!(
+                "`{}`, whose path holds `..` segments. Ask the feed's operator.",
+                shown(to, secrets)
+            ));
         }
         if !self.holds(to) {
             let asked = target.split('?').next().unwrap_or_default();
@@ -138,17 +148,17 @@ impl Base {
                 return refused(format!(
                     "{}, outside of the configured address, so the key is not sent there. {advice} If the feed itself has \
                      moved there, set url: {}",
-                    shown(to),
-                    shown_text(&origin)
+                    shown(to, secrets),
+                    shown_text(&origin, secrets)
                 ));
             };
             // Where targets begin at the origin, what stands before them is no `url:` yet.
             let own = self.url.path().strip_prefix(&self.prefix).filter(|path| *path != "/").unwrap_or_default();
-            let base = shown_text(&format!("{origin}{}{own}", moved.trim_end_matches('/')));
+            let base = shown_text(&format!("{origin}{}{own}", moved.trim_end_matches('/')), secrets);
             return refused(format!(
                 "{}, outside of the configured address, so the key is not sent there. If that is the feed's own \
                  address, set url: {base}",
-                shown(to)
+                shown(to, secrets)
             ));
         }
         let mut to = to.clone();
@@ -267,7 +277,7 @@ mod tests {
             ("https://h.example", "/100%25", "https://h.example/100%25"),
         ];
         for (url, target, expected) in cases {
-            assert_eq!(base(url).join(target).unwrap().as_str(), expected);
+            assert_eq!(base(url).join(target, &Scrubber::default()).unwrap().as_str(), expected);
         }
     }
 
@@ -275,26 +285,35 @@ mod tests {
     fn where_all_of_an_origin_may_be_asked_for_targets_and_redirects_begin_there() {
         let base = Base::new(&Url::parse("https://h.example/taxii2/").unwrap(), Reach::Origin).unwrap();
         let target = "/api/collections/all/objects/?match%5Btype%5D=indicator";
-        let from = base.join(target).unwrap();
+        let from = base.join(target, &Scrubber::default()).unwrap();
         assert_eq!(from.as_str(), format!("https://h.example{target}"));
-        assert_eq!(base.follow(&from, &HeaderValue::from_static("/other/"), target).unwrap().path(), "/other/");
+        assert_eq!(
+            base.follow(&from, &HeaderValue::from_static("/other/"), target, &Scrubber::default()).unwrap().path(),
+            "/other/"
+        );
         for (asked, location, expected) in [
             ("/taxii2/", "https://www.h.example/taxii2/", "set url: https://www.h.example/taxii2/"),
             ("/taxii2/", "https://www.h.example/v2/taxii2/", "set url: https://www.h.example/v2/taxii2/"),
             ("/api/collections/", "https://h.example:8443/api/collections/", "set url: https://h.example:8443/taxii2/"),
         ] {
-            let from = base.join(asked).unwrap();
-            let error = base.follow(&from, &HeaderValue::from_static(location), asked).unwrap_err().to_string();
+            let from = base.join(asked, &Scrubber::default()).unwrap();
+            let error = base
+                .follow(&from, &HeaderValue::from_static(location), asked, &Scrubber::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.ends_with(expected), "{error}");
         }
-        assert!(base.join("//evil.example/").is_err());
+        assert!(base.join("//evil.example/", &Scrubber::default()).is_err());
         // The old path says nothing about a page that is another one.
         for (asked, location, expected) in [
             ("/taxii2/", "https://sso.example/login?next=/taxii2/", "set url: https://sso.example"),
             ("/api/collections/", "https://www.h.example/", "set url: https://www.h.example"),
         ] {
-            let from = base.join(asked).unwrap();
-            let error = base.follow(&from, &HeaderValue::from_static(location), asked).unwrap_err().to_string();
+            let from = base.join(asked, &Scrubber::default()).unwrap();
+            let error = base
+                .follow(&from, &HeaderValue::from_static(location), asked, &Scrubber::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.ends_with(expected) && error.contains("login page"), "{error}");
         }
     }
@@ -354,7 +373,7 @@ mod tests {
             &long,
         ];
         for target in cases {
-            match base("https://h.example/prefix").join(target) {
+            match base("https://h.example/prefix").join(target, &Scrubber::default()) {
                 Err(FetchError::Refused(text)) => {
                     assert!(text.contains("was not sent"), "{text}");
                     assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b) || b >= 0x80), "{text:?}");
@@ -369,14 +388,14 @@ mod tests {
         // One decoding is needed to see that nothing is left to decode.
         let coded = |times: usize| format!("/%{}61", "25".repeat(times - 1));
         let base = base("https://h.example");
-        assert!(base.join(&coded(MAX_DECODINGS - 1)).is_ok());
-        assert!(base.join(&coded(MAX_DECODINGS)).is_err());
+        assert!(base.join(&coded(MAX_DECODINGS - 1), &Scrubber::default()).is_ok());
+        assert!(base.join(&coded(MAX_DECODINGS), &Scrubber::default()).is_err());
     }
 
     #[test]
     fn the_longest_target_is_sent() {
         let target = format!("/{}", "a".repeat(MAX_TARGET_BYTES - 1));
-        assert!(base("https://h.example").join(&target).is_ok());
+        assert!(base("https://h.example").join(&target, &Scrubber::default()).is_ok());
     }
 
     #[test]
@@ -388,9 +407,14 @@ mod tests {
             ("//h.example/prefix/", "https://h.example/prefix/"),
         ];
         let base = base("https://h.example/prefix");
-        let from = base.join("/api/iocs?limit=1").unwrap();
+        let from = base.join("/api/iocs?limit=1", &Scrubber::default()).unwrap();
         let follow = |location: &str| {
-            base.follow(&from, &HeaderValue::from_bytes(location.as_bytes()).unwrap(), "/api/iocs?limit=1")
+            base.follow(
+                &from,
+                &HeaderValue::from_bytes(location.as_bytes()).unwrap(),
+                "/api/iocs?limit=1",
+                &Scrubber::default(),
+            )
         };
         for (location, expected) in inside {
             assert_eq!(follow(location).unwrap().as_str(), expected);
@@ -427,9 +451,10 @@ mod tests {
     #[test]
     fn the_host_without_www_names_the_url_to_set() {
         let base = base("https://socdefenders.ai");
-        let from = base.join("/api/v1/iocs?limit=1").unwrap();
+        let from = base.join("/api/v1/iocs?limit=1", &Scrubber::default()).unwrap();
         let location = HeaderValue::from_static("https://www.socdefenders.ai/api/v1/iocs?limit=1");
-        let error = base.follow(&from, &location, "/api/v1/iocs?limit=1").unwrap_err().to_string();
+        let error =
+            base.follow(&from, &location, "/api/v1/iocs?limit=1", &Scrubber::default()).unwrap_err().to_string();
         assert!(error.ends_with("set url: https://www.socdefenders.ai"), "{error}");
     }
 

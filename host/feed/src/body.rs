@@ -17,13 +17,14 @@ pub(super) enum Cut {
     Failed(reqwest::Error),
 }
 
-/// Reads up to `cap` bytes. Where the body is cut, what came before is handed back too.
-pub(super) async fn read(response: &mut Response, cap: u64) -> (Vec<u8>, Option<Cut>) {
+/// Reads up to `cap` bytes. Where the body is cut, what came before is handed back too; but nothing is read of one that
+/// says it is longer, where only the whole is wanted.
+pub(super) async fn read(response: &mut Response, cap: u64, is_whole_wanted: bool) -> (Vec<u8>, Option<Cut>) {
     let declared = response.content_length().unwrap_or(0);
-    if declared > cap {
+    if declared > cap && is_whole_wanted {
         return (Vec::new(), Some(Cut::Cap));
     }
-    let mut body = Vec::with_capacity(usize::try_from(declared.min(FIRST_RESERVE)).unwrap_or(0));
+    let mut body = Vec::with_capacity(usize::try_from(declared.min(cap).min(FIRST_RESERVE)).unwrap_or(0));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {

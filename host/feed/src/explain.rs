@@ -20,7 +20,7 @@ pub(super) struct Way<'w> {
 /// A sentence or two for a request that failed, and whether a secret was refused.
 pub(super) fn failure(method: &Method, url: &Url, error: &reqwest::Error, way: Way<'_>) -> Reason {
     let known = way.connection.reason(url, error);
-    let Reason { text, is_refusal } = known.unwrap_or_else(|| other(url, error, way.settings));
+    let Reason { text, is_refusal } = known.unwrap_or_else(|| other(url, error, way));
     Reason { text: format!("{}: {text}", tried(method, url, way)), is_refusal }
 }
 
@@ -35,20 +35,21 @@ pub(super) fn too_slow(method: &Method, url: &Url, way: Way<'_>) -> String {
 
 /// What was asked, and by which way.
 pub(super) fn tried(method: &Method, url: &Url, way: Way<'_>) -> String {
+    let secrets = &way.connection.live.scrubber;
     match way.connection.proxy(url) {
-        Some(proxy) => format!("{method} {} through the proxy {}", shown(url), shown(&proxy.url)),
-        None => format!("{method} {}", shown(url)),
+        Some(proxy) => format!("{method} {} through the proxy {}", shown(url, secrets), shown(&proxy.url, secrets)),
+        None => format!("{method} {}", shown(url, secrets)),
     }
 }
 
-fn other(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> Reason {
-    Reason { text: reason(url, error, settings), is_refusal: false }
+fn other(url: &Url, error: &reqwest::Error, way: Way<'_>) -> Reason {
+    Reason { text: reason(url, error, way), is_refusal: false }
 }
 
-fn reason(url: &Url, error: &reqwest::Error, settings: &HttpSettings) -> String {
+fn reason(url: &Url, error: &reqwest::Error, Way { connection, settings }: Way<'_>) -> String {
     let texts = texts(error);
     let says = |text: &str| texts.iter().any(|link| link.contains(text));
-    let last = shown_text(texts.last().map_or("no reason given", String::as_str));
+    let last = shown_text(texts.last().map_or("no reason given", String::as_str), &connection.live.scrubber);
     if error.is_timeout() {
         return if error.is_connect() {
             let seconds = settings.connect_timeout.as_secs_f64();

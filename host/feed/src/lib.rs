@@ -20,7 +20,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
@@ -78,7 +78,7 @@ pub struct Feed {
     input: String,
     base: Base,
     settings: HttpSettings,
-    connection: Connection,
+    connection: Arc<Connection>,
     requests: AtomicU64,
     rate_limit: Mutex<RateLimit>,
 }
@@ -127,12 +127,12 @@ impl Feed {
         }
         let limits = settings.clone();
         Ok(Self {
-            connection: Connection::new(access, move || {
+            connection: Arc::new(Connection::new(access, move || {
                 Client::builder()
                     .connect_timeout(limits.connect_timeout)
                     .read_timeout(limits.read_timeout)
                     .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
-            })?,
+            })?),
             input: input.id.clone(),
             base,
             settings,
@@ -154,7 +154,7 @@ impl Feed {
             Err(unanswered) => unanswered.is_refusal,
         };
         if is_refused {
-            match self.reload() {
+            match self.connection.reload_apart(&live).await.map(|is_new| self.noted(is_new)) {
                 Ok(true) => result = self.attempt(request, &self.connection.live()).await,
                 Ok(false) => {}
                 Err(unreadable) => tracing::warn!(input.id = self.input, "{unreadable}"),
@@ -175,8 +175,8 @@ impl Feed {
 
     async fn attempt(&self, request: &Request, live: &Live) -> Result<Response, Unanswered> {
         let result = async {
-            let url = self.base.join(&request.target)?;
-            let sent = Outgoing::of(request, &self.connection.access().header_names())?;
+            let url = self.base.join(&request.target, &live.scrubber)?;
+            let sent = Outgoing::of(request, &self.connection.access().header_names(), &live.scrubber)?;
             let method = sent.method.clone();
             match tokio::time::timeout(self.settings.timeout, self.exchange(&url, sent, &request.target, live)).await {
                 Ok(result) => result,
@@ -189,23 +189,23 @@ impl Feed {
         })
     }
 
-    /// Reads all files of secrets again, after the feed refused the key.
+    /// Reads all files of secrets again, after the feed refused the key. Waits for the disk.
     ///
     /// # Errors
     /// [`FetchError::Refused`] where one cannot be read.
     pub fn reload_credential(&self) -> Result<(), FetchError> {
-        self.reload().map(|_| ())
+        self.noted(self.connection.reload(&self.connection.live())?);
+        Ok(())
     }
 
-    fn reload(&self) -> Result<bool, FetchError> {
-        let is_new = self.connection.reload()?;
+    fn noted(&self, is_new: bool) -> bool {
         if is_new {
             tracing::info!(
                 input.id = self.input,
                 "A file of keys or certificates holds something new, which is used from now on"
             );
         }
-        Ok(is_new)
+        is_new
     }
 
     fn way<'w>(&'w self, live: &'w Live) -> Way<'w> {
@@ -251,7 +251,7 @@ impl Feed {
             let answer = request.send().await.map_err(|e| self.failed(&sent.method, &url, &e, live))?;
             match answer.headers().get(LOCATION) {
                 Some(location) if is_redirect(answer.status()) => {
-                    url = self.base.follow(&url, location, target)?;
+                    url = self.base.follow(&url, location, target, &live.scrubber)?;
                     sent = sent.redirected(answer.status());
                 }
                 _ => return self.receive(&sent.method, &url, answer, live).await,
@@ -259,7 +259,7 @@ impl Feed {
         }
         Err(FetchError::Refused(format!(
             "{} redirects more than {MAX_REDIRECTS} times. Check `url:` in a browser, or ask the feed's operator.",
-            shown(self.base.url())
+            shown(self.base.url(), &live.scrubber)
         ))
         .into())
     }
@@ -272,7 +272,9 @@ impl Feed {
         live: &Live,
     ) -> Result<Response, Unanswered> {
         let way = self.way(live);
-        let failed = |what: String| Unanswered::from(FetchError::Failed(format!("{method} {}: {what}", shown(url))));
+        let failed = |what: String| {
+            Unanswered::from(FetchError::Failed(format!("{method} {}: {what}", shown(url, &live.scrubber))))
+        };
         let said = |Reason { text, is_refusal }| {
             Unanswered::from(Reason { text: format!("{}: {text}", explain::tried(method, url, way)), is_refusal })
         };
@@ -291,15 +293,21 @@ impl Feed {
 
         let cap = self.settings.max_body_bytes;
         let of_error = status.is_client_error() || status.is_server_error();
-        let (mut bytes, cut) =
-            body::read(&mut answer, if of_error { cap.min(MAX_ERROR_BODY_BYTES) } else { cap }).await;
+        // A secret across the end of what is read is not found, so what is kept ends one before.
+        let (kept, beyond) = if of_error { (cap.min(MAX_ERROR_BODY_BYTES), live.longest_coding()) } else { (cap, 0) };
+        let (mut bytes, cut) = body::read(&mut answer, kept.saturating_add(beyond as u64), !of_error).await;
+        let unfinished = match cut {
+            Some(Cut::Cap) => beyond,
+            Some(Cut::Failed(_)) => live.begun(&bytes),
+            None => 0,
+        };
         match (cut, packed) {
             (_, Some(_)) if of_error => bytes.clear(),
             (Some(_), _) if of_error => {}
             (_, Some(coding)) => {
                 return Err(failed(format!(
                     "the answer is packed as `{}`, which was not asked for. Ask the feed's operator, or check for a proxy between.",
-                    shown_text(&String::from_utf8_lossy(coding.as_bytes()))
+                    shown_text(&String::from_utf8_lossy(coding.as_bytes()), &live.scrubber)
                 )));
             }
             (Some(Cut::Cap), None) => {
@@ -325,7 +333,11 @@ impl Feed {
                 "The feed's answer repeats the key; it was replaced by [secret]"
             );
         }
-        Ok(Response { status: status.as_u16(), headers, body: scrubbed.unwrap_or(bytes) })
+        let mut body = scrubbed.unwrap_or(bytes);
+        if of_error {
+            body.truncate(body.len().saturating_sub(unfinished).min(usize::try_from(kept).unwrap_or(usize::MAX)));
+        }
+        Ok(Response { status: status.as_u16(), headers, body })
     }
 
     fn failed(&self, method: &Method, url: &Url, error: &reqwest::Error, live: &Live) -> Unanswered {
@@ -362,7 +374,7 @@ fn refuse_plain_text(base: &Base, settings: &HttpSettings) -> Result<(), FetchEr
     Err(FetchError::Refused(format!(
         "The key would travel unencrypted to {}. Set `url:` to an https address, or `allow_insecure: true` if the \
          network is yours.",
-        shown(plain_proxy.map_or(base.url(), |proxy| &proxy.url))
+        shown(plain_proxy.map_or(base.url(), |proxy| &proxy.url), &Scrubber::default())
     )))
 }
 

@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 
 use super::FetchError;
 use tipline_connection::explain::shown_text;
-use tipline_model::secret::is_hosts;
+use tipline_model::secret::{Scrubber, is_hosts};
 use tipline_sandbox::Request;
 
 /// Headers of a request: half of what common servers take. Fixed: who sends more would get no answer.
@@ -39,18 +39,24 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Checks what the guest asked for; `own` are the headers that the configuration sets, the key's among them.
-    pub(super) fn of(request: &Request, own: &[HeaderName]) -> Result<Self, FetchError> {
+    /// Checks what the guest asked for; `own` are the headers that the configuration sets, the key's among them, and
+    /// `secrets` what no message shows.
+    pub(super) fn of(request: &Request, own: &[HeaderName], secrets: &Scrubber) -> Result<Self, FetchError> {
         let refused = |why: String| {
             Err(FetchError::Refused(format!(
                 "The request for `{}` was not sent: {why}. This is a fault of the guest; no setting allows it.",
-                shown_text(&request.target)
+                shown_text(&request.target, secrets)
             )))
         };
         let method = match request.method.as_str() {
             "GET" => Method::GET,
             "POST" => Method::POST,
-            other => return refused(format!("its method is `{}`, and only GET and POST are sent", shown_text(other))),
+            other => {
+                return refused(format!(
+                    "its method is `{}`, and only GET and POST are sent",
+                    shown_text(other, secrets)
+                ));
+            }
         };
         if request.headers.len() > MAX_REQUEST_HEADERS {
             return refused(format!("it has more than {MAX_REQUEST_HEADERS} headers"));
@@ -62,7 +68,7 @@ impl Outgoing {
         let mut headers = HeaderMap::with_capacity(request.headers.len());
         for (name, value) in &request.headers {
             let Ok(known) = HeaderName::from_bytes(name.as_bytes()) else {
-                return refused(format!("`{}` is no name of a header", shown_text(name)));
+                return refused(format!("`{}` is no name of a header", shown_text(name, secrets)));
             };
             if is_hosts(&known) || own.iter().any(|own| is_same(own, &known)) {
                 return refused(format!("it sets the header `{known}`, which only the host may"));
@@ -139,7 +145,7 @@ mod tests {
     }
 
     fn refusal(request: &Request) -> String {
-        match Outgoing::of(request, OWN) {
+        match Outgoing::of(request, OWN, &Scrubber::default()) {
             Err(FetchError::Refused(text)) => text,
             other => panic!("{request:?}: {other:?}"),
         }
@@ -159,10 +165,10 @@ mod tests {
             assert!(!text.contains('\u{202e}'), "{text}");
         }
         for (request, length) in [(get(), None), (post(b"{}"), Some(2)), (post(b""), Some(0))] {
-            let sent = Outgoing::of(&request, OWN).unwrap();
+            let sent = Outgoing::of(&request, OWN, &Scrubber::default()).unwrap();
             assert_eq!(sent.body.map(|body| body.len()), length, "{request:?}");
         }
-        let bare = Outgoing::of(&Request { body: None, ..post(b"") }, OWN).unwrap();
+        let bare = Outgoing::of(&Request { body: None, ..post(b"") }, OWN, &Scrubber::default()).unwrap();
         assert_eq!(bare.body.map(|body| body.len()), Some(0));
         assert!(refusal(&Request { body: Some(b"x".to_vec()), ..get() }).contains("a GET with a body"));
     }
@@ -181,10 +187,10 @@ mod tests {
         }
         let key = &[HeaderName::from_static("x-api-key"), HeaderName::from_static("x-tenant")];
         for name in ["X-Api-Key", "x-api-key", "Authorization", "X-Tenant", "X_Api_Key"] {
-            let error = Outgoing::of(&with(name, "mine"), key).unwrap_err().to_string();
+            let error = Outgoing::of(&with(name, "mine"), key, &Scrubber::default()).unwrap_err().to_string();
             assert!(error.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{error}");
         }
-        assert!(Outgoing::of(&with("x-api-key", "mine"), OWN).is_ok());
+        assert!(Outgoing::of(&with("x-api-key", "mine"), OWN, &Scrubber::default()).is_ok());
     }
 
     #[test]
@@ -195,28 +201,32 @@ mod tests {
         for value in ["a\r\nauthorization: x", "a\nb", "a\0", "\u{7f}"] {
             assert!(refusal(&with("x-a", value)).contains("cannot stand in one"), "{value:?}");
         }
-        assert!(Outgoing::of(&with("accept", "application/json"), OWN).is_ok());
+        assert!(Outgoing::of(&with("accept", "application/json"), OWN, &Scrubber::default()).is_ok());
     }
 
     #[test]
     fn so_many_headers_and_bytes_pass_and_no_more() {
         for (count, passes) in [(MAX_REQUEST_HEADERS, true), (MAX_REQUEST_HEADERS + 1, false)] {
             let headers = vec![("x-a".to_owned(), "b".to_owned()); count];
-            assert_eq!(Outgoing::of(&Request { headers, ..get() }, OWN).is_ok(), passes, "{count}");
+            assert_eq!(
+                Outgoing::of(&Request { headers, ..get() }, OWN, &Scrubber::default()).is_ok(),
+                passes,
+                "{count}"
+            );
         }
         for (bytes, passes) in [(MAX_REQUEST_HEADER_BYTES, true), (MAX_REQUEST_HEADER_BYTES + 1, false)] {
             let request = with("x-a", &"b".repeat(bytes - 3));
-            assert_eq!(Outgoing::of(&request, OWN).is_ok(), passes, "{bytes}");
+            assert_eq!(Outgoing::of(&request, OWN, &Scrubber::default()).is_ok(), passes, "{bytes}");
         }
         for (bytes, passes) in [(MAX_REQUEST_BODY_BYTES, true), (MAX_REQUEST_BODY_BYTES + 1, false)] {
-            assert_eq!(Outgoing::of(&post(&vec![b'x'; bytes]), OWN).is_ok(), passes, "{bytes}");
+            assert_eq!(Outgoing::of(&post(&vec![b'x'; bytes]), OWN, &Scrubber::default()).is_ok(), passes, "{bytes}");
         }
     }
 
     #[test]
     fn a_redirected_post_is_sent_again_or_becomes_a_get() {
         let headers = vec![("content-type".to_owned(), "a/b".to_owned()), ("accept".to_owned(), "c/d".to_owned())];
-        let sent = Outgoing::of(&Request { headers, ..post(b"{}") }, OWN).unwrap();
+        let sent = Outgoing::of(&Request { headers, ..post(b"{}") }, OWN, &Scrubber::default()).unwrap();
         for (status, method, names) in [
             (301, "GET", vec!["accept"]),
             (302, "GET", vec!["accept"]),

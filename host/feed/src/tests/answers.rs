@@ -35,7 +35,9 @@ async fn a_good_answer_is_passed_on() {
 #[tokio::test]
 async fn an_error_status_is_an_answer_even_where_its_body_is_damaged() {
     let long = vec![b'x'; usize::try_from(MAX_ERROR_BODY_BYTES).unwrap() + 1];
-    let cases: [(Vec<u8>, u16, usize); 5] = [
+    let cases: [(Vec<u8>, u16, usize); 6] = [
+        // Whether the server says how long it is, or ends the connection.
+        (answer("503 Busy", "", &long), 503, 64 * 1024),
         (answer("429 Too Many Requests", "Retry-After: 7\r\n", b"slow down"), 429, 9),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 50\r\n\r\ncut".to_vec(), 503, 3),
         (answer("500 Oops", "Content-Encoding: gzip\r\n", b"not gzip"), 500, 0),

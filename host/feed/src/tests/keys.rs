@@ -286,3 +286,75 @@ async fn a_key_that_is_refused_is_read_again_at_once() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(feed.fetch(&get("/")).await.unwrap().status, 200, "the key in use stays");
 }
+
+#[tokio::test]
+async fn all_requests_under_way_when_a_key_changes_are_asked_again() {
+    let server = Server::start(|_, _, head| {
+        Answer::Close(if head.contains("second_key_6789") { ok("", b"{}") } else { answer("401 No", "", b"") })
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "first_key_12345\n").unwrap();
+    let mut input = input(&format!("http://{}", server.address));
+    input.credential = Some(Credential::Bearer(SecretSource::File(path.clone())));
+    let feed = Feed::new(&input).unwrap();
+    // Whoever comes later has been refused with a key that another one has replaced.
+    let used = feed.connection.live();
+    assert!(!feed.connection.reload(&used).unwrap());
+    std::fs::write(&path, "second_key_6789\n").unwrap();
+    for _ in 0..4 {
+        assert!(feed.connection.reload_apart(&used).await.unwrap());
+    }
+    assert!(!feed.connection.reload(&feed.connection.live()).unwrap());
+
+    std::fs::write(&path, "first_key_12345\n").unwrap();
+    feed.reload_credential().unwrap();
+    std::fs::write(&path, "second_key_6789\n").unwrap();
+    let request = get("/");
+    let (a, b, c, d) =
+        tokio::join!(feed.fetch(&request), feed.fetch(&request), feed.fetch(&request), feed.fetch(&request));
+    assert_eq!([a, b, c, d].map(|response| response.unwrap().status), [200; 4]);
+}
+
+#[tokio::test]
+async fn a_key_across_the_end_of_what_is_kept_leaves_no_beginning() {
+    let kept = usize::try_from(MAX_ERROR_BODY_BYTES).unwrap();
+    let escaped = KEY.bytes().map(|b| format!("&#x{b:04x};")).collect::<String>();
+    for key in [KEY.to_owned(), hex::encode(KEY), STANDARD.encode(KEY), escaped] {
+        let shown = key.get(..6).unwrap();
+        // Whether it lies across the end of what is kept, or of what is read.
+        for end in [kept, kept + KEY.len() * 20] {
+            for after in [0, 2 * kept] {
+                let body = [vec![b' '; end - key.len() / 2], key.clone().into_bytes(), vec![b' '; after]].concat();
+                let head = "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n".as_bytes();
+                for bytes in [answer("500 Oops", "", &body), [head, &body].concat()] {
+                    let response = fetch(&Server::always(bytes).await).await.unwrap();
+                    let text = String::from_utf8(response.body).unwrap();
+                    assert!(text.len() <= kept && !text.contains(shown), "{}", text.trim());
+                }
+            }
+        }
+    }
+    // The server breaks off in it.
+    let body = format!("HTTP/1.1 500 Oops\r\nContent-Length: 500\r\n\r\nno {}", &KEY[..20]);
+    assert_eq!(fetch(&Server::always(body).await).await.unwrap().body, b"no ");
+}
+
+#[tokio::test]
+async fn a_key_across_the_cut_of_a_message_leaves_no_beginning() {
+    let shown = KEY.get(..6).unwrap();
+    for length in 150..210 {
+        let filler = "a".repeat(length);
+        let redirect = answer("302 Found", &format!("Location: https://b.invalid/{filler}{KEY}/x\r\n"), b"");
+        assert!(!refused(fetch(&Server::always(redirect).await).await).contains(shown), "{length}");
+        let packed = ok(&format!("Content-Encoding: {filler}{KEY}x\r\n"), b"");
+        assert!(!failed(fetch(&Server::always(packed).await).await).contains(shown), "{length}");
+        let server = Server::always(ok("", b"{}")).await;
+        let feed = feed(&server);
+        let text = refused(feed.fetch(&get(&format!("/../{filler}{KEY}x"))).await);
+        assert!(!text.contains(shown), "{text}");
+        let request = Request { method: format!("{filler}{KEY}x"), ..get("/") };
+        assert!(!refused(feed.fetch(&request).await).contains(shown), "{length}");
+    }
+}

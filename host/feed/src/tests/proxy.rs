@@ -131,6 +131,15 @@ async fn a_proxy_of_the_environment_is_named_by_its_variable() {
     }
 }
 
+#[test]
+fn a_variable_that_names_no_proxy_is_refused_by_its_name() {
+    let mut input = input("https://feed.invalid");
+    let unreadable = ProxySettings::new(Url::parse("unreadable:").unwrap());
+    input.http.proxy = Some(ProxySettings { named_by: "HTTPS_PROXY", ..unreadable });
+    let text = refused(Feed::new(&input));
+    assert!(text.starts_with("HTTPS_PROXY in the environment is no http or https address"), "{text}");
+}
+
 #[tokio::test]
 async fn what_a_proxy_repeats_of_its_login_reaches_nobody() {
     let coded = STANDARD.encode(format!("pu:{PASSWORD}"));

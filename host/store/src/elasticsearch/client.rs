@@ -10,6 +10,7 @@
 //! cleaned of the credential by its value, in every form a server could echo it.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ impl Answer {
 
 /// The connection to a cluster.
 pub struct Client {
-    connection: Connection,
+    connection: Arc<Connection>,
     hosts: Vec<Url>,
     /// Index into `hosts` of the one that answered last.
     preferred: AtomicUsize,
@@ -152,7 +153,7 @@ impl Client {
                 .gzip(is_packed)
         })?;
         Ok(Self {
-            connection,
+            connection: Arc::new(connection),
             hosts: settings.hosts.clone(),
             preferred: AtomicUsize::new(0),
             compression: settings.compression_level.min(9),
@@ -165,9 +166,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn send(&self, call: Call) -> Result<Answer, ClientError> {
         let call = self.compressed(call).await?;
-        let (result, is_refusal) = self.send_to_any(&call).await;
-        if is_refusal && self.connection.reload()? {
-            return self.send_to_any(&call).await.0;
+        let live = self.connection.live();
+        let (result, is_refusal) = self.send_to_any(&call, &live).await;
+        if is_refusal {
+            match self.connection.reload_apart(&live).await {
+                Ok(true) => return self.send_to_any(&call, &self.connection.live()).await.0,
+                Ok(false) => {}
+                // A file may be half written just now; what the cluster said is the answer.
+                Err(unreadable) => tracing::warn!("{unreadable}"),
+            }
         }
         result
     }
@@ -224,15 +231,14 @@ impl Client {
     }
 
     /// The first answer of a host, and whether anything was refused that may have been changed meanwhile.
-    async fn send_to_any(&self, call: &Prepared) -> (Result<Answer, ClientError>, bool) {
-        let live = self.connection.live();
+    async fn send_to_any(&self, call: &Prepared, live: &Live) -> (Result<Answer, ClientError>, bool) {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut refusals = String::new();
         let (mut last_answer, mut is_refusal) = (None, false);
         for step in 0..self.hosts.len() {
             let index = (first + step) % self.hosts.len();
             let Some(host) = self.hosts.get(index) else { continue };
-            match self.send_to(host, call, &live).await {
+            match self.send_to(host, call, live).await {
                 Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => last_answer = Some(answer),
                 Ok(answer) => {
                     self.preferred.store(index, Ordering::Relaxed);
@@ -294,7 +300,9 @@ impl Client {
         if let Some(reason) = context.page(status, &body) {
             return Err(reason);
         }
-        if let Some(title) = web_page(&body).filter(|_| status.is_success()) {
+        // Secrets go before the title is cut; only of a page, since data is long.
+        let page = status.is_success() && web_page(&body).is_some();
+        if let Some(title) = page.then(|| web_page(&live.scrubber.scrub_bytes(&body))).flatten() {
             let title = if title.is_empty() { title } else { format!(", titled \"{title}\"") };
             return Err(Reason {
                 text: format!(
@@ -425,6 +433,10 @@ mod tests {
         }
     }
 
+    fn bearer(token: &str) -> Credential {
+        Credential::Bearer(SecretSource::Inline(Secret::new(token)))
+    }
+
     fn api_key(key: &str) -> Credential {
         Credential::ApiKey(SecretSource::Inline(Secret::new(key)))
     }
@@ -484,6 +496,59 @@ mod tests {
         }
     }
 
+    /// Answers 200 to whom shows this key, else 401 with a body that says so.
+    async fn guarded(key: &'static str) -> (String, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let is_known = String::from_utf8(head).unwrap().contains(key);
+                let (status, body) = if is_known { ("200 OK", "{}") } else { ("401 Unauthorized", "unknown key") };
+                let length = body.len();
+                let text = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+                stream.write_all(text.as_bytes()).await.unwrap();
+            }
+        });
+        (host, server)
+    }
+
+    #[tokio::test]
+    async fn all_requests_under_way_when_a_key_changes_are_asked_again() {
+        let (host, server) = guarded("second_key_6789").await;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "first_key_12345").unwrap();
+        let credential = Credential::Bearer(SecretSource::File(path.clone()));
+        let client = Client::new(&settings(&host, Some(credential))).unwrap();
+        assert_eq!(client.send(Call::get("/")).await.unwrap().status, 401);
+        std::fs::write(&path, "second_key_6789").unwrap();
+        let send = || client.send(Call::get("/"));
+        let (a, b, c, d) = tokio::join!(send(), send(), send(), send());
+        assert_eq!([a, b, c, d].map(|answer| answer.unwrap().status.as_u16()), [200; 4]);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn where_a_key_file_is_missing_just_now_the_refusal_is_the_answer() {
+        let (host, server) = guarded("second_key_6789").await;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "first_key_12345").unwrap();
+        let credential = Credential::Bearer(SecretSource::File(path.clone()));
+        let client = Client::new(&settings(&host, Some(credential))).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let answer = client.send(Call::get("/")).await.unwrap();
+        assert_eq!((answer.status.as_u16(), &*answer.body), (401, &b"unknown key"[..]));
+        std::fs::write(&path, "second_key_6789").unwrap();
+        assert_eq!(client.send(Call::get("/")).await.unwrap().status, 200);
+        server.abort();
+    }
+
     #[test]
     fn a_credential_goes_over_plain_http_to_loopback_only() {
         let key = Some(api_key("id:secretsecret"));
@@ -521,6 +586,30 @@ mod tests {
             let shown = client.excerpt(&format!("refused {form}!"));
             assert!(shown.starts_with("refused ") && shown.ends_with('!'), "{shown}");
             assert!(!shown.contains(&form) && shown.len() < 40, "{shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_across_the_cut_of_a_title_leaves_no_beginning() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        const KEY: &str = "sk_live_CANARY_7f3a9b52c1";
+        for length in [0, 60, 70, 79] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let host = format!("http://{}", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let page = format!("<html><title>{}{KEY} and more</title></html>", "a".repeat(length));
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
+                stream.write_all(&[head, page].concat().into_bytes()).await.unwrap();
+            });
+            let client = Client::new(&settings(&host, Some(bearer(KEY)))).unwrap();
+            let Err(ClientError::Unreachable(text)) = client.send(Call::get("/")).await else { panic!("an answer") };
+            assert!(text.contains("with a web page, titled") && !text.contains("sk_l"), "{text}");
+            server.await.unwrap();
         }
     }
 
