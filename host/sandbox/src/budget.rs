@@ -84,9 +84,21 @@ impl Share {
         fits
     }
 
-    /// Lets it go beyond the budget, or not any more.
-    pub(super) fn let_exceed(&mut self, may_exceed: bool) {
-        self.may_exceed = may_exceed;
+    #[cfg(test)]
+    pub(super) fn held(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Lets it go beyond the budget, until it joins the others again.
+    pub(super) fn let_exceed(&mut self) {
+        self.may_exceed = true;
+    }
+
+    /// Whether there is room among the others for so many bytes in all, which are held from now on. Where there is none,
+    /// the instance must not be used beside them.
+    pub(super) fn join(&mut self, held: u64) -> bool {
+        self.may_exceed = false;
+        self.grow(held.saturating_sub(self.bytes))
     }
 }
 
@@ -149,9 +161,14 @@ mod tests {
         assert!(one.grow(60) && other.grow(40), "up to the budget");
         assert!(!other.grow(1), "and no further");
         assert!(large.grow(1_000));
+        assert!(!large.join(1_000), "what went beyond the budget is no part of it");
         drop(large);
         drop(one);
         assert!(other.grow(60), "what was given back is there again");
+        drop(other);
+        let mut large = share(true);
+        assert!(large.grow(70) && large.join(70), "what has room among the others");
+        assert!(!share(false).grow(31), "is counted as theirs is");
     }
 
     #[test]

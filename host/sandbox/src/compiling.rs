@@ -35,6 +35,10 @@ const CODE: u8 = b'c';
 /// What it begins with where it is a sentence.
 const REASON: u8 = b'r';
 
+/// What a child says that has no memory left: Rust where an allocation fails, wasmtime where it panics over one, the
+/// system.
+const OUT_OF_MEMORY: [&str; 4] = ["memory allocation of", "out of memory", "Cannot allocate memory", "os error 12"];
+
 /// How often a child that has said all is looked at until it has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -162,8 +166,7 @@ fn said(
         out.truncate(usize::try_from(MAX_REASON_BYTES).unwrap_or(usize::MAX));
         return Err(load(String::from_utf8_lossy(&out[1..]).into_owned()));
     }
-    // Rust ends a program whose allocation fails, with this sentence.
-    if errors.contains("memory allocation of") {
+    if OUT_OF_MEMORY.iter().any(|words| errors.contains(words)) {
         return Err(SandboxError::Costly(Costly::Memory { limit: limits.memory_bytes }));
     }
     if is_out_of_time(status) {
@@ -171,7 +174,12 @@ fn said(
     }
     let is_said = |line: &&str| !line.is_empty() && !line.starts_with("note:");
     let last = errors.lines().map(str::trim).rfind(is_said).unwrap_or("it said nothing");
-    Err(load(format!("the process that compiles it ended with {status}: {last}")))
+    // Its limit may be behind this as well: not every library says what it had no memory for.
+    let memory = tipline_model::text::bytes(limits.memory_bytes);
+    Err(load(format!(
+        "the process that compiles it, which has {memory} (`sandbox.compile_memory`, eval `--compile-memory`), ended with \
+         {status}: {last}"
+    )))
 }
 
 #[cfg(unix)]
@@ -259,6 +267,19 @@ mod tests {
             (b"rbad", "", well, "cannot be loaded: bad."),
             (b"rbad", "", ill, "ended with exit status: 1: it said nothing"),
             (b"", "memory allocation of 7 bytes failed", aborted, "took more than 384 MiB"),
+            (
+                b"",
+                "thread 'main' panicked at x.rs:1:2:\nunhandled out-of-memory error: out of memory (failed to allocate 7 bytes)",
+                ExitStatus::from_raw(101 << 8),
+                "took more than 384 MiB (`sandbox.compile_memory`",
+            ),
+            (b"", "mmap: Cannot allocate memory (os error 12)", ill, "took more than 384 MiB"),
+            (
+                b"",
+                "thread 'main' panicked at x.rs:1:2:\nindex out of bounds",
+                ExitStatus::from_raw(101 << 8),
+                "compile_memory",
+            ),
             (b"", "first\nthread main has overflowed its stack\n", aborted, "overflowed its stack"),
             (b"cco", "", late, "took longer than 1m"),
             (b"", "", well, "it said nothing"),

@@ -303,8 +303,9 @@ impl Guest {
         let alone = budget::alone(&self.stop).ok_or(SandboxError::Interrupted)?;
         let mut live = self.instantiate(self.code.now(), Share::alone()).map_err(NoAnswer::error)?;
         let (answer, cost) = self.call_in(&mut live, limits, run).map_err(NoAnswer::error)?;
-        live.store.data_mut().share().let_exceed(false);
-        self.keep(live, &cost);
+        if live.store.data_mut().join_others() {
+            self.keep(live, &cost);
+        }
         Ok((answer, cost, Hold::all(alone)))
     }
 
@@ -347,20 +348,24 @@ impl Guest {
         limits: CallLimits,
         run: impl Fn(&Input, &mut Store<Meter>) -> wasmtime::Result<R>,
     ) -> Result<(R, Cost), NoAnswer> {
-        if self.stop.is_set() {
-            return Err(NoAnswer::Because(SandboxError::Interrupted));
-        }
         live.store.set_hostcall_fuel(limits.output_bytes);
         let fuel = self.fuel();
         if let Some(fuel) = fuel {
             live.store.set_fuel(fuel).map_err(|e| SandboxError::Trapped(e.to_string()))?;
         }
-        live.store.data_mut().begin(limits.time);
-        live.store.set_epoch_deadline(1);
+        self.begin(&mut live.store, &limits)?;
         let result = run(&live.input, &mut live.store);
         let spent = fuel.and_then(|given| Some(given - live.store.get_fuel().ok()?)).unwrap_or(0);
         let cost = Cost { fuel: spent, peak_memory: live.store.data().peak() };
         result.map(|answer| (answer, cost)).map_err(|error| explain(&error, live.store.data(), &limits))
+    }
+
+    /// Time runs from here on, and an interrupt ends what comes next: the deadline is set before the stop is looked at, so
+    /// that one which comes in between is met by the deadline, and an earlier one by the look.
+    fn begin(&self, store: &mut Store<Meter>, limits: &CallLimits) -> Result<(), SandboxError> {
+        store.data_mut().begin(limits.time);
+        store.set_epoch_deadline(1);
+        if self.stop.is_set() { Err(SandboxError::Interrupted) } else { Ok(()) }
     }
 
     fn limits(&self) -> CallLimits {
@@ -386,8 +391,7 @@ impl Guest {
         if let Some(fuel) = self.fuel() {
             store.set_fuel(fuel).map_err(|e| SandboxError::Load(e.to_string()))?;
         }
-        store.data_mut().begin(limits.time);
-        store.set_epoch_deadline(1);
+        self.begin(&mut store, &limits)?;
         let input = compiled.pre.instantiate(&mut store).map_err(|e| explain(&e, store.data(), &limits))?;
         Ok(Live { compiled, store, input })
     }
@@ -461,37 +465,55 @@ impl<'g> Session<'g> {
         observed: u64,
         records: &[u8],
     ) -> Result<(Result<Batch, Failure>, Cost), SandboxError> {
-        let live = match self.live.take() {
-            Some(live) => Ok(live),
-            None => self.guest.instantiate(self.guest.code.now(), Share::among_others()),
-        };
         let limits = self.guest.limits();
-        let given = records.len();
         let run = |input: &Input, store: &mut Store<Meter>| {
             input.tipline_input_mapper().call_map_records(store, config, observed, records)
         };
-        let answered = live.and_then(|mut live| {
-            let answered = if given > budget::SHARED_INPUT {
-                let _alone = budget::alone(&self.guest.stop).ok_or(SandboxError::Interrupted)?;
-                live.store.data_mut().share().let_exceed(true);
-                let answered = self.guest.call_in(&mut live, limits, run);
-                live.store.data_mut().share().let_exceed(false);
-                answered?
-            } else {
-                self.guest.call_in(&mut live, shared(limits), run).map_err(|e| e.among_others(&limits))?
-            };
-            self.live = Some(live);
-            Ok(answered)
-        });
-        match answered {
-            Ok(answered) => bounded(Ok(answered)),
-            Err(NoAnswer::Because(error)) => Err(error),
-            // What it has seen before went with its instance, so there is nothing to be asked again.
-            Err(NoAnswer::Crowded) => {
-                let limit = limits.memory_bytes;
-                Err(SandboxError::Exceeded(Exceeded::Memory { limit, asked: limit }))
+        let beside =
+            if records.len() > budget::SHARED_INPUT { Err(NoAnswer::Crowded) } else { self.call_beside(limits, run) };
+        let answered = match beside {
+            Err(NoAnswer::Crowded) => self.call_alone(limits, run),
+            other => other,
+        };
+        bounded(answered.map_err(NoAnswer::error))
+    }
+
+    /// In its instance beside other calls.
+    fn call_beside<R>(
+        &mut self,
+        limits: CallLimits,
+        run: impl Fn(&Input, &mut Store<Meter>) -> wasmtime::Result<R>,
+    ) -> Result<(R, Cost), NoAnswer> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.guest.instantiate(self.guest.code.now(), Share::among_others())?,
+        };
+        let answered = self.guest.call_in(&mut live, shared(limits), run).map_err(|e| e.among_others(&limits))?;
+        self.live = Some(live);
+        Ok(answered)
+    }
+
+    /// Alone: in its instance, or, where that went with a call beside others, in a new one that makes the call twice, so
+    /// that this answer, too, is of an instance that was used before.
+    fn call_alone<R>(
+        &mut self,
+        limits: CallLimits,
+        run: impl Fn(&Input, &mut Store<Meter>) -> wasmtime::Result<R>,
+    ) -> Result<(R, Cost), NoAnswer> {
+        let _alone = budget::alone(&self.guest.stop).ok_or(SandboxError::Interrupted)?;
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => {
+                let mut live = self.guest.instantiate(self.guest.code.now(), Share::alone())?;
+                self.guest.call_in(&mut live, limits, &run)?;
+                live
             }
-        }
+        };
+        live.store.data_mut().share().let_exceed();
+        let answered = self.guest.call_in(&mut live, limits, run)?;
+        // Without room among the others it is let go, and the next call begins with a new one.
+        self.live = live.store.data_mut().join_others().then_some(live);
+        Ok(answered)
     }
 }
 
@@ -542,6 +564,7 @@ mod tests {
 
     #[test]
     fn an_instance_is_kept_unless_it_met_a_huge_page() {
+        let _budget = BUDGET.lock().unwrap_or_else(|p| p.into_inner());
         let guest = Guest::built_in(Profile::Trusted, None).unwrap();
         let page = |records: usize| {
             let records = vec![r#"{"type":"domain","value":"a.example"}"#; records].join(",");
@@ -555,5 +578,56 @@ mod tests {
             assert!(kept().is_none_or(|peak| peak <= limits::KEPT_MEMORY), "{records}");
             assert!(!is_kept || kept().is_some(), "{records}");
         }
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_call_that_has_only_begun() {
+        let guest = Guest::built_in(Profile::Trusted, None).unwrap();
+        let answer = guest.call(0, None, |input, store| {
+            guest.interrupt();
+            input.tipline_input_mapper().call_describe(store)
+        });
+        assert!(matches!(answer, Err(SandboxError::Interrupted)), "{:?}", answer.err());
+        assert!(matches!(guest.describe(), Err(SandboxError::Interrupted)), "and all further ones");
+    }
+
+    /// Tests that look at what is held beside others have the budget for themselves.
+    static BUDGET: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn an_instance_that_was_called_alone_is_kept_as_a_part_of_the_budget() {
+        let _budget = BUDGET.lock().unwrap_or_else(|p| p.into_inner());
+        let guest = Guest::built_in(Profile::Trusted, None).unwrap();
+        guest.call(budget::SHARED_INPUT + 1, None, |i, store| i.tipline_input_mapper().call_describe(store)).unwrap();
+        let mut live = guest.live.lock().unwrap();
+        let meter = live.as_mut().unwrap().store.data_mut();
+        let held = meter.peak();
+        assert!(held > 0);
+        assert_eq!(meter.share().held(), held);
+    }
+
+    #[test]
+    fn a_session_answers_alone_what_is_too_long_beside_others() {
+        let _budget = BUDGET.lock().unwrap_or_else(|p| p.into_inner());
+        let guest = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None).unwrap();
+        let mut session = Session::new(&guest);
+        let calls = std::cell::Cell::new(0);
+        let counted = |_: &Input, _: &mut Store<Meter>| {
+            calls.set(calls.get() + 1);
+            Ok(calls.get())
+        };
+        for expected in [2, 4] {
+            session.live = None;
+            let answered = session.call_alone(CallLimits::SANDBOXED, counted).map_err(NoAnswer::error);
+            assert_eq!(answered.unwrap().0, expected, "a new instance makes its first call twice");
+        }
+        // Documents of more than 16 MiB out of a page of less than 4.
+        let record = r#"{"type":"domain","value":"a.example"}"#;
+        let page = format!(r#"{{"data":[{}]}}"#, vec![record; 40_000].join(","));
+        assert!(page.len() <= budget::SHARED_INPUT);
+        let limits = CallLimits { memory_bytes: 1 << 30, fuel: None, time: None, output_bytes: 1 << 28 };
+        let guest = Guest { profile: Profile::Sandboxed(limits), ..guest };
+        let (batch, _) = Session::new(&guest).map_records_metered("", 0, page.as_bytes()).unwrap();
+        assert!(batch.unwrap().documents.len() > budget::SHARED_OUTPUT);
     }
 }

@@ -224,6 +224,11 @@ impl Meter {
         &mut self.share
     }
 
+    /// Whether all it holds has room beside the others, of which it is one from now on.
+    pub(super) fn join_others(&mut self) -> bool {
+        self.share.join(self.held)
+    }
+
     /// The time of a call begins.
     pub(super) fn begin(&mut self, time: Option<Duration>) {
         self.deadline = time.and_then(|time| Some((Instant::now().checked_add(time)?, time)));

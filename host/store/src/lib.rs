@@ -133,7 +133,7 @@ pub struct SweepOrder {
     /// Documents that ended before this, and were last vouched for before this, are deleted: one whose feed dates it far
     /// back is kept as long as any other.
     pub delete_before: Millis,
-    /// where that is allowed.
+    /// What becomes of those that may be deleted.
     pub deletes: Deletes,
     /// The inputs that are configured, by `tipline.input`.
     pub inputs: Arc<[String]>,

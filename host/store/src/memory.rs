@@ -95,8 +95,10 @@ impl Memory {
         let waiting = Arc::make_mut(&mut self.waiting);
         for row in rows {
             let is_allowed = is_key(&row.key) && row.value.len() <= MAX_VALUE_BYTES;
-            if is_allowed && self.waiting_bytes + size(&row) <= MAX_STEP_BYTES {
-                self.waiting_bytes += size(&row);
+            // One that takes another's place takes its room as well.
+            let others = self.waiting_bytes - waiting.get(&row.key).map_or(0, size);
+            if is_allowed && others + size(&row) <= MAX_STEP_BYTES {
+                self.waiting_bytes = others + size(&row);
                 taken += 1;
                 waiting.insert(row.key.clone(), row);
             }

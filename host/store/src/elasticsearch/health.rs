@@ -25,10 +25,10 @@ const TO_SEE: [&str; 1] = ["maintenance"];
 /// What is better to have on the data stream: `search` and `verify` read it, `check` and `setup` look at its fields.
 const TO_SEE_EVENTS: [&str; 3] = ["read", "view_index_metadata", "maintenance"];
 
-/// What `setup` needs: of the cluster,
+/// What `setup` needs of the cluster.
 const TO_SET_UP_CLUSTER: [&str; 1] = ["manage_index_templates"];
 
-/// on index and alias or data stream.
+/// What `setup` needs on index and alias, or data stream.
 const TO_SET_UP: [&str; 3] = ["create_index", "manage", "view_index_metadata"];
 
 /// What blocks writes to an index, with what to do. `{index}` stands for its name.

@@ -27,6 +27,15 @@ fn commit(ledger: &Ledger, rows: &Rows) {
 }
 
 #[test]
+fn a_row_remembered_again_before_its_commit_counts_once() {
+    let mut memory = Memory::held();
+    for (value, bytes) in [("12", 3 + ROW_BYTES), ("12", 3 + ROW_BYTES), ("1234", 5 + ROW_BYTES), ("", 1 + ROW_BYTES)] {
+        assert_eq!(memory.remember(vec![row("a", value)]), None);
+        assert_eq!(memory.waiting_bytes(), bytes, "{value}");
+    }
+}
+
+#[test]
 fn rows_of_steps_under_way_lie_over_those_committed() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
