@@ -69,7 +69,7 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting(
         "inputs[].jitter",
         "30s",
-        "A poll starts up to this much later, at random; at most the interval, and where it is left out a tenth of it.",
+        "A poll starts up to this much later, at random; where it is left out, at most a tenth of `interval`. Its upper bound is `interval`, told here for the default.",
     ),
     setting("inputs[].max_pages", "10000", "Pages after which a poll ends; the next one goes on from there."),
     setting("inputs[].max_fruitless", "1000", "Requests in a row without a page after which a poll ends."),
@@ -160,7 +160,11 @@ pub(super) const DESCRIBED: &[Described] = &[
     setting("output.elasticsearch.timeout", "90s", "For a whole request."),
     setting("output.elasticsearch.retry", "", "How failed requests and documents are sent again."),
     setting("output.elasticsearch.retry.initial", "1s", "The first wait; each further one is up to twice as long."),
-    setting("output.elasticsearch.retry.max", "1m", "The longest wait; not below the first one."),
+    setting(
+        "output.elasticsearch.retry.max",
+        "1m",
+        "The longest wait. Its lower bound is `initial`, told here for the default.",
+    ),
     setting(
         "output.elasticsearch.retry.give_up_after",
         "5m",

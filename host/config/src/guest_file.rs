@@ -26,7 +26,7 @@ const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000;
 /// An instance begins with a megabyte or more; 4 GiB is all that 32 bits address.
 const MEMORY: RangeInclusive<u64> = 1024 * 1024..=4 * 1024 * 1024 * 1024;
 
-/// One document is some kilobytes; the host holds the answers of two pages at once.
+/// One document is some kilobytes; the host holds the answers of two pages at once, and of up to sixteen short ones.
 const OUTPUT: RangeInclusive<u64> = 64 * 1024..=1024 * 1024 * 1024;
 
 /// A page is mapped in a second; a call of longer than an hour is none that a poll could wait for.

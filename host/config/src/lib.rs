@@ -46,7 +46,7 @@ pub const DEFAULT_FILE: &str = "tipline.yml";
 /// The longest configuration: a hundred inputs with their comments are a tenth of it.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The most inputs: each may hold two pages in memory.
+/// The most inputs: each may hold two pages in memory, and up to sixteen short ones.
 pub const MAX_INPUTS: usize = 100;
 
 /// The shortest interval: with two requests a poll it stays within ten a minute, the smallest plan's limit.
