@@ -555,7 +555,7 @@ fn init_writes_and_tests() -> Outcome {
     fs::remove_file(place.path("tipline.yml"))?;
     place.write("key", "sk_live_right\n")?;
     // What `check` says stands on standard output.
-    let ran = place.run(&["init", "--url", &feed.url, "--api-key-file", "key"])?.exits(0)?;
+    let ran = place.run(&["init", "--url", &feed.url, "--feed-name", "mine", "--api-key-file", "key"])?.exits(0)?;
     let ran = ran.prints("wrote tipline.yml")?.prints("wrote tipline.schema.json")?.prints("1 configured")?;
     ran.prints("next:  tipline run")?;
     let text = fs::read_to_string(place.path("tipline.yml"))?;
@@ -566,7 +566,10 @@ fn init_writes_and_tests() -> Outcome {
     let place = Place::new()?;
     let ran = place.run(&["init"])?.exits(0)?;
     ran.prints("not tested: set SOCDEFENDERS_API_KEY")?.prints("tipline check")?;
-    place.run(&["init", "-c", "wrong.yml", "--url", "ftp://a.example"])?.exits(2)?.says("Nothing was written")?;
+    for wrong in ["ftp://a.example", "https://a.example"] {
+        // The second is of no feed with a name of its own.
+        place.run(&["init", "-c", "wrong.yml", "--url", wrong])?.exits(2)?.says("Nothing was written")?;
+    }
     ensure(!place.path("wrong.yml").exists(), "nothing was written")
 }
 

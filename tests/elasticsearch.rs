@@ -69,6 +69,7 @@ pub fn trials() -> Vec<Trial> {
                 the_catalog_finds_what_is_stored,
             ),
             with_server(format!("{name}::events_are_history"), variable, events_are_history),
+            with_server(format!("{name}::a_block_is_found_and_named"), variable, a_block_is_found),
             with_server(format!("{name}::a_rollover_between_two_pages_loses_nothing"), variable, rollover),
         ]);
     }
@@ -638,6 +639,28 @@ async fn indicators_live_and_expire(url: String) {
     let shown = store.sink.get("id-00000").await.unwrap().unwrap();
     let shown: Value = serde_json::from_str(&shown.json).unwrap();
     assert_eq!(shown["tipline"]["expiry_reason"], "excluded");
+    cluster.remove().await;
+}
+
+async fn a_block_is_found(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let path = format!("/{}/_settings", cluster.settings.index);
+    let store = Elasticsearch::new(&cluster.settings, DESCRIBE, Clock::system()).unwrap();
+    store.set_up().await.unwrap();
+    let found = async || {
+        let blocks = store.findings().await.into_iter().filter(|finding| finding.subject == "blocks");
+        blocks.filter(|finding| finding.level == Level::Fault).map(|finding| finding.text).collect::<Vec<_>>()
+    };
+    assert!(found().await.is_empty());
+    for block in ["write", "read_only", "read_only_allow_delete", "metadata"] {
+        let name = format!("index.blocks.{block}");
+        let (status, answer) = cluster.ask(Method::PUT, &path, Some(json!({ &name: true }))).await;
+        assert_eq!(status, 200, "{answer}");
+        let texts = found().await;
+        let (status, answer) = cluster.ask(Method::PUT, &path, Some(json!({ &name: null }))).await;
+        assert_eq!(status, 200, "{answer}");
+        assert!(texts.len() == 1 && texts[0].contains(&name), "{name}: {texts:?}");
+    }
     cluster.remove().await;
 }
 

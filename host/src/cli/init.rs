@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::settings::Settings;
+use super::settings::{Settings, check_guest_settings};
 use super::{Misuse, check, runtime, schema};
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE};
+use crate::sandbox::Guest;
 use ask::Terminal;
 use write::{Guarded, NewFile};
 
@@ -142,8 +143,13 @@ impl Init {
         let mut files = vec![NewFile::public(schema, schema::text(&schema::guest_settings()?)?)];
         let text = answers.configuration(&file, &mut files);
         // What is written is what the program reads; what a variable will hold is not known.
-        Config::parse(&text, &file, &|_| Some("unknown".to_owned()))
+        let config = Config::parse(&text, &file, &|_| Some("unknown".to_owned()))
             .map_err(|error| Misuse(format!("Nothing was written, as it would not be read: {error}")))?;
+        let guest = Guest::built_in_one_pass()?;
+        for input in &config.inputs {
+            check_guest_settings(&guest, input)
+                .map_err(|error| Misuse(format!("Nothing was written, as it would not be used: {error}")))?;
+        }
         files.push(NewFile::public(file.clone(), text));
         guarded.write(&files, self.force)?;
         let mut out = io::stdout().lock();
