@@ -158,10 +158,7 @@ fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: G
         Some(_) => guest::settings_unchecked(section, INPUT_KEYS, &input.url, folder)?,
     };
     input.guest_file = guest_file;
-    input.credential = match auth(section, folder)? {
-        Some(auth) => Some(auth),
-        None => credential(section, folder, Credential::Bearer)?,
-    };
+    input.credential = credential(section, folder, Credential::Bearer)?;
     input.headers = connection::headers(section, folder, input.credential.as_ref())?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {
         input.interval = interval;
@@ -245,11 +242,15 @@ fn tls(section: &Section<'_>, folder: &Path) -> Result<TlsSettings, Fault> {
     })
 }
 
+/// The one way to log in that is given; a key alone is shown as `of_key` says.
 fn credential(
     section: &Section<'_>,
     folder: &Path,
     of_key: fn(SecretSource) -> Credential,
 ) -> Result<Option<Credential>, Fault> {
+    if let Some(auth) = auth(section, folder)? {
+        return Ok(Some(auth));
+    }
     let key = secret(section, folder, "api_key", "api_key_file")?;
     let password = secret(section, folder, "password", "password_file")?;
     let username = section.text("username")?;
@@ -372,10 +373,7 @@ fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -
     let hosts = hosts(section)?;
     let mode = section.word("mode", &[("latest", Mode::Latest), ("events", Mode::Events)])?.unwrap_or_default();
     let mut es = ElasticsearchSettings::new(hosts, mode);
-    es.credential = match auth(section, folder)? {
-        Some(auth) => Some(auth),
-        None => credential(section, folder, Credential::ApiKey)?,
-    };
+    es.credential = credential(section, folder, Credential::ApiKey)?;
     es.headers = connection::headers(section, folder, es.credential.as_ref())?;
     es.proxy = connection::proxy(section, folder, &es.hosts, variables)?;
     es.setup = section.word("setup", &[("check", Setup::Check), ("auto", Setup::Auto)])?.unwrap_or_default();

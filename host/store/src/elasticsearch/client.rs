@@ -23,9 +23,10 @@ use url::Url;
 
 use crate::blocking;
 use tipline_config::ElasticsearchSettings;
-use tipline_connection::explain::{Context, Reason, is_login, web_page};
+use tipline_connection::explain::{Context, Reason, is_login, texts, web_page};
 use tipline_connection::{Access, Connection, ConnectionError, Live};
 use tipline_model::secret::is_loopback;
+use tipline_model::text::is_hidden;
 
 /// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
 /// stays below. Fixed: how long an answer is follows from what this program asks for.
@@ -185,7 +186,7 @@ impl Client {
         for c in self.scrubbed(text).chars().take(EXCERPT_CHARS) {
             match c {
                 '\n' | '\r' | '\t' => shown.push(' '),
-                c if is_unprintable(c) => shown.extend(c.escape_unicode()),
+                c if is_hidden(c) => shown.extend(c.escape_unicode()),
                 c => shown.push(c),
             }
         }
@@ -395,22 +396,12 @@ pub fn encoded(name: &str) -> String {
     utf8_percent_encode(name, RESERVED).to_string()
 }
 
-/// Control characters, and those that reorder or hide what is around them.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 /// An error with its causes; reqwest shows only the outermost one.
 fn causes(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "timed out: ".to_owned() } else { String::new() };
-    let _ = write!(text, "{error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    text
+    let mut links = vec![error.to_string()];
+    links.extend(texts(error));
+    let how = if error.is_timeout() { "timed out: " } else { "" };
+    format!("{how}{}", links.join(": "))
 }
 
 fn refused(text: &str) -> ClientError {
