@@ -14,6 +14,8 @@
 //! [`memory`], [`eval`], [`mock`]. They are handed on here by the names of what they are about.
 
 pub mod cli;
+mod document;
+mod export;
 pub mod gate;
 pub mod guests;
 pub mod observer;

@@ -12,6 +12,7 @@ mod demo;
 mod document;
 mod dry_run;
 mod eval;
+mod export;
 mod guest;
 mod init;
 mod map;
@@ -20,6 +21,7 @@ mod mock_feed;
 mod open;
 mod plan;
 mod progress;
+mod query;
 mod record;
 mod rejects;
 mod run;
@@ -29,6 +31,7 @@ mod settings;
 mod setup;
 mod signals;
 mod state;
+mod stats;
 mod status;
 mod sweep;
 mod verify;
@@ -102,6 +105,8 @@ enum Command {
     Sweep(sweep::Sweep),
     Map(map::Map),
     Search(search::Search),
+    Export(export::ExportCommand),
+    Stats(stats::Stats),
     Show(search::Show),
     #[command(subcommand)]
     Rejects(rejects::Rejects),
@@ -155,6 +160,8 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.run(),
         Command::Map(command) => command.run(),
         Command::Search(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Stats(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Rejects(command) => command.run(),
         Command::Backfill(command) => command.run(),

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod ndjson;
 pub mod page;
 mod probe;
+pub mod question;
 pub mod sqlite;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
@@ -32,6 +33,7 @@ pub use availability::{Availability, Outage};
 pub use blocking::blocking;
 pub use kind::Kind;
 pub use page::{Document, Page, Quarantined};
+pub use question::{Answer, Condition, Counts, Question, Standing};
 pub use turn::{Baton, Turn};
 
 use crate::state::LedgerError;
@@ -306,6 +308,19 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`].
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError>;
+
+    /// Answers a question in the query language.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn ask(&self, question: &Question) -> Result<Answer, CatalogError>;
+
+    /// Shows every claim that a question finds, in its order, without holding them all; what is to be grouped or counted is
+    /// not.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError>;
 
     /// Shows every stored document that matches, in no particular order, without holding them all.
     ///

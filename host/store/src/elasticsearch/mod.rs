@@ -9,6 +9,7 @@
 //! the documents: nothing is committed and the run stops with advice.
 
 mod body;
+mod ask;
 mod bulk;
 pub mod client;
 pub mod dry_run;

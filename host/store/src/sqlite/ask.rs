@@ -1,0 +1,167 @@
+//! Questions in the query language. They are answered by columns in memory, which are filled from the file; what the
+//! columns leave open is judged by the documents.
+
+use std::sync::mpsc::sync_channel;
+
+use rusqlite::OptionalExtension;
+use serde_json::Value;
+use tipline_catalog::{Bits, Columns, Grouping, PutError, WORDS};
+use tipline_kql::{Document, Fields};
+
+use crate::question::{Answer, Counts, Question, Standing};
+use crate::state::{Ledger, LedgerError, unsigned};
+use crate::{CatalogError, Hit};
+
+/// Rows read in one step: a few MiB, and a read so short that it never keeps the log from being emptied.
+const STEP_ROWS: i64 = 1_000;
+
+/// Steps that are read ahead of what is taken into the columns. Fixed: they are some MiB each.
+const STEPS_AHEAD: usize = 4;
+
+/// The claims or values that a question finds, and among which claims.
+struct Finding {
+    columns: Columns,
+    scope: Bits,
+    found: Bits,
+}
+
+fn find(ledger: &Ledger, question: &Question) -> Result<Finding, CatalogError> {
+    let fields = &question.condition.fields;
+    let columns = load(ledger, fields)?;
+    let scope = match question.standing {
+        Standing::All => columns.stored().clone(),
+        Standing::Live => columns.live(question.now),
+        Standing::Ended => columns.stored().clone().minus(&columns.live(question.now)),
+    };
+    let found = columns.find(&question.condition.predicate, fields, &scope, question.grouping);
+    let undecided = found.undecided();
+    let holds = judge(ledger, question, &columns, &scope, &undecided)?;
+    Ok(Finding { found: found.decided(&holds), columns, scope })
+}
+
+/// Shows every claim found, in the order asked for, until nobody wants more.
+pub(super) fn stream(ledger: &Ledger, question: &Question, mut take: impl FnMut(Hit) -> bool) -> Result<(), CatalogError> {
+    let Finding { columns, scope, found } = find(ledger, question)?;
+    for slot in columns.page(&found, &scope, Grouping::Claims, question.order, question.behind, question.limit) {
+        if let Some(hit) = hit(ledger, columns.row(slot))?
+            && !take(hit)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn answer(ledger: &Ledger, question: &Question) -> Result<Answer, CatalogError> {
+    let Finding { columns, scope, found } = find(ledger, question)?;
+    let grouping = question.grouping;
+    let places = columns.page(&found, &scope, grouping, question.order, question.behind, question.limit);
+    let claims = match grouping {
+        Grouping::Claims => places.into_iter().map(|slot| vec![slot]).collect(),
+        Grouping::Values => columns.claims_of(&places, &scope, question.order),
+    };
+    let mut hits = Vec::with_capacity(claims.len());
+    for slots in claims {
+        hits.push(slots.into_iter().map(|slot| hit(ledger, columns.row(slot))).collect::<Result<Vec<_>, _>>()?);
+    }
+    let facets = question.facets.iter().filter_map(|field| {
+        let column = WORDS.iter().position(|known| known == field)?;
+        let words = columns.facet(&found, &scope, grouping, column);
+        Some(Counts { field, words: words.into_iter().map(|counted| (counted.word, counted.count)).collect() })
+    });
+    Ok(Answer {
+        total: found.count() as u64,
+        is_grouped: grouping == Grouping::Values,
+        facets: facets.collect(),
+        // What was deleted meanwhile is left out.
+        found: hits.into_iter().map(|hits| hits.into_iter().flatten().collect::<Vec<_>>()).filter(|hits| !hits.is_empty()).collect(),
+    })
+}
+
+/// The columns of all documents. Reading and unpacking go on beside, on a thread of their own.
+fn load(ledger: &Ledger, fields: &Fields) -> Result<Columns, CatalogError> {
+    let mut columns = Columns::new(fields);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(STEPS_AHEAD);
+        let reader = scope.spawn(move || -> Result<(), LedgerError> {
+            let mut after = Some(0);
+            while let Some(row) = after {
+                let (rows, last) = step(ledger, row)?;
+                after = last;
+                if sender.send(rows).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        for (row, hit) in receiver.into_iter().flatten() {
+            let row = u32::try_from(row).map_err(|_| CatalogError(TOO_MANY.to_owned()))?;
+            match columns.put(row, &hit.id, &hit.json) {
+                // It is no JSON, which only a damaged file holds; the others are still found.
+                Ok(()) | Err(PutError::Json(_)) => {}
+                Err(error @ PutError::TooLong(_)) => return Err(CatalogError(error.to_string())),
+            }
+        }
+        match reader.join() {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(CatalogError("Reading the store ended with a panic; report it.".to_owned())),
+        }
+    })?;
+    columns.settle();
+    Ok(columns)
+}
+
+const TOO_MANY: &str =
+    "The file has had more than 4,294,967,295 documents, more than are searched. Begin a new one with another `path:`.";
+
+fn step(ledger: &Ledger, after: i64) -> Result<(Vec<(i64, Hit)>, Option<i64>), LedgerError> {
+    ledger.reading(|connection| {
+        let mut statement = connection.prepare_cached(
+            "SELECT id, version, json, row FROM documents NOT INDEXED WHERE row > ?1 ORDER BY row LIMIT ?2",
+        )?;
+        let rows = statement
+            .query_map((after, STEP_ROWS), |row| Ok((row.get(3)?, super::search::hit(row)?)))?
+            .collect::<Result<Vec<(i64, Hit)>, _>>()?;
+        let last = rows.last().map(|(row, _)| *row).filter(|_| rows.len() as u64 == unsigned(STEP_ROWS));
+        Ok((rows, last))
+    })
+}
+
+fn hit(ledger: &Ledger, row: u32) -> Result<Option<Hit>, LedgerError> {
+    ledger.reading(|connection| {
+        connection
+            .prepare_cached("SELECT id, version, json FROM documents WHERE row = ?1")?
+            .query_row([row], super::search::hit)
+            .optional()
+    })
+}
+
+/// Of the undecided those that the query finds, by their documents.
+fn judge(
+    ledger: &Ledger,
+    question: &Question,
+    columns: &Columns,
+    scope: &Bits,
+    undecided: &Bits,
+) -> Result<Bits, CatalogError> {
+    let mut holds = Bits::none(undecided.length());
+    if undecided.is_empty() {
+        return Ok(holds);
+    }
+    let places: Vec<usize> = undecided.iter().collect();
+    let claims = match question.grouping {
+        Grouping::Claims => places.iter().map(|slot| vec![*slot]).collect(),
+        Grouping::Values => columns.claims_of(&places, scope, question.order),
+    };
+    for (place, slots) in places.into_iter().zip(claims) {
+        let mut document = Document::default();
+        for slot in slots {
+            if let Some(hit) = hit(ledger, columns.row(slot))? {
+                let json: Value = serde_json::from_str(&hit.json).unwrap_or_default();
+                document.add(&json, &question.condition.fields);
+            }
+        }
+        holds.set(place, document.matches(&question.condition.predicate));
+    }
+    Ok(holds)
+}
