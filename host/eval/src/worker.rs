@@ -127,8 +127,12 @@ impl<'g> Worker<'g> {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
             Ok((Err(failure), _)) => ("a failure", String::new(), failure.text().to_owned()),
-            // Memory never shrinks: what other pages left is no fault of this one.
-            Err(SandboxError::Exceeded(Exceeded::Memory { .. })) => return,
+            // Memory never shrinks: what other pages left is no fault of this one, but a host that keeps instances meets it.
+            Err(SandboxError::Exceeded(Exceeded::Memory { limit, .. })) => {
+                let about = format!("a used instance asks for more than the {limit} bytes of memory allowed");
+                self.tally.add(Kind::Limit, &about, at, || page.name.clone(), None, None);
+                return;
+            }
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),
         };
         let subject = || "an instance that has mapped other pages".to_owned();
