@@ -12,6 +12,7 @@ use crate::gate::Gates;
 use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
 use crate::poll::{Observer, Poller};
+use crate::sandbox::Interrupt;
 use crate::state::{Ledger, LedgerError};
 use crate::store::blocking;
 use crate::store::ndjson::Ndjson;
@@ -99,7 +100,21 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] with what to do.
     pub fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
-        let mut guests = Guests::new(Some(&config.state_dir));
+        Self::assemble_until(config, clock, observer, Interrupt::default())
+    }
+
+    /// As [`Pipeline::assemble`], until it is interrupted: foreign guests may take long to compile and to describe
+    /// themselves.
+    ///
+    /// # Errors
+    /// As [`Pipeline::assemble`].
+    pub fn assemble_until(
+        config: &Config,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+        interrupt: Interrupt,
+    ) -> Result<Self, PipelineError> {
+        let mut guests = Guests::until(Some(&config.state_dir), interrupt);
         let ledger = Ledger::open_with(&config.ledger_path(), config.limits)?;
         let availability = followed(&ledger, &clock, &observer);
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
@@ -199,9 +214,11 @@ impl Pipeline {
         }
     }
 
-    /// Ends it where nothing may be waited for: the log is folded into the file, and code that is still being compiled is not
-    /// awaited for the cache's sake, which takes seconds. The end of the process, which is next, takes the rest.
+    /// Ends it where nothing may be waited for: the log is folded into the file, calls of guests that nobody awaits any more
+    /// are ended, and code that is still being compiled is not awaited for the cache's sake, which takes seconds. The end of
+    /// the process, which is next, takes the rest.
     pub fn leave(self) {
+        self.pollers.iter().for_each(|poller| poller.guest.interrupt());
         self.ledger.fold();
         std::mem::forget(self);
     }

@@ -21,7 +21,6 @@ pub mod schema;
 mod tests;
 mod tree;
 
-use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -191,7 +190,7 @@ impl Config {
 
     fn load_with(file: &Path, guests: Guests) -> Result<Self, ConfigError> {
         let unreadable = |reason: String, advice| ConfigError::Unreadable { file: file.to_owned(), reason, advice };
-        let source = fs::File::open(file).map_err(|e| {
+        let source = tipline_model::file::open(file).map_err(|e| {
             unreadable(e.to_string(), "Name an existing file with -c FILE; `tipline run --help` shows one.")
         })?;
         let mut text = String::new();

@@ -203,7 +203,7 @@ impl Recording {
     /// [`RecordingError`].
     pub fn read(file: &Path) -> Result<Self, RecordingError> {
         let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
-        Self::read_from(file, File::open(file).map_err(broken)?)
+        Self::read_from(file, tipline_model::file::open(file).map_err(broken)?)
     }
 
     /// As [`Self::read`], of a file that is open.

@@ -198,7 +198,7 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let Some(pipeline) = run::open(config, clock.clone(), Arc::new(()), Patience::None, &stop).await? else {
-        return Ok(());
+        return Err(Failed.into());
     };
     let mut retry =
         Retry { config, guests: Guests::new(Some(&config.state_dir)), sink: pipeline.sink.clone(), now: clock.now() };

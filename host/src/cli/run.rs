@@ -13,6 +13,7 @@ use tracing::info;
 use super::progress::{self, Progress};
 use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
+use crate::apart::blocking;
 use crate::clock::Clock;
 use crate::config::LogFormat;
 use crate::config::{Config, Output};
@@ -21,6 +22,7 @@ use crate::observer::Observer;
 use crate::pipeline::{Patience, Pipeline, PipelineError};
 use crate::poll::{Ended, MORE_IS_LEFT};
 use crate::run::{OnceReport, Outcome};
+use crate::sandbox::Interrupt;
 use crate::state::Counts;
 use crate::sweep::SweepReport;
 use crate::tape::{self, MAX_RECORDINGS, Tape, Target};
@@ -98,7 +100,7 @@ impl Run {
                 let progress = Arc::new(Progress::saying("records", None, |line| info!("{line}")));
                 observers.push(progress.clone());
                 let opened = open(&config, clock, Arc::new(observers), once(&config), &stop).await?;
-                let Some(pipeline) = opened else { return Ok(()) };
+                let Some(pipeline) = opened else { return Err(Failed.into()) };
                 let report = pipeline.run_once(&stop).await;
                 progress.end();
                 if stop.is_cancelled() {
@@ -155,15 +157,21 @@ pub(super) async fn open(
     patience: Patience,
     stop: &CancellationToken,
 ) -> Result<Option<Pipeline>> {
-    let pipeline = match Pipeline::assemble(config, clock, observer) {
-        Ok(pipeline) => pipeline,
-        Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
-        Err(PipelineError::Guest(error)) => return Err(unusable(error)),
-        Err(error) => return Err(error.into()),
+    let interrupt = Interrupt::default();
+    let (settings, until) = (config.clone(), interrupt.clone());
+    let assembled = blocking(move || assemble(&settings, clock, observer, until));
+    tokio::pin!(assembled);
+    let pipeline = tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            interrupt.set();
+            if let Ok(Ok(pipeline)) = assembled.await {
+                pipeline.leave();
+            }
+            return Ok(None);
+        }
+        pipeline = &mut assembled => pipeline??,
     };
-    for poller in &pipeline.pollers {
-        check_guest_settings(&poller.guest, &poller.input)?;
-    }
     // What is wrong in the configuration was said before anybody is waited for.
     let prepared = tokio::select! {
         biased;
@@ -178,6 +186,21 @@ pub(super) async fn open(
         }
     }
     Ok(Some(pipeline))
+}
+
+/// Puts everything together, and asks each guest whether it can use its settings. Strangers' code is compiled and called for
+/// that.
+fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>, interrupt: Interrupt) -> Result<Pipeline> {
+    let pipeline = match Pipeline::assemble_until(config, clock, observer, interrupt) {
+        Ok(pipeline) => pipeline,
+        Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
+        Err(PipelineError::Guest(error)) => return Err(unusable(error)),
+        Err(error) => return Err(error.into()),
+    };
+    for poller in &pipeline.pollers {
+        check_guest_settings(&poller.guest, &poller.input)?;
+    }
+    Ok(pipeline)
 }
 
 /// A command that ends by itself waits for its output as long as it does for a page's delivery.
