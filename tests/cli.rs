@@ -82,6 +82,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        crate::support::schema::hold_all(self.folder.path(), arguments);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tipline"));
         command.current_dir(self.folder.path()).args(arguments);
         command.env_remove("SOCDEFENDERS_API_KEY").env("COLUMNS", "100");

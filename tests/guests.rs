@@ -110,7 +110,7 @@ impl Stand {
 
     fn config(&self) -> Result<Config, Failed> {
         self.configure()?;
-        Ok(Config::load(&self.path("tipline.yml"))?)
+        Ok(crate::support::schema::load(&self.path("tipline.yml"))?)
     }
 
     async fn open(&self, observer: Arc<dyn Observer>) -> Result<Pipeline, Failed> {
@@ -132,7 +132,7 @@ impl Stand {
 
     /// Where the state lies, with any output.
     fn ledger_of_output(&self) -> Result<Ledger, Failed> {
-        Ok(Ledger::read(&Config::load(&self.path("tipline.yml"))?.ledger_path())?)
+        Ok(Ledger::read(&crate::support::schema::load(&self.path("tipline.yml"))?.ledger_path())?)
     }
 
     async fn stored(&self) -> Result<Documents, Failed> {
@@ -249,7 +249,7 @@ async fn sums() -> Outcome {
     assert_eq!(stand.feed.requests(), Vec::<String>::new(), "nothing was asked for");
     // Any way of writing the digits will do, and a path is relative to the configuration.
     stand.configure_with(&format!("    type: guest.wasm\n    sha256: {}\n", sum.to_uppercase()))?;
-    let config = Config::load(&stand.path("tipline.yml"))?;
+    let config = crate::support::schema::load(&stand.path("tipline.yml"))?;
     let file = config.inputs[0].guest_file.as_ref().ok_or("no guest")?;
     assert_eq!((&file.sha256, file.path.as_path()), (&sum, stand.path("guest.wasm").as_path()));
     Ok(())
