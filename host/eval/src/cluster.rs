@@ -11,6 +11,7 @@ use anyhow::{Error, Result, bail};
 
 use super::document::Flat;
 use super::finding::{At, Kind, Tally};
+use tipline_model::said::Said;
 use tipline_sandbox::Batch;
 use tipline_store::elasticsearch::dry_run::Tried;
 
@@ -56,9 +57,9 @@ impl<'t> Cluster<'t> {
                 for refused in &refused {
                     let (about, rest) = about(&refused.code, &refused.detail);
                     let subject = || {
-                        let subject =
-                            Flat::read(&refused.document).map_or_else(|_| refused.id.clone(), |flat| flat.subject());
-                        if rest.is_empty() { subject } else { format!("{subject}: {rest}") }
+                        let flat = Flat::read(&refused.document);
+                        let subject = flat.map_or_else(|_| Said::theirs(refused.id.clone()), |flat| flat.subject());
+                        if rest.is_empty() { subject } else { subject.and(": ").and(Said::theirs(rest.clone())) }
                     };
                     tally.add(Kind::Cluster, &about, at, subject, None, None);
                 }
