@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Config, Output};
@@ -185,7 +186,7 @@ impl Pipeline {
                 Ok(Prepared { done, warnings }) => {
                     self.availability.answered().await;
                     done.iter().for_each(|done| info!("{done}"));
-                    warnings.iter().for_each(|warning| warn!("{warning}"));
+                    self.warn_of(warnings).await?;
                     return Ok(());
                 }
                 Err(SinkError::Unavailable(reason)) => reason,
@@ -214,6 +215,27 @@ impl Pipeline {
         }
     }
 
+    /// Says what a person should know of the output's set-up, once: a run by a timer would say the same each time.
+    async fn warn_of(&self, warnings: Vec<String>) -> Result<(), SinkError> {
+        const WARNED: &str = "output/warned";
+        let digest = digest_of(&warnings);
+        let ledger = self.ledger.clone();
+        let known = blocking(move || {
+            let known = ledger.mark(WARNED)?;
+            if known != Some(digest) {
+                ledger.set_mark(WARNED, digest)?;
+            }
+            Ok::<_, LedgerError>(known)
+        });
+        match known.await? == Some(digest) {
+            true => warnings.iter().for_each(|warning| debug!("As before: {warning}")),
+            false => warnings.iter().for_each(|warning| {
+                warn!("{warning} This is said once, until it changes; `tipline check` says it at any time.");
+            }),
+        }
+        Ok(())
+    }
+
     /// Ends it where nothing may be waited for: the log is folded into the file, calls of guests that nobody awaits any more
     /// are ended, and code that is still being compiled is not awaited for the cache's sake, which takes seconds. The end of
     /// the process, which is next, takes the rest.
@@ -239,6 +261,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// A number that another list has not.
+fn digest_of(texts: &[String]) -> i64 {
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|text| hash.update(format!("{}:{text}", text.len())));
+    hash.finalize().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
 /// Whether the output takes documents, told to whoever looks at the ledger and at the run.

@@ -17,6 +17,7 @@ use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
+use crate::said::Said;
 use crate::state::{Counts, InputStatus, RejectFilter};
 use crate::store::{Availability, By, Query, SinkError};
 use crate::sweep::{SweepError, SweepReport, Sweeper};
@@ -233,7 +234,7 @@ impl Poller {
                 Ok(report) => log_report(input, &report),
                 Err(PollError::Sink(SinkError::Gone(reason))) => return Err(reason),
                 Err(failed) if failed.stops_input() => {
-                    let why = failed.to_string();
+                    let why = failed.said();
                     self.note(move |status| status.degraded = Some(why)).await;
                     error!(input.id = input, "The input is stopped until Tipline is started again: {failed}");
                     return Ok(());
@@ -342,7 +343,7 @@ fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, f
                     status.last_error = None;
                     status.consecutive_failures = 0;
                 }
-                Ended::GaveUp(reason) => fail(status, reason.clone()),
+                Ended::GaveUp(reason) => fail(status, Said::theirs(reason.clone())),
                 Ended::MustWait(wait) => {
                     status.waiting_until = Some(wait.until);
                     status.waiting_reason = Some(wait.reason.clone());
@@ -352,11 +353,11 @@ fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, f
                 status.last_success = Some(facts.ended);
             }
         }
-        Err(error) => fail(status, error.to_string()),
+        Err(error) => fail(status, error.said()),
     }
 }
 
-fn fail(status: &mut InputStatus, reason: String) {
+fn fail(status: &mut InputStatus, reason: Said) {
     status.consecutive_failures = status.consecutive_failures.saturating_add(1);
     status.last_error = Some(reason);
 }
@@ -415,8 +416,8 @@ mod tests {
             last_success: Some(1),
             waiting_until: Some(2),
             waiting_reason: Some("old".to_owned()),
-            last_error: Some("old".to_owned()),
-            degraded: Some("stopped by an unreadable state".to_owned()),
+            last_error: Some("old".into()),
+            degraded: Some("stopped by an unreadable state".into()),
             consecutive_failures: 2,
             rate_limit: Some(10),
             rate_remaining: Some(9),
@@ -522,7 +523,7 @@ mod tests {
                 Err(error @ PollError::Broken(_)) if panics => {
                     assert!(error.to_string().contains("of input one"), "{error}");
                     let status = pipeline.ledger.status("one").unwrap();
-                    assert!(status.last_error.unwrap().contains("of input one"), "the status tells it too");
+                    assert!(status.last_error.unwrap().plain().contains("of input one"), "the status tells it too");
                 }
                 other => panic!("{panics}: {other:?}"),
             }

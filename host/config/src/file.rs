@@ -158,6 +158,7 @@ fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: G
         Some(_) => guest::settings_unchecked(section, INPUT_KEYS, &input.url, folder)?,
     };
     input.guest_file = guest_file;
+    input.place = Some(section.place());
     input.credential = credential(section, folder, Credential::Bearer)?;
     input.headers = connection::headers(section, folder, input.credential.as_ref())?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {

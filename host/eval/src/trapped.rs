@@ -19,6 +19,8 @@ use thiserror::Error;
 use crate::recording::Recorder;
 use tipline_config::Input;
 use tipline_model::clock::Millis;
+use tipline_model::folder::make_private;
+use tipline_model::said::Said;
 use tipline_sandbox::{Event, Request, SandboxError};
 
 /// Polls in a row that a guest may end without an answer. One may be bad luck of a page that changes; the third shows
@@ -36,6 +38,13 @@ pub struct Trapped {
     pub reason: SandboxError,
     /// Where its page is: nothing, or a sentence after a space.
     pub kept: String,
+}
+
+impl Trapped {
+    /// The message, by whose words it is made of: where the page is kept is ours.
+    pub fn said(&self) -> Said {
+        crate::said(&self.reason).and(Said::ours(&*self.kept))
+    }
 }
 
 /// What a guest was called with.
@@ -121,15 +130,6 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
     recorder.finish()?;
     keep_newest(folder, &|_| true, MAX_KEPT_PAGES)?;
     Ok(file)
-}
-
-/// Makes a folder that nobody else may look into. One that is there already keeps its mode: a person has set it.
-pub fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// Deletes the unfinished recordings that a dead process left, of those with a name that is asked about. What can't be deleted

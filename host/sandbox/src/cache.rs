@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
+use tipline_model::folder::make_private;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -53,7 +54,7 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the folder, and makes it where it is not there. None, and a line in the log, where it cannot be used.
     pub(super) fn open(folder: &Path) -> Option<Self> {
-        match make(folder).and_then(|()| guarded(folder)).and_then(|folder| Ok((key(&folder)?, folder))) {
+        match make_private(folder).and_then(|()| guarded(folder)).and_then(|folder| Ok((key(&folder)?, folder))) {
             Ok((key, folder)) => Some(Self { folder, key }),
             Err(reason) => {
                 tracing::warn!(
@@ -176,15 +177,6 @@ impl Hasher for Sum {
         // The whole sum is asked for instead.
         0
     }
-}
-
-/// The folder, with all above it, for its owner alone.
-fn make(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// An error unless it is ours and nobody else may write to it.

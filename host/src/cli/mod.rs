@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod record;
 mod rejects;
+mod replay;
 mod run;
 mod schema;
 mod search;
@@ -110,7 +111,7 @@ enum Command {
     #[command(subcommand)]
     State(state::State),
     Record(record::Record),
-    Replay(record::Replay),
+    Replay(replay::Replay),
     Eval(Box<eval::Eval>),
     MockFeed(Box<mock_feed::MockFeed>),
     #[command(subcommand)]

@@ -22,6 +22,7 @@ use crate::observer::Observer;
 use crate::pipeline::{Patience, Pipeline, PipelineError};
 use crate::poll::{Ended, MORE_IS_LEFT};
 use crate::run::{OnceReport, Outcome};
+use crate::said::Said;
 use crate::sandbox::Interrupt;
 use crate::state::Counts;
 use crate::sweep::SweepReport;
@@ -220,11 +221,11 @@ pub(super) fn print_once(
     out: &mut dyn Write,
 ) -> Result<bool> {
     let mut well = true;
-    let mut told: Vec<(&String, String)> = Vec::new();
+    let mut told: Vec<(&String, Said)> = Vec::new();
     for Outcome { input, poll, counts } in &report.inputs {
         let failure = match poll {
-            Err(error) => Some(error.to_string()),
-            Ok(report) => failure(&report.ended),
+            Err(error) => Some(error.said()),
+            Ok(report) => failure(&report.ended).map(Said::theirs),
         };
         let adds_up = counts.adds_up();
         well &= failure.is_none() && adds_up;
@@ -232,7 +233,7 @@ pub(super) fn print_once(
             let notes = poll.as_ref().map_or_else(|_| Vec::new(), |r| r.notes.iter().map(|n| n.text.clone()).collect());
             let ended = poll.as_ref().map_or("failed", |report| report.ended.word());
             let json = json!({
-                "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure,
+                "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure.as_ref().map(Said::plain),
             });
             writeln!(out, "{}", text::json(&json.to_string()))?;
             continue;
@@ -253,7 +254,7 @@ pub(super) fn print_once(
             // An output that is down fails every input in the same words.
             match told.iter().find(|(_, other)| *other == failure) {
                 Some((first, _)) => writeln!(out, "{input}: failed as {first} did")?,
-                None => writeln!(out, "{input}: failed: {}", text::show_beside(&failure, own))?,
+                None => writeln!(out, "{input}: failed: {}", failure.clone().beside(own))?,
             }
             told.push((input, failure));
         }
@@ -274,7 +275,8 @@ pub(super) fn print_once(
 pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
     let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
     writeln!(out, "sweep: renewed {renewed}, retired {retired}, excluded {excluded}, deleted {deleted}")?;
-    swept.withheld().map_or(Ok(()), |withheld| writeln!(out, "sweep: {withheld}"))
+    let notes = [swept.withheld(), swept.doubted()];
+    notes.into_iter().flatten().try_for_each(|note| writeln!(out, "sweep: {note}"))
 }
 
 /// Both sums of everything an input read and made.

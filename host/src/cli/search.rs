@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use super::settings::Settings;
 use super::{Misuse, document, runtime, when};
 use crate::clock::{Clock, Millis};
-use crate::store::{self, Catalog, Hit, Kind, Query};
+use crate::said::Said;
+use crate::store::{self, Catalog, Hit, Kind, Query, form};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -17,11 +18,12 @@ const DEFAULT_LIMIT: usize = 50;
 /// Search what is stored
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. Expired and retired
-indicators are left out unless --expired is given.
+TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. An address finds the
+networks that hold it, too. Expired and retired indicators are left out unless --expired is given.
 
 What its source saw last comes first, as the column LAST SEEN shows; where a source does not say, --since goes by when the
-feed showed it, and it comes behind the others. With --by observed both go by when the feed last showed it.
+feed showed it, and it comes behind the others. With --by observed both go by when the feed last showed it. What was seen at
+the same time comes in the order in which the feed showed it, the newest first, and then by its id.
 
 TYPE is a type of ECS (ipv4-addr, domain-name, url, file, email-addr, windows-registry-key, …), vulnerability or technique;
 what feeds call them (ip, ipv4, domain, email, cve); or what a file is hashed with (sha256, sha1, md5, …; hash for any).
@@ -41,7 +43,7 @@ pub(super) struct Search {
     /// Of this type (ipv4-addr, domain-name, url, file, …; --help lists more), or hashed so (sha256, md5, …)
     #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
     kind: Option<Kind>,
-    /// Who reported it
+    /// Who reported it; case does not matter
     #[arg(long)]
     provider: Option<String>,
     /// Seen since this time, or this long ago: 2024-12-09, 24h
@@ -56,8 +58,8 @@ pub(super) struct Search {
     /// Print only how many there are
     #[arg(long, conflicts_with = "limit")]
     count: bool,
-    /// At most so many documents
-    #[arg(long, default_value_t = DEFAULT_LIMIT)]
+    /// At most so many documents; --count tells how many there are
+    #[arg(long, default_value_t = DEFAULT_LIMIT, value_parser = limit)]
     limit: usize,
     /// Print the documents, one JSON object a line; with --count {"count": n}
     #[arg(long)]
@@ -85,6 +87,12 @@ impl From<By> for store::By {
 
 fn kind(text: &str) -> Result<Kind, String> {
     Kind::of(text).ok_or_else(|| format!("expected one of {}", Kind::words().collect::<Vec<_>>().join(", ")))
+}
+
+/// How many are shown.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| "expected a whole number from 1 on".to_owned())
 }
 
 impl Search {
@@ -118,7 +126,11 @@ impl Search {
             }
             (false, false) if hits.is_empty() => {
                 let hint = if query.expired { "" } else { " Expired ones are shown with --expired." };
-                writeln!(out, "Nothing found.{hint}")?;
+                let provider = match &query.provider {
+                    Some(_) => " --provider takes the whole name, as the column PROVIDER shows it.",
+                    None => "",
+                };
+                writeln!(out, "Nothing found.{hint}{provider}")?;
             }
             (false, false) => {
                 write!(out, "{}", document::table(&hits, query.by, Style::stdout()))?;
@@ -155,30 +167,56 @@ pub(super) struct Show {
     json: bool,
 }
 
-/// The document of this id, or the only one whose id begins so.
-async fn find(catalog: &dyn Catalog, id: &str) -> Result<Hit> {
-    if let Some(hit) = catalog.get(id).await? {
-        return Ok(hit);
-    }
+/// The document of this id, or the only one whose id begins so. Our own guest's ids are in hex, which people and tools also
+/// write in capitals.
+async fn find(catalog: &dyn Catalog, given: &str) -> Result<Hit> {
+    let given = given.trim();
     // A table that was cut to the terminal's width ends an id so.
-    let beginning = id.trim_end_matches('…');
-    let ids = match beginning.chars().count() {
-        0..SHORTEST_BEGINNING => Vec::new(),
-        _ => catalog.ids(beginning, CANDIDATES_SHOWN + 1).await?,
-    };
+    let beginning = given.trim_end_matches('…');
+    let lower = beginning.to_ascii_lowercase();
+    let is_hex = lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut ways = vec![beginning];
+    if is_hex && lower != beginning {
+        ways.push(&lower);
+    }
+    for id in &ways {
+        if let Some(hit) = catalog.get(id).await? {
+            return Ok(hit);
+        }
+    }
+    let shown = text::show(beginning);
+    if beginning.chars().count() < SHORTEST_BEGINNING {
+        return Err(Misuse(format!(
+            "`{shown}` is too short for an id or its beginning: write its first {SHORTEST_BEGINNING} characters or more. \
+             `tipline search` prints the ids of what is stored."
+        ))
+        .into());
+    }
+    let mut ids = Vec::new();
+    for way in &ways {
+        if ids.is_empty() {
+            ids = catalog.ids(way, CANDIDATES_SHOWN + 1).await?;
+        }
+    }
     match ids.as_slice() {
-        [] => bail!("There is no document {}. `tipline search` prints the ids of what is stored.", text::show(id)),
+        [] if is_hex => bail!(
+            "No stored document has an id that is or begins with {shown}. `tipline search --expired` prints the ids of all that \
+             is stored, in its last column."
+        ),
+        [] => bail!(
+            "No stored document has an id that is or begins with {shown}. If it is a value, `tipline search` looks for it \
+             and prints the ids."
+        ),
         [only] => match catalog.get(only).await? {
             Some(hit) => Ok(hit),
             None => bail!("The document {} was deleted meanwhile.", text::show(only)),
         },
         several => {
-            let shown: Vec<_> = several.iter().take(CANDIDATES_SHOWN).map(|id| text::show(id)).collect();
+            let listed: Vec<_> = several.iter().take(CANDIDATES_SHOWN).map(|id| text::show(id)).collect();
             let more = if several.len() > CANDIDATES_SHOWN { "\n  …" } else { "" };
             Err(Misuse(format!(
-                "{} is the beginning of more than one id; write as much as tells them apart:\n  {}{more}",
-                text::show(beginning),
-                shown.join("\n  ")
+                "{shown} is the beginning of more than one id; write as much as tells them apart:\n  {}{more}",
+                listed.join("\n  ")
             ))
             .into())
         }
@@ -197,8 +235,12 @@ impl Show {
         let (style, fields) = (Style::stdout(), document::fields(&document::parse(&hit)));
         let width = fields.iter().map(|(path, _)| path.chars().count()).max().unwrap_or(0);
         for (path, value) in fields {
+            let value = match form::is_of_the_mapping(&path) {
+                true => Said::ours(value),
+                false => Said::theirs(value),
+            };
             let path = format!("{:<width$}", text::escape(&path));
-            writeln!(out, "{}  {}", style.dim(&path), text::show(&value))?;
+            writeln!(out, "{}  {value}", style.dim(&path))?;
         }
         Ok(())
     }

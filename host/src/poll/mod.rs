@@ -30,6 +30,7 @@ use crate::trapped::{Call, Trapped, Traps};
 use delivery::Deliveries;
 
 pub use crate::observer::Observer;
+pub(crate) use report::naming_key_file;
 pub use report::{Ended, PollError, PollReport};
 
 /// The note with which a guest ends a poll that it could not complete.
@@ -114,7 +115,7 @@ impl Poller {
         let ended = run.drive(state, bounds, stop).await;
         // Whatever ended the poll, the pages under way are awaited: their documents may have arrived.
         let last = run.deliveries.settle().await;
-        let ended = ended?;
+        let ended = ended.map_err(|error| error.naming_key_file(&self.input))?;
         last?;
         Ok(run.deliveries.report(ended, run.requests))
     }

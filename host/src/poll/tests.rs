@@ -119,7 +119,7 @@ async fn a_wait_is_sat_out_up_to_the_longest_and_a_longer_one_ends_the_poll() {
     const DAY: u64 = 24 * 60 * 60;
     for (seconds, is_sat_out) in [(DAY, true), (DAY + 1, false), (253_402_300_800, false)] {
         let folder = tempfile::tempdir().unwrap();
-        let change = with(r#""max_retries":0,"max_rate_wait":"999999w""#);
+        let change = with(r#""max_retries":0,"max_rate_wait":"3650d""#);
         let pipeline = pipeline_of(folder.path(), change, Clock::virtual_from(NOW), Arc::new(())).await;
         let poller = &pipeline.pollers[0];
         wait_for(poller, &seconds.to_string());

@@ -24,7 +24,7 @@ use crate::state::{Ledger, LedgerError};
 use crate::store::{Catalog, Deletes, Sink, SweepOrder, Swept};
 use exclusion::{Asked, Exclusion};
 
-pub use report::{SweepError, SweepReport};
+pub use report::{Doubted, SweepError, SweepReport};
 
 /// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
@@ -77,6 +77,7 @@ impl Sweeper {
         // A fault of what is excluded keeps nothing from being renewed or retired.
         let excluded = self.exclude(now).await;
         let mut swept = Swept::default();
+        let went_by = orders.iter().map(|order| order.ended_by).min().unwrap_or(now);
         for order in orders {
             swept.add(self.sink.sweep(order).await?);
         }
@@ -89,7 +90,8 @@ impl Sweeper {
         });
         noted.await??;
         let Swept { renewed, retired, deleted, withheld } = swept;
-        Ok(SweepReport { renewed, retired, excluded, deleted, withheld })
+        let doubted = Doubted::between(went_by, self.clock.latest());
+        Ok(SweepReport { renewed, retired, excluded, deleted, withheld, doubted })
     }
 
     /// One order for all inputs whose feeds' clocks agree with ours, one for each that is behind by its own. What is over

@@ -427,7 +427,10 @@ mod tests {
         metrics.compared(&input, -1_500);
         metrics.live(7);
         metrics.kept(&input, 2);
-        metrics.swept(&Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1, withheld: 0 }), START);
+        metrics.swept(
+            &Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1, ..SweepReport::default() }),
+            START,
+        );
         metrics.swept(&Err(SweepError::Guest(String::new())), START);
         let text = metrics.clone().text();
         let missing = lacks(

@@ -36,6 +36,27 @@ pub const THREAT: &str = "threat";
 /// The `event.type` of what is retired, of conditions and of context.
 pub const INFO: &str = "info";
 
+/// Whether a field says what the mapping or the host makes of it (versions, kinds, identities, times), and never a value that
+/// a feed has sent: nobody has to be kept from clicking on it.
+pub fn is_of_the_mapping(field: &str) -> bool {
+    const FIELDS: [&str; 13] = [
+        "@timestamp",
+        "ecs.version",
+        "event.category",
+        "event.dataset",
+        "event.id",
+        "event.ingested",
+        "event.kind",
+        "event.module",
+        "event.sequence",
+        "event.type",
+        "threat.indicator.type",
+        "threat.indicator.marking.tlp",
+        "threat.indicator.marking.tlp_version",
+    ];
+    FIELDS.contains(&field) || field.starts_with("tipline.") || field.starts_with("data_stream.")
+}
+
 /// A text that is no document.
 #[derive(Debug, Error)]
 #[error("The stored document cannot be read: {0}. Restore the store from a backup, or poll its feed again.")]

@@ -12,6 +12,7 @@ pub mod form;
 pub mod kind;
 pub mod memory;
 pub mod ndjson;
+mod network;
 pub mod page;
 mod probe;
 pub mod sqlite;
@@ -205,11 +206,12 @@ pub trait Sink: Send + Sync {
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too.
+    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too, and by an
+    /// address the networks that hold it.
     pub text: Option<String>,
     /// Of which kind.
     pub kind: Option<Kind>,
-    /// `threat.indicator.provider`.
+    /// `threat.indicator.provider`, whole and in any case (of ASCII letters).
     pub provider: Option<String>,
     /// At or after, by the time that `by` names.
     pub since: Option<Millis>,
@@ -277,7 +279,8 @@ pub trait Catalog: Send + Sync {
     /// Lets what follows see all that was acknowledged before, as far as the store can.
     async fn settle(&self) {}
 
-    /// The newest documents that match, newest first.
+    /// The newest documents that match, newest first: by the time asked for, where that is one by when they were observed,
+    /// as their versions tell, and then by their ids, upwards. Every store has this order.
     ///
     /// # Errors
     /// [`CatalogError`].

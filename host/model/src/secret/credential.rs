@@ -193,6 +193,18 @@ impl Credential {
         }
     }
 
+    /// Where to look when it is refused, where that is a file: one among several is meant.
+    pub fn file_advice(&self) -> Option<String> {
+        match self.source() {
+            SecretSource::Inline(_) => None,
+            SecretSource::File(path) => Some(format!(
+                "What was sent is in {}, which `{}` names; a file that holds another one is read again by itself.",
+                path.display(),
+                self.setting()
+            )),
+        }
+    }
+
     /// The header it is sent in.
     pub fn header(&self) -> &HeaderName {
         match self {

@@ -234,8 +234,9 @@ pub(super) fn request_needs_person(client: &Client, answer: &Answer) -> String {
     let said = client.describe(answer);
     match answer.status.as_u16() {
         401 if client.has_credential() => {
+            let file = client.key_file_advice().map(|advice| format!(" {advice}")).unwrap_or_default();
             format!(
-                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired."
+                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired.{file}"
             )
         }
         401 => {

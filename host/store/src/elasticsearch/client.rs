@@ -231,6 +231,11 @@ impl Client {
         access.has_secrets() || access.tls.client.is_some()
     }
 
+    /// Where to look when the credential is refused, where that is a file.
+    pub fn key_file_advice(&self) -> Option<String> {
+        self.connection.access().credential.as_ref()?.file_advice()
+    }
+
     /// The first answer of a host, and whether anything was refused that may have been changed meanwhile.
     async fn send_to_any(&self, call: &Prepared, live: &Live) -> (Result<Answer, ClientError>, bool) {
         let first = self.preferred.load(Ordering::Relaxed);

@@ -29,7 +29,6 @@ use self::body::Operations;
 use self::bulk::{Bulk, Settled, is_put_off, put_off};
 use self::client::{Call, Client, ClientError, encoded};
 use self::fields::Fields;
-use self::setup::SetupReport;
 use crate::state::{self, Ledger, LedgerError};
 use crate::{Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form};
 use tipline_config::{ElasticsearchSettings, Mode, Setup};
@@ -99,7 +98,7 @@ impl Elasticsearch {
     ///
     /// # Errors
     /// [`SinkError::Setup`] where documents must not go there.
-    pub async fn prepare_index(&self) -> Result<SetupReport, SinkError> {
+    pub async fn prepare_index(&self) -> Result<Prepared, SinkError> {
         match self.settings.setup {
             Setup::Check => self.check_setup().await,
             Setup::Auto => self.set_up().await,
@@ -178,8 +177,7 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
 #[async_trait]
 impl Sink for Elasticsearch {
     async fn prepare(&self) -> Result<Prepared, SinkError> {
-        let SetupReport { done, warnings } = self.prepare_index().await?;
-        Ok(Prepared { done, warnings })
+        self.prepare_index().await
     }
 
     async fn probe(&self) -> Result<(), SinkError> {

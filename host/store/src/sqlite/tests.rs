@@ -106,7 +106,7 @@ fn a_document_that_no_reader_takes_is_quarantined() {
         // Half of a surrogate pair is valid JSON and no text.
         let bad = Sample::new("bad", NOW).json().replace("Seen in", "\\ud800");
         let commit = crate::state::Commit { made: 1, input: "feed".to_owned(), ..Default::default() };
-        let page = Page::again(bad, commit, NOW).unwrap();
+        let page = Page::again([bad], commit, NOW).unwrap();
         assert_eq!(page.commit.refused[0].code, "invalid-json");
         assert_eq!(store.deliver(page).await.unwrap().indexed, 0);
         assert!(store.ledger().counts("feed").unwrap().adds_up());
@@ -263,6 +263,71 @@ fn searches() {
         assert_eq!(facets, [("domain-name".to_owned(), 2), ("ipv4-addr".to_owned(), 1), ("url".to_owned(), 1)]);
         let facets = store.facets(&live(NOW), Facet::Provider).await.unwrap();
         assert_eq!(facets, [("abuse.ch".to_owned(), 3), ("URLhaus".to_owned(), 1)]);
+    });
+}
+
+#[test]
+fn an_address_finds_the_networks_that_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let of =
+            |id: &str, kind, value: &str| Sample::new(id, NOW).with(|s| (s.kind, s.value) = (kind, value.to_owned()));
+        let samples = [
+            of("address", "ipv4-addr", "203.0.113.7"),
+            of("wide", "ipv4-addr", "203.0.0.0/16"),
+            of("near", "ipv4-addr", "203.0.113.0/24"),
+            // No networks, and one that ends like one of those looked for.
+            of("url", "url", "203.0.113.0/24"),
+            of("other", "ipv4-addr", "3.0.113.0/24"),
+            of("v6", "ipv6-addr", "2001:db8::/32"),
+        ];
+        deliver(&store, &samples, NOW).await;
+        let text = |text: &str| Query { text: Some(text.to_owned()), ..live(NOW) };
+        for (wanted, expected) in [
+            ("203.0.113.7", &["address", "near", "wide"][..]),
+            ("203[.]0[.]113[.]9", &["near", "wide"]),
+            ("203.0.114.1", &["wide"]),
+            ("3.0.113.5", &["other"]),
+            ("198.51.100.1", &[]),
+            ("2001:DB8:0:1::7", &["v6"]),
+            ("2001:db9::7", &[]),
+        ] {
+            assert_eq!(found(&store, text(wanted)).await, expected, "{wanted}");
+            assert_eq!(store.count(&text(wanted)).await.unwrap(), expected.len() as u64);
+        }
+        for provider in ["ABUSE.CH", " Abuse.ch "] {
+            let query = Query { provider: Some(provider.to_owned()), ..live(NOW) };
+            assert_eq!(store.count(&query).await.unwrap(), 6, "{provider}");
+        }
+    });
+}
+
+#[test]
+fn what_was_seen_at_one_time_has_an_order_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let (seen, before) = (Some(NOW - DAY), Some(NOW - 2 * DAY));
+        let of = |id: &str, observed, last_seen| Sample::new(id, observed).with(|s| s.last_seen = last_seen);
+        let samples = [
+            of("unseen", NOW, None),
+            of("ff", NOW - 2_000, seen),
+            of("0a", NOW - 2_000, seen),
+            of("text", NOW - 2_000, seen),
+            of("newer", NOW - 1_000, seen),
+            of("before", NOW, before),
+        ];
+        deliver(&store, &samples, NOW).await;
+        let order = ["newer", "0a", "ff", "text", "before", "unseen"];
+        for limit in 1..=7 {
+            let hits = store.search(&Query { by: By::LastSeen, limit, ..live(NOW) }).await.unwrap();
+            let ids: Vec<_> = hits.iter().map(|hit| hit.id.as_str()).collect();
+            assert_eq!(ids, order[..limit.min(6)], "{limit}");
+        }
+        let hits = store.search(&Query { by: By::Observed, ..live(NOW) }).await.unwrap();
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id.as_str()).collect();
+        assert_eq!(ids, ["before", "unseen", "newer", "0a", "ff", "text"]);
     });
 }
 

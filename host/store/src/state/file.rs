@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::LedgerError;
 use crate::sqlite::schema::SCHEMA as DOCUMENTS;
+use tipline_model::folder::make_private;
 
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
 const SCHEMA_VERSION: i64 = 2;
@@ -247,11 +248,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
 
 fn make_folder(path: &Path) -> Result<(), LedgerError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| unwritable(path, &e))
+    make_private(folder).map_err(|e| unwritable(path, &e))
 }
 
 /// Readable by nobody else: rejects hold what feeds sent. SQLite gives its log the same mode.
