@@ -14,9 +14,9 @@ use crate::clock::Millis;
 use crate::config::Input;
 use crate::eval::recording::{Recorded, Recorder, RecordingError};
 use crate::observer::Observer;
+use crate::poll::trapped::{keep_newest, make_private, remove_parts};
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Request};
-use crate::trapped::{keep_newest, make_private, remove_parts};
 
 /// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
 pub const MAX_RECORDINGS: u16 = 100;

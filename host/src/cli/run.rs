@@ -251,7 +251,7 @@ pub(super) fn print_once(
 pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
     let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
     writeln!(out, "sweep: renewed {renewed}, retired {retired}, excluded {excluded}, deleted {deleted}")?;
-    swept.withheld().map_or(Ok(()), |withheld| writeln!(out, "sweep: {withheld}"))
+    [swept.withheld(), swept.ahead()].into_iter().flatten().try_for_each(|told| writeln!(out, "sweep: {told}"))
 }
 
 /// Both sums of everything an input read and made.

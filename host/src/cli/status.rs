@@ -14,6 +14,7 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
 use crate::store::Outage;
+use crate::sweep;
 use crate::telemetry::LATE_INTERVALS;
 use crate::text::{self, Align, Style, Table};
 
@@ -51,7 +52,7 @@ impl Status {
                 || json!({ "up": true }),
                 |outage| json!({ "up": false, "since": text::instant(outage.since), "reason": outage.reason }),
             );
-            let json = json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output });
+            let json = json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output, "documents_ahead": documents_ahead(&ledger)? });
             writeln!(out, "{}", text::json(&json.to_string()))?;
             return Ok(());
         }
@@ -71,8 +72,16 @@ impl Status {
             Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
             None => writeln!(out, "no sweep yet")?,
         }
+        if let Some(ahead) = sweep::report::ahead(documents_ahead(&ledger)?) {
+            writeln!(out, "{}", Style::stdout().red(&ahead))?;
+        }
         Ok(())
     }
+}
+
+/// How many documents the last sweep found that are dated ahead of the time.
+fn documents_ahead(ledger: &Ledger) -> Result<u64> {
+    Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// One input, configured or only remembered.

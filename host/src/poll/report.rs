@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::trapped::{MAX_TRAPS, Trapped};
 use crate::apart::Broken;
 use crate::sandbox::{Failure, Note, Wait};
 use crate::state::{Counts, LedgerError};
 use crate::store::SinkError;
-use crate::trapped::{MAX_TRAPS, Trapped};
 
 /// How a poll ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
