@@ -16,10 +16,10 @@ use tipline::clock::{Clock, Millis};
 use tipline::config::{Config, Input};
 use tipline::observer::Observer;
 use tipline::pipeline::Pipeline;
+use tipline::poll::trapped::MAX_TRAPS;
 use tipline::poll::{MAX_RECALLS, PollError, PollReport};
 use tipline::sandbox::{CallLimits, Exceeded, Failure, Guest, Profile, SandboxError};
 use tipline::state::{Ledger, RejectFilter};
-use tipline::trapped::MAX_TRAPS;
 use tokio_util::sync::CancellationToken;
 
 use crate::builds::{built, obedient, repository, sha256, tested};

@@ -12,6 +12,7 @@ use crate::config::{Config, Output};
 use crate::gate::Gates;
 use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
+use crate::poll::trapped::Traps;
 use crate::poll::{Observer, Poller};
 use crate::sandbox::Interrupt;
 use crate::state::{Ledger, LedgerError};
@@ -20,7 +21,6 @@ use crate::store::ndjson::Ndjson;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Availability, Catalog, Outage, Prepared, Sink, SinkError};
 use crate::sweep::Sweeper;
-use crate::trapped::Traps;
 
 /// Why the parts don't fit together.
 #[derive(Debug, Error)]
@@ -177,14 +177,22 @@ impl Pipeline {
     pub async fn prepare(&self, patience: Patience) -> Result<(), SinkError> {
         let clock = &self.sweeper.clock;
         let began = clock.steady();
-        // What an earlier run has noted is not known to be so.
         let ledger = self.ledger.clone();
-        blocking(move || ledger.set_outage(None)).await?;
+        let noted = blocking(move || ledger.outage()).await?;
+        let was_blocked = noted.is_some_and(|outage| outage.is_blocked);
         let mut pause = ASK_AFTER;
         loop {
-            let reason = match self.sink.prepare().await {
+            let prepared = match self.sink.prepare().await {
+                // One that took nothing when it was last written to may look as it should and still take nothing.
+                Ok(prepared) if was_blocked => self.sink.takes().await.map(|()| prepared),
+                prepared => prepared,
+            };
+            let reason = match prepared {
                 Ok(Prepared { done, warnings }) => {
                     self.availability.answered().await;
+                    // What an earlier run has noted is over as well.
+                    let ledger = self.ledger.clone();
+                    blocking(move || ledger.set_outage(None)).await?;
                     done.iter().for_each(|done| info!("{done}"));
                     self.warn_of(warnings).await?;
                     return Ok(());
@@ -203,12 +211,12 @@ impl Pipeline {
                             "{reason} It was waited for, for up to {most_shown} (`retry.give_up_after`); nothing was asked of a feed."
                         )));
                     }
-                    self.availability.failed(&reason, false).await;
+                    self.availability.failed(&reason, was_blocked).await;
                     if is_first {
                         info!("It is waited for, for up to {most_shown} (`retry.give_up_after`).");
                     }
                 }
-                Patience::Endless => self.availability.failed(&reason, false).await,
+                Patience::Endless => self.availability.failed(&reason, was_blocked).await,
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(ASK_EVERY);
@@ -245,16 +253,21 @@ impl Pipeline {
         std::mem::forget(self);
     }
 
-    /// While the output is not there, asks whether it is back. Never returns.
+    /// While the output is not there or takes nothing, asks whether it does again. Never returns.
     pub(crate) async fn ask_for_output(&self) {
         loop {
-            self.availability.unreachable().await;
+            self.availability.lost().await;
             let mut pause = ASK_AFTER;
-            while self.availability.outage().is_some_and(|outage| !outage.is_blocked) {
+            while let Some(Outage { is_blocked, .. }) = self.availability.outage() {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ASK_EVERY);
-                match self.sink.probe().await {
-                    Err(SinkError::Unavailable(reason)) => self.availability.failed(&reason, false).await,
+                // What is being delivered asks by itself, and with more than a question.
+                if is_blocked && self.availability.is_tried() {
+                    continue;
+                }
+                let asked = if is_blocked { self.sink.takes().await } else { self.sink.probe().await };
+                match asked {
+                    Err(SinkError::Unavailable(reason)) => self.availability.failed(&reason, is_blocked).await,
                     // What needs a person is the next delivery's to say.
                     Ok(()) | Err(_) => self.availability.answered().await,
                 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::apart::task;
+use crate::apart::{blocking, task};
 use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
@@ -173,9 +173,10 @@ impl Poller {
             requests: self.feed.requests().saturating_sub(asked),
             limits: self.feed.rate_limit(),
         };
-        self.observer.polled(&self.input, &result, facts.ended);
-        let (known, input) = (self.clock.known(), self.input.clone());
+        let (known, input, observer) = (self.clock.known(), self.input.clone(), self.observer.clone());
         let noted = self.ledger.apart(move |ledger| {
+            // A recording gets its name, which waits for its disk.
+            observer.polled(&input, &result, facts.ended);
             let noted = ledger.update_status(&input.id, |status| note_poll(status, &result, &facts));
             let noted = noted.and_then(|()| known.iter().try_for_each(|known| ledger.keep_time(known)));
             Ok((result, noted))
@@ -228,7 +229,7 @@ impl Poller {
     async fn run(&self, stop: &CancellationToken, output: &Availability) -> Result<(), String> {
         let input = self.input.id.as_str();
         // A feed is not asked for what cannot be stored.
-        while output.reachable(stop).await {
+        while output.available(stop).await {
             let began = self.clock.now();
             match self.poll_and_note(Bounds::default(), stop).await {
                 Ok(report) => log_report(input, &report),
@@ -244,10 +245,13 @@ impl Poller {
                 }
                 Err(failed) => {
                     warn!(input.id = input, "The poll failed and is tried again at the next interval: {failed}");
-                    if failed.suspects_credential()
-                        && let Err(unreadable) = self.feed.reload_credential()
-                    {
-                        warn!(input.id = input, "{unreadable}");
+                    if failed.suspects_credential() {
+                        let feed = self.feed.clone();
+                        match blocking(move || feed.reload_credential()).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(unreadable)) => warn!(input.id = input, "{unreadable}"),
+                            Err(broken) => warn!(input.id = input, "{broken}"),
+                        }
                     }
                 }
             }
@@ -291,15 +295,15 @@ impl Sweeper {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(due) => {}
             }
-            if !output.reachable(stop).await {
+            if !output.available(stop).await {
                 return;
             }
             let Some(result) = self.sweep_until(stop).await else { return };
             match result {
                 Ok(report @ SweepReport { renewed, retired, excluded, deleted, .. }) => {
                     info!(renewed, retired, excluded, deleted, "swept");
-                    if let Some(withheld) = report.withheld() {
-                        warn!("{withheld}");
+                    for told in [report.withheld(), report.ahead()].into_iter().flatten() {
+                        warn!("{told}");
                     }
                 }
                 Err(failed) => {

@@ -21,7 +21,6 @@ pub mod recording;
 pub mod records;
 pub mod report;
 pub mod source;
-pub mod trapped;
 pub mod waiver;
 mod worker;
 

@@ -19,12 +19,12 @@ use crate::eval::recording::MAX_READ_BYTES;
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::observer::Observer;
+use crate::poll::trapped::Traps;
 use crate::poll::{Bounds, Poller};
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::tape::{Tape, Target};
 use crate::text;
-use crate::trapped::Traps;
 
 /// Record what a feed answers to one poll, as a HAR file
 #[derive(Debug, Args)]

@@ -275,7 +275,7 @@ pub(super) fn print_once(
 pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
     let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
     writeln!(out, "sweep: renewed {renewed}, retired {retired}, excluded {excluded}, deleted {deleted}")?;
-    let notes = [swept.withheld(), swept.doubted()];
+    let notes = [swept.withheld(), swept.doubted(), swept.ahead()];
     notes.into_iter().flatten().try_for_each(|note| writeln!(out, "sweep: {note}"))
 }
 

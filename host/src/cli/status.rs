@@ -15,6 +15,7 @@ use crate::config::{Config, Input};
 use crate::said::Said;
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
 use crate::store::Outage;
+use crate::sweep;
 use crate::telemetry::LATE_INTERVALS;
 use crate::text::{self, Align, Style, Table};
 
@@ -49,6 +50,7 @@ impl Status {
             is_running: Ledger::is_written(ledger.path()),
             outage: ledger.outage()?,
             last_sweep: ledger.last_sweep()?,
+            documents_ahead: documents_ahead(&ledger)?,
         };
         let mut out = io::stdout().lock();
         if self.json {
@@ -74,6 +76,7 @@ struct Whole {
     /// As the run noted; the last one, where none is at work.
     outage: Option<Outage>,
     last_sweep: Option<Millis>,
+    documents_ahead: u64,
 }
 
 impl Whole {
@@ -102,6 +105,7 @@ impl Whole {
             "inputs": inputs.iter().map(|input| input.to_json(now)).collect::<Vec<_>>(),
             "last_sweep": self.last_sweep.map(text::instant),
             "output": output,
+            "documents_ahead": self.documents_ahead,
         })
     }
 
@@ -131,11 +135,19 @@ impl Whole {
             Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
             None => writeln!(out, "no sweep yet")?,
         }
+        if let Some(ahead) = sweep::report::ahead(self.documents_ahead) {
+            writeln!(out, "{}", style.red(&ahead))?;
+        }
         if let (false, Some(known)) = (self.is_running, self.known_at(inputs, now)) {
             writeln!(out, "no `tipline run` is at work; this is what was known at {}", at(known))?;
         }
         Ok(())
     }
+}
+
+/// How many documents the last sweep found that are dated ahead of the time.
+fn documents_ahead(ledger: &Ledger) -> Result<u64> {
+    Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// One input, configured or only remembered.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::trapped::{MAX_TRAPS, Trapped};
 use crate::apart::Broken;
 use crate::config::Input;
 use crate::said::Said;
@@ -11,7 +12,6 @@ use crate::sandbox::{Failure, Note, Wait};
 use crate::secret::Credential;
 use crate::state::{Counts, LedgerError};
 use crate::store::SinkError;
-use crate::trapped::{MAX_TRAPS, Trapped};
 
 /// How a poll ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

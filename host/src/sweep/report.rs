@@ -25,6 +25,10 @@ pub struct SweepReport {
     pub deleted: u64,
     /// Documents that would have been, and wait for `tipline sweep --confirm`.
     pub withheld: u64,
+    /// Documents dated ahead of the time that are dated now.
+    pub set_back: u64,
+    /// Documents dated ahead of the time that can only be read again.
+    pub ahead: u64,
     /// The time it went by, where this machine's clock says a much later one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubted: Option<Doubted>,
@@ -47,6 +51,19 @@ impl Doubted {
 }
 
 impl SweepReport {
+    /// What to say of documents that are, or were, dated ahead of the time.
+    pub fn ahead(&self) -> Option<String> {
+        let set_back = self.set_back;
+        ahead(self.ahead).or_else(|| {
+            (set_back > 0).then(|| {
+                format!(
+                    "{set_back} documents were dated more than a day ahead of the time, from when the clocks of feed and machine were \
+                     both wrong. They are dated now, and their inputs are read again from `initial_interval` on."
+                )
+            })
+        })
+    }
+
     /// What to say where this machine's clock is not believed.
     pub fn doubted(&self) -> Option<String> {
         let Doubted { went_by, clock_says } = self.doubted?;
@@ -68,6 +85,17 @@ impl SweepReport {
              stop the run and call `tipline sweep --confirm`."
         ))
     }
+}
+
+/// What to say of documents that are dated ahead of the time and stay so.
+pub fn ahead(documents: u64) -> Option<String> {
+    (documents > 0).then(|| {
+        format!(
+            "{documents} documents are dated more than a day ahead of the time, from when the clocks of feed and machine were both \
+             wrong: nothing newer replaces them until then. In SQLite the next sweep mends them. In Elasticsearch delete the \
+             index and run `tipline setup`; it is then filled again by itself."
+        )
+    })
 }
 
 /// Why a sweep ended early. What it had done stays done; the next one goes on.

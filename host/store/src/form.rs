@@ -1,8 +1,8 @@
 //! The stored form of a document: what the host may change in what the guest wrote.
 //!
-//! Four changes, each a pure function of the document and a moment: [`stored`] at every delivery and in the sweep alike,
+//! Five changes, each a pure function of the document and a moment: [`stored`] at every delivery and in the sweep alike,
 //! [`delivered`] at a delivery, which also names the input, [`renewed`] where a live document's `@timestamp` has grown
-//! old, [`retired`] where something other than time ends it. Every other field keeps its place and its text, byte for
+//! old, [`retired`] where something other than time ends it, [`set_back`] where it is dated ahead of the time. Every other field keeps its place and its text, byte for
 //! byte. A store never invents a form of its own, so that all of them agree on what a document is.
 //!
 //! A document is one of four things, which are told apart by `tipline.*` and ECS's own words:
@@ -150,11 +150,20 @@ pub fn retired(json: &str, at: Millis, reason: &str) -> Result<String, FormError
     edit(json, &Change::Ended(at, reason))
 }
 
+/// A document that was dated ahead of the time, dated `now`, with a version of now.
+///
+/// # Errors
+/// [`FormError`] where the text is no document.
+pub fn set_back(json: &str, now: Millis, version: u64) -> Result<String, FormError> {
+    edit(json, &Change::SetBack(now, version))
+}
+
 enum Change<'a> {
     Renewed(Millis),
     Expired(Millis),
     Ended(Millis, &'a str),
     Delivered(&'a str),
+    SetBack(Millis, u64),
 }
 
 fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
@@ -170,6 +179,17 @@ fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
                 shared.set("retired_at", at);
             }
             root.set("tipline", shared.print());
+        }
+        Change::SetBack(now, version) => {
+            let now = quoted(&time::print(*now));
+            root.set("@timestamp", now.clone());
+            let (mut event, mut shared) = (root.object("event")?, root.object("tipline")?);
+            event.set("sequence", version.to_string());
+            root.set("event", event.print());
+            if shared.get("observed_at").is_some() {
+                shared.set("observed_at", now);
+                root.set("tipline", shared.print());
+            }
         }
         Change::Delivered(input) => {
             let mut shared = root.object("tipline")?;

@@ -16,6 +16,7 @@ mod network;
 pub mod page;
 mod probe;
 pub mod sqlite;
+mod standing;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -33,6 +34,7 @@ pub use availability::{Availability, Outage};
 pub use blocking::blocking;
 pub use kind::Kind;
 pub use page::{Document, Page, Quarantined};
+pub use standing::{Loss, Standing};
 pub use turn::{Baton, Turn};
 
 use crate::state::LedgerError;
@@ -79,6 +81,10 @@ pub struct Swept {
     pub deleted: u64,
     /// Those that were not, as they are too many to go unasked; see [`Deletes::Bounded`].
     pub withheld: u64,
+    /// Documents dated ahead of the time that are dated now; their inputs are read again.
+    pub set_back: u64,
+    /// Documents dated ahead of the time that stay so, as a store takes no lower version.
+    pub ahead: u64,
 }
 
 impl Swept {
@@ -88,6 +94,8 @@ impl Swept {
         self.retired += more.retired;
         self.deleted += more.deleted;
         self.withheld += more.withheld;
+        self.set_back += more.set_back;
+        self.ahead += more.ahead;
     }
 }
 
@@ -134,6 +142,9 @@ pub struct SweepOrder {
     /// Documents that ended before this, and were last vouched for before this, are deleted: one whose feed dates it far
     /// back is kept as long as any other.
     pub delete_before: Millis,
+    /// What was shown then or later was shown by a clock that was wrong, and nothing newer replaces it until that time: a day
+    /// after the latest that it can be. None where no clock vouches for ours.
+    pub ahead_from: Option<Millis>,
     /// What becomes of those that may be deleted.
     pub deletes: Deletes,
     /// The inputs that are configured, by `tipline.input`.
@@ -182,6 +193,23 @@ pub trait Sink: Send + Sync {
     /// [`SinkError::Unavailable`] where it is not.
     async fn probe(&self) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    /// Asks one that answers whether it takes documents; no document is written.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it takes none.
+    async fn takes(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Which store it is, and whether it holds anything, so that a state of another one is not gone on from. One of which
+    /// nothing is known fits every state.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it is not there, or not what documents may go to yet.
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        Ok(Standing::default())
     }
 
     /// Delivers a page and commits its state, that not before [`Page::turn`] has come.

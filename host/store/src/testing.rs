@@ -162,6 +162,7 @@ pub fn order(now: Millis) -> SweepOrder {
         ended_by: now,
         renew_before: now - 20 * DAY,
         delete_before: now - 180 * DAY,
+        ahead_from: None,
         deletes: Deletes::Bounded,
         inputs: [INPUT.to_owned()].into(),
         former: [].into(),

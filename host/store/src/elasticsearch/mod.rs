@@ -19,6 +19,7 @@ mod reply;
 mod retire;
 mod search;
 pub mod setup;
+mod standing;
 
 use std::sync::Arc;
 
@@ -30,7 +31,9 @@ use self::bulk::{Bulk, Settled, is_put_off, put_off};
 use self::client::{Call, Client, ClientError, encoded};
 use self::fields::Fields;
 use crate::state::{self, Ledger, LedgerError};
-use crate::{Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form};
+use crate::{
+    Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, Standing, SweepOrder, Swept, blocking, form,
+};
 use tipline_config::{ElasticsearchSettings, Mode, Setup};
 use tipline_model::clock::{Clock, Millis};
 use tipline_model::time;
@@ -186,6 +189,14 @@ impl Sink for Elasticsearch {
             true => Err(SinkError::Unavailable(put_off(&self.client, &answer))),
             false => Ok(()),
         }
+    }
+
+    async fn takes(&self) -> Result<(), SinkError> {
+        self.take_nothing().await
+    }
+
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        self.stand().await
     }
 
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {

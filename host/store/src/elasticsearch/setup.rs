@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, request_needs_person};
+use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Answer, Call, ClientError, encoded};
 use super::fields::{Comparison, Difference, Fields, lacking_type};
 use crate::{Prepared, SinkError};
@@ -197,7 +197,13 @@ impl Elasticsearch {
         let name = self.template_name();
         let template = self.ask(Call::get(format!("/_index_template/{}", encoded(&name)))).await?;
         match template.status.as_u16() {
-            200 => report.done.push(format!("index template {name} is there")),
+            200 if template.is_elastic || template.json().get("index_templates").is_some() => {
+                report.done.push(format!("index template {name} is there"));
+            }
+            200 | 404 if stranger(&self.client, &template).is_some() => {
+                faults.extend(stranger(&self.client, &template));
+                return Ok(Inspection { report, faults });
+            }
             403 => report.warnings.push(
                 "The Elasticsearch credential may not read index templates, so it is not known whether the index is set up; \
                  going on. Run `tipline setup` with a credential that has `manage_index_templates`."
@@ -215,7 +221,7 @@ impl Elasticsearch {
         }
         match existing {
             Existing::Nothing if self.settings.mode == Mode::Latest => {
-                faults.push(format!("The index {} is missing. Run `tipline setup`.", self.settings.index));
+                faults.push(self.is_missing().await);
                 return Ok(Inspection { report, faults });
             }
             Existing::Nothing | Existing::Alias(_) => {}
@@ -495,7 +501,7 @@ impl Elasticsearch {
         let index = &self.settings.index;
         let answer = self.ask(Call::get(format!("/{}/_mapping", encoded(index)))).await?;
         if answer.status == 404 {
-            return Ok(Existing::Nothing);
+            return stranger(&self.client, &answer).map_or(Ok(Existing::Nothing), |text| Err(SinkError::Setup(text)));
         }
         if answer.status == 403 {
             return Ok(Existing::Hidden(request_needs_person(&self.client, &answer)));
@@ -515,6 +521,9 @@ impl Elasticsearch {
         match indices.iter().filter(|(name, _)| name.starts_with(&prefix)).max_by_key(|(name, _)| backing_number(name))
         {
             Some((_, newest)) => Ok(Existing::DataStream(newest.get("mappings").cloned().unwrap_or_default())),
+            None if indices.values().any(|index| index.get("mappings").is_none()) && !answer.is_elastic => {
+                Err(SinkError::Setup(request_needs_person(&self.client, &answer)))
+            }
             None if indices.is_empty() => Ok(Existing::Nothing),
             None => Ok(Existing::Alias(indices.keys().cloned().collect::<Vec<_>>().join(", "))),
         }

@@ -382,6 +382,41 @@ fn a_sweep_deletes_a_fifth_unasked_and_more_when_it_is_confirmed() {
 }
 
 #[test]
+fn what_is_dated_ahead_is_dated_now_and_its_input_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let (ahead, from) = (NOW + 700 * DAY, NOW + DAY);
+        let mut ends = Sample::new("ends", ahead).with(|s| s.expires_at = None);
+        ends.version += 7;
+        let samples = [ends.clone(), Sample::new("edge", from - 1_000), Sample::new("fine", NOW - DAY)];
+        deliver(&store, &samples, ahead).await;
+        let resume = async || {
+            let standing = store.standing().await.unwrap();
+            store.ledger().resume("feed", &standing, NOW).unwrap()
+        };
+        let known = crate::state::Resumed { state: Some("state".to_owned()), lost: None };
+        assert_eq!(resume().await, known);
+        // Where nobody vouches for the clock, it may be right.
+        assert_eq!(store.sweep(order(NOW)).await.unwrap(), Swept::default());
+        let sure = SweepOrder { ahead_from: Some(from), ..order(NOW) };
+        let foreign = SweepOrder { inputs: ["another".to_owned()].into(), ..sure.clone() };
+        assert_eq!(store.sweep(foreign).await.unwrap(), Swept::default());
+        assert_eq!(store.sweep(sure.clone()).await.unwrap(), Swept { set_back: 1, ..Swept::default() });
+        let hit = store.get("ends").await.unwrap().unwrap();
+        assert_eq!((hit.observed(), hit.version % 8), (NOW, 7));
+        let expected = ends.with(|s| (s.observed, s.version) = (NOW, hit.version)).stored(NOW);
+        assert_eq!(hit.json, expected);
+        assert_eq!(store.sweep(sure).await.unwrap(), Swept::default());
+        // What the feed shows now is newer again, and what it showed meanwhile is read again.
+        let lost = crate::state::Resumed { state: None, lost: Some(crate::Loss::SetBack) };
+        assert_eq!(resume().await, lost);
+        assert_eq!(deliver(&store, &[Sample::new("ends", NOW + 2_000)], NOW + 2_000).await, outcome(1, 0, 0));
+        assert_eq!(resume().await, known);
+    });
+}
+
+#[test]
 fn a_sweep_retires_renews_and_deletes() {
     let folder = tempfile::tempdir().unwrap();
     run(async {
@@ -400,7 +435,7 @@ fn a_sweep_retires_renews_and_deletes() {
         let before = store.get("live0").await.unwrap().unwrap();
         let confirmed = SweepOrder { deletes: Deletes::Confirmed, ..order(NOW) };
         let swept = store.sweep(confirmed).await.unwrap();
-        assert_eq!(swept, Swept { renewed: count, retired: count, deleted: count, withheld: 0 });
+        assert_eq!(swept, Swept { renewed: count, retired: count, deleted: count, ..Swept::default() });
         let renewed = store.get("live0").await.unwrap().unwrap();
         assert_eq!(renewed.version, before.version);
         assert_eq!(renewed.json, form::renewed(&before.json, NOW).unwrap());

@@ -13,7 +13,7 @@ use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 use tipline_model::folder::make_private;
 
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -42,13 +42,16 @@ const WAL_PAGES: i64 = 2048;
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
-/// The tables of the ledger; those of the documents are the store's.
+/// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
+/// `filled` whether any document of the input was written there.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     state TEXT,
+    output TEXT,
+    filled INTEGER NOT NULL DEFAULT 0,
     committed_at INTEGER,
     status TEXT,
     read INTEGER NOT NULL DEFAULT 0,

@@ -16,6 +16,7 @@ mod file;
 mod memory;
 pub mod pack;
 mod rejects;
+mod resume;
 mod status;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
 pub use memory::Remembered;
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};
+pub use resume::Resumed;
 pub use status::{Gap, InputStatus, StatusNote};
 
 /// Why the ledger could not be read or written.
