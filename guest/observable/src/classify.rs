@@ -220,6 +220,13 @@ fn plain(text: &str, label: Label) -> Option<Observable> {
 
 /// White space, invisible characters and a pair of quotes around a value.
 fn trim(value: &str) -> &str {
+    // Most have nothing around them.
+    if let [first, .., last] = value.as_bytes()
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_graphic()
+    {
+        return value;
+    }
     let blank = |c: char| {
         c.is_whitespace()
             || c.is_control()
