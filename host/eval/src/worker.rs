@@ -131,7 +131,7 @@ impl<'g> Worker<'g> {
             // Memory never shrinks: what other pages left is no fault of this one, but a host that keeps instances meets it.
             Err(SandboxError::Exceeded(Exceeded::Memory { limit, .. })) => {
                 let about = format!("a used instance asks for more than the {limit} bytes of memory allowed");
-                self.tally.add(Kind::Limit, &about, at, || page.name.clone(), None, None);
+                self.tally.add(Kind::Limit, &about, at, || Said::theirs(page.name.clone()), None, None);
                 return;
             }
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),

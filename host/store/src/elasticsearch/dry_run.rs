@@ -203,6 +203,7 @@ mod tests {
                 body: format!(r#"{{"error":{{"type":"{kind}","reason":"r"}}}}"#).into(),
                 location: None,
                 is_elastic: true,
+                server: None,
                 retry_after: None,
             };
             let found = match judged(&store, &answer) {
