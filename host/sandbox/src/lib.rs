@@ -23,6 +23,7 @@ mod engine;
 mod limits;
 mod module;
 mod stop;
+mod wrap;
 
 use std::fmt;
 use std::path::Path;
