@@ -13,10 +13,12 @@
 mod commit;
 mod counts;
 mod file;
+mod filter;
 mod memory;
 pub mod pack;
 mod rejects;
 mod status;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -104,6 +106,8 @@ struct Shared {
     limits: Limits,
     writer: Option<Mutex<Connection>>,
     idle: Mutex<Vec<Connection>>,
+    /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
+    filter: Mutex<Option<filter::Filter>>,
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
@@ -132,6 +136,7 @@ impl Ledger {
             limits,
             writer: Some(Mutex::new(writer)),
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: Some(lock),
         })))
     }
@@ -143,6 +148,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: None,
         }))
     }
@@ -158,6 +164,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::new(vec![reader]),
+            filter: Mutex::default(),
             _lock: None,
         })))
     }

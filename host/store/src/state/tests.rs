@@ -142,7 +142,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 4).unwrap();
             },
             "newer tipline",
         ),
