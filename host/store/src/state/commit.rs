@@ -63,7 +63,7 @@ impl Ledger {
                 count(commit.refused.len() + delivery.quarantined.len()),
                 signed(delivery.expired),
             ])?;
-        memory::remember(transaction, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
+        memory::remember(transaction, &self.0.filter, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
         self.keep_rejects(transaction, commit, delivery)?;
         keep_skips(transaction, commit)?;
         keep_notes(transaction, commit)

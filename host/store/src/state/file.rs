@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::LedgerError;
+use super::{LedgerError, memory, tiers};
 use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 use tipline_model::folder::make_private;
 
@@ -85,12 +85,6 @@ CREATE TABLE rejects (
     raw BLOB NOT NULL
 );
 CREATE INDEX rejects_by_input ON rejects (input, kind);
-CREATE TABLE memory (
-    row INTEGER PRIMARY KEY,
-    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
-);
-CREATE INDEX memory_by_hash ON memory (hash);
-CREATE INDEX memory_to_let_go ON memory (input, expires);
 ";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
@@ -241,8 +235,12 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection
-            .execute_batch(&format!("BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;", DOCUMENTS))?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            memory::SCHEMA,
+            tiers::SCHEMA,
+            DOCUMENTS
+        ))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;

@@ -13,11 +13,13 @@
 mod commit;
 mod counts;
 mod file;
+mod filter;
 mod memory;
 pub mod pack;
 mod rejects;
 mod resume;
 mod status;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -106,6 +108,8 @@ struct Shared {
     limits: Limits,
     writer: Option<Mutex<Connection>>,
     idle: Mutex<Vec<Connection>>,
+    /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
+    filter: Mutex<Option<filter::Filter>>,
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
@@ -134,6 +138,7 @@ impl Ledger {
             limits,
             writer: Some(Mutex::new(writer)),
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: Some(lock),
         })))
     }
@@ -145,6 +150,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: None,
         }))
     }
@@ -160,6 +166,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::new(vec![reader]),
+            filter: Mutex::default(),
             _lock: None,
         })))
     }
