@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes what fuzzing begins with of the repository's own cases: fuzz/corpus/{pattern,plain,map,taxii}/."""
+"""Makes what fuzzing begins with of the repository's own cases: fuzz/corpus/{pattern,plain,map,taxii,kql}/."""
 
 import hashlib
 import json
@@ -43,3 +43,7 @@ for answer in ANSWERS:
             keep("taxii", bytes([place, status, place]) + json.dumps(answer).encode())
 whole = {key: value for answer in ANSWERS[:3] for key, value in answer.items()}
 keep("taxii", bytes([1, 0, 2]) + json.dumps(whole).encode())
+for table in ["cases.txt", "errors.txt"]:
+    for line in (here.parent / "host/kql/tests" / table).read_text().splitlines():
+        if line.startswith("query "):
+            keep("kql", line[6:].strip().replace("▸", "").encode())

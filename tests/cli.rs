@@ -18,7 +18,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 29] = [
+    let tests: [(&str, Test); 30] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -39,6 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("check", check),
         ("setup_dry_run", setup_dry_run),
         ("rejects", rejects),
+        ("rejects_are_retried_together_and_counted_apart", rejects_together),
         ("backfill_keeps_the_checkpoint", backfill_keeps_the_checkpoint),
         ("backfill_tells_of_every_input", backfill_tells_of_every_input),
         ("verify_names_what_is_missing", verify_names_what_is_missing),
@@ -82,6 +83,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        crate::support::schema::hold_all(self.folder.path(), arguments);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tipline"));
         command.current_dir(self.folder.path()).args(arguments);
         command.env_remove("SOCDEFENDERS_API_KEY").env("COLUMNS", "100");
@@ -235,6 +237,8 @@ fn wrong_commands_are_2() -> Outcome {
         (&["run", "--twice"], "--twice"),
         (&["search", "--type", "ship"], "expected one of ipv4-addr"),
         (&["search", "--since", "yesterday"], "expected a time such as"),
+        (&["search", "--limit", "0"], "expected a whole number from 1 on"),
+        (&["rejects", "list", "--limit", "0"], "expected a whole number from 1 on"),
         (&["backfill"], "--since"),
         (&["rejects", "drop"], "NUMBER"),
         (&["map", "--set", "limit"], "expected KEY=VALUE"),
@@ -257,6 +261,8 @@ fn wrong_configurations_are_2() -> Outcome {
         ),
         ("inputs:\n  - id: feed\n    min_confidnce: low\n", "min_confidnce"),
         ("inputs:\n  - id: feed\n    min_confidence: huge\n", "huge"),
+        // What the guest refuses has its place, too.
+        ("log: {}\ninputs:\n  - id: feed\n    types: [nonsense]\n", "tipline: bad.yml:3:"),
         ("inputs:\n  - id: feed\n    api_key: ${TIPLINE_TEST_NOT_SET}\n", "TIPLINE_TEST_NOT_SET is not set"),
         ("inputs: [\n", "not YAML that can be read"),
         ("inputs:\n  - id: feed\n    url: http://feed.example\n    api_key: sk_live_canary\n", "http"),
@@ -466,7 +472,15 @@ fn status() -> Outcome {
     place.run(&["status"])?.exits(0)?.prints("LAST SUCCESS")?.prints("feed   ok")?.prints("rejects list")?;
     let status: Value = serde_json::from_str(&place.run(&["status", "--json"])?.exits(0)?.out)?;
     let input = &status["inputs"][0];
-    ensure(input["health"] == "ok" && input["rejects"] == 1 && input["counts"]["read"] == 4, &status.to_string())
+    ensure(input["health"] == "ok" && input["rejects"] == 1 && input["counts"]["read"] == 4, &status.to_string())?;
+    // No run is at work, and so no next poll is known.
+    ensure(status["running"] == false && input["next_poll"].is_null(), &status.to_string())?;
+    let known_at = status["output"]["known_at"].as_str().ok_or("when it was known")?;
+    place
+        .run(&["status"])?
+        .exits(0)?
+        .prints(&format!("no `tipline run` is at work; this is what was known at {known_at}"))?;
+    Ok(())
 }
 
 fn search_and_show() -> Outcome {
@@ -479,6 +493,7 @@ fn search_and_show() -> Outcome {
         (&["search", "evil[.]example", "--count"], "1\n"),
         (&["search", "--type", "ipv4", "--count"], "1\n"),
         (&["search", "--provider", "Two", "--count"], "1\n"),
+        (&["search", "--provider", "tWO", "--count"], "1\n"),
         (&["search", "--since", "1h", "--by", "observed", "--count"], "2\n"),
         (&["search", "--expired", "--count"], "2\n"),
         (&["search", "nothing", "--count"], "0\n"),
@@ -493,13 +508,23 @@ fn search_and_show() -> Outcome {
     place.run(&["show", &id])?.exits(0)?.prints("threat.indicator.name")?.prints("evil[.]example")?;
     let shown = place.run(&["show", &id, "--json"])?.exits(0)?.json_lines()?;
     ensure(shown[0]["threat"]["indicator"]["name"] == "evil.example", "JSON is as it is stored")?;
-    place.run(&["show", "abc"])?.exits(1)?.says("no document abc")?;
+    place.run(&["show", "abc"])?.exits(2)?.says("`abc` is too short for an id")?;
+    place.run(&["show", "abcdef"])?.exits(1)?.says("`tipline search --expired` prints the ids")?;
+    place.run(&["show", "evil.example"])?.exits(1)?.says("If it is a value, `tipline search` looks for it")?;
+    for capitals in [id.to_ascii_uppercase(), format!(" {}", id[..12].to_ascii_uppercase())] {
+        place
+            .run(&["show", &capitals])?
+            .exits(0)?
+            .prints("evil[.]example")?
+            .prints("ecs.version")?
+            .prints(" 8.17.0")?;
+    }
     // A beginning that only one has, as a table that was cut shows it, too.
     for beginning in [&id[..12], &format!("{}…", &id[..12])] {
         let shown = place.run(&["show", beginning, "--json"])?.exits(0)?.json_lines()?;
         ensure(shown[0]["event"]["id"] == id.as_str(), &format!("{beginning} is {id}"))?;
     }
-    place.run(&["show", &id[..3]])?.exits(1)?.says("There is no document")?;
+    place.run(&["show", &id[..3]])?.exits(2)?.says("write its first 4 characters or more")?;
     Ok(())
 }
 
@@ -706,6 +731,7 @@ fn rejects() -> Outcome {
     let number = listed[0]["id"].to_string();
     place.run(&["rejects", "retry", &number])?.exits(1)?.prints("settled 0, refused again 1")?;
     place.run(&["rejects", "retry", "99"])?.exits(2)?.says("no reject 99")?;
+
     // One that cannot be tried costs itself, and is told.
     let yaml = fs::read_to_string(place.path("tipline.yml"))?;
     place.write("tipline.yml", &yaml.replace("id: feed", "id: another"))?;
@@ -715,6 +741,31 @@ fn rejects() -> Outcome {
     place.run(&["rejects", "drop", "99"])?.exits(1)?.prints("dropped 0")?;
     place.run(&["rejects", "drop", "--all"])?.exits(0)?.prints("dropped 1")?;
     place.run(&["rejects", "list"])?.exits(0)?.prints("There are no rejects.")?;
+    Ok(())
+}
+
+/// More than are tried at once: after a changed setting some are mapped, and the others stay, each counted once.
+fn rejects_together() -> Outcome {
+    let place = Place::new()?;
+    let record = |n: usize| match n % 3 {
+        0 => format!("{{\"type\":\"sha256\",\"value\":\"no hash {n}\"}}\n"),
+        _ => format!("{{\"type\":\"domain\",\"value\":\"no name {n}\"}}\n"),
+    };
+    let records: String = (0..450).map(record).collect();
+    let _feed = place.feed(&records, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?.prints("read 450 = mapped 0 + rejected 450")?;
+    place
+        .run(&["rejects", "retry", "--all"])?
+        .exits(1)?
+        .prints("retried 450: settled 0, refused again 450, cut and not retried 0")?;
+    let listed = place.run(&["rejects", "list", "--limit", "1000", "--json"])?.exits(0)?.json_lines()?;
+    ensure(listed.len() == 450 && listed.iter().all(|reject| reject["count"] == 2), "each was tried once")?;
+    // Types that are not wanted are skipped, which settles them.
+    let yaml = fs::read_to_string(place.path("tipline.yml"))?;
+    place.write("tipline.yml", &format!("{yaml}    types: [domain]\n"))?;
+    let retried = place.run(&["rejects", "retry", "--all"])?.exits(1)?;
+    let left = place.run(&["rejects", "list", "--limit", "1000", "--json"])?.exits(0)?.json_lines()?.len();
+    retried.prints(&format!("retried 450: settled {}, refused again {left},", 450 - left))?;
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use libtest_mimic::{Failed, Trial};
+use wit_bindgen_core::{Files, WorldGenerator};
+use wit_bindgen_rust::Opts;
 use wit_parser::{FunctionKind, InterfaceId, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
 use crate::builds::repository;
@@ -17,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("contract::today_is_compatible_with_every_released_version", today),
         Trial::test("contract::what_would_break_someone_is_found", breakage),
+        Trial::test("contract::the_bindings_of_guests_are_those_of_today", bindings),
     ]
 }
 
@@ -41,6 +44,33 @@ fn today() -> Outcome {
         assert_eq!(old.version, version, "the folder's name is the version");
         assert_eq!(old.broken_by(&now), Vec::<String>::new(), "of {version}");
     }
+    Ok(())
+}
+
+/// What wit-bindgen makes of the contract is kept with the crate that guests are written with. `TIPLINE_UPDATE_CASES=1`
+/// writes it anew.
+fn bindings() -> Outcome {
+    let mut contract = wit_bindgen_core::wit_parser::Resolve::default();
+    let text = fs::read_to_string(repository("wit/input.wit"))?;
+    let package = contract.push_str("input.wit", &text).map_err(|e| format!("{e:#}"))?;
+    let world = contract.select_world(&[package], Some("input")).map_err(|e| format!("{e:#}"))?;
+    let options = Opts {
+        format: true,
+        pub_export_macro: true,
+        export_macro_name: Some("export_bindings".to_owned()),
+        ..Opts::default()
+    };
+    let mut files = Files::default();
+    options.build().generate(&mut contract, world, &mut files).map_err(|e| format!("{e:#}"))?;
+    let made = files.iter().map(|(_, bytes)| bytes).next().ok_or("wit-bindgen made nothing")?;
+    let kept = repository("guest/sdk/src/bindings.rs");
+    if std::env::var_os("TIPLINE_UPDATE_CASES").is_some() {
+        fs::write(&kept, made)?;
+    }
+    assert!(
+        fs::read(&kept)? == made,
+        "guest/sdk/src/bindings.rs is not what wit-bindgen makes of wit/input.wit; TIPLINE_UPDATE_CASES=1 writes it"
+    );
     Ok(())
 }
 

@@ -175,7 +175,16 @@ fn page(indicators: &[Indicator]) -> Page {
 /// A sweep of everything that [`page`] delivered.
 fn order(now: Millis) -> SweepOrder {
     let (inputs, former) = (["tests".to_owned()].into(), [].into());
-    SweepOrder { now, ended_by: now, renew_before: now, delete_before: now, deletes: Deletes::Bounded, inputs, former }
+    SweepOrder {
+        now,
+        ended_by: now,
+        renew_before: now,
+        delete_before: now,
+        ahead_from: None,
+        deletes: Deletes::Bounded,
+        inputs,
+        former,
+    }
 }
 
 struct Store {
@@ -351,7 +360,12 @@ async fn what_needs_a_person_commits_nothing() {
         (None, item(400, "illegal_argument_exception", create_only), "tipline setup"),
         (Some(Fault::Answer(401, "")), None, "wants a credential"),
         (Some(Fault::Answer(403, r#"{"error":{"type":"security_exception"}}"#)), None, "lacks a privilege"),
-        (Some(Fault::Answer(404, "")), None, "tipline setup"),
+        (Some(Fault::Answer(404, "")), None, "and not Elasticsearch"),
+        (
+            Some(Fault::Answer(404, r#"{"error":{"type":"index_not_found_exception"},"status":404}"#)),
+            None,
+            "tipline setup",
+        ),
         (Some(Fault::Answer(302, "")), None, "https://login.example/"),
     ] {
         let fake = FakeElasticsearch::start().await;

@@ -54,6 +54,10 @@ struct Inner {
     captures: bool,
     set_up: Option<BTreeMap<String, Value>>,
     refused: Vec<(&'static str, String)>,
+    /// Of the index; another one after each deletion.
+    uuid: u32,
+    is_closed: bool,
+    blocks: Option<&'static str>,
     finds: bool,
     answers_all: Option<(u16, &'static str)>,
     holds: Option<&'static str>,
@@ -111,6 +115,27 @@ impl FakeElasticsearch {
     /// What is set up, by path.
     pub fn set_up(&self) -> BTreeMap<String, Value> {
         self.inner().set_up.clone().unwrap_or_default()
+    }
+
+    /// Deletes the index of this name, as somebody else would, with all documents.
+    pub fn delete(&self, index: &str) {
+        let (status, answer) = self.inner().arrange("DELETE", &format!("/{index}"), b"");
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+
+    /// Deletes all documents, and leaves the index.
+    pub fn empty(&self) {
+        self.inner().documents.clear();
+    }
+
+    /// Every bulk request gets this refusal, with 403, from now on.
+    pub fn blocks(&self, body: Option<&'static str>) {
+        self.inner().blocks = body;
+    }
+
+    /// Closes the index, or opens it again.
+    pub fn close(&self, is_closed: bool) {
+        self.inner().is_closed = is_closed;
     }
 
     /// Searches find what is stored from now on, whatever they ask for, in the order of identities.
@@ -217,7 +242,9 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
             return (status, json_headers(), answer.to_string()).into_response();
         }
         if path.ends_with("/_search") || path.ends_with("/_count") {
-            let nothing = json!({ "count": 0, "hits": { "hits": [] }, "_shards": { "failed": 0 } });
+            let is_of_all = String::from_utf8_lossy(&body).contains("match_all");
+            let count = if is_of_all { inner.documents.len() } else { 0 };
+            let nothing = json!({ "count": count, "hits": { "hits": [] }, "_shards": { "failed": 0 } });
             return (json_headers(), nothing.to_string()).into_response();
         }
         if !path.ends_with("/_bulk") {
@@ -226,6 +253,9 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
             return (StatusCode::FORBIDDEN, json_headers(), body.to_string()).into_response();
         }
         inner.requests += 1;
+        if let Some(body) = inner.blocks {
+            return (StatusCode::FORBIDDEN, json_headers(), body).into_response();
+        }
         if inner.captures {
             inner.bodies.push(body.clone());
         }
@@ -236,7 +266,7 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
         let fault = inner.faults.pop_front();
         let reply = match &fault {
             Some(Fault::Answer(..) | Fault::Limited(_) | Fault::Silent(_)) => Value::Null,
-            _ => inner.bulk(&plain),
+            _ => inner.bulk(&path, &plain),
         };
         (fault, reply)
     };
@@ -308,7 +338,30 @@ impl Inner {
             let error = json!({ "type": "security_exception", "reason": "not allowed" });
             return (StatusCode::FORBIDDEN, json!({ "error": error, "status": 403 }));
         }
+        if method == "DELETE" && !path.starts_with("/_") {
+            self.documents.clear();
+            self.uuid += 1;
+        }
+        let (uuid, is_closed) = (self.uuid, self.is_closed);
         let set_up = self.set_up.get_or_insert_default();
+        if let Some(index) =
+            path.strip_suffix("/_settings").filter(|index| method == "GET" && set_up.contains_key(*index))
+        {
+            // Flat or not, as each of those who ask reads it.
+            let closed = if is_closed { json!("true") } else { Value::Null };
+            let settings = json!({
+                "index": { "uuid": format!("uuid-{uuid}"), "verified_before_close": closed }, "index.verified_before_close": closed,
+            });
+            return (StatusCode::OK, json!({ index.trim_start_matches('/'): { "settings": settings } }));
+        }
+        if path.ends_with("/_refresh") {
+            return (StatusCode::OK, json!({}));
+        }
+        // The one alias of the one index.
+        if method == "GET" && path.contains("/_alias/") {
+            let is_there = set_up.contains_key("/_aliases");
+            return (if is_there { StatusCode::OK } else { StatusCode::NOT_FOUND }, json!({}));
+        }
         let name = path.strip_suffix("/_mapping").unwrap_or(path);
         match method {
             "PUT" | "POST" => {
@@ -316,17 +369,26 @@ impl Inner {
                 (StatusCode::OK, json!({ "acknowledged": true }))
             }
             "DELETE" => match set_up.remove(path) {
+                Some(_) if !path.starts_with("/_") => {
+                    set_up.remove("/_aliases");
+                    (StatusCode::OK, json!({ "acknowledged": true }))
+                }
                 Some(_) => (StatusCode::OK, json!({ "acknowledged": true })),
                 None => (StatusCode::NOT_FOUND, json!({})),
             },
             _ if set_up.contains_key(name) => {
-                (StatusCode::OK, json!({ name.trim_start_matches('/'): { "mappings": {} } }))
+                let index = name.trim_start_matches('/');
+                let template = set_up.get(&format!("/_component_template/tipline-{index}-mappings"));
+                let mappings = template.map_or_else(|| json!({}), |template| template["template"]["mappings"].clone());
+                (StatusCode::OK, json!({ index: { "mappings": mappings } }))
             }
-            _ => (StatusCode::NOT_FOUND, json!({ "error": { "type": "index_not_found_exception" } })),
+            _ => (StatusCode::NOT_FOUND, json!({ "error": { "type": "index_not_found_exception" }, "status": 404 })),
         }
     }
 
-    fn bulk(&mut self, body: &[u8]) -> Value {
+    fn bulk(&mut self, path: &str, body: &[u8]) -> Value {
+        let index = path.trim_end_matches("/_bulk");
+        let is_missing = self.set_up.as_ref().is_some_and(|set_up| !set_up.contains_key(index));
         let text = std::str::from_utf8(body).expect("UTF-8");
         assert!(text.ends_with('\n'), "a bulk body ends with a line end");
         let mut lines = text.lines();
@@ -337,7 +399,15 @@ impl Inner {
             let id = target["_id"].as_str().expect("an id").to_owned();
             let source = (name != "delete").then(|| lines.next().expect("a document"));
             let version = target["version"].as_u64();
-            let result = self.apply(name, &id, version, source);
+            let error = match (is_missing, name.as_str(), version) {
+                // A deletion without a version makes no index, as any other operation does.
+                (true, "delete", None) => Some((404, "index_not_found_exception")),
+                _ => self.is_closed.then_some((400, "index_closed_exception")),
+            };
+            let result = match error {
+                Some((status, kind)) => json!({ "status": status, "error": { "type": kind, "reason": kind } }),
+                None => self.apply(name, &id, version, source),
+            };
             items.push(json!({ name: result }));
         }
         self.items_by_request.push(items.len());

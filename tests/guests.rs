@@ -16,10 +16,10 @@ use tipline::clock::{Clock, Millis};
 use tipline::config::{Config, Input};
 use tipline::observer::Observer;
 use tipline::pipeline::Pipeline;
+use tipline::poll::trapped::MAX_TRAPS;
 use tipline::poll::{MAX_RECALLS, PollError, PollReport};
 use tipline::sandbox::{CallLimits, Exceeded, Failure, Guest, Profile, SandboxError};
 use tipline::state::{Ledger, RejectFilter};
-use tipline::trapped::MAX_TRAPS;
 use tokio_util::sync::CancellationToken;
 
 use crate::builds::{built, obedient, repository, sha256, tested};
@@ -110,7 +110,7 @@ impl Stand {
 
     fn config(&self) -> Result<Config, Failed> {
         self.configure()?;
-        Ok(Config::load(&self.path("tipline.yml"))?)
+        Ok(crate::support::schema::load(&self.path("tipline.yml"))?)
     }
 
     async fn open(&self, observer: Arc<dyn Observer>) -> Result<Pipeline, Failed> {
@@ -132,7 +132,7 @@ impl Stand {
 
     /// Where the state lies, with any output.
     fn ledger_of_output(&self) -> Result<Ledger, Failed> {
-        Ok(Ledger::read(&Config::load(&self.path("tipline.yml"))?.ledger_path())?)
+        Ok(Ledger::read(&crate::support::schema::load(&self.path("tipline.yml"))?.ledger_path())?)
     }
 
     async fn stored(&self) -> Result<Documents, Failed> {
@@ -249,7 +249,7 @@ async fn sums() -> Outcome {
     assert_eq!(stand.feed.requests(), Vec::<String>::new(), "nothing was asked for");
     // Any way of writing the digits will do, and a path is relative to the configuration.
     stand.configure_with(&format!("    type: guest.wasm\n    sha256: {}\n", sum.to_uppercase()))?;
-    let config = Config::load(&stand.path("tipline.yml"))?;
+    let config = crate::support::schema::load(&stand.path("tipline.yml"))?;
     let file = config.inputs[0].guest_file.as_ref().ok_or("no guest")?;
     assert_eq!((&file.sha256, file.path.as_path()), (&sum, stand.path("guest.wasm").as_path()));
     Ok(())
@@ -348,7 +348,7 @@ async fn trap() -> Outcome {
     let counts = ledger.counts("feed")?;
     assert!(counts.read == 2 && counts.indexed == 2 && counts.adds_up(), "{counts:?}");
     assert_eq!(stand.names().await?, ["one.example", "two.example"]);
-    assert_eq!(ledger.status("feed")?.last_error.as_deref(), Some(told.as_str()));
+    assert_eq!(ledger.status("feed")?.last_error.map(|said| said.plain()), Some(told.clone()));
 
     let [file] = stand.kept()?.try_into().map_err(|files| format!("{files:?}"))?;
     assert!(told.contains("trapped") && told.contains(&file.display().to_string()), "{told}");
@@ -421,6 +421,7 @@ async fn pause() -> Outcome {
     assert_eq!(watch.ends(), ["trapped", "trapped", "paused"]);
     let status = stand.ledger()?.status("feed")?;
     let why = status.degraded.ok_or("the status does not say it")?;
+    let why = why.plain();
     assert!(why.contains("no answer in 3 polls in a row") && why.contains("start Tipline again"), "{why}");
     assert_eq!(stand.kept()?.len(), 3);
     assert_eq!(stand.ledger()?.checkpoint("feed")?.as_deref(), Some("/2"), "it stands where it stood");

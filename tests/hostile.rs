@@ -9,27 +9,36 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
-use tipline::sandbox::{CallLimits, CompileLimits, Costly, Guest, Profile, SandboxError};
+use tipline::mock::MockSettings;
+use tipline::sandbox::{COMPILE_SUBCOMMAND, CallLimits, CompileLimits, Costly, Guest, Profile, SandboxError};
 use tipline::sandbox::{MAX_DESCRIPTION_BYTES, MAX_DOCUMENTS, MAX_REJECTS};
+use tipline::state::Ledger;
 
 use crate::builds::sha256;
-use crate::program::Running;
+use crate::program::{Running, Served, ensure, printed};
 use crate::support::pages::Pages;
-use crate::support::{Outcome, command, trial};
+use crate::support::{Outcome, command, tipline, trial};
 
 pub fn trials() -> Vec<Trial> {
-    let bombs = BOMBS.iter().map(|bomb| Trial::test(bomb.name, || bomb_costs(bomb)));
-    let answers = ANSWERS.iter().map(|row| {
-        Trial::test(row.name, || {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(answered(row))
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let bombs = BOMBS.iter().map(move |bomb| {
+        Trial::test(bomb.name, move || {
+            bomb_costs(bomb)?;
+            runtime()?.block_on(bomb_of_the_program(bomb))
         })
     });
+    let answers = ANSWERS.iter().map(move |row| Trial::test(row.name, move || runtime()?.block_on(answered(row))));
+    let stops = STOPPED.iter().map(move |row| Trial::test(row.name, move || runtime()?.block_on(stopped(row))));
     let others = vec![
-        trial("hostile::a_bomb_costs_the_program_nothing", bomb_of_the_program),
+        trial("hostile::tables_up_to_their_limit_and_none_beyond", tables_of_a_call),
+        trial("hostile::a_candidate_that_grows_from_call_to_call_is_told", grows),
+        trial("hostile::a_sweep_that_asks_a_guest_is_left_at_a_stop", swept),
+        trial("hostile::map_tells_what_a_run_refuses", refused_by_map),
+        Trial::test("hostile::only_files_are_taken_for_files", only_files),
         Trial::test("hostile::a_description_is_read_up_to_its_limit", description),
         Trial::test("hostile::the_time_of_a_compilation_is_a_setting", compile_time),
         trial("hostile::the_time_of_a_call_is_a_setting", call_time),
@@ -37,7 +46,7 @@ pub fn trials() -> Vec<Trial> {
         trial("hostile::many_guests_at_once_share_the_memory", crowd),
         trial("hostile::a_guest_swapped_in_the_cache_never_runs", swapped),
     ];
-    bombs.chain(answers).chain(others).collect()
+    bombs.chain(answers).chain(stops).chain(others).collect()
 }
 
 /// What the program may take above what it takes at rest.
@@ -55,8 +64,11 @@ const DESCRIPTION: &str = r#"{"name":"hostile","version":"1","fields":{}}"#;
 
 /// One whose description has this length; what follows the text are zeros.
 fn guest_described(fill: &str, more: &str, length: usize) -> Result<Vec<u8>, Failed> {
+    // Imports stand before everything else.
+    let (imports, more) = if more.starts_with("(import") { (more, "") } else { ("", more) };
     let text = format!(
         r#"(module
+  {imports}
   (memory (export "memory") 1700)
   (global $top (mut i32) (i32.const 65536))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
@@ -82,6 +94,7 @@ fn guest_described(fill: &str, more: &str, length: usize) -> Result<Vec<u8>, Fai
   (func $fill (param $base i32)
     {fill})
   (func (export "tipline:input/mapper@0.2.0#map-records") (param i32 i32 i64 i32 i32) (result i32)
+    (global.set $given (local.get 4))
     (call $fill (i32.const 8))
     (i32.const 0))
   (func (export "tipline:input/pager@0.2.0#advance")
@@ -99,6 +112,8 @@ fn guest_described(fill: &str, more: &str, length: usize) -> Result<Vec<u8>, Fai
   (func (export "tipline:input/mapper@0.2.0#describe") (result i32)
     (call $pair (i32.const 512) (i32.const 1040) (global.get $described))
     (i32.const 512))
+  ;; How many bytes of records were given last.
+  (global $given (mut i32) (i32.const 0))
   (global $described (mut i32) (i32.const {length}))
   (data (i32.const 1024) "GET\00\00\00\00\00/1")
   (data (i32.const 1040) {DESCRIPTION:?})
@@ -352,13 +367,19 @@ async fn answered(row: &Answer) -> Outcome {
     let guest = guest(&(row.fill)(), "")?;
     // So that a row takes seconds: the one that is to meet the clock has all the fuel there is.
     let fuel = if row.said[0].contains("2s") { "1000000000000" } else { "200000000" };
+    let [run, map, eval] = row.said;
+    said_by_each(guest, fuel, [run, map, eval, ""]).await
+}
+
+/// What `run`, `map`, `eval` and `check` say of a guest; none of them takes much memory for it.
+async fn said_by_each(guest: Vec<u8>, fuel: &str, said: [&str; 4]) -> Outcome {
     let stand = Stand::new(&[guest], &format!("time: 2s, fuel: {fuel}")).await?;
     let idle = idle(&stand).await?;
     let eval = ["eval", "page.json", "--base", "built-in", "--candidate", "guest0.wasm", "--time", "2s"];
     let eval = [&eval[..], &["--fuel", fuel, "-c", "tipline.yml"]].concat();
     let commands: [&[&str]; 4] =
         [&["run", "--once"], &["map", "page.json", "-c", "tipline.yml"], &eval, &["check", "-c", "tipline.yml"]];
-    for (arguments, expected) in commands.iter().zip(row.said.iter().chain([&""])) {
+    for (arguments, expected) in commands.iter().zip(said) {
         let ran = stand.ran(arguments).await?;
         let said = crate::support::shortened(&ran.said);
         assert!(ran.said.contains(expected), "{arguments:?}: {expected} is not in {said}");
@@ -373,21 +394,78 @@ async fn answered(row: &Answer) -> Outcome {
 /// Code that costs its compiler more than its length says.
 struct Bomb {
     name: &'static str,
-    /// Functions and tables beside the contract's, growing with a number.
-    code: fn(usize) -> String,
+    /// What stands beside the contract's own, growing with a number.
+    code: fn(usize) -> Beside,
     /// The largest of it that compiles within the limits of the test, and one that does not.
     kept: usize,
     /// None where it costs no more than it is long.
     exceeded: Option<usize>,
+    /// What is said of the one that does not.
+    said: &'static str,
 }
 
+/// What stands beside the contract's own in a module.
+enum Beside {
+    Text(String),
+    /// Types of so many parameters each, which nothing uses.
+    Types(usize),
+}
+
+const COSTLY: &str = "compiling it took";
+
 const BOMBS: &[Bomb] = &[
-    Bomb { name: "hostile::bomb_of_loops", code: loops, kept: 20, exceeded: Some(4_000) },
-    Bomb { name: "hostile::bomb_of_locals", code: locals, kept: 100, exceeded: Some(49_000) },
-    Bomb { name: "hostile::bomb_of_functions", code: functions, kept: 100, exceeded: Some(60_000) },
-    Bomb { name: "hostile::bomb_of_tables", code: tables, kept: 2, exceeded: None },
-    Bomb { name: "hostile::bomb_of_data", code: data, kept: 100, exceeded: None },
-    Bomb { name: "hostile::bomb_of_nesting", code: nesting, kept: 1_000, exceeded: Some(50_000) },
+    Bomb {
+        name: "hostile::bomb_of_loops",
+        code: |n| Beside::Text(loops(n)),
+        kept: 20,
+        exceeded: Some(4_000),
+        said: COSTLY,
+    },
+    Bomb {
+        name: "hostile::bomb_of_locals",
+        code: |n| Beside::Text(locals(n)),
+        kept: 100,
+        exceeded: Some(49_000),
+        said: COSTLY,
+    },
+    Bomb {
+        name: "hostile::bomb_of_functions",
+        code: |n| Beside::Text(functions(n)),
+        kept: 100,
+        exceeded: Some(60_000),
+        said: COSTLY,
+    },
+    Bomb { name: "hostile::bomb_of_tables", code: |n| Beside::Text(tables(n)), kept: 2, exceeded: None, said: COSTLY },
+    Bomb { name: "hostile::bomb_of_data", code: |n| Beside::Text(data(n)), kept: 100, exceeded: None, said: COSTLY },
+    Bomb {
+        name: "hostile::bomb_of_data_segments",
+        code: |n| Beside::Text("(data \"x\")".repeat(n)),
+        kept: 1_000,
+        exceeded: Some(100_001),
+        said: "data segments",
+    },
+    Bomb {
+        name: "hostile::bomb_of_nesting",
+        code: |n| Beside::Text(nesting(n)),
+        kept: 1_000,
+        exceeded: Some(50_000),
+        said: COSTLY,
+    },
+    Bomb { name: "hostile::bomb_of_types", code: Beside::Types, kept: 100, exceeded: Some(40_000), said: COSTLY },
+    Bomb {
+        name: "hostile::bomb_of_exports",
+        code: |n| Beside::Text((0..n).map(|n| format!("(func (export \"e{n}\"))")).collect()),
+        kept: 100,
+        exceeded: Some(100_000),
+        said: COSTLY,
+    },
+    Bomb {
+        name: "hostile::bomb_of_imports",
+        code: |n| Beside::Text((0..n).map(|n| format!("(import \"a\" \"n{n}\" (func))")).collect()),
+        kept: 0,
+        exceeded: Some(100_000),
+        said: "import",
+    },
 ];
 
 /// Loops in each other, each of which changes some locals.
@@ -427,7 +505,48 @@ fn nesting(count: usize) -> String {
 }
 
 fn bomb(bomb: &Bomb, size: usize) -> Result<Vec<u8>, Failed> {
-    guest(&[list(8, LISTS, 0), number(32, 0)].concat(), &(bomb.code)(size))
+    let with = |more: &str| guest(&[list(8, LISTS, 0), number(32, 0)].concat(), more);
+    match (bomb.code)(size) {
+        Beside::Text(more) => with(&more),
+        Beside::Types(count) => with_types(&with("")?, count),
+    }
+}
+
+/// The module with so many types more, no two alike, behind its own. As bytes: as a text they would be many megabytes.
+fn with_types(module: &[u8], count: usize) -> Result<Vec<u8>, Failed> {
+    const HEAD: usize = 8;
+    // The first section is that of the types.
+    let (length, after) = unsigned(&module[HEAD + 1..])?;
+    let (own, rest) = module[HEAD + 1 + after..].split_at(length);
+    let (known, entries) = unsigned(own)?;
+    let mut section = leb(known + count);
+    section.extend(&own[entries..]);
+    for number in 0..count {
+        // A function without results, and with 900 parameters of two kinds, as the number's bits say.
+        section.push(0x60);
+        section.extend(leb(900));
+        section.extend((0..900).map(|at| if number >> (at % 20) & 1 == 0 { 0x7f } else { 0x7e }));
+        section.push(0);
+    }
+    Ok([&module[..=HEAD], &leb(section.len()), &section, rest].concat())
+}
+
+/// A number as WASM writes it.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// Such a number, and how many bytes it takes.
+fn unsigned(bytes: &[u8]) -> Result<(usize, usize), Failed> {
+    let length = bytes.iter().position(|byte| byte & 0x80 == 0).ok_or("no number")? + 1;
+    let value = bytes[..length].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
+    Ok((value, length))
 }
 
 /// Compiling ends within the limits, whatever is compiled, and says which of them it passed.
@@ -441,13 +560,19 @@ fn bomb_costs(row: &Bomb) -> Outcome {
     compiled(row.kept)??;
     let Some(exceeded) = row.exceeded else { return Ok(()) };
     match compiled(exceeded)? {
-        Err(SandboxError::Costly(Costly::Memory { .. } | Costly::Time { .. })) => Ok(()),
+        Err(SandboxError::Costly(Costly::Memory { .. } | Costly::Time { .. })) if row.said == COSTLY => Ok(()),
+        Err(error @ SandboxError::Load(_)) if row.said != COSTLY => {
+            let error = error.to_string();
+            assert!(error.contains(row.said) && error.len() < 8 * 1024, "{error}");
+            Ok(())
+        }
         other => Err(format!("{}: {other:?}", row.name).into()),
     }
 }
 
-async fn bomb_of_the_program() -> Outcome {
-    let bomb = bomb(&BOMBS[0], BOMBS[0].exceeded.ok_or("no bomb")?)?;
+async fn bomb_of_the_program(row: &Bomb) -> Outcome {
+    let Some(size) = row.exceeded else { return Ok(()) };
+    let bomb = bomb(row, size)?;
     let stand = Stand::new(&[bomb], "compile_memory: 96MiB, compile_time: 20s").await?;
     let idle = idle(&stand).await?;
     let eval =
@@ -456,8 +581,9 @@ async fn bomb_of_the_program() -> Outcome {
         [&["run", "--once"], &["map", "page.json", "-c", "tipline.yml"], &eval, &["check", "-c", "tipline.yml"]];
     for arguments in commands {
         let ran = stand.ran(arguments).await?;
-        assert!(ran.said.contains("compiling it took"), "{arguments:?}: {ran:?}");
-        assert!(ran.said.contains("`sandbox.compile_memory`"), "{arguments:?} names no setting: {ran:?}");
+        assert!(ran.said.contains(row.said), "{arguments:?}: {ran:?}");
+        let is_named = ran.said.contains("`sandbox.compile_") || row.said != COSTLY;
+        assert!(is_named, "{arguments:?} names no setting: {ran:?}");
         assert!(ran.peak_kib.saturating_sub(idle) < ROOM_KIB, "{arguments:?}: {ran:?}");
     }
     Ok(())
@@ -465,8 +591,8 @@ async fn bomb_of_the_program() -> Outcome {
 
 /// A guest that neither answers nor uses fuel worth the name; the time is set so long that only the stop can end it.
 async fn endless() -> Outcome {
-    let fill = "(loop $more (memory.fill (i32.const 0) (i32.const 1) (i32.const 100000000)) (br $more))";
-    let stand = Stand::new(&[guest(fill, "")?], "time: 1h, fuel: 1000000000000").await?;
+    let fill = format!("(if (i32.eqz {MAPS}) (then {STUCK}))");
+    let stand = Stand::new(&[guest(&fill, "")?], "time: 1h, fuel: 1000000000000").await?;
     let folder = stand.folder.path().to_owned();
     let mut running = tokio::task::spawn_blocking(move || Running::start(&folder)).await??;
     // What follows the answer is the call.
@@ -482,6 +608,230 @@ async fn endless() -> Outcome {
         Ok(())
     })
     .await?
+}
+
+/// A command that is stopped while a stranger's code is being compiled for it.
+struct Stopped {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// None where the signal itself ends it.
+    code: Option<i32>,
+}
+
+const STOPPED: &[Stopped] = &[
+    Stopped { name: "hostile::run_stopped_while_it_compiles", arguments: &["run"], code: Some(0) },
+    Stopped { name: "hostile::run_once_stopped_while_it_compiles", arguments: &["run", "--once"], code: Some(1) },
+    Stopped {
+        name: "hostile::map_stopped_while_it_compiles",
+        arguments: &["map", "page.json", "-c", "tipline.yml"],
+        code: None,
+    },
+    Stopped {
+        name: "hostile::eval_stopped_while_it_compiles",
+        arguments: &["eval", "page.json", "--candidate", "guest0.wasm"],
+        code: None,
+    },
+    Stopped { name: "hostile::check_stopped_while_it_compiles", arguments: &["check"], code: None },
+];
+
+/// The process that compiles is held, so that it can't be done before the signal comes.
+async fn stopped(row: &'static Stopped) -> Outcome {
+    let code: String = functions(60_000);
+    let stand = Stand::new(&[guest("", &code)?], "compile_memory: 4GiB, compile_time: 1h").await?;
+    let folder = stand.folder.path().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let temporary = folder.join("temporary");
+        fs::create_dir(&temporary)?;
+        let mut child = Killed(
+            command(&folder, row.arguments)
+                .env("TMPDIR", &temporary)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()?,
+        );
+        let compiler = compiler_of(&mut child.0)?;
+        send("STOP", compiler)?;
+        let began = Instant::now();
+        send("TERM", child.0.id())?;
+        let mut said = String::new();
+        child.0.stderr.take().ok_or("no standard error")?.read_to_string(&mut said)?;
+        let status = child.0.wait()?;
+        assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}: {said}", began.elapsed());
+        assert_eq!(status.code(), row.code, "{said}");
+        assert!(!said.contains("is left"), "{said}");
+        // It may have been held before it could ask to be ended with its parent; then it sees that it has none.
+        if is_running(compiler) {
+            send("CONT", compiler).ok();
+        }
+        // What ends it is the system's, which needs a moment.
+        until(&format!("process {compiler} is still there"), || Ok(!is_running(compiler)))?;
+        assert_eq!(fs::read_dir(&temporary)?.count(), 0, "in the temporary folder");
+        let cache = folder.join("state/cache");
+        let drafts = || Ok::<_, Failed>(fs::read_dir(&cache)?.map(|entry| entry.map(|entry| entry.file_name())));
+        let left: Vec<_> = if cache.exists() { drafts()?.collect::<Result<_, _>>()? } else { Vec::new() };
+        assert!(left.iter().all(|name| name == "key"), "{left:?}");
+        Ok(())
+    })
+    .await?
+}
+
+/// Killed where a test fails before it has ended.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How often something is looked at that comes by itself: a minute in all.
+const LOOKS: u32 = 12_000;
+
+fn until(what: &str, mut holds: impl FnMut() -> Result<bool, Failed>) -> Outcome {
+    for _ in 0..LOOKS {
+        if holds()? {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+    Err(what.into())
+}
+
+/// The process that a command has started to compile.
+fn compiler_of(child: &mut Child) -> Result<u32, Failed> {
+    let id = child.id();
+    let mut found = None;
+    until("nothing is compiled", || {
+        assert!(child.try_wait()?.is_none(), "it has ended");
+        for task in fs::read_dir(format!("/proc/{id}/task"))?.flatten() {
+            // A thread that has ended meanwhile has none.
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found = found.or(children.split_whitespace().find_map(|id| id.parse().ok()));
+        }
+        let name = |id: u32| fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        Ok(found.is_some_and(|id| String::from_utf8_lossy(&name(id)).contains(COMPILE_SUBCOMMAND)))
+    })?;
+    found.ok_or_else(|| "nothing is compiled".into())
+}
+
+/// What has ended and was not waited for yet is there as a zombie.
+fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn send(signal: &str, process: u32) -> Outcome {
+    let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status()?;
+    if sent.success() { Ok(()) } else { Err("the process could not be signalled".into()) }
+}
+
+/// Whether the call is one of `map-records`.
+const MAPS: &str = "(i32.eq (local.get $base) (i32.const 8))";
+
+/// It costs next to no fuel.
+const STUCK: &str = "(loop $more (memory.fill (i32.const 0) (i32.const 1) (i32.const 100000000)) (br $more))";
+
+/// A table costs its host memory that is no guest's.
+async fn tables_of_a_call() -> Outcome {
+    let table = |elements: u32| guest("", &format!("(table {elements} funcref)"));
+    let said = ["read 0", "read 0", ".", ""];
+    said_by_each(table(20_000)?, "200000000", said).await?;
+    said_by_each(table(20_001)?, "200000000", ["table"; 4]).await
+}
+
+/// Each call leaves more memory behind; in a new instance there is enough.
+async fn grows() -> Outcome {
+    let grow = "(drop (memory.grow (i32.const 200)))";
+    let stand = Stand::new(&[guest(grow, "")?], "").await?;
+    let ran = stand.ran(&["eval", "page.json", "--candidate", "guest0.wasm"]).await?;
+    assert!(ran.said.contains("a used instance asks for more than the 134217728 bytes"), "{ran:?}");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    Ok(())
+}
+
+/// A guest that answers whatever a poll asks, and never says what is excluded.
+async fn swept() -> Outcome {
+    // What is stored was another guest's.
+    let stuck = format!("(if (i32.and {MAPS} (i32.gt_u (global.get $given) (i32.const 0))) (then {STUCK}))");
+    let file = guest(&stuck, "")?;
+    let served = tokio::task::spawn_blocking(|| Served::start(MockSettings::default(), 20)).await??;
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().to_owned();
+    tokio::task::spawn_blocking(move || {
+        served.configure(&place, "")?;
+        printed(&place, &["run", "--once"])?;
+        fs::write(place.join("guest0.wasm"), &file)?;
+        let (url, sum) = (served.feed.url(), sha256(&file));
+        let text = format!(
+            "inputs:\n  - id: feed\n    type: ./guest0.wasm\n    sha256: {sum}\n    url: {url}\n    \
+             feed: {{name: SOC Defenders}}\n    exclude: [example]\n    sandbox: {{time: 1h, fuel: 1000000000000}}\n\
+             sweep: {{interval: 1h}}\n"
+        );
+        fs::write(place.join("tipline.yml"), text)?;
+        // The next one is due.
+        Ledger::open(&place.join("tipline.db"))?.set_last_sweep(0)?;
+        let mut running = Running::start(&place)?;
+        running.until("polled")?;
+        running.signal("TERM")?;
+        let code = running.code()?;
+        assert_eq!(code, Some(0), "{}", running.seen());
+        assert!(!running.seen().contains("is left"), "the call was not ended: {}", running.seen());
+        Ok(())
+    })
+    .await?
+}
+
+/// Documents of which none is one: a run keeps them aside, and `map` says so and leaves them out.
+async fn refused_by_map() -> Outcome {
+    let stand = Stand::new(&[guest(&documents(3), "")?], "").await?;
+    let folder = stand.folder.path().to_owned();
+    let ran =
+        tokio::task::spawn_blocking(move || tipline(&folder, &["map", "page.json", "-c", "tipline.yml"])).await??;
+    assert!(ran.err.contains("refused 3: invalid-json"), "{ran:?}");
+    assert_eq!((ran.out.as_str(), ran.code), ("", Some(0)), "{ran:?}");
+    Ok(())
+}
+
+/// A pipe without a writer is waited for by whoever opens it, and a device may have no end.
+fn only_files() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("folder"))?;
+    ensure(std::process::Command::new("mkfifo").arg(path("pipe")).status()?.success(), "no pipe")?;
+    fs::write(path("key"), "secret")?;
+    let sum = sha256(b"");
+    let rows: &[(&[&str], &str)] = &[
+        (&["check"], "    type: ./FILE\n    url: https://feed.example\n    sha256: SUM\n"),
+        (&["check"], "    api_key_file: FILE\n"),
+        (&["check"], "    http: {ca_file: FILE}\n    url: https://127.0.0.1:9/\n"),
+        (&["check"], "    http: {client_cert: FILE}\n    url: https://127.0.0.1:9/\n"),
+        (&["check"], "    exclude: [file:FILE]\n"),
+        (&["check", "-c", "FILE"], ""),
+        (&["replay", "FILE"], ""),
+        (&["eval", "page.json", "--candidate", "./FILE"], ""),
+        (&["eval", "page.json", "--candidate", "built-in", "--waivers", "FILE"], ""),
+    ];
+    fs::write(path("page.json"), "{\"data\":[]}")?;
+    for (arguments, lines) in rows {
+        for (file, said) in [("pipe", "it is a pipe"), ("folder", "it is a folder"), ("/dev/zero", "it is a device")] {
+            // A guest is known by the slash in its name.
+            let guest = if file.starts_with('/') { file.to_owned() } else { format!("./{file}") };
+            let file = |text: &str| text.replace("./FILE", &guest).replace("FILE", file).replace("SUM", &sum);
+            fs::write(path("tipline.yml"), format!("inputs:\n  - id: feed\n{}", file(lines)))?;
+            let arguments: Vec<String> = arguments.iter().map(|argument| file(argument)).collect();
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let mut child = command(folder.path(), &arguments);
+            let mut child = Killed(child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
+            until(&format!("{arguments:?} does not end: {lines}"), || Ok(child.0.try_wait()?.is_some()))?;
+            let mut ran = String::new();
+            child.0.stdout.take().ok_or("no output")?.read_to_string(&mut ran)?;
+            child.0.stderr.take().ok_or("no output")?.read_to_string(&mut ran)?;
+            assert!(ran.contains(said), "{arguments:?}, {lines}: {ran}");
+        }
+    }
+    Ok(())
 }
 
 /// Eight guests that each take what one may take.

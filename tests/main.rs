@@ -29,6 +29,7 @@ mod hostile;
 mod kills;
 mod medallion;
 mod mutants;
+mod outputs;
 mod pipeline;
 mod program;
 mod signals;
@@ -63,6 +64,7 @@ fn main() {
         kills::trials(),
         medallion::trials(),
         mutants::trials(),
+        outputs::trials(),
         pipeline::trials(),
         signals::trials(),
         taxii::trials(),

@@ -47,6 +47,7 @@ impl Served {
 
 /// A command of the program, prepared for `folder`.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    crate::support::schema::hold_all(folder, arguments);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tipline"));
     command.current_dir(folder).args(arguments).env_remove("SOCDEFENDERS_API_KEY").stdin(Stdio::null());
     command

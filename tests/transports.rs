@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use tipline::config::Config;
 use tipline::mock::{MockSettings, Records};
 use tipline::pipeline::Pipeline;
 use tipline::poll::{Ended, PollReport};
@@ -134,7 +133,7 @@ async fn over_taxii(stand: &Stand) -> Result<(PollReport, Documents), Failed> {
          output:\n  sqlite: {{path: taxii.db}}\nstate_dir: state\n"
     );
     fs::write(&file, text)?;
-    let config = Config::load(&file)?;
+    let config = crate::support::schema::load(&file)?;
     let clock = stand.hand.clock();
     let pipeline = Pipeline::open(&config, clock.clone(), Arc::new(())).await?;
     let report = pipeline.run_once(&CancellationToken::new()).await.inputs.pop().ok_or("no input was polled")?.poll?;

@@ -1,6 +1,8 @@
 //! The settings of one feed as the guest sees them: the input's part of the configuration as JSON, without the
 //! host's own keys and without any secret. Unknown keys are refused, so a typing error is never a silent default.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 use url::Url;
 
@@ -9,7 +11,7 @@ use crate::map::RECORD_TYPES;
 use crate::read::escaped;
 use crate::rules::{Keep, Settings, TimeToLive};
 use tipline_ecs::Confidence;
-use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, parse_duration};
+use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND, parse_duration};
 use tipline_observable::Label;
 
 use crate::members::{self, Members, at};
@@ -71,6 +73,31 @@ pub(crate) const MAX_COLLECTIONS: usize = 100;
 /// Objects a TAXII request: the vendor's own default and half of its most, which leaves room for an instant that does not
 /// fit into a page.
 const TAXII_LIMIT: u32 = 500;
+
+/// More a page than this no feed gives, nor would it fit into one answer.
+const LIMITS: RangeInclusive<u32> = 1..=100_000;
+
+/// Every record of the largest feed has an offset below.
+const OFFSETS: RangeInclusive<u32> = 1..=1_000_000_000;
+
+/// With the longest pauses between them a thousand tries take years.
+const RETRIES: RangeInclusive<u32> = 0..=1_000;
+
+/// Past a million records it is the whole feed that can't be read.
+const UNREADABLE: RangeInclusive<u32> = 0..=1_000_000;
+
+/// Ten years: longer than anyone looks back or waits, and below the overflow of any sum of instants.
+const LONGEST: Millis = 3_650 * DAY;
+
+const LOOK_BACK: RangeInclusive<Millis> = SECOND..=LONGEST;
+const OVERLAP: RangeInclusive<Millis> = 0..=LONGEST;
+
+/// A pause of a day is the next poll's.
+const RETRY_WAIT: RangeInclusive<Millis> = 1..=DAY;
+const RATE_WAIT: RangeInclusive<Millis> = SECOND..=LONGEST;
+
+/// What lives for less than a second is never seen to live; what lives for a century ends when nobody knows of it.
+const LIFE: RangeInclusive<Millis> = SECOND..=36_500 * DAY;
 
 /// The longest name of a collection, in bytes. Ids are UUIDs, titles a line.
 const LONGEST_NAME: usize = 256;
@@ -168,18 +195,18 @@ impl Config {
             },
             initial_interval: match from.text("initial_interval")? {
                 Some("all") => Millis::MAX,
-                Some(text) => parse_duration(text).ok_or_else(|| no_duration("initial_interval", text))?,
+                Some(text) => within("initial_interval", text, &LOOK_BACK)?,
                 // A feed that adds some objects a month would seem to be empty.
                 None if taken_whole => Millis::MAX,
                 None => default.initial_interval,
             },
-            overlap: duration(&mut from, "overlap", default.overlap)?,
-            limit: from.count("limit")?.unwrap_or(if is_taxii { TAXII_LIMIT } else { default.limit }),
-            max_offset: from.count("max_offset")?.unwrap_or(default.max_offset),
-            max_retries: from.count("max_retries")?.unwrap_or(default.max_retries),
-            max_retry_wait: duration(&mut from, "max_retry_wait", default.max_retry_wait)?,
-            max_rate_wait: duration(&mut from, "max_rate_wait", default.max_rate_wait)?,
-            max_unreadable: from.count("max_unreadable")?.unwrap_or(default.max_unreadable),
+            overlap: duration(&mut from, "overlap", &OVERLAP, default.overlap)?,
+            limit: count(&mut from, "limit", &LIMITS, if is_taxii { TAXII_LIMIT } else { default.limit })?,
+            max_offset: count(&mut from, "max_offset", &OFFSETS, default.max_offset)?,
+            max_retries: count(&mut from, "max_retries", &RETRIES, default.max_retries)?,
+            max_retry_wait: duration(&mut from, "max_retry_wait", &RETRY_WAIT, default.max_retry_wait)?,
+            max_rate_wait: duration(&mut from, "max_rate_wait", &RATE_WAIT, default.max_rate_wait)?,
+            max_unreadable: count(&mut from, "max_unreadable", &UNREADABLE, default.max_unreadable)?,
         };
         from.finish()?;
         Ok(config)
@@ -349,7 +376,7 @@ fn time_to_live(value: &Value) -> Result<TimeToLive, String> {
             Some(Value::Null) => None,
             Some(value) => match members::text(value).map_err(|error| at(name, &error))? {
                 "none" | "never" => None,
-                text => Some(parse_duration(text).ok_or_else(|| no_duration(name, text))?),
+                text => Some(within(name, text, &LIFE)?),
             },
         };
     }
@@ -357,11 +384,91 @@ fn time_to_live(value: &Value) -> Result<TimeToLive, String> {
     Ok(life)
 }
 
-fn duration(from: &mut Members<'_>, name: &'static str, default: Millis) -> Result<Millis, String> {
-    let Some(text) = from.text(name)? else { return Ok(default) };
-    parse_duration(text).ok_or_else(|| no_duration(name, text))
+fn duration(
+    from: &mut Members<'_>,
+    name: &'static str,
+    range: &RangeInclusive<Millis>,
+    default: Millis,
+) -> Result<Millis, String> {
+    from.text(name)?.map_or(Ok(default), |text| within(name, text, range))
+}
+
+fn within(name: &str, text: &str, range: &RangeInclusive<Millis>) -> Result<Millis, String> {
+    let duration = parse_duration(text).ok_or_else(|| no_duration(name, text))?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let (from, to) = (written(*range.start()), written(*range.end()));
+    Err(at(name, &format!("a duration from {from} to {to} was expected, found `{}`", escaped(text))))
+}
+
+/// A duration in the largest unit that says it whole.
+fn written(duration: Millis) -> String {
+    let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
+    if duration == 0 {
+        return "0s".to_owned();
+    }
+    let whole = units.into_iter().find(|(unit, _)| duration >= *unit && duration.checked_rem(*unit) == Some(0));
+    whole.map_or_else(
+        || format!("{duration}ms"),
+        |(unit, name)| format!("{}{name}", duration.checked_div(unit).unwrap_or(0)),
+    )
+}
+
+fn count(from: &mut Members<'_>, name: &'static str, range: &RangeInclusive<u32>, default: u32) -> Result<u32, String> {
+    let found = from.count(name)?.unwrap_or(default);
+    let (least, most) = (range.start(), range.end());
+    if range.contains(&found) {
+        Ok(found)
+    } else {
+        Err(at(name, &format!("a whole number from {least} to {most} was expected, found {found}")))
+    }
 }
 
 fn no_duration(name: &str, text: &str) -> String {
     at(name, &format!("a duration such as 15m, 24h or 45d was expected, found `{}`", escaped(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_durations_have_their_ranges() {
+        let refusal = |setting: &str| match Config::parse(&format!("{{{setting}}}")) {
+            Ok(_) => None,
+            Err(Failure::Config(text)) => Some(text),
+            Err(other) => Some(format!("{other:?}")),
+        };
+        for (name, kept, refused, expected) in [
+            ("limit", ["1", "100000"], ["0", "100001"], "`limit`: a whole number from 1 to 100000 was expected, found"),
+            ("max_offset", ["1", "1000000000"], ["0", "1000000001"], "from 1 to 1000000000"),
+            ("max_retries", ["0", "1000"], ["1001", "99999"], "from 0 to 1000"),
+            ("max_unreadable", ["0", "1000000"], ["1000001", "4294967295"], "from 0 to 1000000"),
+            (
+                "initial_interval",
+                [r#""1s""#, r#""3650d""#],
+                [r#""0d""#, r#""99999999d""#],
+                "a duration from 1s to 3650d",
+            ),
+            ("overlap", [r#""0s""#, r#""3650d""#], [r#""3651d""#, r#""522w""#], "a duration from 0s to 3650d"),
+            ("max_retry_wait", [r#""1ms""#, r#""1d""#], [r#""0s""#, r#""25h""#], "a duration from 1ms to 1d"),
+            ("max_rate_wait", [r#""1s""#, r#""3650d""#], [r#""999ms""#, r#""3651d""#], "a duration from 1s to 3650d"),
+            (
+                "ttl",
+                [r#"{"ip":"1s"}"#, r#"{"cve":"36500d"}"#],
+                [r#"{"ip":"0d"}"#, r#"{"cve":"36501d"}"#],
+                "from 1s to 36500d",
+            ),
+        ] {
+            for value in kept {
+                assert_eq!(refusal(&format!("{name:?}:{value}")), None, "{name} {value}");
+            }
+            for value in refused {
+                let refusal = refusal(&format!("{name:?}:{value}")).unwrap_or_default();
+                assert!(refusal.contains(expected), "{name} {value}: {refusal}");
+            }
+        }
+        assert_eq!(refusal(r#""initial_interval":"all""#), None);
+    }
 }

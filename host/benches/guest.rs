@@ -19,7 +19,6 @@ const RECORDS: &str = include_str!("../../tests/corpus/demo.jsonl");
 
 const CONFIG: &str = r#"{"allow_private":true}"#;
 const TAXII: &str = r#"{"transport":"taxii","url":"http://127.0.0.1/taxii2/","feed":{"name":"Bench"},"collection":"one","allow_private":true}"#;
-const OBSERVED: u64 = 1_750_000_000_000;
 const RECORDS_A_PAGE: usize = 1_000;
 /// A round maps for at least this long, so that one interruption does not decide it.
 const ROUND: Duration = Duration::from_millis(700);
@@ -30,17 +29,19 @@ type Map<'a> = &'a dyn Fn(&str) -> usize;
 fn main() {
     let rounds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(7);
     let (rest, stix) = (rest_pages(), stix_pages());
+    // Objects are dated by the mock's clock, which is ours: an earlier time would have all of them lie ahead.
+    let observed = Clock::system().now();
     let trusted = Guest::built_in(Profile::Trusted, None).expect("the built-in guest");
     let sandboxed = Guest::built_in(Profile::Sandboxed(CallLimits::SANDBOXED), None).expect("the built-in guest");
     let native =
-        |page: &str| socdefenders::map_records(CONFIG, OBSERVED, page.as_bytes()).expect("a page").documents.len();
+        |page: &str| socdefenders::map_records(CONFIG, observed, page.as_bytes()).expect("a page").documents.len();
     let mapped = |guest: &Guest, page: &str| {
-        let batch = guest.map_records(CONFIG, OBSERVED, page.as_bytes()).expect("no trap").expect("a page");
+        let batch = guest.map_records(CONFIG, observed, page.as_bytes()).expect("no trap").expect("a page");
         batch.documents.len()
     };
     let in_trusted = |page: &str| mapped(&trusted, page);
     let in_sandboxed = |page: &str| mapped(&sandboxed, page);
-    let (kept, boxed) = (Poll::begin(&trusted), Poll::begin(&sandboxed));
+    let (kept, boxed) = (Poll::begin(&trusted, observed), Poll::begin(&sandboxed, observed));
     let rows: Vec<Vec<Row>> = stix.iter().map(|page| kept.page(page, Vec::new()).1).collect();
     let by_page: BTreeMap<&str, &Vec<Row>> = stix.iter().map(String::as_str).zip(&rows).collect();
     let remembered = |page: &str| kept.page(page, by_page[page].clone()).0;
@@ -69,7 +70,7 @@ fn main() {
     }
     println!("STIX, trusted: {:.2} of REST", medians[4] / medians[1]);
     for (form, pages) in [("REST", &rest), ("STIX", &stix)] {
-        let (_, cost) = sandboxed.map_records_metered(CONFIG, OBSERVED, pages[0].as_bytes()).expect("no trap");
+        let (_, cost) = sandboxed.map_records_metered(CONFIG, observed, pages[0].as_bytes()).expect("no trap");
         let memory = cost.peak_memory / 1024;
         println!("{form}: fuel {} a record, peak memory {memory} KiB", cost.fuel / RECORDS_A_PAGE as u64);
     }
@@ -78,12 +79,13 @@ fn main() {
 /// A poll that has asked for a page.
 struct Poll<'g> {
     guest: &'g Guest,
+    observed: u64,
     state: String,
 }
 
 impl<'g> Poll<'g> {
-    fn begin(guest: &'g Guest) -> Self {
-        let mut poll = Self { guest, state: String::new() };
+    fn begin(guest: &'g Guest, observed: u64) -> Self {
+        let mut poll = Self { guest, observed, state: String::new() };
         let discovery = r#"{"title":"t","api_roots":["/api/"]}"#;
         let collections = r#"{"collections":[{"id":"one","title":"One","can_read":true}]}"#;
         for event in [Event::Start, answer(discovery), answer(collections)] {
@@ -93,7 +95,7 @@ impl<'g> Poll<'g> {
     }
 
     fn advance(&self, state: &str, event: &Event) -> tipline::sandbox::Step {
-        self.guest.advance(TAXII, state, OBSERVED, event).expect("no trap").expect("a step")
+        self.guest.advance(TAXII, state, self.observed, event).expect("no trap").expect("a step")
     }
 
     /// The bytes of a page's documents, and the rows to remember. The state stays what it was.

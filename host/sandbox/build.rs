@@ -1,7 +1,8 @@
 //! Builds the guest component and leaves it in `OUT_DIR` for this crate to embed.
 //!
 //! The guest is built by a nested cargo with a target folder of its own (the outer one holds the lock of ours),
-//! for wasm32-unknown-unknown, and turned into a component without a single import by `wit-component`.
+//! for wasm32-unknown-unknown, and turned into a component without a single import. This script depends on no crate, so that
+//! the guest is under way while the libraries of the host are.
 //! `TIPLINE_GUEST_WASM=path` takes a ready core module instead. Where the wasm target is missing, rustup is asked
 //! to install it; where there is no rustup either, the build stops with one sentence that says what to do.
 
@@ -10,6 +11,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+#[allow(dead_code, reason = "what else is public in it is for the crate's tests")]
+#[path = "src/wrap.rs"]
+mod wrap;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -52,11 +57,8 @@ fn build() -> Result<(), String> {
         }
     };
     let module = fs::read(&core).map_err(|e| format!("The guest module {} cannot be read: {e}.", core.display()))?;
-    let component = wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|e| format!("{} cannot be made a component: {e:#}.", core.display()))?;
+    let component = wrap::wrapped(&module)
+        .ok_or_else(|| format!("{} is no core module: its sections cannot be read.", core.display()))?;
     write(&out.join("guest.core.wasm"), &module)?;
     write(&out.join("guest.component.wasm"), &component)
 }

@@ -2,26 +2,35 @@
 //! not to the input.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{Clock, Millis};
 use crate::config::{ClientCertificate, Input};
 use crate::secret::{Credential, OwnHeader, Secret};
 
-/// Open, or closed until a reading of the steady clock.
+/// Open, or closed until a reading of the steady clock, by the input of this id.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<AtomicU64>);
+pub struct Gate(Arc<Mutex<(Millis, String)>>);
 
 impl Gate {
     /// Closes the gate for so long, if it is not closed for longer already. Whatever the clock is set to meanwhile.
-    pub fn hold(&self, clock: &Clock, length: Millis) {
-        self.0.fetch_max(clock.steady().saturating_add(length), Ordering::Relaxed);
+    pub fn hold(&self, clock: &Clock, length: Millis, input: &str) {
+        let until = clock.steady().saturating_add(length);
+        let mut closed = self.closed();
+        if closed.0 < until {
+            *closed = (until, input.to_owned());
+        }
     }
 
-    /// How long the gate is still closed.
-    pub fn closed_for(&self, clock: &Clock) -> Millis {
-        self.0.load(Ordering::Relaxed).saturating_sub(clock.steady())
+    /// How long the gate is still closed, and by which input.
+    pub fn closed_for(&self, clock: &Clock) -> Option<(Millis, String)> {
+        let closed = self.closed();
+        let length = closed.0.saturating_sub(clock.steady());
+        (length > 0).then(|| (length, closed.1.clone()))
+    }
+
+    fn closed(&self) -> MutexGuard<'_, (Millis, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,13 +118,15 @@ mod tests {
             (Input { headers: header("the-key"), ..with(one, None) }, false),
         ] {
             let (gates, clock) = (Gates::default(), Clock::system());
-            gates.of(&first).hold(&clock, 3_600_000);
-            assert_eq!(gates.of(&input).closed_for(&clock) > 0, is_same, "{input:?}");
+            gates.of(&first).hold(&clock, 3_600_000, "first");
+            assert_eq!(gates.of(&input).closed_for(&clock).is_some(), is_same, "{input:?}");
         }
         let (gates, clock) = (Gates::default(), Clock::system());
         let input = |value: &str| Input { headers: header(value), interval: Duration::ZERO, ..with(one, None) };
-        gates.of(&input("one")).hold(&clock, 3_600_000);
-        assert!(gates.of(&input("one")).closed_for(&clock) > 0);
-        assert_eq!(gates.of(&input("two")).closed_for(&clock), 0);
+        gates.of(&input("one")).hold(&clock, 3_600_000, "first");
+        // A shorter wait of another input changes nothing.
+        gates.of(&input("one")).hold(&clock, 3_000, "second");
+        assert_eq!(gates.of(&input("one")).closed_for(&clock).unwrap().1, "first");
+        assert_eq!(gates.of(&input("two")).closed_for(&clock), None);
     }
 }

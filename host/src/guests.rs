@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{Config, ElasticsearchSettings, GuestFile, Input};
-use crate::sandbox::{CallLimits, Guest, Profile, SandboxError};
+use crate::sandbox::{CallLimits, Guest, Interrupt, Profile, SandboxError};
 use crate::store::SinkError;
 use crate::store::elasticsearch::Elasticsearch;
 use crate::store::elasticsearch::fields::{DescribeError, Fields};
@@ -39,13 +39,19 @@ pub struct Guests {
     cache: Option<PathBuf>,
     built_in: Option<Arc<Guest>>,
     files: Vec<(CallLimits, Arc<Guest>)>,
+    interrupt: Interrupt,
 }
 
 impl Guests {
     /// Compiles nothing yet. Without a folder for the state, nothing compiled is kept.
     pub fn new(state_dir: Option<&Path>) -> Self {
+        Self::until(state_dir, Interrupt::default())
+    }
+
+    /// As [`Guests::new`]; what files are compiled, and the calls of these guests, end when this is set.
+    pub fn until(state_dir: Option<&Path>, interrupt: Interrupt) -> Self {
         let cache = state_dir.map(|dir| dir.join("cache"));
-        Self { cache, built_in: None, files: Vec::new() }
+        Self { cache, built_in: None, files: Vec::new(), interrupt }
     }
 
     /// The built-in guest.
@@ -72,7 +78,8 @@ impl Guests {
             return Ok(guest.clone());
         }
         let profile = Profile::Sandboxed(file.limits);
-        let guest = Guest::compiled_within(&file.bytes, profile, file.compile, self.cache.as_deref());
+        let (cache, interrupt) = (self.cache.as_deref(), self.interrupt.clone());
+        let guest = Guest::compiled_until(&file.bytes, profile, file.compile, cache, interrupt);
         let guest = Arc::new(guest.map_err(|reason| of_file(input, file, reason))?);
         self.files.push((file.limits, guest.clone()));
         Ok(guest)

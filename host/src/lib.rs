@@ -27,8 +27,8 @@ pub mod tape;
 pub mod telemetry;
 
 pub use tipline_connection::tls;
-pub use tipline_eval::{records, trapped};
-pub use tipline_model::{apart, clock, secret, text, time};
+pub use tipline_eval::records;
+pub use tipline_model::{apart, clock, file, folder, said, secret, text, time};
 pub use tipline_store::{memory, state};
 pub use {
     tipline_config as config, tipline_connection as connection, tipline_eval as eval, tipline_feed as http,

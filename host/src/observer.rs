@@ -1,5 +1,6 @@
 //! Who follows a run: progress bars, metrics, health. An observer is told what happened after it happened; it can
-//! neither fail nor change anything, and it must not wait, as the poll waits for it.
+//! neither fail nor change anything. The poll waits for it. [`Observer::advancing`] and [`Observer::polled`] are called where a
+//! disk may be waited for; the others must not wait.
 
 use std::sync::Arc;
 use std::time::Duration;

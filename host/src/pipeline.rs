@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Config, Output};
 use crate::gate::Gates;
 use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
+use crate::poll::trapped::Traps;
 use crate::poll::{Observer, Poller};
+use crate::sandbox::Interrupt;
 use crate::state::{Ledger, LedgerError};
 use crate::store::blocking;
 use crate::store::ndjson::Ndjson;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Availability, Catalog, Outage, Prepared, Sink, SinkError};
 use crate::sweep::Sweeper;
-use crate::trapped::Traps;
 
 /// Why the parts don't fit together.
 #[derive(Debug, Error)]
@@ -99,7 +101,21 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`] with what to do.
     pub fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, PipelineError> {
-        let mut guests = Guests::new(Some(&config.state_dir));
+        Self::assemble_until(config, clock, observer, Interrupt::default())
+    }
+
+    /// As [`Pipeline::assemble`], until it is interrupted: foreign guests may take long to compile and to describe
+    /// themselves.
+    ///
+    /// # Errors
+    /// As [`Pipeline::assemble`].
+    pub fn assemble_until(
+        config: &Config,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+        interrupt: Interrupt,
+    ) -> Result<Self, PipelineError> {
+        let mut guests = Guests::until(Some(&config.state_dir), interrupt);
         let ledger = Ledger::open_with(&config.ledger_path(), config.limits)?;
         let availability = followed(&ledger, &clock, &observer);
         let (sink, catalog): (Arc<dyn Sink>, Option<Arc<dyn Catalog>>) = match &config.output {
@@ -161,16 +177,24 @@ impl Pipeline {
     pub async fn prepare(&self, patience: Patience) -> Result<(), SinkError> {
         let clock = &self.sweeper.clock;
         let began = clock.steady();
-        // What an earlier run has noted is not known to be so.
         let ledger = self.ledger.clone();
-        blocking(move || ledger.set_outage(None)).await?;
+        let noted = blocking(move || ledger.outage()).await?;
+        let was_blocked = noted.is_some_and(|outage| outage.is_blocked);
         let mut pause = ASK_AFTER;
         loop {
-            let reason = match self.sink.prepare().await {
+            let prepared = match self.sink.prepare().await {
+                // One that took nothing when it was last written to may look as it should and still take nothing.
+                Ok(prepared) if was_blocked => self.sink.takes().await.map(|()| prepared),
+                prepared => prepared,
+            };
+            let reason = match prepared {
                 Ok(Prepared { done, warnings }) => {
                     self.availability.answered().await;
+                    // What an earlier run has noted is over as well.
+                    let ledger = self.ledger.clone();
+                    blocking(move || ledger.set_outage(None)).await?;
                     done.iter().for_each(|done| info!("{done}"));
-                    warnings.iter().for_each(|warning| warn!("{warning}"));
+                    self.warn_of(warnings).await?;
                     return Ok(());
                 }
                 Err(SinkError::Unavailable(reason)) => reason,
@@ -187,41 +211,76 @@ impl Pipeline {
                             "{reason} It was waited for, for up to {most_shown} (`retry.give_up_after`); nothing was asked of a feed."
                         )));
                     }
-                    self.availability.failed(&reason, false).await;
+                    self.availability.failed(&reason, was_blocked).await;
                     if is_first {
                         info!("It is waited for, for up to {most_shown} (`retry.give_up_after`).");
                     }
                 }
-                Patience::Endless => self.availability.failed(&reason, false).await,
+                Patience::Endless => self.availability.failed(&reason, was_blocked).await,
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(ASK_EVERY);
         }
     }
 
-    /// Ends it where nothing may be waited for: the log is folded into the file, and code that is still being compiled is not
-    /// awaited for the cache's sake, which takes seconds. The end of the process, which is next, takes the rest.
+    /// Says what a person should know of the output's set-up, once: a run by a timer would say the same each time.
+    async fn warn_of(&self, warnings: Vec<String>) -> Result<(), SinkError> {
+        const WARNED: &str = "output/warned";
+        let digest = digest_of(&warnings);
+        let ledger = self.ledger.clone();
+        let known = blocking(move || {
+            let known = ledger.mark(WARNED)?;
+            if known != Some(digest) {
+                ledger.set_mark(WARNED, digest)?;
+            }
+            Ok::<_, LedgerError>(known)
+        });
+        match known.await? == Some(digest) {
+            true => warnings.iter().for_each(|warning| debug!("As before: {warning}")),
+            false => warnings.iter().for_each(|warning| {
+                warn!("{warning} This is said once, until it changes; `tipline check` says it at any time.");
+            }),
+        }
+        Ok(())
+    }
+
+    /// Ends it where nothing may be waited for: the log is folded into the file, calls of guests that nobody awaits any more
+    /// are ended, and code that is still being compiled is not awaited for the cache's sake, which takes seconds. The end of
+    /// the process, which is next, takes the rest.
     pub fn leave(self) {
+        self.pollers.iter().for_each(|poller| poller.guest.interrupt());
         self.ledger.fold();
         std::mem::forget(self);
     }
 
-    /// While the output is not there, asks whether it is back. Never returns.
+    /// While the output is not there or takes nothing, asks whether it does again. Never returns.
     pub(crate) async fn ask_for_output(&self) {
         loop {
-            self.availability.unreachable().await;
+            self.availability.lost().await;
             let mut pause = ASK_AFTER;
-            while self.availability.outage().is_some_and(|outage| !outage.is_blocked) {
+            while let Some(Outage { is_blocked, .. }) = self.availability.outage() {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ASK_EVERY);
-                match self.sink.probe().await {
-                    Err(SinkError::Unavailable(reason)) => self.availability.failed(&reason, false).await,
+                // What is being delivered asks by itself, and with more than a question.
+                if is_blocked && self.availability.is_tried() {
+                    continue;
+                }
+                let asked = if is_blocked { self.sink.takes().await } else { self.sink.probe().await };
+                match asked {
+                    Err(SinkError::Unavailable(reason)) => self.availability.failed(&reason, is_blocked).await,
                     // What needs a person is the next delivery's to say.
                     Ok(()) | Err(_) => self.availability.answered().await,
                 }
             }
         }
     }
+}
+
+/// A number that another list has not.
+fn digest_of(texts: &[String]) -> i64 {
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|text| hash.update(format!("{}:{text}", text.len())));
+    hash.finalize().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
 /// Whether the output takes documents, told to whoever looks at the ledger and at the run.

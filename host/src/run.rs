@@ -12,11 +12,12 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::apart::task;
+use crate::apart::{blocking, task};
 use crate::clock::{Millis, millis};
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
+use crate::said::Said;
 use crate::state::{Counts, InputStatus, RejectFilter};
 use crate::store::{Availability, By, Query, SinkError};
 use crate::sweep::{SweepError, SweepReport, Sweeper};
@@ -172,9 +173,10 @@ impl Poller {
             requests: self.feed.requests().saturating_sub(asked),
             limits: self.feed.rate_limit(),
         };
-        self.observer.polled(&self.input, &result, facts.ended);
-        let (known, input) = (self.clock.known(), self.input.clone());
+        let (known, input, observer) = (self.clock.known(), self.input.clone(), self.observer.clone());
         let noted = self.ledger.apart(move |ledger| {
+            // A recording gets its name, which waits for its disk.
+            observer.polled(&input, &result, facts.ended);
             let noted = ledger.update_status(&input.id, |status| note_poll(status, &result, &facts));
             let noted = noted.and_then(|()| known.iter().try_for_each(|known| ledger.keep_time(known)));
             Ok((result, noted))
@@ -227,13 +229,13 @@ impl Poller {
     async fn run(&self, stop: &CancellationToken, output: &Availability) -> Result<(), String> {
         let input = self.input.id.as_str();
         // A feed is not asked for what cannot be stored.
-        while output.reachable(stop).await {
+        while output.available(stop).await {
             let began = self.clock.now();
             match self.poll_and_note(Bounds::default(), stop).await {
                 Ok(report) => log_report(input, &report),
                 Err(PollError::Sink(SinkError::Gone(reason))) => return Err(reason),
                 Err(failed) if failed.stops_input() => {
-                    let why = failed.to_string();
+                    let why = failed.said();
                     self.note(move |status| status.degraded = Some(why)).await;
                     error!(input.id = input, "The input is stopped until Tipline is started again: {failed}");
                     return Ok(());
@@ -243,10 +245,13 @@ impl Poller {
                 }
                 Err(failed) => {
                     warn!(input.id = input, "The poll failed and is tried again at the next interval: {failed}");
-                    if failed.suspects_credential()
-                        && let Err(unreadable) = self.feed.reload_credential()
-                    {
-                        warn!(input.id = input, "{unreadable}");
+                    if failed.suspects_credential() {
+                        let feed = self.feed.clone();
+                        match blocking(move || feed.reload_credential()).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(unreadable)) => warn!(input.id = input, "{unreadable}"),
+                            Err(broken) => warn!(input.id = input, "{broken}"),
+                        }
                     }
                 }
             }
@@ -290,15 +295,15 @@ impl Sweeper {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(due) => {}
             }
-            if !output.reachable(stop).await {
+            if !output.available(stop).await {
                 return;
             }
             let Some(result) = self.sweep_until(stop).await else { return };
             match result {
                 Ok(report @ SweepReport { renewed, retired, excluded, deleted, .. }) => {
                     info!(renewed, retired, excluded, deleted, "swept");
-                    if let Some(withheld) = report.withheld() {
-                        warn!("{withheld}");
+                    for told in [report.withheld(), report.ahead()].into_iter().flatten() {
+                        warn!("{told}");
                     }
                 }
                 Err(failed) => {
@@ -342,7 +347,7 @@ fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, f
                     status.last_error = None;
                     status.consecutive_failures = 0;
                 }
-                Ended::GaveUp(reason) => fail(status, reason.clone()),
+                Ended::GaveUp(reason) => fail(status, Said::theirs(reason.clone())),
                 Ended::MustWait(wait) => {
                     status.waiting_until = Some(wait.until);
                     status.waiting_reason = Some(wait.reason.clone());
@@ -352,11 +357,11 @@ fn note_poll(status: &mut InputStatus, result: &Result<PollReport, PollError>, f
                 status.last_success = Some(facts.ended);
             }
         }
-        Err(error) => fail(status, error.to_string()),
+        Err(error) => fail(status, error.said()),
     }
 }
 
-fn fail(status: &mut InputStatus, reason: String) {
+fn fail(status: &mut InputStatus, reason: Said) {
     status.consecutive_failures = status.consecutive_failures.saturating_add(1);
     status.last_error = Some(reason);
 }
@@ -415,8 +420,8 @@ mod tests {
             last_success: Some(1),
             waiting_until: Some(2),
             waiting_reason: Some("old".to_owned()),
-            last_error: Some("old".to_owned()),
-            degraded: Some("stopped by an unreadable state".to_owned()),
+            last_error: Some("old".into()),
+            degraded: Some("stopped by an unreadable state".into()),
             consecutive_failures: 2,
             rate_limit: Some(10),
             rate_remaining: Some(9),
@@ -522,7 +527,7 @@ mod tests {
                 Err(error @ PollError::Broken(_)) if panics => {
                     assert!(error.to_string().contains("of input one"), "{error}");
                     let status = pipeline.ledger.status("one").unwrap();
-                    assert!(status.last_error.unwrap().contains("of input one"), "the status tells it too");
+                    assert!(status.last_error.unwrap().plain().contains("of input one"), "the status tells it too");
                 }
                 other => panic!("{panics}: {other:?}"),
             }

@@ -13,10 +13,11 @@ use tracing::{info, warn};
 use crate::clock::Millis;
 use crate::config::Input;
 use crate::eval::recording::{Recorded, Recorder, RecordingError};
+use crate::folder::make_private;
 use crate::observer::Observer;
+use crate::poll::trapped::{keep_newest, remove_parts};
 use crate::poll::{PollError, PollReport};
 use crate::sandbox::{Event, Request};
-use crate::trapped::{keep_newest, make_private, remove_parts};
 
 /// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
 pub const MAX_RECORDINGS: u16 = 100;

@@ -5,14 +5,15 @@
 //! still end.
 
 pub mod pages;
+pub mod schema;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
@@ -47,19 +48,6 @@ where
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(test())
     })
-}
-
-/// Whether the schema in docs/ takes this configuration.
-pub fn schema_takes(yaml: &str) -> Outcome {
-    static SCHEMA: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tipline.schema.json");
-        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        let schema = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        jsonschema::draft7::new(&schema).map_err(|error| error.to_string())
-    });
-    let value: Value = serde_saphyr::from_str(yaml)?;
-    let faults: Vec<_> = SCHEMA.as_ref()?.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
-    if faults.is_empty() { Ok(()) } else { Err(format!("the schema refuses {yaml}\n{}", faults.join("\n")).into()) }
 }
 
 /// Where the compiled guest is kept for all tests: compiling it for each would take most of their time.
@@ -168,9 +156,7 @@ impl Stand {
         );
         let file = self.path("tipline.yml");
         fs::write(&file, &text)?;
-        let mut config = Config::load(&file)?;
-        // What the program takes, the schema takes.
-        schema_takes(&text)?;
+        let mut config = schema::load(&file)?;
         if let Output::Elasticsearch(settings) = &mut config.output {
             settings.retry = RetrySettings {
                 initial: Duration::from_millis(1),
@@ -372,6 +358,7 @@ pub fn tipline(folder: &Path, arguments: &[&str]) -> Result<Ran, Failed> {
 }
 
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    schema::hold_all(folder, arguments);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tipline"));
     command.current_dir(folder).args(arguments).env_remove("SOCDEFENDERS_API_KEY").env("COLUMNS", "200");
     command

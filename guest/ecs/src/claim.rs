@@ -37,6 +37,8 @@ pub struct Feed<'a> {
 #[derive(Debug)]
 pub struct Frame {
     pub(crate) observed: Millis,
+    /// The same as text.
+    pub(crate) observed_at: String,
     /// `{"@timestamp":"…"`.
     pub(crate) beginning: String,
     /// `,"ecs":{…}`.
@@ -76,12 +78,26 @@ impl Frame {
         let mut module = String::from(",\"kind\":\"enrichment\",\"module\":");
         write_string(feed.module, &mut module);
         let ecs = format!(",\"ecs\":{{\"version\":\"{ECS_VERSION}\"}}");
-        let beginning = format!("{{\"@timestamp\":\"{}\"", time::rfc3339(observed));
+        let observed_at = time::rfc3339(observed);
+        let beginning = format!("{{\"@timestamp\":\"{observed_at}\"");
         let named = source.len();
         let value = Vec::with_capacity(256);
         let namespace = feed.namespace.to_owned();
         let own = format!("{namespace}.ioc.");
-        Self { observed, beginning, ecs, feed: written, dataset, module, namespace, own, value, source, named }
+        Self {
+            observed,
+            observed_at,
+            beginning,
+            ecs,
+            feed: written,
+            dataset,
+            module,
+            namespace,
+            own,
+            value,
+            source,
+            named,
+        }
     }
 
     /// When the feed showed the page.

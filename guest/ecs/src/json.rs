@@ -95,6 +95,7 @@ impl Json {
     }
 
     /// An object as the value of a key; it goes again if nothing is written into it.
+    #[inline(always)]
     pub fn open(&mut self, key: Key) -> Begun {
         let begun = Begun(self.text.len());
         self.key(key);
@@ -161,6 +162,7 @@ impl Json {
     }
 
     /// A string, where it is not empty.
+    #[inline(always)]
     pub fn text_field(&mut self, key: Key, value: &str) {
         if !value.is_empty() {
             self.quoted_key(key);
@@ -169,6 +171,7 @@ impl Json {
     }
 
     /// A list of one is written as that one, as ECS's scalar fields are read by people and programs.
+    #[inline(always)]
     pub fn one_or_many<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
         match values {
             [] => {}
@@ -178,11 +181,15 @@ impl Json {
     }
 
     /// A list of strings, where it is not empty.
+    #[inline(always)]
     pub fn list<S: AsRef<str>>(&mut self, key: Key, values: &[S]) {
-        if values.is_empty() {
-            return;
+        if !values.is_empty() {
+            self.key(key);
+            self.strings(values);
         }
-        self.key(key);
+    }
+
+    fn strings<S: AsRef<str>>(&mut self, values: &[S]) {
         for (index, value) in values.iter().enumerate() {
             self.text.push(if index == 0 { '[' } else { ',' });
             write_string(value.as_ref(), &mut self.text);
@@ -191,6 +198,7 @@ impl Json {
     }
 
     /// Bytes in hexadecimal.
+    #[inline(always)]
     pub fn hex(&mut self, key: Key, bytes: &[u8]) {
         self.quoted_key(key);
         write_hex(bytes, &mut self.text);
@@ -204,6 +212,7 @@ impl Json {
     }
 
     /// A number.
+    #[inline(always)]
     pub fn number(&mut self, key: Key, value: u64) {
         self.key(key);
         write_number(value, &mut self.text);
@@ -229,6 +238,7 @@ impl Json {
     }
 
     /// A time, which is no part of [`Json::content`].
+    #[inline(always)]
     pub fn time(&mut self, key: Key, time: Option<Millis>) {
         if let Some(time) = time {
             let start = self.text.len();
@@ -239,20 +249,40 @@ impl Json {
         }
     }
 
+    /// A time that is text already.
+    #[inline(always)]
+    pub fn ready_time(&mut self, key: Key, time: &str) {
+        let start = self.text.len();
+        self.text_field(key, time);
+        self.times.push(start..self.text.len());
+    }
+
     fn name(&mut self, name: &str) {
         self.comma();
         write_string(name, &mut self.text);
         self.text.push(':');
     }
 
+    #[inline(always)]
     fn key(&mut self, key: Key) {
-        let name = key.0.get(..key.0.len().wrapping_sub(1)).unwrap_or_default();
-        self.text.push_str(if self.is_first() { name.get(1..).unwrap_or_default() } else { name });
+        self.constant(key.0.get(..key.0.len().wrapping_sub(1)).unwrap_or_default());
     }
 
     /// A key and the quote that a text begins with.
+    #[inline(always)]
     fn quoted_key(&mut self, key: Key) {
-        self.text.push_str(if self.is_first() { key.0.get(1..).unwrap_or_default() } else { key.0 });
+        self.constant(key.0);
+    }
+
+    /// What begins with a comma, which the first in its object has not. It is known when the program is built: a copy of a
+    /// length that shows only later leaves a WebAssembly guest, which takes longer than all else that a key takes.
+    #[inline(always)]
+    fn constant(&mut self, text: &'static str) {
+        if self.is_first() {
+            self.text.push_str(text.get(1..).unwrap_or_default());
+        } else {
+            self.text.push_str(text);
+        }
     }
 
     fn comma(&mut self) {
@@ -278,7 +308,7 @@ pub fn write_string(text: &str, out: &mut String) {
 
 /// Writes a string behind its first quote.
 fn write_rest(text: &str, out: &mut String) {
-    if plain_length(text.as_bytes()) == text.len() {
+    if is_plain(text.as_bytes()) {
         out.push_str(text);
     } else {
         escape(text, out);
@@ -288,7 +318,10 @@ fn write_rest(text: &str, out: &mut String) {
 
 #[cold]
 fn escape(mut rest: &str, out: &mut String) {
-    while let Some((plain, found)) = rest.split_at_checked(plain_length(rest.as_bytes())) {
+    let is_special = |b: u8| b < 0x20 || matches!(b, b'"' | b'\\');
+    loop {
+        let length = rest.bytes().position(is_special).unwrap_or(rest.len());
+        let Some((plain, found)) = rest.split_at_checked(length) else { break };
         out.push_str(plain);
         let mut chars = found.chars();
         match chars.next() {
@@ -309,26 +342,28 @@ fn escape(mut rest: &str, out: &mut String) {
     }
 }
 
-/// How many bytes stand at the beginning of a text that need no escape in a JSON string: all up to the first quote,
-/// backslash or control character. Most texts have none, so eight bytes are looked at together.
+/// Whether no byte needs an escape in a JSON string, as in most texts: sixteen, eight or four bytes are looked at together,
+/// the last of them twice where their number is no multiple.
 #[inline]
-fn plain_length(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    while let Some((eight, others)) = rest.split_first_chunk::<8>() {
-        let marks = special(eight);
-        if marks != 0 {
-            // The lowest mark is at the first such byte; those above it may be wrong.
-            let before = bytes.len().wrapping_sub(rest.len());
-            return before.wrapping_add(usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0));
-        }
-        rest = others;
+fn is_plain(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (whole, _) = bytes.as_chunks::<16>();
+        return whole.iter().all(are_plain) && are_plain(last);
     }
-    if rest.is_empty() || bytes.last_chunk().is_some_and(|last| special(last) == 0) {
-        return bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return special(first) | special(last) == 0;
     }
-    let is_special = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\');
-    let before = bytes.len().wrapping_sub(rest.len());
-    before.wrapping_add(rest.iter().position(is_special).unwrap_or(rest.len()))
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let both = u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+        return special(&both.to_le_bytes()) == 0;
+    }
+    bytes.iter().all(|b| are_plain(&[*b]))
+}
+
+/// All of them in any case, which takes vectors instead of a step for each byte.
+#[inline]
+fn are_plain<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().fold(true, |all, b| all & (*b >= 0x20) & (*b != b'"') & (*b != b'\\'))
 }
 
 /// Marks the bytes that have to be escaped in their highest bit: a byte below the subtracted one borrows it, which counts
@@ -391,13 +426,13 @@ mod tests {
     #[test]
     fn every_byte_is_escaped_or_not_wherever_it_stands() {
         for code in 0..=255_u8 {
-            for at in 0..20 {
-                let text: String = (0..20).map(|place| if place == at { char::from(code) } else { 'x' }).collect();
+            for (length, at) in (1..36).flat_map(|length| (0..length).map(move |at| (length, at))) {
+                let text: String = (0..length).map(|place| if place == at { char::from(code) } else { 'x' }).collect();
                 let mut out = String::new();
                 write_string(&text, &mut out);
                 assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
                 let escaped = code < 0x20 || code == b'"' || code == b'\\';
-                assert_eq!(out.len() > text.len() + 2, escaped, "{code} at {at}");
+                assert_eq!(out.len() > text.len() + 2, escaped, "{code} at {at} of {length}");
             }
         }
     }

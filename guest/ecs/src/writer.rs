@@ -114,7 +114,7 @@ impl Writer {
         body.text_field(key!("expiry_reason"), reason);
         body.hex(key!("key"), &claim.key);
         body.time(key!("expires_at"), indicator.expiry.as_ref().map(|e| e.at));
-        body.time(key!("observed_at"), Some(frame.observed));
+        body.ready_time(key!("observed_at"), &frame.observed_at);
         if let Standing::Ended { at } = indicator.standing {
             body.time(key!("retired_at"), Some(at));
         }

@@ -42,6 +42,46 @@ pub fn classify(value: &str, label: Label) -> Result<Classified, Misfit> {
     if text.is_empty() {
         return Err(Misfit::new("no-value", "The record has a `value` without any text in it."));
     }
+    let is_padded = has_controls(value) && {
+        refuse_controls(value, text)?;
+        value.chars().any(is_control)
+    };
+    let mut found = classify_text(text, label)?;
+    if is_padded {
+        found.notes.push("control-characters-removed");
+    }
+    Ok(found)
+}
+
+/// Whether a text may hold control characters: a look at its bytes.
+fn has_controls(text: &str) -> bool {
+    text.bytes().any(|byte| byte < b' ' || byte == 0x7f || byte == 0xc2)
+}
+
+/// A control character that is no white space.
+fn is_control(c: char) -> bool {
+    c.is_control() && !c.is_whitespace()
+}
+
+/// Control characters around a value are padding. Inside of it they belong to something else, and one that begins an escape
+/// sequence makes what follows a part of itself, so that nobody knows where the value begins.
+fn refuse_controls(value: &str, text: &str) -> Result<(), Misfit> {
+    let begins_sequence = |c: &char| matches!(c, '\u{1b}' | '\u{80}'..='\u{9f}') && is_control(*c);
+    let unfit = value.chars().find(begins_sequence).or_else(|| text.chars().find(|c| is_control(*c)));
+    unfit.map_or(Ok(()), |c| {
+        Err(Misfit::new(
+            "bad-characters",
+            format!(
+                "The value holds the control character U+{:04X}, as of an escape sequence for terminals or of other data, so it \
+                 cannot be trusted.",
+                u32::from(c)
+            ),
+        ))
+    })
+}
+
+/// Tells what a value is that has nothing around it.
+fn classify_text(text: &str, label: Label) -> Result<Classified, Misfit> {
     if let Some(hash) = hash(text) {
         return Ok(done(hash, label, Vec::new()));
     }
@@ -180,6 +220,13 @@ fn plain(text: &str, label: Label) -> Option<Observable> {
 
 /// White space, invisible characters and a pair of quotes around a value.
 fn trim(value: &str) -> &str {
+    // Most have nothing around them.
+    if let [first, .., last] = value.as_bytes()
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_graphic()
+    {
+        return value;
+    }
     let blank = |c: char| {
         c.is_whitespace()
             || c.is_control()
@@ -461,6 +508,42 @@ fn misfit(label: Label) -> Misfit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_padding_or_refused() {
+        let values = ["8.8.8.8", "example.com", "https://example.com/a", "CVE-2024-3094", "user@example.com"];
+        for value in values.into_iter().map(str::to_owned).chain([format!("{:064x}", 7)]) {
+            let plain = classify(&value, Label::Other).unwrap();
+            for control in (0..=0x1f_u32).chain(0x7f..=0x9f).filter_map(char::from_u32) {
+                let is_blank = control.is_whitespace();
+                let is_sequence = control == '\u{1b}' || control >= '\u{80}' && !is_blank;
+                for padded in
+                    [format!("{control}{value}"), format!("{value}{control}"), format!("{control}\"{value}\"")]
+                {
+                    match classify(&padded, Label::Other) {
+                        Err(misfit) => {
+                            assert!(is_sequence && misfit.code == "bad-characters", "{padded:?}: {misfit:?}")
+                        }
+                        Ok(found) => {
+                            assert!(!is_sequence && found.observable == plain.observable, "{padded:?}: {found:?}");
+                            assert_eq!(found.notes.contains(&"control-characters-removed"), !is_blank, "{padded:?}");
+                        }
+                    }
+                }
+                let (before, after) = value.split_at(3);
+                let inside = classify(&format!("{before}{control}{after}"), Label::Other);
+                assert!(
+                    is_blank || inside.is_err_and(|misfit| misfit.code == "bad-characters"),
+                    "{control:?} in {value}"
+                );
+            }
+            for sequence in ["\u{1b}[", "\u{1b}[31m", "\u{1b}]0;x\u{7}", "\u{9b}1m", "\u{1b}(B"] {
+                let misfit = classify(&format!("{sequence}{value}"), Label::Other).unwrap_err();
+                assert_eq!(misfit.code, "bad-characters", "{sequence:?}");
+                assert!(!misfit.detail.chars().any(char::is_control), "{misfit:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_value_is_looked_at_up_to_its_longest_form() {

@@ -43,11 +43,9 @@ impl Algorithm {
                 text.strip_prefix('{').and_then(|text| text.split_once('}')).or_else(|| text.split_once([':', '=']))?
             }
         };
-        let name = name.trim();
-        let is_named = NAMES
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known) || name.replace('_', "-").eq_ignore_ascii_case(known));
-        Self::read(rest.trim()).filter(|_| is_named)
+        let read = Self::read(rest.trim())?;
+        let name = name.trim().replace('_', "-");
+        NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)).then_some(read)
     }
 
     /// Its name without a hyphen: `SHA256`.
@@ -181,7 +179,7 @@ impl AttackId {
 /// sources and campaigns are none: ECS has no field for them.
 pub fn attack_id(text: &str) -> Option<AttackId> {
     // The longest is `AML.TA0000.000`.
-    if text.len() > 14 || text.len() < 5 {
+    if text.len() > 14 || text.len() < 5 || !text.ends_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
     let (framework, rest) = match text.get(..4) {

@@ -14,7 +14,9 @@ const MAX_TOKEN: usize = 8;
 
 pub(super) fn refang(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
-    if text.bytes().any(|b| matches!(b, b'[' | b'(' | b'{' | b'<' | b']' | b'\\')) {
+    // To the end in any case, which takes vectors instead of a step for each byte.
+    let is_mark = |b| (b == b'[') | (b == b'(') | (b == b'{') | (b == b'<') | (b == b']') | (b == b'\\');
+    if text.bytes().fold(false, |any, b| any | is_mark(b)) {
         if let Some(changed) = tokens(&text) {
             text = Cow::Owned(changed);
         }

@@ -1,19 +1,9 @@
 //! The component's exports: the contract's types translated one to one, no logic.
 
-#![allow(missing_docs, unreachable_pub, reason = "generated from `wit/input.wit`, whose docs are the contract's")]
-
 use std::marker::PhantomData;
 
+use crate::bindings::exports::tipline::input::{mapper as m, pager as p};
 use crate::contract as c;
-
-wit_bindgen::generate!({
-    world: "input",
-    path: "../../wit",
-    pub_export_macro: true,
-    export_macro_name: "export_bindings",
-});
-
-use exports::tipline::input::{mapper as m, pager as p};
 
 /// A guest as the generated traits want it.
 pub struct Adapter<G>(PhantomData<G>);

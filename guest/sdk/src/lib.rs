@@ -119,9 +119,22 @@
         clippy::unreachable
     )
 )]
-// The exports of `component.rs` are generated code around the canonical ABI, and unsafe by nature.
+// The exports in `bindings.rs` are generated code around the canonical ABI, and unsafe by nature.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
+/// What wit-bindgen makes of `wit/input.wit`: `tests/contract.rs` makes it anew and compares. Its macro would do the same in
+/// each build of each guest, for which a parser and a printer of Rust, and the tools of components, would be built first.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+#[rustfmt::skip]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::restriction,
+    reason = "generated from `wit/input.wit`, whose docs are the contract's"
+)]
+pub mod bindings;
 mod body;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -168,7 +181,7 @@ macro_rules! export {
     ($guest:ty) => {
         const _: () = {
             type Exported = $crate::component::Adapter<$guest>;
-    $crate::component::export_bindings!(Exported with_types_in $crate::component);
+    $crate::bindings::export_bindings!(Exported with_types_in $crate::bindings);
         };
     };
 }

@@ -9,6 +9,13 @@ use crate::contract::{Batch, Head, Note, Reject, Skip};
 /// Characters of an identity in hexadecimal.
 const HEX_IDENTITY: usize = 40;
 
+/// The most rejects of a page, as many as a host takes of one answer. Each costs memory beyond its text, and a page of tens of
+/// megabytes may hold millions of records that are none.
+pub(crate) const MAX_REJECTS: usize = 200_000;
+
+/// What is rejected beyond [`MAX_REJECTS`] is only counted, with this reason.
+const TOO_MANY_REJECTS: &str = "too many rejects on the page";
+
 /// Why a record gave no document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
@@ -97,6 +104,14 @@ impl Page {
 
     /// The batch: the documents in the order in which they were written.
     pub fn finish(mut self) -> Batch {
+        let uncounted = self.skips.iter().find(|(reason, _)| *reason == TOO_MANY_REJECTS).map(|(_, times)| times);
+        if let Some(times) = uncounted {
+            let text = format!(
+                "The page has more than {MAX_REJECTS} records that cannot be mapped; {times} further ones are only counted, as \
+                 skipped. Ask for smaller pages with `limit`, or look at what the feed sends with `tipline rejects list`."
+            );
+            self.batch.notes.push(Note { code: "too-many-rejects".to_owned(), text });
+        }
         self.batch.documents = self.writer.into_documents();
         self.batch.skips = self.skips.iter().map(|(reason, count)| Skip { reason: reason.to_owned(), count }).collect();
         self.batch
@@ -115,6 +130,10 @@ impl Page {
             Left::Skipped(reason) => {
                 count(&mut self.batch.skipped);
                 self.skips.add(reason);
+            }
+            Left::Rejected(_) if self.batch.rejects.len() >= MAX_REJECTS => {
+                count(&mut self.batch.skipped);
+                self.skips.add(TOO_MANY_REJECTS);
             }
             Left::Rejected(misfit) => {
                 count(&mut self.batch.rejected);
@@ -235,6 +254,22 @@ mod tests {
         assert_eq!(skips, [("a", 1), ("z", 2)]);
         assert_eq!((batch.rejects.len(), batch.rejects[0].raw.as_slice()), (1, &b"3"[..]));
         assert_eq!((batch.notes[0].code.as_str(), batch.observed), ("gap", NOW));
+    }
+
+    #[test]
+    fn so_many_rejects_are_kept_and_further_ones_are_counted() {
+        for (more, skipped) in [(0, 0), (3, 3)] {
+            let mut page = Page::new(FEED, NOW);
+            for _ in 0..MAX_REJECTS + more {
+                page.record(b"{}", rejected("no-type", ""));
+            }
+            let batch = page.finish();
+            assert_eq!((batch.rejects.len(), batch.rejected as usize), (MAX_REJECTS, MAX_REJECTS));
+            assert_eq!((batch.skipped, batch.read as usize), (skipped, MAX_REJECTS + more));
+            let told =
+                batch.notes.iter().any(|note| note.code == "too-many-rejects" && note.text.contains("; 3 further"));
+            assert_eq!(told, more > 0, "{:?}", batch.notes);
+        }
     }
 
     #[test]

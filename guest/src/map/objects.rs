@@ -145,6 +145,8 @@ struct Found<'a> {
     raw: &'a str,
     object: StixObject<'a>,
     change: Change,
+    /// What is wrong with the dates of its change.
+    dates: DateFaults,
     edition: Edition,
 }
 
@@ -176,7 +178,7 @@ impl<'a> Mapper<'a> {
             })
             .collect();
         let first = self.part.first;
-        for (number, (one, is_old)) in found.into_iter().zip(is_old).enumerate().skip(first) {
+        for (number, (one, is_old)) in found.iter_mut().zip(is_old).enumerate().skip(first) {
             // One object has room in any case.
             if self.part.may_end && number > first && !self.has_room() {
                 self.part.end = Some(number);
@@ -192,6 +194,7 @@ impl<'a> Mapper<'a> {
             raw,
             object: StixObject::default(),
             change: Change::default(),
+            dates: DateFaults::default(),
             edition: Edition::default(),
         });
         let Some(last) = found.last_mut() else { return };
@@ -209,7 +212,7 @@ impl<'a> Mapper<'a> {
         }
         match read {
             Ok(()) => {
-                last.change = last.object.changed(self.shown, &mut DateFaults::default());
+                last.change = last.object.changed(self.shown, &mut last.dates);
                 last.edition = Edition::new(last.change.version, self.shown.observed, raw);
             }
             Err(error) => {
@@ -224,9 +227,10 @@ impl<'a> Mapper<'a> {
         }
     }
 
-    /// Maps one object, of which the page may hold a later version.
-    fn object(&mut self, found: Found<'a>, is_old: bool) {
-        let Found { raw, mut object, change, mut edition } = found;
+    /// Maps one object, of which the page may hold a later version. It is taken apart where it stands, as it is large.
+    fn object(&mut self, found: &mut Found<'a>, is_old: bool) {
+        let Found { raw, object, change, dates, edition } = found;
+        let (raw, change, mut edition) = (*raw, *change, *edition);
         if let Err(left) = self.room() {
             return self.leave(raw, left);
         }
@@ -241,7 +245,7 @@ impl<'a> Mapper<'a> {
             return self.leave(raw, Left::Skipped("older version of the same object"));
         }
         let revoked = object.revoked;
-        let given = objects::read(self.context, self.settings, self.shown, raw, &mut object);
+        let given = objects::read(self.context, self.settings, self.shown, raw, object, change, std::mem::take(dates));
         let (Some(id), Some(key)) = (id, key) else {
             return match given {
                 Ok(given) => {

@@ -10,7 +10,7 @@ use tipline_observable::{Observable, attack_id, cve, listed_attack_id};
 
 use super::context::Context;
 use super::marks::{tactic, tlp_named};
-use super::object::{self, Object};
+use super::object::{self, Change, Object};
 use super::part::{self, LONGEST_NAME};
 use super::{LONG_PATTERN, keep, sco};
 
@@ -84,9 +84,9 @@ pub(super) fn kept(keep: Keep, raw: &str, object: &Object<'_>, cut: &mut Option<
     }
 }
 
-/// The dates of an object, with what is wrong about them.
-pub(super) fn dates(object: &Object<'_>, shown: Shown, faults: &mut DateFaults) -> Dates {
-    let modified = object.changed(shown, faults).at;
+/// The dates of an object that was changed then, with what is wrong about them.
+pub(super) fn dates(object: &Object<'_>, change: Change, shown: Shown, faults: &mut DateFaults) -> Dates {
+    let modified = change.at;
     let (first_seen, begins_at) = faults.beginning("valid_from", &object.valid_from, shown.latest);
     Dates {
         first_seen,
@@ -135,9 +135,13 @@ pub(super) fn base<'a>(
     });
     let external_ids = external_ids.collect();
     let granular = object.granular.0.iter().filter_map(|entry| entry.name.as_deref());
-    let all = object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular);
-    let (levels, others): (Vec<_>, Vec<_>) = all.map(|id| (id, context.tlp(id))).partition(|(_, tlp)| tlp.is_some());
-    let marked = levels.into_iter().filter_map(|(_, tlp)| tlp).max();
+    let (mut marked, mut markings) = (None, Vec::new());
+    for id in object.markings.0.iter().map(|marking| marking.as_ref()).chain(granular) {
+        match context.tlp(id) {
+            Some(tlp) => marked = marked.max(Some(tlp)),
+            None => markings.push(Cow::Owned(id.trim().to_owned())),
+        }
+    }
     // A label makes it stricter and never laxer.
     let labelled = tags.iter().filter_map(|tag| tlp_named(tag)).max();
     let labelled = labelled.filter(|label| marked.is_none_or(|marked| label.rank > marked.rank));
@@ -150,7 +154,7 @@ pub(super) fn base<'a>(
         phases,
         partial: Vec::new(),
         tlp: labelled.or(marked),
-        markings: others.into_iter().map(|(id, _)| Cow::Owned(id.trim().to_owned())).collect(),
+        markings,
         external_ids,
         kept: None,
         context: Vec::new(),

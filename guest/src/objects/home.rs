@@ -89,11 +89,10 @@ pub(crate) fn known(object: &str) -> &str {
     if ecs_type(object).is_some() || object == TRAFFIC {
         return object;
     }
-    let plain = |text: &str| -> String {
-        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
-    };
-    let meant = plain(object);
-    TYPES.into_iter().chain(OTHERS).find(|known| plain(known) == meant).unwrap_or(object)
+    fn plain(text: &str) -> impl Iterator<Item = u8> {
+        text.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase())
+    }
+    TYPES.into_iter().chain(OTHERS).find(|known| plain(known).eq(plain(object))).unwrap_or(object)
 }
 
 const SUBJECT: &[(&str, &str)] = &[

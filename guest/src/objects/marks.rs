@@ -24,7 +24,8 @@ pub(crate) fn tlp(marking: &str) -> Option<Tlp> {
         "e828b379-4e03-4974-9ac4-e53a884c97c1" => ("RED", "2.0"),
         _ => return None,
     };
-    tlp_of(level, version)
+    let (rank, level) = LEVELS.into_iter().find(|(_, known)| *known == level)?;
+    Some(Tlp { rank, level, version })
 }
 
 /// The levels, the strictest last.
@@ -33,12 +34,11 @@ const LEVELS: [(u8, &str); 6] =
 
 /// A level by its word, with or without `TLP:`, whatever stands between the two words of the strict one.
 pub(crate) fn tlp_of(word: &str, version: &str) -> Option<Tlp> {
-    let plain = |text: &str| -> String {
-        text.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect()
-    };
-    let word = plain(word.trim());
-    let word = word.strip_prefix("TLP").unwrap_or(&word);
-    let (rank, level) = LEVELS.into_iter().find(|(_, level)| plain(level) == word)?;
+    fn plain(text: &str) -> impl Iterator<Item = u8> {
+        text.bytes().filter(u8::is_ascii_alphabetic).map(|b| b.to_ascii_uppercase())
+    }
+    let is = |level: &str| plain(word).eq(plain(level)) || plain(word).eq(plain("TLP").chain(plain(level)));
+    let (rank, level) = LEVELS.into_iter().find(|(_, level)| is(level))?;
     Some(Tlp { rank, level, version: if version == "1.0" { "1.0" } else { "2.0" } })
 }
 

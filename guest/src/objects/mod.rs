@@ -64,7 +64,8 @@ pub(crate) struct Yield<'a> {
     pub(crate) dates: DateFaults,
 }
 
-/// What an object says, which takes it apart. `shown` is when the feed showed it, `raw` its text.
+/// What an object says, which takes it apart. `shown` is when the feed showed it, `raw` its text, `change` when it was
+/// changed, and `faults` what is wrong with that date.
 ///
 /// # Errors
 /// Why it gives no document.
@@ -74,6 +75,8 @@ pub(crate) fn read<'a>(
     shown: Shown,
     raw: &str,
     object: &mut Object<'a>,
+    change: Change,
+    faults: DateFaults,
 ) -> Result<Yield<'a>, Left> {
     // An id says what an object is even where its type is missing.
     let kind = object.kind.as_deref().or_else(|| Some(object.id.as_deref()?.split_once("--")?.0));
@@ -110,7 +113,7 @@ pub(crate) fn read<'a>(
         return Err(Left::Skipped("confidence below the minimum"));
     }
     let language = text(object.pattern_type.0.as_ref());
-    let mut given = Yield::default();
+    let mut given = Yield { dates: faults, ..Yield::default() };
     let mut found = Found::default();
     if language.as_deref().is_none_or(|language| language.eq_ignore_ascii_case("stix")) {
         found = values(settings, &written, &mut given.whole)?;
@@ -130,7 +133,7 @@ pub(crate) fn read<'a>(
     } else if found.parts.is_empty() {
         return Err(Left::Skipped("type not selected"));
     }
-    let dates = dates(object, shown, &mut given.dates);
+    let dates = dates(object, change, shown, &mut given.dates);
     given.held = rules::held(settings, dates, verdict);
     let mut base = base(context, object, dates, raw_confidence, language);
     base.confidence = level;

@@ -221,7 +221,10 @@ impl<'a> Object<'a> {
     /// Why nobody is to be warned of it, by what its source says.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let is_off = self.detection.or(self.opencti.detection.0) == Some(false) || self.to_ids == Some(false);
-        let said = verdict(&self.types.0, &self.labels.0).max(verdict(&self.types.0, &self.tags.0));
+        let mut said = verdict(&self.types.0, &self.labels.0);
+        if !self.tags.0.is_empty() {
+            said = said.max(verdict(&self.types.0, &self.tags.0));
+        }
         said.max(is_off.then_some(Verdict::NotForDetection))
     }
 

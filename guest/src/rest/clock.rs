@@ -10,7 +10,11 @@ use super::run::Began;
 use super::times::Clocks;
 use crate::contract::Response;
 use crate::pause::{self, CLOCKS_APART};
-use tipline_ecs::time::{MINUTE, Millis, parse_http_date, rfc3339};
+use tipline_ecs::time::{MINUTE, Millis, SECOND, parse_http_date, rfc3339};
+
+/// How far a step that is measured may be from what it was: both times of the feed are cut to whole seconds and as old as
+/// their answers were on the way.
+const MEASURED_WITHIN: Millis = 5 * SECOND;
 
 /// What the feed's clock says in an answer.
 pub(super) fn of_feed(generated_at: Option<Millis>, response: &Response) -> Option<Millis> {
@@ -49,8 +53,8 @@ impl Poll<'_> {
 
     /// Moves the windows where they were laid by another clock. `true` if they moved.
     fn laid_anew(&mut self, server: Millis) -> bool {
-        // A step that the overlap covers needs nothing.
-        let covered = self.config.overlap.clamp(MINUTE, CLOCKS_APART);
+        // A step that the overlap covers needs nothing, whatever it was measured by.
+        let covered = self.config.overlap.clamp(MINUTE, CLOCKS_APART).saturating_sub(MEASURED_WITHIN);
         let expected = self.state.clocks.map_or(self.now, |clocks| clocks.expected(self.now));
         if server.abs_diff(expected) <= covered {
             return false;

@@ -54,18 +54,21 @@ const PREDICATES: [&str; 10] = [
 /// What the types of an indicator, in the words of STIX's `indicator_types`, and its labels say. STIX 2.0 has the types
 /// among the labels.
 pub fn verdict(types: &[Cow<'_, str>], labels: &[Cow<'_, str>]) -> Option<Verdict> {
+    if types.is_empty() && labels.is_empty() {
+        return None;
+    }
     let types: Vec<&str> = types.iter().map(|text| bare(text)).filter(|text| !same(text, "unknown")).collect();
     let is = |list: &[&str], word: &str| list.iter().any(|known| same(word, known));
     let all_benign = |words: &mut dyn Iterator<Item = &str>| {
         let mut words = words.peekable();
         words.peek().is_some() && words.all(|word| is(&BENIGN, word))
     };
-    let words = || labels.iter().filter(|label| !label.contains([':', '='])).map(|label| bare(label));
+    let words = || labels.iter().filter(|label| !is_tag(label)).map(|label| bare(label));
     let is_benign = words().chain(types.iter().copied()).any(|word| is(&FALSE_POSITIVE, word))
         || all_benign(&mut types.iter().copied())
         || (types.is_empty() && all_benign(&mut words()));
-    let tagged =
-        labels.iter().filter_map(|label| label.split_once([':', '='])).filter_map(|(space, rest)| tagged(space, rest));
+    let tags = labels.iter().filter(|label| is_tag(label)).filter_map(|label| label.split_once([':', '=']));
+    let tagged = tags.filter_map(|(space, rest)| tagged(space, rest));
     tagged.max().max(is_benign.then_some(Verdict::Benign))
 }
 
@@ -85,8 +88,20 @@ fn tagged(space: &str, rest: &str) -> Option<Verdict> {
     is_benign.then_some(Verdict::Benign)
 }
 
+/// `namespace:predicate="value"`, `name:value`.
+fn is_tag(label: &str) -> bool {
+    label.bytes().any(|b| matches!(b, b':' | b'='))
+}
+
 /// Without quotes.
 fn bare(text: &str) -> &str {
+    // Most have none.
+    if let [first, .., last] = text.as_bytes()
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+    {
+        return text;
+    }
     text.trim().trim_matches(['"', '\'']).trim()
 }
 
@@ -103,8 +118,8 @@ pub fn technique(label: &str) -> Option<AttackId> {
     const GALAXY: &str = "misp-galaxy:mitre-";
     const SPACES: [&str; 6] = ["att&ck", "tactic", "technique", "techniques", "ttp", "ttps"];
     let label = label.trim();
-    // Most labels are words.
-    if !label.contains(|c: char| c.is_ascii_digit()) {
+    // Most labels are words. Any of these ids has four digits.
+    if label.bytes().filter(u8::is_ascii_digit).count() < 4 {
         return None;
     }
     let is_id = |c: char| c.is_ascii_alphanumeric() || c == '.';

@@ -139,24 +139,28 @@ fn reason(word: &'static str, life: Millis) -> Cow<'static, str> {
     const DAYS_90: Millis = 90 * DAY;
     const DAYS_180: Millis = 180 * DAY;
     const DAYS_365: Millis = 365 * DAY;
-    Cow::Borrowed(match (word, life) {
-        ("last_seen", DAYS_45) => "last_seen + 45d",
-        ("last_seen", DAYS_90) => "last_seen + 90d",
-        ("last_seen", DAYS_180) => "last_seen + 180d",
-        ("last_seen", DAYS_365) => "last_seen + 365d",
-        ("modified", DAYS_45) => "modified + 45d",
-        ("modified", DAYS_90) => "modified + 90d",
-        ("modified", DAYS_180) => "modified + 180d",
-        ("modified", DAYS_365) => "modified + 365d",
-        _ => {
-            for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
-                if life.is_multiple_of(unit)
-                    && let Some(units) = life.checked_div(unit)
-                {
-                    return Cow::Owned(format!("{word} + {units}{name}"));
-                }
+    macro_rules! usual {
+        ($($word:literal)*) => {
+            match (word, life) {
+                $(
+                    ($word, DAYS_45) => Some(concat!($word, " + 45d")),
+                    ($word, DAYS_90) => Some(concat!($word, " + 90d")),
+                    ($word, DAYS_180) => Some(concat!($word, " + 180d")),
+                    ($word, DAYS_365) => Some(concat!($word, " + 365d")),
+                )*
+                _ => None,
             }
-            return Cow::Owned(format!("{word} + {life}ms"));
+        };
+    }
+    if let Some(usual) = usual!("last_seen" "modified" "first_seen" "valid_from" "observed") {
+        return Cow::Borrowed(usual);
+    }
+    for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
+        if life.is_multiple_of(unit)
+            && let Some(units) = life.checked_div(unit)
+        {
+            return Cow::Owned(format!("{word} + {units}{name}"));
         }
-    })
+    }
+    Cow::Owned(format!("{word} + {life}ms"))
 }

@@ -140,13 +140,10 @@ impl<'c> Poll<'c> {
         let mut path = format!("{root}collections/");
         escape(offer.id, &mut path);
         path.push('/');
-        if path.len() > LONGEST_PATH || matches!(offer.id, "." | "..") {
-            return Err(Failure::Protocol(format!(
-                "The collection {} cannot be asked for: its address has {} bytes, more than {LONGEST_PATH}, or means \
-                 another place. Leave it out of `collection`.",
-                quote(offer.id),
-                path.len()
-            )));
+        // The others go on; alone it fails the poll, in `settle`.
+        if path.len() > LONGEST_PATH || means_another_place(offer.id) {
+            self.note("collection-failed", unfit(offer.id, path.len()));
+            return Ok(UNFIT);
         }
         if self.state.place(&path).is_none() {
             self.state.places.push(Place::new(path.clone(), self.config, self.now));
@@ -160,6 +157,53 @@ impl<'c> Poll<'c> {
         Ok(number)
     }
 }
+
+/// In the place of a place: the collection cannot be asked for.
+pub(super) const UNFIT: u64 = u64::MAX;
+
+/// What there is to say of a collection that cannot be asked for, whose address has so many bytes.
+fn unfit(id: &str, bytes: usize) -> String {
+    format!(
+        "The collection {} cannot be asked for: its address has {bytes} bytes, more than {LONGEST_PATH}, or may be read as that \
+         of another place. Leave it out of `collection`, or name the others there.",
+        quote(id)
+    )
+}
+
+/// How often an id is decoded to see what it means: servers and what stands before them may do so once each.
+const MAX_DECODINGS: usize = 4;
+
+/// Whether some server may read an id as a way to this folder or the one above: encoded however often, behind a slash,
+/// before a parameter, among what is cut off, or in look-alikes. The host sends no such request.
+fn means_another_place(id: &str) -> bool {
+    let mut id = id.to_owned();
+    for _ in 0..MAX_DECODINGS {
+        let is_step = |part: &str| {
+            let part = part.split([';', '?', '#']).next().unwrap_or_default();
+            let part = part.trim_matches(|c: char| c <= ' ' || c == '\u{7f}');
+            let part: String = part.chars().map(|c| if DOTS.contains(&c) { '.' } else { c }).collect();
+            matches!(part.as_str(), "." | ".." | "\u{2025}" | "\u{fe30}")
+        };
+        let is_misspelt = id.to_ascii_lowercase().contains("%u");
+        if is_misspelt || id.split(|c| SLASHES.contains(&c)).any(is_step) {
+            return true;
+        }
+        // What is no text is none that anybody means.
+        let Ok(decoded) = percent_encoding::percent_decode_str(&id).decode_utf8() else { return true };
+        if decoded == id.as_str() {
+            return false;
+        }
+        id = decoded.into_owned();
+    }
+    true
+}
+
+/// What some servers take for a slash.
+const SLASHES: [char; 10] =
+    ['/', '\\', '\u{ff0f}', '\u{2044}', '\u{2215}', '\u{29f8}', '\u{ff3c}', '\u{fe68}', '\u{2216}', '\u{29f5}'];
+
+/// What some servers take for a dot.
+const DOTS: [char; 3] = ['\u{ff0e}', '\u{2024}', '\u{fe52}'];
 
 /// The collections in an answer; one without an id is none. No answer where it has something else in their place.
 pub(super) fn offers(value: &Value) -> Option<Vec<Offer<'_>>> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Poll;
-use super::offers::{ALL, ID, Offer, offers};
+use super::offers::{ALL, ID, Offer, UNFIT, offers};
 use super::refused::said;
 use super::request::{LONGEST_PATH, escape, path};
 use super::state::{Met, Place, Survey, Turn};
@@ -119,8 +119,8 @@ impl Poll<'_> {
         self.run.unlisted = status.into();
         survey.offered.push(format!("a list of collections that cannot be read ({what})"));
         for (number, name) in (0_u64..).zip(&names) {
-            survey.met.push(Met { name: number, way: ID, place: 0, is_default: false });
-            self.want(&root, &Offer { id: name, alias: "", title: "", readable: true }, false)?;
+            let place = self.want(&root, &Offer { id: name, alias: "", title: "", readable: true }, false)?;
+            survey.met.push(Met { name: number, way: ID, place, is_default: false });
         }
         self.settle(&survey)
     }
@@ -253,6 +253,11 @@ impl Poll<'_> {
             return Err(if survey.offered.is_empty() { Failure::Protocol(text) } else { Failure::Config(text) });
         }
         let count = self.state.places.iter().filter(|place| asked(place)).count();
+        if count == 0 && survey.met.iter().any(|met| met.place == UNFIT) {
+            let why = self.notes.iter().find(|note| note.code == "collection-failed").map(|note| note.text.as_str());
+            let why = why.unwrap_or("Each collection that is wanted has an address that may be read as another place.");
+            return Err(Failure::Config(format!("{why} The server offers: {offered}.")));
+        }
         if count == 0 {
             return Err(Failure::Forbidden(format!(
                 "The server offers no collection that can be read, but {offered}. {}",

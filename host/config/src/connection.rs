@@ -70,6 +70,21 @@ pub struct ClientCertificate {
     pub passphrase: Option<SecretSource>,
 }
 
+/// How a server is reached, feed or Elasticsearch: the keys of a proxy, of certificates and of plain http.
+pub(super) const KEYS: [&str; 11] = [
+    "proxy",
+    "proxy_username",
+    "proxy_password",
+    "proxy_password_file",
+    "ca_file",
+    "ca_fingerprint",
+    "client_cert",
+    "client_key",
+    "client_key_passphrase",
+    "client_key_passphrase_file",
+    "allow_insecure",
+];
+
 /// The settings of a proxy, or what the environment says of these servers.
 pub(super) fn proxy(
     section: &Section<'_>,

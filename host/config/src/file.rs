@@ -158,6 +158,7 @@ fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: G
         Some(_) => guest::settings_unchecked(section, INPUT_KEYS, &input.url, folder)?,
     };
     input.guest_file = guest_file;
+    input.place = Some(section.place());
     input.credential = credential(section, folder, Credential::Bearer)?;
     input.headers = connection::headers(section, folder, input.credential.as_ref())?;
     if let Some(interval) = section.duration("interval", MIN_INTERVAL..=LONGEST)? {
@@ -188,23 +189,8 @@ fn input(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>, guests: G
 }
 
 fn http_settings(section: &Section<'_>, folder: &Path) -> Result<HttpSettings, Fault> {
-    section.only(&[
-        "connect_timeout",
-        "read_timeout",
-        "timeout",
-        "max_body",
-        "proxy",
-        "proxy_username",
-        "proxy_password",
-        "proxy_password_file",
-        "ca_file",
-        "ca_fingerprint",
-        "client_cert",
-        "client_key",
-        "client_key_passphrase",
-        "client_key_passphrase_file",
-        "allow_insecure",
-    ])?;
+    let own = ["connect_timeout", "read_timeout", "timeout", "max_body"];
+    section.only(&[&own[..], &connection::KEYS].concat())?;
     let mut http = HttpSettings::default();
     for (key, setting) in [
         ("connect_timeout", &mut http.connect_timeout),
@@ -335,7 +321,7 @@ const MOST_SHARDS: u64 = 1_024;
 const MOST_REPLICAS: u64 = 100;
 
 fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -> Result<ElasticsearchSettings, Fault> {
-    section.only(&[
+    let own = [
         "hosts",
         "cloud_id",
         "api_key",
@@ -358,18 +344,8 @@ fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -
         "timeout",
         "retry",
         "pipeline",
-        "proxy",
-        "proxy_username",
-        "proxy_password",
-        "proxy_password_file",
-        "ca_file",
-        "ca_fingerprint",
-        "client_cert",
-        "client_key",
-        "client_key_passphrase",
-        "client_key_passphrase_file",
-        "allow_insecure",
-    ])?;
+    ];
+    section.only(&[&own[..], &connection::KEYS].concat())?;
     let hosts = hosts(section)?;
     let mode = section.word("mode", &[("latest", Mode::Latest), ("events", Mode::Events)])?.unwrap_or_default();
     let mut es = ElasticsearchSettings::new(hosts, mode);

@@ -3,8 +3,6 @@
 //! The guest has no files, so `exclude: [file:list.txt]` is read here, one entry a line, `#` for comments
 //! at the beginning of a line or after white space.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json};
@@ -99,11 +97,5 @@ fn without_comment(line: &str) -> &str {
 }
 
 fn read_list(path: &Path) -> Result<String, String> {
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
-    let mut text = String::new();
-    file.take(MAX_EXCLUDE_FILE_BYTES + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
-    if text.len() as u64 > MAX_EXCLUDE_FILE_BYTES {
-        return Err(format!("it is longer than {}", tipline_model::text::bytes(MAX_EXCLUDE_FILE_BYTES)));
-    }
-    Ok(text)
+    tipline_model::file::read_text(path, MAX_EXCLUDE_FILE_BYTES).map_err(|error| error.to_string())
 }

@@ -6,8 +6,6 @@
 //! that were summed are the ones that run: the file is not opened again.
 
 use std::fmt;
-use std::fs;
-use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,13 +121,7 @@ pub(super) fn read(section: &Section<'_>, folder: &Path, guests: Guests) -> Resu
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
-    file.take(MAX_GUEST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > MAX_GUEST_BYTES {
-        return Err(format!("it is longer than {}", tipline_model::text::bytes(MAX_GUEST_BYTES)));
-    }
-    Ok(bytes)
+    tipline_model::file::read(path, MAX_GUEST_BYTES).map_err(|error| error.to_string())
 }
 
 fn limits(section: &Section<'_>) -> Result<(CallLimits, CompileLimits), Fault> {

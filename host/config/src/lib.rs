@@ -21,7 +21,7 @@ pub mod schema;
 mod tests;
 mod tree;
 
-use std::fs;
+use std::fmt;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -191,7 +191,7 @@ impl Config {
 
     fn load_with(file: &Path, guests: Guests) -> Result<Self, ConfigError> {
         let unreadable = |reason: String, advice| ConfigError::Unreadable { file: file.to_owned(), reason, advice };
-        let source = fs::File::open(file).map_err(|e| {
+        let source = tipline_model::file::open(file).map_err(|e| {
             unreadable(e.to_string(), "Name an existing file with -c FILE; `tipline run --help` shows one.")
         })?;
         let mut text = String::new();
@@ -220,7 +220,11 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let folder = file.parent().unwrap_or(Path::new(""));
         let read = |root| file::read(&root, folder, variables, guests);
-        tree::parse(text, variables).and_then(read).map_err(|fault| fault.with_file(file))
+        let mut config = tree::parse(text, variables).and_then(read).map_err(|fault| fault.with_file(file))?;
+        for place in config.inputs.iter_mut().filter_map(|input| input.place.as_mut()) {
+            file.clone_into(&mut place.file);
+        }
+        Ok(config)
     }
 
     /// What holds without a file: SQLite in `folder`, and SOC Defenders' own address with `api_key` where there is one.
@@ -258,11 +262,30 @@ fn nowhere() -> Url {
     Url::parse("unreadable:").expect("a valid address")
 }
 
+/// A place in a configuration, as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: u64,
+    /// Counted from 1.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
 /// A configured feed.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// Unique; the key of its state.
     pub id: String,
+    /// Where it stands in the configuration; nowhere, if it is of none.
+    pub place: Option<Place>,
     /// The base URL.
     pub url: Url,
     /// What no request leaves.
@@ -304,6 +327,7 @@ impl Input {
         let guest_config = serde_json::json!({ "type": "socdefenders", "url": url.as_str() }).to_string();
         Self {
             id: id.into(),
+            place: None,
             url,
             reach: Reach::Path,
             credential: None,

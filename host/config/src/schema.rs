@@ -317,6 +317,10 @@ impl<'g> Schema<'g> {
     }
 }
 
+/// How a guest's schema bounds a duration, for which JSON schema has no words: the host's own takes them into the description.
+const LEAST: &str = "minimumDuration";
+const MOST: &str = "maximumDuration";
+
 /// A guest's setting and those below it.
 fn guest_rows(name: &str, value: &Value, root: &Value) -> Vec<[String; 4]> {
     let text = |key: &str| match value.get(key) {
@@ -366,7 +370,11 @@ fn guest_allowed(value: &Value, root: &Value) -> String {
         Some("string")
             if value.get("pattern").is_some_and(|pattern| pattern.as_str().is_some_and(|p| p.contains("ms|"))) =>
         {
-            "a duration".to_owned()
+            let at = |key: &str| value.get(key).and_then(Value::as_str);
+            match (at(LEAST), at(MOST)) {
+                (Some(from), Some(to)) => format!("a duration, {from} to {to}"),
+                _ => "a duration".to_owned(),
+            }
         }
         _ => "a text".to_owned(),
     }
@@ -464,6 +472,14 @@ fn resolved(value: &Value, root: &Value) -> Value {
 fn woven(value: &Value, root: &Value, key: &str) -> Value {
     let value = resolved(value, root);
     let Value::Object(mut map) = value else { return value };
+    if let (Some(Value::String(from)), Some(Value::String(to))) = (map.shift_remove(LEAST), map.shift_remove(MOST)) {
+        let said = format!("A duration, {from} to {to}.");
+        let said = match map.get("description").and_then(Value::as_str) {
+            Some(text) => format!("{text} {said}"),
+            None => said,
+        };
+        map.insert("description".to_owned(), said.into());
+    }
     for ways in ["anyOf", "oneOf"] {
         if let Some(Value::Array(ways)) = map.get_mut(ways) {
             ways.iter_mut().for_each(|way| *way = woven(way, root, key));

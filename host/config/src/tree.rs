@@ -218,6 +218,11 @@ impl<'t> Section<'t> {
         Ok(Self { path, at: node.at, entries, asked: node.asked.as_ref() })
     }
 
+    /// Where it stands, in a file whose name is not known here.
+    pub(super) fn place(&self) -> super::Place {
+        super::Place { file: PathBuf::new(), line: self.at.line, column: self.at.column }
+    }
+
     /// The whole path of a key.
     pub(super) fn path(&self, key: &str) -> String {
         join(&self.path, key)

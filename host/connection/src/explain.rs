@@ -90,6 +90,20 @@ impl Context<'_> {
         if let Some(error) = find::<rustls::Error>(error) {
             return Some(self.tls(server, error));
         }
+        if server.scheme() == "http" && says("invalid HTTP") {
+            return Some(Reason::new(format!(
+                "the answer is not HTTP ({last}), as where TLS is spoken on a port. Check {}, its port, and whether it should \
+                 be https.",
+                self.address
+            )));
+        }
+        if server.scheme() == "http" && says("connection closed before message completed") {
+            return Some(Reason::new(format!(
+                "the connection ended before the answer was complete ({last}). If TLS is spoken on this port, {} should be \
+                 https; else, if it happens again, ask for less at once with a smaller `limit`.",
+                self.address
+            )));
+        }
         if error.is_dns() {
             return Some(Reason::new(format!(
                 "the name cannot be resolved ({last}). Check its spelling and this machine's DNS."
@@ -141,8 +155,15 @@ impl Context<'_> {
         )))
     }
 
-    /// What a server says that wants a certificate and has been shown none, as web servers do that speak on.
+    /// What a server says that wants a certificate and has been shown none, as web servers do that speak on, or that was spoken to
+    /// without TLS.
     pub fn page(&self, status: StatusCode, body: &[u8]) -> Option<Reason> {
+        if status == StatusCode::BAD_REQUEST && is_for_plain_http(body) {
+            return Some(Reason::new(format!(
+                "TLS is spoken on this port, and it was asked over plain http. Write {} with https.",
+                self.address
+            )));
+        }
         if !self.live.asked.get() {
             return None;
         }
@@ -244,10 +265,7 @@ impl Context<'_> {
                     self.shown_text(server.host_str().unwrap_or_default())
                 ),
                 CertificateError::Revoked => "the server's certificate is revoked. Ask its operator.".to_owned(),
-                other => format!(
-                    "the server's certificate is not accepted ({}). Ask its operator, or check `ca_file` and `ca_fingerprint`.",
-                    self.shown_text(&other.to_string())
-                ),
+                other => certificate_fault(other),
             }),
             InvalidMessage(_) => Reason::new(format!(
                 "the server does not speak TLS on this port. Check the port in {address}, and whether it should be http."
@@ -290,6 +308,50 @@ impl Context<'_> {
             )),
         }
     }
+}
+
+/// What web servers answer to plain http on their port for TLS.
+fn is_for_plain_http(body: &[u8]) -> bool {
+    const WORDS: [&str; 3] = [
+        "plain HTTP request was sent to HTTPS port",
+        "sent an HTTP request to an HTTPS server",
+        "speaking plain HTTP to an SSL-enabled server port",
+    ];
+    let text = String::from_utf8_lossy(body.get(..PAGE_BYTES).unwrap_or(body));
+    WORDS.iter().any(|words| text.contains(words))
+}
+
+/// What is wrong with a certificate that no setting of this program makes good.
+fn certificate_fault(error: &CertificateError) -> String {
+    use CertificateError as Error;
+    let word = format!("{error:?}");
+    // The verifier has no other name for it: an authority's certificate stands where a server's own should.
+    if word.contains("CaUsedAsEndEntity") {
+        return "the server shows an authority's certificate as its own, as a self-signed one often is, which is not accepted \
+                whatever is trusted. Let its operator give it a certificate that is no authority's (`CA:FALSE`), and set \
+                `ca_file` to the PEM file of the one that signed it, or of itself."
+            .to_owned();
+    }
+    let why = match error {
+        Error::BadEncoding => "it cannot be read",
+        Error::BadSignature => "its signature is wrong",
+        Error::UnhandledCriticalExtension => "it has a critical extension that is not known here",
+        Error::UnknownRevocationStatus => "whether it was revoked is not known",
+        Error::ExpiredRevocationList | Error::ExpiredRevocationListContext { .. } => {
+            "its list of revocations is out of date"
+        }
+        Error::InvalidPurpose | Error::InvalidPurposeContext { .. } => "it is not for servers",
+        Error::InvalidOcspResponse => "what the server says of its revocation cannot be read",
+        _ if word.contains("SignatureAlgorithm") => {
+            "it is signed in a way that is not accepted any more, such as with SHA-1"
+        }
+        _ if word.contains("UnsupportedCertVersion") => "it is of an old version; version 3 is needed",
+        _ => "it breaks a rule of certificates",
+    };
+    format!(
+        "the server's certificate is not accepted: {why}. Let its operator make a new one; `openssl s_client` shows the one that \
+         it has. A proxy between may show its own: check `proxy`."
+    )
 }
 
 fn certificate_refused(then: &str) -> Reason {

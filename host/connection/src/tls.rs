@@ -28,6 +28,7 @@ use thiserror::Error;
 
 use identity::Shown;
 use tipline_config::TlsSettings;
+use tipline_model::file;
 use tipline_model::secret::{Secret, SecretError};
 
 /// Why no TLS connection can be made with these settings.
@@ -143,9 +144,9 @@ pub fn sum(settings: &TlsSettings) -> [u8; 32] {
     let client = settings.client.as_ref();
     let files = [settings.ca_file.as_deref(), client.map(|client| client.certificate.as_path())];
     let key = client.and_then(|client| client.key.as_deref());
-    for file in files.into_iter().chain([key]) {
+    for path in files.into_iter().chain([key]) {
         // One that cannot be read is named by who makes the configuration.
-        let bytes = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        let bytes = path.and_then(|path| file::read(path, MAX_PEM_BYTES).ok()).unwrap_or_default();
         sum.update((bytes.len() as u64).to_be_bytes());
         sum.update(&bytes);
     }
@@ -163,11 +164,15 @@ pub fn passphrase(settings: &TlsSettings) -> Result<Option<Secret>, SecretError>
     settings.client.as_ref().and_then(identity::passphrase).transpose()
 }
 
+/// The longest file of certificates or keys: all roots that a browser trusts have a quarter of a megabyte. Fixed for that
+/// reason.
+pub(crate) const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
+
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fault(error.to_string()))?;
+    let text = file::read(path, MAX_PEM_BYTES).map_err(|error| fault(error.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
     if certificates.is_empty() {
         return Err(fault("it holds no certificate".to_owned()));
     }
@@ -328,6 +333,20 @@ mod tests {
         assert!(client_config(&empty).unwrap_err().to_string().contains("no certificate"));
         let short = TlsSettings { ca_file: None, ca_fingerprint: Some("ab:cd".to_owned()), client: None };
         assert!(client_config(&short).unwrap_err().to_string().contains("`ca_fingerprint`"));
+    }
+
+    #[test]
+    fn certificates_are_read_up_to_their_limit() {
+        let chain = chain();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        for (length, is_read) in [(MAX_PEM_BYTES, true), (MAX_PEM_BYTES + 1, false)] {
+            let rest = usize::try_from(length).unwrap() - chain.ca_pem.len();
+            std::fs::write(&file, chain.ca_pem.clone() + &"\n".repeat(rest)).unwrap();
+            let read = read_certificates(&file).map(|read| read.len());
+            assert_eq!(read.as_ref().ok(), is_read.then_some(&1), "{length}");
+            assert!(read.err().is_none_or(|error| error.to_string().contains("longer than 4 MiB")));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use anyhow::{Error, Result, bail};
 
 use super::document::Flat;
 use super::finding::{At, Kind, Tally};
+use tipline_model::said::Said;
 use tipline_sandbox::Batch;
 use tipline_store::elasticsearch::dry_run::Tried;
 
@@ -56,9 +57,9 @@ impl<'t> Cluster<'t> {
                 for refused in &refused {
                     let (about, rest) = about(&refused.code, &refused.detail);
                     let subject = || {
-                        let subject =
-                            Flat::read(&refused.document).map_or_else(|_| refused.id.clone(), |flat| flat.subject());
-                        if rest.is_empty() { subject } else { format!("{subject}: {rest}") }
+                        let flat = Flat::read(&refused.document);
+                        let subject = flat.map_or_else(|_| Said::theirs(refused.id.clone()), |flat| flat.subject());
+                        if rest.is_empty() { subject } else { subject.and(": ").and(Said::theirs(rest.clone())) }
                     };
                     tally.add(Kind::Cluster, &about, at, subject, None, None);
                 }
@@ -124,17 +125,16 @@ mod tests {
         let mut tally = Tally::default();
         cluster.take(&one(), At { number: 1, page: "p" }, &mut tally);
         let findings = tally.findings(|_| true);
-        assert_eq!(
-            findings.iter().map(|f| (f.about.as_str(), f.count, f.examples[0].subject.as_str())).collect::<Vec<_>>(),
-            [
-                (
-                    "document_parsing_exception: failed to parse field [threat.indicator.ip] of type [ip]",
-                    2,
-                    "ipv4-addr a document"
-                ),
-                ("illegal_argument_exception", 1, "ipv4-addr a document: of http://evil.example/")
-            ]
-        );
+        let told: Vec<_> = findings.iter().map(|f| (&*f.about, f.count, f.examples[0].subject.plain())).collect();
+        let expected = [
+            (
+                "document_parsing_exception: failed to parse field [threat.indicator.ip] of type [ip]",
+                2,
+                "ipv4-addr a document",
+            ),
+            ("illegal_argument_exception", 1, "ipv4-addr a document: of http://evil.example/"),
+        ];
+        assert_eq!(told, expected.map(|(about, count, subject)| (about, count, subject.to_owned())));
         assert_eq!(cluster.finish().unwrap(), "4 documents tried in a temporary index, 3 refused");
     }
 

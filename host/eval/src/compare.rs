@@ -10,9 +10,12 @@ use super::conform::Rules;
 use super::detection::Detection;
 use super::document::{Flat, shown, type_of};
 use super::finding::{At, Kind, Tally};
+use serde_json::Value;
 use tipline_model::clock::Millis;
+use tipline_model::said::Said;
 use tipline_sandbox::{Batch, Head, Reject};
 use tipline_store as store;
+use tipline_store::form;
 use tipline_store::page::{MAX_DOCUMENT_BYTES, VERSION_SECONDS_SHIFT, cut};
 use tipline_store::state::Commit;
 
@@ -61,7 +64,7 @@ impl Comparison<'_> {
         if self.tally.total() == before {
             // Whatever it is, it is not the same answer.
             let about = "an answer that says the same in another form";
-            self.tally.add(Kind::Answer, about, self.at, || self.at.page.to_owned(), None, None);
+            self.tally.add(Kind::Answer, about, self.at, || Said::ours(self.at.page), None, None);
         }
     }
 
@@ -71,13 +74,27 @@ impl Comparison<'_> {
         for ((name, old), (_, new)) in counts(base).into_iter().zip(counts(candidate)) {
             if old != new {
                 let (old, new) = (old.to_string(), new.to_string());
-                self.tally.add(Kind::Answer, name, self.at, || self.at.page.to_owned(), Some(&old), Some(&new));
+                self.tally.add(
+                    Kind::Answer,
+                    name,
+                    self.at,
+                    || Said::ours(self.at.page),
+                    Some(Said::ours(old)),
+                    Some(Said::ours(new)),
+                );
             }
         }
         let codes = |batch: &Batch| batch.notes.iter().map(|note| note.code.clone()).collect::<Vec<_>>().join(", ");
         if base.notes != candidate.notes {
             let (old, new) = (codes(base), codes(candidate));
-            self.tally.add(Kind::Answer, "notes", self.at, || self.at.page.to_owned(), Some(&old), Some(&new));
+            self.tally.add(
+                Kind::Answer,
+                "notes",
+                self.at,
+                || Said::ours(self.at.page),
+                Some(Said::theirs(old)),
+                Some(Said::theirs(new)),
+            );
         }
     }
 
@@ -95,7 +112,7 @@ impl Comparison<'_> {
             ("skipped = the sum of the reasons", of(batch.skipped), skips),
         ] {
             if left != right {
-                let subject = || format!("{left} against {right}");
+                let subject = || Said::ours(format!("{left} against {right}"));
                 self.tally.add(Kind::Sums, about, self.at, subject, None, None);
             }
         }
@@ -106,12 +123,19 @@ impl Comparison<'_> {
         let (many, most) = (candidate.heads.len(), base.heads.len() * MORE_LINES + LINES_AT_LEAST);
         if many > most {
             let about = "more documents than the base's explain";
-            self.tally.add(Kind::Limit, about, self.at, || format!("{many} lines, looked at {most}"), None, None);
+            self.tally.add(
+                Kind::Limit,
+                about,
+                self.at,
+                || Said::ours(format!("{many} lines, looked at {most}")),
+                None,
+                None,
+            );
             return;
         }
         if let Err(misfit) = cut(&candidate.documents, &candidate.heads) {
             let about = "documents = lines of their heads' lengths";
-            self.tally.add(Kind::Sums, about, self.at, || misfit.to_string(), None, None);
+            self.tally.add(Kind::Sums, about, self.at, || Said::ours(misfit.to_string()), None, None);
             return;
         }
         let (mut ours, mut theirs) = (counted(base), counted(candidate));
@@ -125,7 +149,7 @@ impl Comparison<'_> {
         let known: BTreeSet<&str> = base_refused.iter().map(|(_, _, document)| document.as_str()).collect();
         for (code, detail, document) in &refused {
             if !known.contains(document.as_str()) {
-                let detail = || detail.trim_end_matches('.').to_owned();
+                let detail = || Said::theirs(detail.trim_end_matches('.'));
                 self.tally.add(Kind::Refused, code, self.at, detail, None, None);
             }
         }
@@ -174,7 +198,7 @@ impl Comparison<'_> {
     fn pair(&mut self, before: &Document, after: &Document) {
         let subject = || before.flat.subject();
         if before.id != after.id {
-            let (old, new) = (Some(before.id.as_str()), Some(after.id.as_str()));
+            let (old, new) = (Some(Said::theirs(&*before.id)), Some(Said::theirs(&*after.id)));
             let about = "event.id";
             self.tally.add(Kind::Identity, about, self.at, subject, old, new);
         }
@@ -193,8 +217,11 @@ impl Comparison<'_> {
                 (None, _) => Kind::FieldAdded,
             };
             changed = true;
-            let (old, new) = (old.map(shown), new.map(shown));
-            self.tally.add(kind, name, self.at, subject, old.as_deref(), new.as_deref());
+            let said = |value: &Value| match form::is_of_the_mapping(name) {
+                true => Said::ours(shown(value)),
+                false => Said::theirs(shown(value)),
+            };
+            self.tally.add(kind, name, self.at, subject, old.map(said), new.map(said));
         }
         self.version(before, after, changed);
         self.violations(Some(&before.flat), &after.flat);
@@ -212,7 +239,14 @@ impl Comparison<'_> {
             return;
         };
         let (old, new) = (before.version.to_string(), after.version.to_string());
-        self.tally.add(Kind::Version, about, self.at, || before.flat.subject(), Some(&old), Some(&new));
+        self.tally.add(
+            Kind::Version,
+            about,
+            self.at,
+            || before.flat.subject(),
+            Some(Said::ours(old)),
+            Some(Said::ours(new)),
+        );
     }
 
     /// The rules that the candidate's document breaks and the base's did not.
@@ -231,7 +265,7 @@ impl Comparison<'_> {
         for reject in base {
             open.entry(&reject.raw).or_default().push(&reject.code);
         }
-        let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
+        let text = |raw: &[u8]| Said::theirs(String::from_utf8_lossy(raw));
         for reject in candidate {
             let codes = open.get_mut(reject.raw.as_slice());
             let before = codes.filter(|codes| !codes.is_empty()).map(|codes| codes.remove(0));
@@ -239,7 +273,14 @@ impl Comparison<'_> {
             match before {
                 None => self.tally.add(Kind::RejectAdded, &reject.code, self.at, raw, None, None),
                 Some(code) if code != reject.code => {
-                    self.tally.add(Kind::RejectChanged, code, self.at, raw, Some(code), Some(&reject.code));
+                    self.tally.add(
+                        Kind::RejectChanged,
+                        code,
+                        self.at,
+                        raw,
+                        Some(Said::theirs(code)),
+                        Some(Said::theirs(&*reject.code)),
+                    );
                 }
                 Some(_) => {}
             }
@@ -260,8 +301,15 @@ impl Comparison<'_> {
         for reason in reasons {
             let (old, new) = (before.get(reason).copied().unwrap_or(0), after.get(reason).copied().unwrap_or(0));
             if old != new {
-                let page = || self.at.page.to_owned();
-                self.tally.add(Kind::Skips, reason, self.at, page, Some(&old.to_string()), Some(&new.to_string()));
+                let page = || Said::ours(self.at.page);
+                self.tally.add(
+                    Kind::Skips,
+                    reason,
+                    self.at,
+                    page,
+                    Some(Said::ours(old.to_string())),
+                    Some(Said::ours(new.to_string())),
+                );
             }
         }
     }

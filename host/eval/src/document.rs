@@ -7,6 +7,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use tipline_model::said::Said;
 use tipline_model::text;
 
 /// A document's leaves: scalars, and lists as a whole.
@@ -48,7 +49,7 @@ impl Flat {
     }
 
     /// What it is about, for people: type, value and who says so.
-    pub(super) fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> Said {
         let name = ["threat.indicator.name", "vulnerability.id", "threat.technique.id", "event.id"]
             .into_iter()
             .find_map(|field| self.text(field))
@@ -56,7 +57,7 @@ impl Flat {
         let kind = self.text("threat.indicator.type").map(|kind| format!("{kind} ")).unwrap_or_default();
         let provider =
             self.text("threat.indicator.provider").or_else(|| self.text("threat.feed.name")).unwrap_or_default();
-        format!("{kind}{name}{}{provider}", if provider.is_empty() { "" } else { ", " })
+        Said::theirs(format!("{kind}{name}{}{provider}", if provider.is_empty() { "" } else { ", " }))
     }
 
     /// What makes it the same indicator, whatever its identity: type, value and provider. `fold` ignores letter case.

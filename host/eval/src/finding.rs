@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use tipline_model::said::Said;
 use tipline_model::text;
 
 /// Examples kept of each finding.
@@ -219,11 +220,14 @@ pub struct Example {
     /// The page.
     pub page: String,
     /// What it is about: an indicator, a record.
-    pub subject: String,
+    #[serde(serialize_with = "plain")]
+    pub subject: Said,
     /// With the base.
-    pub before: Option<String>,
+    #[serde(serialize_with = "plain_or_none")]
+    pub before: Option<Said>,
     /// With the candidate.
-    pub after: Option<String>,
+    #[serde(serialize_with = "plain_or_none")]
+    pub after: Option<Said>,
 }
 
 /// One line of a report.
@@ -236,7 +240,8 @@ pub struct Finding {
     /// How often.
     pub count: u64,
     /// The ways it was met, the most frequent first; `before → after` for fields.
-    pub ways: Vec<(String, u64)>,
+    #[serde(serialize_with = "plain_ways")]
+    pub ways: Vec<(Said, u64)>,
     /// The first examples.
     pub examples: Vec<Example>,
     /// Whether it fails the evaluation.
@@ -248,7 +253,7 @@ pub struct Finding {
 #[derive(Debug, Clone, Default)]
 struct Slot {
     count: u64,
-    ways: BTreeMap<String, u64>,
+    ways: BTreeMap<Said, u64>,
     examples: Vec<Example>,
 }
 
@@ -275,9 +280,9 @@ impl Tally {
         kind: Kind,
         about: &str,
         at: At<'_>,
-        subject: impl FnOnce() -> String,
-        before: Option<&str>,
-        after: Option<&str>,
+        subject: impl FnOnce() -> Said,
+        before: Option<Said>,
+        after: Option<Said>,
     ) {
         // A field's name or a code is the guest's own word.
         let about = &*text::cut(about, VALUE_CHARS);
@@ -286,19 +291,20 @@ impl Tally {
         let slot = self.slots.entry((kind, about.to_owned())).or_default();
         self.total += 1;
         slot.count += 1;
+        let (before, after) = (before.map(|said| said.cut(VALUE_CHARS)), after.map(|said| said.cut(VALUE_CHARS)));
         if before.is_some() || after.is_some() {
-            let way = format!("{} → {}", shown(before), shown(after));
+            let or_absent = |said: &Option<Said>| said.clone().unwrap_or(Said::ours("absent"));
+            let way = or_absent(&before).and(" → ").and(or_absent(&after));
             let is_known = slot.ways.len() < MAX_WAYS || slot.ways.contains_key(&way);
-            *slot.ways.entry(if is_known { way } else { OTHERS.to_owned() }).or_default() += 1;
+            *slot.ways.entry(if is_known { way } else { Said::ours(OTHERS) }).or_default() += 1;
         }
         if slot.examples.len() < EXAMPLES {
-            let cut = |value: &str| text::cut(value, VALUE_CHARS);
             slot.examples.push(Example {
                 page_number: at.number,
                 page: at.page.to_owned(),
-                subject: text::cut(&subject(), VALUE_CHARS),
-                before: before.map(cut),
-                after: after.map(cut),
+                subject: subject().cut(VALUE_CHARS),
+                before,
+                after,
             });
         }
     }
@@ -336,7 +342,8 @@ impl Tally {
             .map(|((kind, about), slot)| {
                 let mut ways: Vec<_> = slot.ways.into_iter().collect();
                 // What is counted together comes last: it shows nothing.
-                ways.sort_by_key(|(way, count)| (way == OTHERS, std::cmp::Reverse(*count), way.clone()));
+                let others = Said::ours(OTHERS);
+                ways.sort_by_key(|(way, count)| (*way == others, std::cmp::Reverse(*count), way.clone()));
                 ways.truncate(EXAMPLES);
                 let (count, examples) = (slot.count, slot.examples);
                 Finding { kind, about, count, ways, examples, fails: fails(kind), waived: None }
@@ -347,8 +354,16 @@ impl Tally {
     }
 }
 
-fn shown(value: Option<&str>) -> String {
-    value.map_or_else(|| "absent".to_owned(), |value| text::cut(value, VALUE_CHARS))
+fn plain<S: Serializer>(said: &Said, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&said.plain())
+}
+
+fn plain_or_none<S: Serializer>(said: &Option<Said>, to: S) -> Result<S::Ok, S::Error> {
+    said.as_ref().map(Said::plain).serialize(to)
+}
+
+fn plain_ways<S: Serializer>(ways: &[(Said, u64)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(ways.iter().map(|(way, count)| (way.plain(), count)))
 }
 
 #[cfg(test)]
@@ -357,7 +372,8 @@ mod tests {
 
     fn add(tally: &mut Tally, number: usize, about: &str, after: &str) {
         let at = At { number, page: "p" };
-        tally.add(Kind::FieldChanged, about, at, || format!("s{number}"), Some("a"), Some(after));
+        let after = Said::theirs(after);
+        tally.add(Kind::FieldChanged, about, at, || Said::ours(format!("s{number}")), Some("a".into()), Some(after));
     }
 
     #[test]
@@ -378,7 +394,10 @@ mod tests {
         one.merge(two);
         let findings = one.findings(|_| true);
         assert_eq!(findings.len(), 1);
-        assert_eq!((findings[0].count, &findings[0].ways[0]), (100, &("a → b".to_owned(), 99)));
+        assert_eq!(
+            (findings[0].count, findings[0].ways[0].0.plain().as_str(), findings[0].ways[0].1),
+            (100, "a → b", 99)
+        );
         let pages: Vec<_> = findings[0].examples.iter().map(|e| e.page_number).collect();
         assert_eq!(pages, [0, 1, 2]);
     }
@@ -393,7 +412,7 @@ mod tests {
             add(&mut tally, number, &format!("f{number}"), "b");
         }
         let slot = &tally.slots[&(Kind::FieldChanged, "f".to_owned())];
-        assert_eq!((slot.ways.len(), slot.ways[OTHERS]), (MAX_WAYS + 1, 1));
+        assert_eq!((slot.ways.len(), slot.ways[&Said::ours(OTHERS)]), (MAX_WAYS + 1, 1));
         assert_eq!(tally.slots.len(), MAX_FINDINGS + 1);
         assert_eq!(tally.findings(|_| true).iter().map(|f| f.count).sum::<u64>() as usize, MAX_WAYS + MAX_FINDINGS + 2);
     }

@@ -14,6 +14,7 @@ use super::finding::{At, Kind, Tally};
 use super::source::Case;
 use super::{Candidate, Evaluation, Settings, count_error};
 use crate::records::reject_line;
+use tipline_model::said::Said;
 use tipline_sandbox::{Batch, Guest, Profile};
 
 /// What a case says, file by file.
@@ -66,7 +67,7 @@ pub fn evaluate(
                     Ok(Ok(batch)) if update => write(&case.folder, &batch)?,
                     Ok(Ok(batch)) => compare(&case.folder, &batch, at, &mut tally)?,
                     Ok(Err(failure)) => {
-                        let text = failure.text().to_owned();
+                        let text = Said::theirs(failure.text());
                         tally.add(Kind::Failure, &case.page.name, at, || text, None, None);
                     }
                     Err(error) => count_error(&error, at, &mut tally),
@@ -99,15 +100,15 @@ fn compare(folder: &Path, batch: &Batch, at: At<'_>, tally: &mut Tally) -> Resul
         let about = format!("{} {name}", at.page);
         let mut told = false;
         for line in before.difference(&after) {
-            tally.add(Kind::Golden, &about, at, || "expected, and not there".to_owned(), Some(line), None);
+            tally.add(Kind::Golden, &about, at, || "expected, and not there".into(), Some(Said::theirs(*line)), None);
             told = true;
         }
         for line in after.difference(&before) {
-            tally.add(Kind::Golden, &about, at, || "not expected".to_owned(), None, Some(line));
+            tally.add(Kind::Golden, &about, at, || "not expected".into(), None, Some(Said::theirs(*line)));
             told = true;
         }
         if !told {
-            tally.add(Kind::Golden, &about, at, || "the same lines in another order or number".to_owned(), None, None);
+            tally.add(Kind::Golden, &about, at, || "the same lines in another order or number".into(), None, None);
         }
     }
     Ok(())

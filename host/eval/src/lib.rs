@@ -21,7 +21,6 @@ pub mod recording;
 pub mod records;
 pub mod report;
 pub mod source;
-pub mod trapped;
 pub mod waiver;
 mod worker;
 
@@ -31,6 +30,7 @@ use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 
 use tipline_model::clock::Millis;
+use tipline_model::said::Said;
 use tipline_sandbox::{CallLimits, CompileLimits, Exceeded, Guest, Profile, SandboxError, sha256};
 
 use cluster::Cluster;
@@ -221,7 +221,7 @@ impl Contest {
 
     /// A cluster that does not take the candidate's fields.
     pub fn refuse_mapping(&mut self, reason: &str) {
-        self.tally.add(Kind::Cluster, "the index mapping", WHOLE, || reason.to_owned(), None, None);
+        self.tally.add(Kind::Cluster, "the index mapping", WHOLE, || Said::theirs(reason), None, None);
     }
 
     /// Maps the pages that `feed` hands over, and ends the evaluation. `progress` is told of each page mapped; `cluster`
@@ -267,7 +267,7 @@ impl Contest {
                     taken_said(&mut evaluation.paging, &page);
                 } else {
                     let at = At { number: 0, page: &page };
-                    self.tally.add(Kind::Paging, "what the poll delivers", at, || subject, None, None);
+                    self.tally.add(Kind::Paging, "what the poll delivers", at, || Said::ours(subject), None, None);
                 }
             }
             let mut refused = None;
@@ -291,7 +291,7 @@ impl Contest {
                 evaluation.costs.growth().filter(|growth| *growth > f64::from(self.settings.max_growth))
             {
                 let about = format!("fuel a record, {growth:+.0} %");
-                self.tally.add(Kind::Cost, &about, WHOLE, || "all pages".to_owned(), None, None);
+                self.tally.add(Kind::Cost, &about, WHOLE, || "all pages".into(), None, None);
             }
         }
         evaluation.findings = self.tally.findings(fails);
@@ -313,7 +313,7 @@ fn compare_templates(base: &Rules, candidate: &Rules, tally: &mut Tally) {
     let (before, after) = (base.template(), candidate.template());
     if after.is_empty() && !before.is_empty() {
         let about = "`describe` names no fields, so there is no index template";
-        tally.add(Kind::Template, about, WHOLE, || "describe".to_owned(), None, None);
+        tally.add(Kind::Template, about, WHOLE, || "describe".into(), None, None);
         return;
     }
     for (field, old) in &before {
@@ -321,7 +321,14 @@ fn compare_templates(base: &Rules, candidate: &Rules, tally: &mut Tally) {
             Some(new) if new == old => {}
             new => {
                 let about = format!("{field} in the index template");
-                tally.add(Kind::Template, &about, WHOLE, || "describe".to_owned(), Some(old), new.copied());
+                tally.add(
+                    Kind::Template,
+                    &about,
+                    WHOLE,
+                    || "describe".into(),
+                    Some(Said::ours(*old)),
+                    new.map(|new| Said::ours(*new)),
+                );
             }
         }
     }
@@ -341,7 +348,19 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
         SandboxError::Trapped(text) | SandboxError::Counts(text) => (Kind::Trap, first_line(text)),
         SandboxError::Interrupted => (Kind::Trap, first_line(&error.to_string())),
     };
-    tally.add(kind, &about, at, || error.to_string(), None, None);
+    tally.add(kind, &about, at, || said(error), None, None);
+}
+
+/// A sandbox's error in words: what a limit stopped is told in ours, with the setting; what else happened, in the guest's.
+pub(crate) fn said(error: &SandboxError) -> Said {
+    match error {
+        SandboxError::Costly(_) | SandboxError::Exceeded(_) | SandboxError::Interrupted => {
+            Said::ours(error.to_string())
+        }
+        SandboxError::Load(_) | SandboxError::Imports(_) | SandboxError::Trapped(_) | SandboxError::Counts(_) => {
+            Said::theirs(error.to_string())
+        }
+    }
 }
 
 /// A trap's text has a backtrace, which differs by the page.

@@ -15,6 +15,7 @@ use super::finding::{At, Kind, Tally};
 use super::recording::Recording;
 use super::{Configs, count_error};
 use tipline_model::clock::Millis;
+use tipline_model::said::Said;
 use tipline_sandbox::{Event, Guest, Next, Request, SandboxError, sha256};
 use tipline_store::memory::Memory;
 use tipline_store::state::MAX_STATE_BYTES;
@@ -120,21 +121,21 @@ pub(super) fn compare(
     }
     let after = drive(candidate, recording, &configs.candidate);
     let at = At { number: 0, page: name };
-    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut found: Vec<(&str, Said)> = Vec::new();
     let mut apart = None;
     let mut add = |about, subject| found.push((about, subject));
     if let Some(target) = after.unanswered.as_ref().filter(|_| after.unanswered != before.unanswered) {
-        add("a request that the recording cannot answer", target.to_string());
+        add("a request that the recording cannot answer", Said::theirs(target.to_string()));
     }
     if let Some(failure) = &after.failure {
-        add("a failure where the base pages on", failure.clone());
+        add("a failure where the base pages on", Said::theirs(failure.clone()));
     }
     let asked: BTreeSet<&Asked> = after.asked.iter().collect();
     for target in before.asked.iter().filter(|target| !asked.contains(target)) {
-        add("a page that is no longer asked for", target.to_string());
+        add("a page that is no longer asked for", Said::theirs(target.to_string()));
     }
     if before.done && !after.done && after.failure.is_none() && after.unanswered.is_none() && after.trap.is_none() {
-        add("a poll that does not end", format!("{} requests", after.asked.len()));
+        add("a poll that does not end", Said::ours(format!("{} requests", after.asked.len())));
     }
     if found.is_empty() && after.trap.is_none() {
         let place = |step: usize| format!("from delivery {} of {} on", step + 1, before.delivered.len());
@@ -142,7 +143,7 @@ pub(super) fn compare(
         let more_or_fewer = pairs().position(|((a, _), (b, _))| a != b);
         let ended = (before.delivered.len() != after.delivered.len()).then_some(after.delivered.len());
         match more_or_fewer.or(ended) {
-            Some(step) => found.push(("what the poll delivers", place(step))),
+            Some(step) => found.push(("what the poll delivers", Said::ours(place(step)))),
             None => apart = pairs().position(|(a, b)| a != b).map(place),
         }
     }

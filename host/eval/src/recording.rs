@@ -9,7 +9,7 @@
 //!
 //! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -203,7 +203,7 @@ impl Recording {
     /// [`RecordingError`].
     pub fn read(file: &Path) -> Result<Self, RecordingError> {
         let broken = |reason| RecordingError::File { file: file.to_owned(), what: "read", reason };
-        Self::read_from(file, File::open(file).map_err(broken)?)
+        Self::read_from(file, tipline_model::file::open(file).map_err(broken)?)
     }
 
     /// As [`Self::read`], of a file that is open.
@@ -295,6 +295,8 @@ pub struct Recorder {
     open: Option<(String, Vec<String>)>,
     is_cut: bool,
     comment: String,
+    /// It has its name: no part is left to be deleted.
+    is_whole: bool,
 }
 
 /// What was written.
@@ -319,13 +321,17 @@ impl Recorder {
         let part = PathBuf::from(part);
         let broken = |reason| RecordingError::File { file: part.clone(), what: "written", reason };
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        // What another process is at is not emptied: the lock tells.
+        options.write(true).create(true).truncate(false);
         // What a feed says is for those who may read it there.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file_of_part = options.open(&part).map_err(broken)?;
         // Held while it is written; whose writer has died can be deleted. Where a file system knows no locks, nothing is.
-        let _ = file_of_part.try_lock();
+        if let Err(TryLockError::WouldBlock) = file_of_part.try_lock() {
+            return Err(broken(io::Error::new(io::ErrorKind::ResourceBusy, "another process records into it")));
+        }
+        file_of_part.set_len(0).map_err(broken)?;
         let out = BufWriter::new(file_of_part);
         let mut recorder = Self {
             out,
@@ -337,6 +343,7 @@ impl Recorder {
             open: None,
             is_cut: false,
             comment: String::new(),
+            is_whole: false,
         };
         let own = Own { config: serde_json::from_str(config).ok(), state: state.to_owned(), began: Some(began) };
         let own = serde_json::to_string(&own).map_err(|e| broken(e.into()))?;
@@ -417,6 +424,7 @@ impl Recorder {
         self.write(&format!("\n],\"comment\":{end}}}}}\n"))?;
         self.out.flush().map_err(|reason| self.broken(reason))?;
         fs::rename(&self.part, &self.file).map_err(|reason| self.broken(reason))?;
+        self.is_whole = true;
         Ok(Recorded { entries: self.entries, bytes: self.written, is_cut: self.is_cut })
     }
 
@@ -427,6 +435,16 @@ impl Recorder {
 
     fn broken(&self, reason: io::Error) -> RecordingError {
         RecordingError::File { file: self.part.clone(), what: "written", reason }
+    }
+}
+
+impl Drop for Recorder {
+    /// What cannot be written to its end, as on a full disk, leaves nothing behind that takes the last of the space.
+    fn drop(&mut self) {
+        if !self.is_whole {
+            // Where that fails, too, the next recording of this name deletes it.
+            let _ = fs::remove_file(&self.part);
+        }
     }
 }
 
@@ -579,6 +597,21 @@ mod tests {
         recorder.recalled(&vec![rows[0].clone(); 1_000]).unwrap();
         assert!(recorder.finish().unwrap().is_cut);
         assert_eq!(Recording::read(&file).unwrap().exchanges, []);
+    }
+
+    #[test]
+    fn what_is_not_brought_to_its_end_leaves_nothing_and_is_no_other_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, part) = (folder.path().join("a.har"), folder.path().join("a.har.part"));
+        fs::write(&part, "of one that has died").unwrap();
+        let recorder = Recorder::create(&file, u64::MAX, "{}", "", AT).unwrap();
+        let error = Recorder::create(&file, u64::MAX, "{}", "", AT).unwrap_err().to_string();
+        assert!(error.contains("another process records into it"), "{error}");
+        assert!(part.exists(), "the first one goes on");
+        drop(recorder);
+        assert!(!part.exists() && !file.exists());
+        Recorder::create(&file, u64::MAX, "{}", "", AT).unwrap().finish().unwrap();
+        assert!(file.exists() && !part.exists());
     }
 
     #[cfg(unix)]

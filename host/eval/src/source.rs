@@ -94,6 +94,8 @@ impl Walk<'_> {
                 || entry
                     .extension()
                     .is_some_and(|kind| ["har", "json", "jsonl", "ndjson"].iter().any(|known| kind == *known));
+            // What somebody names may be a pipe; what lies about is taken where it is a file.
+            let is_page = is_page && fs::metadata(&entry).is_ok_and(|about| about.is_dir() || about.is_file());
             if is_page {
                 self.visit(&entry, depth + 1)?;
             }

@@ -13,7 +13,6 @@
 //! A waiver takes findings of one kind; `about` is the finding's own word, or `*` for all of the kind. One that waives
 //! nothing is a finding itself: it would hide the next change. One that waives more than its `max` waives nothing.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -44,11 +43,8 @@ impl Waivers {
     /// What is wrong in it, with the waiver's number.
     pub fn read(file: &Path) -> Result<Self> {
         let name = file.display();
-        let length = fs::metadata(file).with_context(|| format!("The waivers {name} cannot be read"))?.len();
-        if length > MAX_WAIVER_BYTES {
-            bail!("The waivers {name} are longer than {}.", tipline_model::text::bytes(MAX_WAIVER_BYTES));
-        }
-        let text = fs::read_to_string(file).with_context(|| format!("The waivers {name} cannot be read"))?;
+        let text = tipline_model::file::read_text(file, MAX_WAIVER_BYTES);
+        let text = text.with_context(|| format!("The waivers {name} cannot be read"))?;
         Self::parse(&text).with_context(|| format!("The waivers {name} cannot be used"))
     }
 
@@ -107,6 +103,8 @@ impl Waivers {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn finding(kind: Kind, about: &str, count: u64) -> Finding {

@@ -8,8 +8,9 @@ use super::conform::Rules;
 use super::cost::{Calls, Costs};
 use super::detection::Detection;
 use super::finding::{At, Kind, Tally};
-use super::{Page, Sums, count_error, first_line};
+use super::{Page, Sums, count_error, first_line, said};
 use crate::records::reject_line;
+use tipline_model::said::Said;
 use tipline_sandbox::{Batch, Exceeded, Failure, Guest, SandboxError, Session};
 
 pub(super) struct Worker<'g> {
@@ -67,7 +68,7 @@ impl<'g> Worker<'g> {
         let base = map(self.base, page, &page.configs.base, &mut self.base_sums, &mut self.costs.base);
         if self.exceeded >= TRIES {
             let about = "not tried on further pages, as limits stopped it on those before";
-            self.tally.add(Kind::Limit, about, at, || page.name.clone(), None, None);
+            self.tally.add(Kind::Limit, about, at, || Said::ours(&*page.name), None, None);
             return 0;
         }
         let candidate =
@@ -85,7 +86,7 @@ impl<'g> Worker<'g> {
             (Err(error), Err(_)) => {
                 // Both may have met a page that is too large for the limits.
                 let about = format!("the base, too: {}", first_line(&error.to_string()));
-                self.tally.add(Kind::Limit, &about, at, || error.to_string(), None, None);
+                self.tally.add(Kind::Limit, &about, at, || said(&error), None, None);
                 return 0;
             }
             (Err(_), _) => Batch::empty(),
@@ -108,7 +109,7 @@ impl<'g> Worker<'g> {
                 .compare(&base, &candidate);
             }
             Ok(Err(failure)) => {
-                let text = failure.text().to_owned();
+                let text = Said::theirs(failure.text());
                 self.tally.add(Kind::Failure, failure.kind(), at, || text, None, None);
             }
             Err(error) => count_error(&error, at, &mut self.tally),
@@ -127,12 +128,16 @@ impl<'g> Worker<'g> {
             Ok((Ok(second), _)) if second == *first => return,
             Ok((Ok(second), _)) => difference(first, &second),
             Ok((Err(failure), _)) => ("a failure", String::new(), failure.text().to_owned()),
-            // Memory never shrinks: what other pages left is no fault of this one.
-            Err(SandboxError::Exceeded(Exceeded::Memory { .. })) => return,
+            // Memory never shrinks: what other pages left is no fault of this one, but a host that keeps instances meets it.
+            Err(SandboxError::Exceeded(Exceeded::Memory { limit, .. })) => {
+                let about = format!("a used instance asks for more than the {limit} bytes of memory allowed");
+                self.tally.add(Kind::Limit, &about, at, || Said::theirs(page.name.clone()), None, None);
+                return;
+            }
             Err(error) => ("a trap or a limit", String::new(), error.to_string()),
         };
-        let subject = || "an instance that has mapped other pages".to_owned();
-        self.tally.add(Kind::Nondeterminism, about, at, subject, Some(&before), Some(&after));
+        let subject = || "an instance that has mapped other pages".into();
+        self.tally.add(Kind::Nondeterminism, about, at, subject, Some(Said::theirs(before)), Some(Said::theirs(after)));
     }
 }
 

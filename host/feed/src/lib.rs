@@ -19,7 +19,7 @@ mod outgoing;
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION, SET_COOKIE};
@@ -81,6 +81,8 @@ pub struct Feed {
     connection: Arc<Connection>,
     requests: AtomicU64,
     rate_limit: Mutex<RateLimit>,
+    /// That the feed repeats the key was said.
+    has_told_of_echo: AtomicBool,
 }
 
 /// A request that gave no answer, and whether a secret or certificate was refused, which may have been changed meanwhile.
@@ -134,6 +136,7 @@ impl Feed {
                     .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
             })?),
             input: input.id.clone(),
+            has_told_of_echo: AtomicBool::new(false),
             base,
             settings,
             requests: AtomicU64::new(0),
@@ -326,11 +329,12 @@ impl Feed {
             Cow::Borrowed(_) => None,
             Cow::Owned(scrubbed) => Some(scrubbed),
         };
-        if scrubbed.is_some() {
+        // Where one answer does, most do.
+        if scrubbed.is_some() && !self.has_told_of_echo.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 input.id = self.input,
                 url.path = &*live.scrubber.scrub(url.path()),
-                "The feed's answer repeats the key; it was replaced by [secret]"
+                "The feed's answer repeats the key; it is replaced by [secret], here and in the answers that follow. Tell the feed's operator."
             );
         }
         let mut body = scrubbed.unwrap_or(bytes);

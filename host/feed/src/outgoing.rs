@@ -136,6 +136,9 @@ mod tests {
         "http2-settings",
     ];
 
+    /// What the host decides as it reads the answer: it unpacks bodies, reads them whole, and sends a body at once.
+    const OF_THE_READING: [&str; 4] = ["accept-encoding", "range", "if-range", "expect"];
+
     fn get() -> Request {
         Request { method: "GET".to_owned(), target: "/x".to_owned(), headers: Vec::new(), body: None }
     }
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_header_of_the_host_is_refused_in_any_letter_case() {
-        for name in OF_THE_CONNECTION.into_iter().chain(["authorization"]) {
+        for name in OF_THE_CONNECTION.into_iter().chain(OF_THE_READING).chain(["authorization"]) {
             for name in [name.to_owned(), name.to_ascii_uppercase()] {
                 let text = refusal(&with(&name, "x"));
                 assert!(text.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{text}");
@@ -191,6 +194,17 @@ mod tests {
             assert!(error.contains(&format!("the header `{}`", name.to_ascii_lowercase())), "{error}");
         }
         assert!(Outgoing::of(&with("x-api-key", "mine"), OWN, &Scrubber::default()).is_ok());
+    }
+
+    #[test]
+    fn what_is_between_guest_and_feed_passes() {
+        // What has not changed is answered by a 304, which the guest sees as any status.
+        for name in
+            ["accept", "accept-language", "content-type", "if-none-match", "if-modified-since", "cache-control", "x-a"]
+        {
+            let sent = Outgoing::of(&with(name, "x"), OWN, &Scrubber::default()).unwrap();
+            assert_eq!(sent.headers.get(name).map(HeaderValue::as_bytes), Some(&b"x"[..]), "{name}");
+        }
     }
 
     #[test]

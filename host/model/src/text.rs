@@ -18,17 +18,26 @@ use crate::time::Millis;
 /// The longest value in a table; the rest is cut, and the cut marked.
 const CELL_CHARS: usize = 100;
 
-/// A column is not made narrower than this to fit a terminal: less of a value tells nothing.
-const NARROWEST: usize = 8;
+/// A column is not made narrower than this to fit a terminal: it holds a date, a word, and a beginning of an id by which that
+/// is found. Less tells nothing.
+const NARROWEST: usize = 12;
 
 /// A hostile text for people's eyes: defanged and escaped.
 pub fn show(text: &str) -> String {
     escape(&defang(text)).into_owned()
 }
 
-/// [`show`] for a message of ours with a stranger's words in it: these names of our own stay as they are, so that they
-/// can be copied. They are known again only where they stand alone, not as a part of a longer name.
+/// [`show`] for a stranger's words in which names of our own may stand, such as the address that was asked: these stay as
+/// they are, so that they can be copied. They are known again only where they stand alone, not as a part of a longer name.
 pub fn show_beside(text: &str, own: &[String]) -> String {
+    beside(text, own)
+        .into_iter()
+        .map(|(text, is_own)| if is_own { escape(text).into_owned() } else { show(text) })
+        .collect()
+}
+
+/// The parts of a text, and whether each is one of these names.
+pub(crate) fn beside<'t>(text: &'t str, own: &[String]) -> Vec<(&'t str, bool)> {
     let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '\\' | '@' | ':' | '%');
     let stands_alone = |before: &str, name: &str, after: &str| {
         let mut next = after.chars();
@@ -45,20 +54,19 @@ pub fn show_beside(text: &str, own: &[String]) -> String {
     let names: Vec<&str> = own.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let Ok(search) = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(names) else {
         // Names too long to be looked for are no names.
-        return show(text);
+        return vec![(text, false)];
     };
-    let mut out = String::with_capacity(text.len() + 16);
+    let mut parts = Vec::new();
     let mut shown = 0;
     for found in search.find_iter(text) {
         let (start, end) = (found.start(), found.end());
         if stands_alone(&text[shown..start], &text[start..end], &text[end..]) {
-            out.push_str(&show(&text[shown..start]));
-            out.push_str(&escape(&text[start..end]));
+            parts.extend([(&text[shown..start], false), (&text[start..end], true)]);
             shown = end;
         }
     }
-    out.push_str(&show(&text[shown..]));
-    out
+    parts.push((&text[shown..], false));
+    parts
 }
 
 /// Takes the teeth out of addresses: `hxxp` for `http`, `[.]` for a dot within a name, `[at]` within an address.
@@ -352,13 +360,22 @@ pub enum Align {
 #[derive(Debug)]
 pub struct Table {
     heads: Vec<(&'static str, Align)>,
+    /// Columns that may be left out.
+    giving_way: &'static [&'static str],
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these columns.
+    /// A table with these columns, none of which is left out.
     pub fn new(heads: &[(&'static str, Align)]) -> Self {
-        Self { heads: heads.to_vec(), rows: Vec::new() }
+        Self { heads: heads.to_vec(), giving_way: &[], rows: Vec::new() }
+    }
+
+    /// On a terminal too narrow for all, these columns give way, the least important first: each is made narrower, and left
+    /// out where that is not enough. The others keep their width as long as there are any of these.
+    #[must_use]
+    pub fn giving_way(self, columns: &'static [&'static str]) -> Self {
+        Self { giving_way: columns, ..self }
     }
 
     /// Adds a row.
@@ -366,14 +383,29 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The columns' widths for a line of so many characters: the widest columns of words give way, numbers stay whole.
-    fn fitted(&self, mut widths: Vec<usize>, line: Option<usize>) -> Vec<usize> {
+    /// The columns' widths for a line of so many characters; none for those that are left out. Numbers are never cut.
+    fn fitted(&self, widths: Vec<usize>, line: Option<usize>) -> Vec<Option<usize>> {
         const GAP: usize = 2;
+        let mut widths: Vec<Option<usize>> = widths.into_iter().map(Some).collect();
         let Some(line) = line else { return widths };
-        let all = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-        while all(&widths) > line {
+        let excess = |widths: &[Option<usize>]| {
+            let shown = widths.iter().flatten();
+            let all = shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1);
+            all.saturating_sub(line)
+        };
+        for name in self.giving_way {
+            let Some(column) = self.heads.iter().position(|(head, _)| head == name) else { continue };
+            let (Some(width), excess) = (widths[column], excess(&widths)) else { continue };
+            let least = if self.heads[column].1 == Align::Left { width.min(NARROWEST) } else { width };
+            widths[column] = match excess {
+                0 => break,
+                _ if width >= least + excess => Some(width - excess),
+                _ => None,
+            };
+        }
+        while excess(&widths) > 0 {
             let of_words = widths.iter_mut().zip(&self.heads).filter(|(_, (_, align))| *align == Align::Left);
-            let widest = of_words.map(|(width, _)| width).max_by_key(|width| **width);
+            let widest = of_words.filter_map(|(width, _)| width.as_mut()).max_by_key(|width| **width);
             match widest.filter(|width| **width > NARROWEST) {
                 Some(width) => *width -= 1,
                 None => break,
@@ -392,6 +424,7 @@ impl Table {
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let mut out = String::new();
             for ((cell, (_, align)), width) in cells.zip(&self.heads).zip(&widths) {
+                let Some(width) = width else { continue };
                 let cell = cut(cell, *width);
                 let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
                 let (before, after) =
@@ -535,18 +568,35 @@ mod tests {
 
     #[test]
     fn tables_fit_the_terminal_and_no_pipe_is_cut() {
-        let mut table = Table::new(&[("VALUE", Align::Left), ("PROVIDER", Align::Left), ("TIMES", Align::Right)]);
-        table.row(["a-long-name[.]example".to_owned(), "A provider".to_owned(), "1,200".to_owned()]);
+        let heads = [("VALUE", Align::Left), ("PROVIDER", Align::Left), ("TIMES", Align::Right)];
+        let row = ["a-long-name[.]example", "A provider of much", "1,200"].map(str::to_owned);
+        let (mut equal, mut unequal) = (Table::new(&heads), Table::new(&heads).giving_way(&["TIMES", "PROVIDER"]));
+        equal.row(row.clone());
+        unequal.row(row);
         let terminal = |width| Style { width: Some(width), ..Style::PLAIN };
-        let whole = "VALUE                  PROVIDER    TIMES\na-long-name[.]example  A provider  1,200\n";
-        for (style, expected) in [
-            (Style::PLAIN, whole),
-            (terminal(40), whole),
-            (terminal(39), "VALUE                 PROVIDER    TIMES\na-long-name[.]examp…  A provider  1,200\n"),
-            (terminal(27), "VALUE      PROVIDER   TIMES\na-long-n…  A provid…  1,200\n"),
-            (terminal(1), "VALUE     PROVIDER  TIMES\na-long-…  A provi…  1,200\n"),
+        let whole =
+            "VALUE                  PROVIDER            TIMES\na-long-name[.]example  A provider of much  1,200\n";
+        for (table, style, expected) in [
+            (&equal, Style::PLAIN, whole),
+            (&equal, terminal(48), whole),
+            (
+                &equal,
+                terminal(47),
+                "VALUE                 PROVIDER            TIMES\na-long-name[.]examp…  A provider of much  1,200\n",
+            ),
+            (&equal, terminal(1), "VALUE         PROVIDER      TIMES\na-long-name…  A provider …  1,200\n"),
+            (&unequal, Style::PLAIN, whole),
+            (&unequal, terminal(48), whole),
+            // A number is left out or whole; words are cut first.
+            (&unequal, terminal(47), "VALUE                  PROVIDER\na-long-name[.]example  A provider of much\n"),
+            (&unequal, terminal(40), "VALUE                  PROVIDER\na-long-name[.]example  A provider of mu…\n"),
+            (&unequal, terminal(35), "VALUE                  PROVIDER\na-long-name[.]example  A provider …\n"),
+            (&unequal, terminal(34), "VALUE\na-long-name[.]example\n"),
+            (&unequal, terminal(21), "VALUE\na-long-name[.]example\n"),
+            (&unequal, terminal(20), "VALUE\na-long-name[.]examp…\n"),
+            (&unequal, terminal(1), "VALUE\na-long-name…\n"),
         ] {
-            assert_eq!(table.render(style), expected);
+            assert_eq!(table.render(style), expected, "{style:?}");
         }
     }
 

@@ -64,7 +64,8 @@ pub(super) fn batch(batch: &mut Batch) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// Whether each record is accounted for: read = mapped + rejected + skipped, and a reject for each that was rejected.
+/// Whether each record is accounted for: read = mapped + rejected + skipped, a reject for each that was rejected, and a
+/// reason for each that was skipped.
 fn counted(batch: &Batch) -> Result<(), SandboxError> {
     let Batch { read, mapped, rejected, skipped, .. } = *batch;
     let sum = [mapped, rejected, skipped].map(u64::from).iter().sum::<u64>();
@@ -76,6 +77,10 @@ fn counted(batch: &Batch) -> Result<(), SandboxError> {
     let rejects = batch.rejects.len();
     if rejects as u64 != u64::from(rejected) {
         return Err(SandboxError::Counts(format!("{rejected} records rejected, but {rejects} rejects given")));
+    }
+    let reasons: u64 = batch.skips.iter().map(|skip| u64::from(skip.count)).sum();
+    if reasons != u64::from(skipped) {
+        return Err(SandboxError::Counts(format!("{skipped} records skipped, but reasons for {reasons}")));
     }
     Ok(())
 }
@@ -178,9 +183,18 @@ mod tests {
 
     #[test]
     fn counts_that_do_not_add_up_are_refused() {
-        let counts = |read, mapped, rejected, skipped| Batch { read, mapped, rejected, skipped, ..Batch::empty() };
+        let reasons =
+            |of: &[u32]| -> Vec<Skip> { of.iter().map(|&count| Skip { reason: String::new(), count }).collect() };
+        let counts = |read, mapped, rejected, skipped| Batch {
+            skips: reasons(&[skipped]),
+            ..Batch { read, mapped, rejected, skipped, ..Batch::empty() }
+        };
         for (mut answer, adds_up) in [
             (counts(3, 2, 0, 1), true),
+            (Batch { skips: reasons(&[1, 0]), ..counts(3, 2, 0, 1) }, true),
+            (Batch { skips: reasons(&[]), ..counts(3, 2, 0, 1) }, false),
+            (Batch { skips: reasons(&[1, 1]), ..counts(3, 2, 0, 1) }, false),
+            (Batch { skips: reasons(&[u32::MAX, 2]), ..counts(3, 2, 0, 1) }, false),
             (counts(3, 3, 0, 1), false),
             (counts(2, 1, 1, 0), false),
             (counts(u32::MAX, u32::MAX, 0, u32::MAX), false),
@@ -212,7 +226,8 @@ mod tests {
         }
         for (count, kept, last) in [(MAX_REASONS, MAX_REASONS, 2), (MAX_REASONS + 1, MAX_REASONS, 4)] {
             let skips = (0..count).map(|n| Skip { reason: n.to_string(), count: 2 }).collect();
-            let mut answer = Batch { skips, ..Batch::empty() };
+            let skipped = 2 * u32::try_from(count).unwrap();
+            let mut answer = Batch { skips, read: skipped, skipped, ..Batch::empty() };
             batch(&mut answer).unwrap();
             assert_eq!((answer.skips.len(), answer.skips.last().unwrap().count), (kept, last));
         }

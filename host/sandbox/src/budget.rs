@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::stop::Stop;
+use super::stop::Interrupt;
 
 /// What all calls hold together, beside the one that may go beyond it: a page of 1,000 records needs ten megabytes. Fixed:
 /// whoever needs more waits for the others and gets it.
@@ -113,7 +113,7 @@ impl Drop for Share {
 pub(super) struct Alone(());
 
 /// Waits until no other call goes beyond the budget, and is the one that may; none where the program is to stop meanwhile.
-pub(super) fn alone(stop: &Stop) -> Option<Alone> {
+pub(super) fn alone(stop: &Interrupt) -> Option<Alone> {
     let mut is_taken = IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     while *is_taken {
         if stop.is_set() {
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn one_call_at_a_time_exceeds_it_and_who_waits_heeds_the_stop() {
-        let stop = Stop::default();
+        let stop = Interrupt::default();
         let first = alone(&stop).unwrap();
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| alone(&stop).is_some());
@@ -181,6 +181,6 @@ mod tests {
             assert!(!waits.join().unwrap());
         });
         drop(first);
-        assert!(alone(&Stop::default()).is_some());
+        assert!(alone(&Interrupt::default()).is_some());
     }
 }

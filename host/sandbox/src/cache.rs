@@ -15,17 +15,23 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
+use tipline_model::folder::make_private;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::compiling::MAX_CODE_BYTES;
 
 /// Entries kept. A configuration has at most 100 inputs, each with one guest, and there is the built-in one: a start must
 /// not take away what the next one needs. Code is about five times as large as its guest.
 const MAX_ENTRIES: usize = 128;
+
+/// How long an entry may take to be written: a second, and an hour where a disk is slow. What is older is nobody's any more.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 /// How entries end.
 const SUFFIX: &str = "code";
@@ -48,7 +54,7 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the folder, and makes it where it is not there. None, and a line in the log, where it cannot be used.
     pub(super) fn open(folder: &Path) -> Option<Self> {
-        match make(folder).and_then(|()| guarded(folder)).and_then(|folder| Ok((key(&folder)?, folder))) {
+        match make_private(folder).and_then(|()| guarded(folder)).and_then(|folder| Ok((key(&folder)?, folder))) {
             Ok((key, folder)) => Some(Self { folder, key }),
             Err(reason) => {
                 tracing::warn!(
@@ -107,10 +113,22 @@ impl Cache {
 
     /// The code of an entry, as it was written.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_up_to(MAX_CODE_BYTES, path)
+    }
+
+    fn read_up_to(&self, most: u64, path: &Path) -> io::Result<Vec<u8>> {
         let mut file = open(path)?;
         let mut head = [0; MAGIC.len() + SUM];
+        // Looked at before it is read, and read no further where it grows meanwhile.
+        let longest = most.saturating_add(head.len() as u64);
+        if file.metadata()?.len() > longest {
+            return Err(io::Error::other(format!(
+                "it is longer than {}, as no code is",
+                tipline_model::text::bytes(most)
+            )));
+        }
         let mut code = Vec::new();
-        file.read_exact(&mut head).and_then(|()| file.read_to_end(&mut code))?;
+        file.read_exact(&mut head).and_then(|()| (&mut file).take(most).read_to_end(&mut code))?;
         let (magic, sum) = head.split_at(MAGIC.len());
         if magic != MAGIC || !is_same(sum, self.code_of(path, &code).as_ref()) {
             return Err(io::Error::other("it is damaged, or not the code of this guest"));
@@ -123,6 +141,7 @@ impl Cache {
     /// Removes the entries used longest ago, and what a killed program left half written.
     fn tidy(&self) -> io::Result<()> {
         let mut entries = Vec::new();
+        let now = SystemTime::now();
         for entry in fs::read_dir(&self.folder)?.flatten() {
             let path = entry.path();
             let is_ours = path.extension().is_some_and(|end| end.to_string_lossy().starts_with(SUFFIX));
@@ -130,7 +149,14 @@ impl Cache {
                 && is_ours
                 && about.is_file()
             {
-                entries.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
+                let used = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                let is_draft = path.extension().is_some_and(|end| end != SUFFIX);
+                if is_draft && now.duration_since(used).is_ok_and(|age| age > WRITTEN_WITHIN) {
+                    // Another one that tidies may have been before.
+                    let _ = fs::remove_file(&path);
+                    continue;
+                }
+                entries.push((used, path));
             }
         }
         entries.sort();
@@ -151,15 +177,6 @@ impl Hasher for Sum {
         // The whole sum is asked for instead.
         0
     }
-}
-
-/// The folder, with all above it, for its owner alone.
-fn make(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// An error unless it is ours and nobody else may write to it.
@@ -321,7 +338,6 @@ fn run_as_is(engine: &Engine, code: &[u8]) -> io::Result<Component> {
 #[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::time::Duration;
 
     use super::*;
 
@@ -507,6 +523,35 @@ mod tests {
             assert!(cache.load(&stand.engine, EMPTY).is_none());
             stand.kept();
         }
+    }
+
+    #[test]
+    fn an_entry_is_read_up_to_the_longest_code_and_no_further() {
+        let stand = Stand::new();
+        let (cache, file) = stand.kept();
+        let length = fs::metadata(&file).unwrap().len() - (MAGIC.len() + SUM) as u64;
+        assert_eq!(cache.read_up_to(length, &file).unwrap().len() as u64, length);
+        assert!(cache.read_up_to(length - 1, &file).unwrap_err().to_string().contains("longer than"));
+        // Three gibibytes of nothing.
+        File::options().write(true).open(&file).unwrap().set_len(3 << 30).unwrap();
+        assert!(cache.load(&stand.engine, EMPTY).is_none());
+        stand.kept();
+    }
+
+    #[test]
+    fn what_a_killed_program_left_half_written_goes() {
+        let stand = Stand::new();
+        let (cache, file) = stand.kept();
+        let draft = |name: &str, age: Duration| {
+            let path = stand.path().join(format!("{name}.{SUFFIX}-1-2"));
+            fs::write(&path, "").unwrap();
+            File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+            path
+        };
+        let old = draft("old", 2 * WRITTEN_WITHIN);
+        let new = draft("new", WRITTEN_WITHIN / 2);
+        cache.tidy().unwrap();
+        assert_eq!((old.exists(), new.exists(), file.exists()), (false, true, true));
     }
 
     #[test]

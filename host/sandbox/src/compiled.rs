@@ -27,6 +27,7 @@ use super::cache::Cache;
 use super::compiling;
 use super::engine::{Compiler, engine};
 use super::limits::{CompileLimits, Meter};
+use super::stop::Interrupt;
 
 /// A component, checked and compiled.
 pub(super) struct Compiled {
@@ -46,13 +47,18 @@ impl Compiled {
     }
 
     /// The code of any other file: out of the cache, else made anew, in a process of its own, and kept there.
-    pub(super) fn foreign(file: &[u8], limits: CompileLimits, cache: Option<&Path>) -> Result<Self, SandboxError> {
+    pub(super) fn foreign(
+        file: &[u8],
+        limits: CompileLimits,
+        cache: Option<&Path>,
+        stop: &Interrupt,
+    ) -> Result<Self, SandboxError> {
         let cache = cache.and_then(Cache::open);
         let engine = engine(Compiler::Cranelift { fuel: true }, true).map_err(load)?;
         if let Some(code) = cache.as_ref().and_then(|cache| cache.load(&engine, file)) {
             return Self::of(engine, &code);
         }
-        let bytes = compiling::foreign(file, limits)?;
+        let bytes = compiling::foreign(file, limits, stop)?;
         // SAFETY: the code must be what a compiler of this version of wasmtime gave, with the same settings. It comes
         // from this same program, through a pipe that nobody else holds.
         let code = unsafe { Component::deserialize(&engine, &bytes) }.map_err(load)?;

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,14 @@ use super::SandboxError;
 use super::engine::{Compiler, engine};
 use super::limits::{CompileLimits, Costly};
 use super::module;
+use super::stop::Interrupt;
 
 /// The hidden subcommand of this program that compiles.
 pub const SUBCOMMAND: &str = "compile-guest";
 
 /// The longest code that is taken back: a guest of thirty megabytes, which brings an interpreter along, has less. Fixed:
 /// the host holds it twice while it loads it.
-const MAX_CODE_BYTES: u64 = 128 * 1024 * 1024;
+pub(super) const MAX_CODE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// The longest sentence that is taken back. Fixed: it is shown in a line.
 const MAX_REASON_BYTES: u64 = 4 * 1024;
@@ -41,6 +42,9 @@ const OUT_OF_MEMORY: [&str; 4] = ["memory allocation of", "out of memory", "Cann
 
 /// How often a child that has said all is looked at until it has ended.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How often whoever waits for a child looks whether the program is to stop.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -62,7 +66,7 @@ fn program() -> io::Result<PathBuf> {
 }
 
 /// The machine code of a foreign file, for an engine that counts fuel.
-pub(super) fn foreign(file: &[u8], limits: CompileLimits) -> Result<Vec<u8>, SandboxError> {
+pub(super) fn foreign(file: &[u8], limits: CompileLimits, stop: &Interrupt) -> Result<Vec<u8>, SandboxError> {
     // The tests of this crate have no program to name; those that need the process stand in `tests/`.
     if cfg!(test) && PROGRAM.get().is_none() {
         return compile(file);
@@ -70,11 +74,12 @@ pub(super) fn foreign(file: &[u8], limits: CompileLimits) -> Result<Vec<u8>, San
     let deadline = Instant::now() + limits.time;
     let mut child =
         start(limits).map_err(|reason| load(format!("the process that compiles it cannot be started: {reason}")))?;
-    let ended = hear(&mut child, file, deadline);
+    let ended = hear(&mut child, file, deadline, stop);
     // Either it has ended, or it is to.
     let _ = child.kill();
     let _ = child.wait();
     match ended {
+        Heard::Stopped => Err(SandboxError::Interrupted),
         Heard::Late => Err(SandboxError::Costly(Costly::Time { limit: limits.time })),
         Heard::Said { out, errors, status } => said(out, &errors, status, limits, MAX_CODE_BYTES),
     }
@@ -86,19 +91,22 @@ enum Heard {
     Said { out: Vec<u8>, errors: String, status: ExitStatus },
     /// Its time ran out.
     Late,
+    /// The program is to stop.
+    Stopped,
 }
 
 fn start(limits: CompileLimits) -> io::Result<Child> {
     let mut command = Command::new(program()?);
     command.args([SUBCOMMAND, "--memory", &limits.memory_bytes.to_string()]);
     command.args(["--seconds", &(limits.time.as_secs() + 1).to_string()]);
+    command.args(["--parent", &std::process::id().to_string()]);
     // It needs no key and no setting of ours.
     command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn()
 }
 
-/// Hands the file over and hears what is said, until the deadline.
-fn hear(child: &mut Child, file: &[u8], deadline: Instant) -> Heard {
+/// Hands the file over and hears what is said, until the deadline or the stop.
+fn hear(child: &mut Child, file: &[u8], deadline: Instant, stop: &Interrupt) -> Heard {
     thread::scope(|scope| {
         if let Some(mut input) = child.stdin.take() {
             // A child that ends before it has read all says why.
@@ -107,8 +115,13 @@ fn hear(child: &mut Child, file: &[u8], deadline: Instant) -> Heard {
         let (out, errors) = (listen(scope, child.stdout.take(), MAX_CODE_BYTES + 1), {
             listen(scope, child.stderr.take(), MAX_REASON_BYTES)
         });
-        let heard =
-            |from: &Receiver<Vec<u8>>| from.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+        let heard = |from: &Receiver<Vec<u8>>| loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            match from.recv_timeout(rest.min(LOOK_FOR_STOP)) {
+                Err(RecvTimeoutError::Timeout) if rest > LOOK_FOR_STOP && !stop.is_set() => {}
+                heard => return heard.ok(),
+            }
+        };
         let all = heard(&out).zip(heard(&errors)).and_then(|(out, errors)| {
             let errors = String::from_utf8_lossy(&errors).into_owned();
             loop {
@@ -122,7 +135,7 @@ fn hear(child: &mut Child, file: &[u8], deadline: Instant) -> Heard {
         // Its ends of the pipes close with it, and so do the threads that hold ours.
         all.unwrap_or_else(|| {
             let _ = child.kill();
-            Heard::Late
+            if stop.is_set() { Heard::Stopped } else { Heard::Late }
         })
     })
 }
@@ -200,8 +213,8 @@ fn load(reason: String) -> SandboxError {
 ///
 /// # Errors
 /// Limits that cannot be set, and pipes that break; then the parent is told nothing and says so.
-pub fn answer(memory_bytes: u64, seconds: u64) -> io::Result<()> {
-    confine(memory_bytes, seconds)?;
+pub fn answer(memory_bytes: u64, seconds: u64, parent: u32) -> io::Result<()> {
+    confine(memory_bytes, seconds, parent)?;
     let mut file = Vec::new();
     io::stdin().lock().read_to_end(&mut file)?;
     let mut out = io::stdout().lock();
@@ -221,11 +234,15 @@ pub fn answer(memory_bytes: u64, seconds: u64) -> io::Result<()> {
 
 /// Memory, time on the processor, no files and no core dump; and an end with the parent, where the system can do that.
 #[cfg(unix)]
-fn confine(memory_bytes: u64, seconds: u64) -> io::Result<()> {
+fn confine(memory_bytes: u64, seconds: u64, parent: u32) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // One that ended before that tells nobody.
+    if rustix::process::getppid().is_none_or(|now| now.as_raw_nonzero().get().cast_unsigned() != parent) {
+        return Err(io::Error::other("the program that asked for it has ended"));
+    }
     setrlimit(Resource::Cpu, limit(seconds))?;
     setrlimit(Resource::Core, limit(0))?;
     setrlimit(Resource::Fsize, limit(0))?;
@@ -235,7 +252,7 @@ fn confine(memory_bytes: u64, seconds: u64) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn confine(_: u64, _: u64) -> io::Result<()> {
+fn confine(_: u64, _: u64, _: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod engine;
 mod limits;
 mod module;
 mod stop;
+mod wrap;
 
 use std::fmt;
 use std::path::Path;
@@ -39,13 +40,13 @@ pub use bounds::{
 pub use budget::Hold;
 pub use compiling::{SUBCOMMAND as COMPILE_SUBCOMMAND, answer as compile_on_standard_input, compile_with};
 pub use limits::{CallLimits, CompileLimits, Costly, Exceeded};
+pub use stop::Interrupt;
 
 use bindings::Input;
 use budget::Share;
 use compiled::{Code, Compiled};
 use engine::Compiler;
 use limits::{Meter, Refused};
-use stop::Stop;
 
 /// The component this program was built with.
 pub const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.component.wasm"));
@@ -102,7 +103,7 @@ pub struct Guest {
     sha256: String,
     /// The kept instance of the trusted profile.
     live: Mutex<Option<Live>>,
-    stop: Arc<Stop>,
+    stop: Interrupt,
 }
 
 struct Live {
@@ -136,7 +137,7 @@ impl Guest {
         match (profile, cache) {
             (Profile::Trusted, Some(cache)) => {
                 let code = Code::soon(BUILT_IN, cache)?;
-                Self::of(code, profile, sha256(BUILT_IN))
+                Self::of(code, profile, sha256(BUILT_IN), Interrupt::default())
             }
             _ => Self::new(BUILT_IN, profile, cache),
         }
@@ -149,7 +150,7 @@ impl Guest {
     /// [`SandboxError::Load`] where that is not possible on this processor.
     pub fn built_in_one_pass() -> Result<Self, SandboxError> {
         let code = Code::of(Compiled::own(BUILT_IN, Compiler::Winch, None)?);
-        Self::of(code, Profile::Trusted, sha256(BUILT_IN))
+        Self::of(code, Profile::Trusted, sha256(BUILT_IN), Interrupt::default())
     }
 
     /// Compiles a component, or the core module that wit-bindgen and a compiler for wasm32-unknown-unknown leave.
@@ -170,17 +171,31 @@ impl Guest {
         limits: CompileLimits,
         cache: Option<&Path>,
     ) -> Result<Self, SandboxError> {
+        Self::compiled_until(file, profile, limits, cache, Interrupt::default())
+    }
+
+    /// As [`Guest::compiled_within`], until it is interrupted; so are its calls, by the same.
+    ///
+    /// # Errors
+    /// As [`Guest::new`], and [`SandboxError::Interrupted`].
+    pub fn compiled_until(
+        file: &[u8],
+        profile: Profile,
+        limits: CompileLimits,
+        cache: Option<&Path>,
+        stop: Interrupt,
+    ) -> Result<Self, SandboxError> {
         // Fuel is counted even where nothing is to be limited: it tells the cost.
         let fuel = matches!(profile, Profile::Sandboxed(_));
         let compiled = match file == BUILT_IN || file == BUILT_IN_CORE {
             true => Compiled::own(&module::component(file)?, Compiler::Cranelift { fuel }, cache)?,
-            false => Compiled::foreign(file, limits, cache)?,
+            false => Compiled::foreign(file, limits, cache, &stop)?,
         };
-        Self::of(Code::of(compiled), profile, sha256(file))
+        Self::of(Code::of(compiled), profile, sha256(file), stop)
     }
 
-    fn of(code: Code, profile: Profile, sha256: String) -> Result<Self, SandboxError> {
-        let guest = Self { code, profile, sha256, live: Mutex::new(None), stop: Arc::default() };
+    fn of(code: Code, profile: Profile, sha256: String, stop: Interrupt) -> Result<Self, SandboxError> {
+        let guest = Self { code, profile, sha256, live: Mutex::new(None), stop };
         if guest.limits().time.is_some() {
             compiled::tick(&guest.code.now().engine)?;
         }

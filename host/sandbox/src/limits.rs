@@ -1,13 +1,12 @@
 //! What one call of a guest may cost, and the meter that enforces it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::budget::Share;
-use super::stop::Stop;
+use super::stop::Interrupt;
 use tipline_model::text;
 
 /// The trusted guest's memory: a page of 64 MiB (the body limit) was measured to need 665 MiB where its 134,000 records are
@@ -191,7 +190,7 @@ pub(super) struct Meter {
     held: u64,
     peak: u64,
     refused: Option<Refused>,
-    stop: Arc<Stop>,
+    stop: Interrupt,
     deadline: Option<(Instant, Duration)>,
     share: Share,
 }
@@ -208,7 +207,7 @@ pub(super) enum Refused {
 }
 
 impl Meter {
-    pub(super) fn new(limit: u64, stop: Arc<Stop>, share: Share) -> Self {
+    pub(super) fn new(limit: u64, stop: Interrupt, share: Share) -> Self {
         Self { limit, held: 0, peak: 0, refused: None, stop, deadline: None, share }
     }
 
@@ -288,7 +287,7 @@ mod tests {
     use super::*;
 
     fn metered(limit: u64) -> Meter {
-        Meter::new(limit, Arc::default(), Share::alone())
+        Meter::new(limit, Interrupt::default(), Share::alone())
     }
 
     #[test]

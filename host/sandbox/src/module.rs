@@ -1,27 +1,19 @@
 //! From what a compiler leaves to a component.
 //!
 //! A guest that is built with wit-bindgen for wasm32-unknown-unknown is a core module that exports the contract's functions.
-//! The component around it says only how texts are passed, and follows from the contract alone. It is made here whenever
-//! such a module is loaded, which takes some milliseconds, so that plain `cargo build` is all that a guest needs. A guest
-//! is known by the sum of its file, whichever of the two forms that has.
+//! The component around it says only how texts are passed, and follows from the contract alone (`wrap.rs`). It is made here
+//! whenever such a module is loaded, so that plain `cargo build` is all that a guest needs. A guest is known by the sum of
+//! its file, whichever of the two forms that has.
 //!
 //! A module need not be well meant. It is validated before anything else reads it, and what it says of its own contract, in
-//! a section that only the encoder understands, is replaced by what this host knows of it.
+//! a section that only such tools understand, is left out.
 
 use std::borrow::Cow;
-use std::panic;
 
 use wasmtime::{Engine, Module};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
-use super::{SandboxError, WIT};
-
-/// How a core module begins: the magic number and version 1. A component has another version.
-const CORE: &[u8] = b"\0asm\x01\0\0\0";
-
-/// The custom sections in which a compiler leaves the contract, by their names' beginning.
-const CONTRACT: &[u8] = b"component-type";
+use super::SandboxError;
+use super::wrap::{CORE, wrapped};
 
 /// The file as a component. What is no core module is left to the compiler, which knows what is wrong with it.
 pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
@@ -30,55 +22,138 @@ pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
     }
     let refused = |reason| SandboxError::Load(format!("its core module cannot be made a component: {reason}"));
     Module::validate(&Engine::default(), file).map_err(|e| refused(format!("{e:#}")))?;
-    let mut module = without_contract(file).ok_or_else(|| refused("its sections cannot be told apart".to_owned()))?;
-    // The encoder is written for what compilers make, not for strangers; what it does not expect may end it.
-    let encoded = panic::catch_unwind(move || {
-        let mut contract = Resolve::default();
-        let package = contract.push_str("input.wit", WIT)?;
-        let world = contract.select_world(&[package], Some("input"))?;
-        embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8)?;
-        ComponentEncoder::default().validate(true).module(&module)?.encode()
-    });
-    match encoded {
-        Ok(Ok(component)) => Ok(Cow::Owned(component)),
-        Ok(Err(reason)) => Err(refused(format!("{reason:#}"))),
-        Err(_) => Err(refused("it is not as compilers make them".to_owned())),
-    }
-}
-
-/// A valid module without what it says of its contract.
-fn without_contract(file: &[u8]) -> Option<Vec<u8>> {
-    let mut kept = CORE.to_vec();
-    let mut rest = file.get(CORE.len()..)?;
-    while let Some((&id, after)) = rest.split_first() {
-        let (length, content) = number(after)?;
-        let (content, next) = content.split_at_checked(length)?;
-        let section = rest.get(..rest.len() - next.len())?;
-        let is_contract = id == 0 && number(content).is_some_and(|(_, name)| name.starts_with(CONTRACT));
-        if !is_contract {
-            kept.extend_from_slice(section);
-        }
-        rest = next;
-    }
-    Some(kept)
-}
-
-/// An unsigned LEB128 of at most 32 bits, and what follows it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0_u64;
-    for (at, byte) in bytes.iter().enumerate().take(5) {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, bytes.get(at + 1..)?));
-        }
-    }
-    None
+    wrapped(file).map(Cow::Owned).ok_or_else(|| refused("its sections cannot be told apart".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
     use super::*;
-    use crate::{BUILT_IN, BUILT_IN_CORE, Guest, Profile};
+    use crate::wrap::{CONTRACT, FUNCTIONS, INITIALIZE, POST, REST, number};
+    use crate::{BUILT_IN, BUILT_IN_CORE, CallLimits, Guest, Profile, WIT};
+
+    /// The smallest module that has what the contract asks for; what it may leave out has another name where it is left out.
+    fn smallest(frees: bool, initializes: bool) -> Vec<u8> {
+        let (contract, world) = contract();
+        let module = dummy_module(&contract, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+        let module = if frees { module } else { renamed(&module, POST) };
+        if initializes { module } else { renamed(&module, INITIALIZE) }
+    }
+
+    fn contract() -> (Resolve, wit_parser::WorldId) {
+        let mut contract = Resolve::default();
+        let package = contract.push_str("input.wit", WIT).unwrap();
+        let world = contract.select_world(&[package], Some("input")).unwrap();
+        (contract, world)
+    }
+
+    fn renamed(module: &[u8], name: &str) -> Vec<u8> {
+        let mut module = module.to_vec();
+        while let Some(at) = module.windows(name.len()).position(|bytes| bytes == name.as_bytes()) {
+            module[at] = b'x';
+        }
+        module
+    }
+
+    /// What wit-component makes of a module.
+    fn encoded(module: &[u8]) -> Vec<u8> {
+        let (contract, world) = contract();
+        let mut module = module.to_vec();
+        embed_component_metadata(&mut module, &contract, world, StringEncoding::UTF8).unwrap();
+        ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    }
+
+    /// The sections of a module or a component, those of the modules in it among them, but for names and other words for
+    /// people.
+    fn sections(file: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut sections = Vec::new();
+        let mut rest = &file[CORE.len()..];
+        while let Some((&id, after)) = rest.split_first() {
+            let (length, content) = number(after).unwrap();
+            let (content, next) = content.split_at(length);
+            match id {
+                0 => {}
+                1 if content.starts_with(CORE) => sections.extend(self::sections(content)),
+                _ => sections.push((id, content)),
+            }
+            rest = next;
+        }
+        sections
+    }
+
+    /// `TIPLINE_UPDATE_CASES=1` writes the files anew.
+    #[test]
+    fn what_stands_behind_a_module_is_what_wit_component_writes() {
+        for (frees, initializes, name) in [
+            (false, false, "plain"),
+            (false, true, "initialize"),
+            (true, false, "post"),
+            (true, true, "post-initialize"),
+        ] {
+            let module = smallest(frees, initializes);
+            let component = encoded(&module);
+            let (length, content) = number(&component[CORE.len() + 1..]).unwrap();
+            // Up to the names.
+            let rest = &content[length..];
+            let mut end = 0;
+            while rest[end] != 0 {
+                let (length, content) = number(&rest[end + 1..]).unwrap();
+                end = rest.len() - content.len() + length;
+            }
+            let rest = &rest[..end];
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(format!("{name}.bin"));
+            if std::env::var_os("TIPLINE_UPDATE_CASES").is_some() {
+                fs::write(&file, rest).unwrap();
+            }
+            assert!(fs::read(&file).unwrap() == rest, "{}: TIPLINE_UPDATE_CASES=1 writes it", file.display());
+            assert!(REST[usize::from(frees)][usize::from(initializes)] == rest, "{name} belongs elsewhere");
+            assert!(sections(&wrapped(&module).unwrap()) == sections(&component), "{name}");
+        }
+        assert!(sections(BUILT_IN) == sections(&encoded(BUILT_IN_CORE)));
+    }
+
+    /// Bindings of other languages know other exports; only those of the contract are asked for.
+    #[test]
+    fn what_a_module_may_leave_out_or_bring_along_changes_nothing() {
+        let page = br#"{"data":[{"type":"domain","value":"a.example"}]}"#;
+        let map = |file: &[u8]| {
+            Guest::new(file, Profile::Sandboxed(CallLimits::default()), None).unwrap().map_records("", 0, page).unwrap()
+        };
+        let post = format!("{POST}{}", FUNCTIONS[0]);
+        for name in [POST, &post] {
+            let file = renamed(BUILT_IN_CORE, name);
+            assert_ne!(file, BUILT_IN_CORE);
+            assert_eq!(map(&file), map(BUILT_IN), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_module_is_initialized_before_it_is_called() {
+        let describe = |initialize: &str| {
+            let [map, describe, advance] = FUNCTIONS;
+            let module = format!(
+                r#"(module
+                    (memory (export "memory") 1)
+                    (data (i32.const 8) "\10\00\00\00\01\00\00\00b")
+                    (func (export "{initialize}") (i32.store8 (i32.const 16) (i32.const 0x61)))
+                    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+                    (func (export "{map}") (param i32 i32 i64 i32 i32) (result i32) unreachable)
+                    (func (export "{describe}") (result i32) (i32.const 8))
+                    (func (export "{advance}") (param i32 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+                        unreachable))"#
+            );
+            Guest::new(&wat::parse_str(module).unwrap(), Profile::Sandboxed(CallLimits::default()), None)
+                .unwrap()
+                .describe()
+                .unwrap()
+        };
+        assert_eq!((describe(INITIALIZE), describe("other")), ("a".to_owned(), "b".to_owned()));
+    }
 
     #[test]
     fn a_core_module_becomes_the_component_and_a_component_stays() {

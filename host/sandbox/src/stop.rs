@@ -1,13 +1,16 @@
-//! The end of a guest's calls from outside.
+//! The end of guests' work from outside.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-/// What ends the calls of one guest from outside.
-#[derive(Debug, Default)]
-pub(super) struct Stop(AtomicBool);
+/// Ends what guests do: compiling them, and the calls of those that were made with it. Its clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
 
-impl Stop {
-    pub(super) fn set(&self) {
+impl Interrupt {
+    /// Ends what is under way, and all that follows at once: the program is to stop. A call whose time is not limited
+    /// notices with its next step only where [`crate::Guest::interrupt`] nudges it.
+    pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
         // Whoever sees what is done after this, such as an epoch that went on, and then looks here, sees this as well.
         fence(Ordering::Release);

@@ -67,7 +67,7 @@ async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let progress = Arc::new(Progress::new("records", None));
     let opened = run::open(config, Clock::system(), progress.clone(), Patience::None, &stop).await?;
-    let Some(pipeline) = opened else { return Ok(()) };
+    let Some(pipeline) = opened else { return Err(Failed.into()) };
     let report = pipeline.look_back(&stop).await;
     progress.end();
     let well = run::print_once(&report, unfinished, &config.own_words(), false, &mut io::stdout())?;

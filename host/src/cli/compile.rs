@@ -14,10 +14,14 @@ pub(super) struct Compile {
     /// Seconds on the processor that it may use
     #[arg(long, value_name = "SECONDS")]
     seconds: u64,
+    /// The process that it is done for; it ends with that one
+    #[arg(long, value_name = "PID")]
+    parent: u32,
 }
 
 impl Compile {
     pub(super) fn run(self) -> Result<()> {
-        sandbox::compile_on_standard_input(self.memory, self.seconds).context("The guest could not be compiled")
+        sandbox::compile_on_standard_input(self.memory, self.seconds, self.parent)
+            .context("The guest could not be compiled")
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn table(hits: &[Hit], by: By, style: Style) -> String {
         ),
         ("STATE", Align::Left),
         ("ID", Align::Left),
-    ]);
+    ])
+    .giving_way(&["CONFIDENCE", "PROVIDER", "LAST SEEN", "OBSERVED", "STATE", "TYPE"]);
     for hit in hits {
         let document = parse(hit);
         table.row([

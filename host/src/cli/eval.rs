@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::dry_run::Cluster;
@@ -19,6 +19,7 @@ use crate::eval::finding::Kind;
 use crate::eval::source::{self, Defaults};
 use crate::eval::waiver::Waivers;
 use crate::eval::{Candidate, Configs, Contest, Evaluation, Intake, Settings, Trial, golden, report};
+use crate::file;
 use crate::sandbox::{BUILT_IN, CallLimits, CompileLimits};
 use crate::text::{self, Style};
 
@@ -314,11 +315,7 @@ fn component(path: &Path) -> Result<Vec<u8>> {
         return Ok(BUILT_IN.to_vec());
     }
     let unreadable = || format!("The guest {} cannot be read; name a component, or `{BUILT_IN_NAME}`", path.display());
-    let length = fs::metadata(path).with_context(unreadable)?.len();
-    if length > MAX_COMPONENT_BYTES {
-        bail!("The guest {} is longer than {}.", path.display(), text::bytes(MAX_COMPONENT_BYTES));
-    }
-    fs::read(path).with_context(unreadable)
+    file::read(path, MAX_COMPONENT_BYTES).with_context(unreadable)
 }
 
 #[cfg(test)]

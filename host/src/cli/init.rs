@@ -163,12 +163,14 @@ impl Init {
             writeln!(out, "not tested: set {names} in the environment, then run  tipline check{option}")?;
             return Ok(());
         }
+        let mut is_all_well = false;
         if !self.no_check {
             drop(out);
-            check::Check::of(file).run()?;
+            is_all_well = check::Check::of(file).told()?;
             out = io::stdout().lock();
         }
-        let setup = matches!(answers.output, Output::Elasticsearch { .. });
+        // Where nothing is found wanting, the template and the index are there already.
+        let setup = matches!(answers.output, Output::Elasticsearch { .. }) && !is_all_well;
         let setup = if setup { format!("tipline setup{option}, then  ") } else { String::new() };
         writeln!(out, "next:  {setup}tipline run{option}")?;
         Ok(())

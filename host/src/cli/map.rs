@@ -1,8 +1,9 @@
 //! `tipline map`: records in, ECS documents out, without a feed and without a store.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +15,16 @@ use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::records::{for_each_part, reject_line, whole};
 use crate::sandbox::{Batch, Failure, Guest};
+use crate::state::Commit;
+use crate::store::page::{Page, Quarantined};
 use crate::text;
 
 /// Map records to ECS documents: a page, an array or one record a line in, one document a line out
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The documents go to standard output, a summary to standard error. Rejected records are no failure: they are counted,
-and with --rejects written with the reason and their text. Exit code 1 means that the input itself is of no use.
+and with --rejects written with the reason and their text. So are documents that a run would refuse, which are left out.
+Exit code 1 means that the input itself is of no use.
 
 Of records that say something of one value for one source the newest stays; with one record a line that holds within
 5,000 lines, and whoever reads the documents keeps the highest `event.sequence` of each `event.id`.
@@ -50,6 +54,7 @@ impl Map {
         let settings = self.mapping.changed(&input.guest_config)?;
         let guest = guest_of(&mut guests, &input)?;
         let mut rejects = self.rejects.as_deref().map(create).transpose()?;
+        let is_shown = io::stdout().is_terminal();
         let mut out = BufWriter::new(io::stdout().lock());
         let mut total = Total::default();
         let now = Clock::system().now();
@@ -57,8 +62,7 @@ impl Map {
         let parts = if input.guest_file.is_some() { whole } else { for_each_part };
         parts(self.open()?, &mut |part, generated| {
             let observed = self.observed.or(generated).unwrap_or(now);
-            let batch = map(&guest, &settings, observed, part)?;
-            out.write_all(batch.documents.as_bytes())?;
+            let mut batch = map(&guest, &settings, observed, part)?;
             if let Some(file) = &mut rejects {
                 for reject in &batch.rejects {
                     writeln!(file, "{}", reject_line(reject, batch.observed))
@@ -66,6 +70,14 @@ impl Map {
                 }
             }
             total.add(&batch);
+            let (documents, heads) = (std::mem::take(&mut batch.documents), std::mem::take(&mut batch.heads));
+            // As a run does it, on a day when the feed shows these records.
+            let page = Page::new(documents, heads, Commit::default(), observed.max(now))?;
+            total.refuse(&page.commit.refused);
+            for document in page.documents() {
+                out.write_all(line(document.json, is_shown).as_bytes())?;
+                out.write_all(b"\n")?;
+            }
             Ok(())
         })?;
         out.flush()?;
@@ -89,6 +101,11 @@ impl Map {
     }
 }
 
+/// A document as it is written: exactly as it is for programs, and on a terminal without a stranger's control characters.
+fn line(json: &str, is_shown: bool) -> Cow<'_, str> {
+    if is_shown { text::json(json) } else { Cow::Borrowed(json) }
+}
+
 fn create(path: &Path) -> Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| {
         format!("{} cannot be written; check the folder's owner and the free space", path.display())
@@ -109,6 +126,19 @@ fn map(guest: &Guest, settings: &str, observed: Millis, records: &[u8]) -> Resul
     }
 }
 
+/// Codes and reasons that are told apart; further ones are counted together. A guest has a dozen. Fixed: nobody reads more.
+const MAX_WORDS: usize = 100;
+
+/// What further ones are counted as.
+const OTHERS: &str = "other";
+
+/// Adds to what is counted by this word.
+fn count(words: &mut BTreeMap<String, u64>, word: &str, more: u64) {
+    let is_told = words.contains_key(word) || words.len() < MAX_WORDS;
+    let word = if is_told { word } else { OTHERS };
+    *words.entry(word.to_owned()).or_default() += more;
+}
+
 /// The sums over all parts.
 #[derive(Debug, Default)]
 struct Total {
@@ -117,6 +147,8 @@ struct Total {
     rejected: u64,
     skipped: u64,
     documents: u64,
+    refused: u64,
+    refusals: BTreeMap<String, (u64, String)>,
     skips: BTreeMap<String, u64>,
     codes: BTreeMap<String, u64>,
     notes: BTreeMap<String, String>,
@@ -130,13 +162,23 @@ impl Total {
         self.skipped += u64::from(batch.skipped);
         self.documents += batch.heads.len() as u64;
         for skip in &batch.skips {
-            *self.skips.entry(skip.reason.clone()).or_default() += u64::from(skip.count);
+            count(&mut self.skips, &skip.reason, u64::from(skip.count));
         }
         for reject in &batch.rejects {
-            *self.codes.entry(reject.code.clone()).or_default() += 1;
+            count(&mut self.codes, &reject.code, 1);
         }
         for note in &batch.notes {
-            self.notes.entry(note.code.clone()).or_insert_with(|| note.text.clone());
+            if self.notes.len() < MAX_WORDS {
+                self.notes.entry(note.code.clone()).or_insert_with(|| note.text.clone());
+            }
+        }
+    }
+
+    /// What a run would not store. The codes are the host's own.
+    fn refuse(&mut self, refused: &[Quarantined]) {
+        self.refused += refused.len() as u64;
+        for document in refused {
+            self.refusals.entry(document.code.clone()).or_insert_with(|| (0, document.detail.clone())).0 += 1;
         }
     }
 
@@ -144,6 +186,12 @@ impl Total {
         let Self { read, mapped, rejected, skipped, documents, .. } = self;
         writeln!(out, "read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
         writeln!(out, "made {documents} documents")?;
+        for (code, (count, detail)) in &self.refusals {
+            writeln!(out, "  refused {count}: {code}, such as: {}", text::show(detail))?;
+        }
+        if self.refused > 0 {
+            writeln!(out, "  a run stores none of these {}; the fault is the guest's", self.refused)?;
+        }
         for (code, count) in &self.codes {
             writeln!(out, "  rejected {count}: {}", text::show(code))?;
         }
@@ -154,5 +202,37 @@ impl Total {
             writeln!(out, "  note: {}", text::show(note))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{Note, Reject, Skip};
+
+    #[test]
+    fn a_pipe_gets_the_exact_line_and_a_terminal_a_harmless_one() {
+        let json = "{\"a\":\"\u{9b}31m \u{202e}x\"}";
+        assert_eq!(line(json, false), json);
+        assert_eq!(line(json, true), r#"{"a":"\u009b31m \u202ex"}"#);
+    }
+
+    #[test]
+    fn so_many_words_are_told_apart_and_the_rest_is_counted() {
+        for (kinds, lines, others) in [(MAX_WORDS, MAX_WORDS, None), (MAX_WORDS + 3, MAX_WORDS + 1, Some(6))] {
+            let words = || (0..kinds).map(|n| format!("word-{n:04}"));
+            let batch = Batch {
+                skips: words().map(|reason| Skip { reason, count: 2 }).collect(),
+                rejects: words().map(|code| Reject { code, detail: String::new(), raw: Vec::new() }).collect(),
+                notes: words().map(|code| Note { text: code.clone(), code }).collect(),
+                ..Batch::empty()
+            };
+            let mut total = Total::default();
+            total.add(&batch);
+            total.add(&Batch { skips: Vec::new(), notes: Vec::new(), ..batch });
+            assert_eq!((total.skips.len(), total.codes.len(), total.notes.len()), (lines, lines, MAX_WORDS));
+            assert_eq!((total.skips.get(OTHERS), total.codes.get(OTHERS)), (others.as_ref(), others.as_ref()));
+            assert_eq!(total.codes["word-0000"], 2, "in every part");
+        }
     }
 }

@@ -24,6 +24,7 @@ mod progress;
 mod query;
 mod record;
 mod rejects;
+mod replay;
 mod run;
 mod schema;
 mod search;
@@ -115,7 +116,7 @@ enum Command {
     #[command(subcommand)]
     State(state::State),
     Record(record::Record),
-    Replay(record::Replay),
+    Replay(replay::Replay),
     Eval(Box<eval::Eval>),
     MockFeed(Box<mock_feed::MockFeed>),
     #[command(subcommand)]

@@ -12,7 +12,7 @@ use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::{ConnectError, Guests};
-use crate::store::{Condition, Standing};
+use crate::store::{Condition, Among};
 use crate::text;
 
 /// How a query is written, for `--help`.
@@ -137,11 +137,11 @@ impl Which {
     }
 
     /// Among which documents.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn among(&self) -> Among {
         match (self.expired, self.ended) {
-            (false, false) => Standing::Live,
-            (_, true) => Standing::Ended,
-            (true, false) => Standing::All,
+            (false, false) => Among::Live,
+            (_, true) => Among::Ended,
+            (true, false) => Among::All,
         }
     }
 

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::de::IgnoredAny;
 
 use super::progress::Progress;
+use super::search::limit;
 use super::settings::Settings;
 use super::{Failed, Misuse, open, run, runtime, signals};
 use crate::clock::{Clock, Millis};
@@ -23,8 +24,11 @@ use crate::state::{Commit, KeptReject, Ledger, RejectFilter, RejectKind};
 use crate::store::{Page, Sink, SinkError};
 use crate::text::{self, Align, Style, Table};
 
-/// Rejects read from the ledger at once: their texts may be 64 KiB each.
+/// Rejects read from the ledger, or tried again, at once: their texts may be 64 KiB each.
 const PART: usize = 200;
+
+/// What is tried again at once is no longer than that, or one reject.
+const PART_BYTES: usize = 4 * 1024 * 1024;
 
 /// List, retry or drop what could not be mapped or stored
 #[derive(Debug, Subcommand)]
@@ -40,7 +44,7 @@ Examples:
         #[command(flatten)]
         which: Which,
         /// At most so many
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = limit)]
         limit: usize,
         /// Print one JSON object a line, with the whole text
         #[arg(long)]
@@ -164,7 +168,8 @@ fn list(ledger: &Ledger, which: &Which, limit: usize, json: bool) -> Result<()> 
         ("LAST", Align::Left),
         ("REASON", Align::Left),
         ("TEXT", Align::Left),
-    ]);
+    ])
+    .giving_way(&["LAST", "TIMES", "TEXT", "KIND", "INPUT", "CODE"]);
     for reject in &rejects {
         table.row([
             reject.id.to_string(),
@@ -198,7 +203,7 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let Some(pipeline) = run::open(config, clock.clone(), Arc::new(()), Patience::None, &stop).await? else {
-        return Ok(());
+        return Err(Failed.into());
     };
     let mut retry =
         Retry { config, guests: Guests::new(Some(&config.state_dir)), sink: pipeline.sink.clone(), now: clock.now() };
@@ -211,29 +216,22 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let progress = Progress::new("rejects", Some(numbers.len() as u64));
     let mut done = Retried::default();
     let mut out = io::stdout().lock();
-    for number in numbers {
+    let mut left = numbers.into_iter().peekable();
+    while left.peek().is_some() {
         if stop.is_cancelled() {
             done.is_stopped = true;
             break;
         }
-        progress.advance(1);
-        let Some(reject) = pipeline.ledger.reject(number)? else {
-            // One that was settled together with another has left the list.
-            continue;
-        };
-        if reject.cut {
-            done.cut += 1;
-            continue;
-        }
-        match retry.deliver(&reject).await {
-            Ok(true) => done.settled += 1,
-            Ok(false) => done.again += 1,
-            // What fails for one is no reason not to try the others; what fails in the store fails for all.
-            Err(RetryError::Reject(reason)) => done.fail(number, reason),
-            Err(RetryError::Store(error)) => {
-                progress.end();
-                done.print(config, &mut out)?;
-                return Err(error.into());
+        let part = done.next_part(&mut left, &pipeline.ledger, &progress)?;
+        for some in part.into_values() {
+            match retry.deliver_parts(some, &mut done).await {
+                Ok(tried) => progress.advance(tried),
+                // What fails in the store fails for all.
+                Err(error) => {
+                    progress.end();
+                    done.print(config, &mut out)?;
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -241,6 +239,9 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     done.print(config, &mut out)?;
     if done.is_well() { Ok(()) } else { Err(Failed.into()) }
 }
+
+/// What is mapped and delivered together: of one input and kind, and first shown at one time, as one page's are.
+type Alike = (String, RejectKind, Millis);
 
 /// What became of the chosen rejects.
 #[derive(Debug, Default)]
@@ -254,6 +255,33 @@ struct Retried {
 }
 
 impl Retried {
+    /// The next rejects that can be tried, by what goes together.
+    fn next_part(
+        &mut self,
+        left: &mut impl Iterator<Item = u64>,
+        ledger: &Ledger,
+        progress: &Progress,
+    ) -> Result<BTreeMap<Alike, Vec<KeptReject>>> {
+        let mut part: BTreeMap<Alike, Vec<KeptReject>> = BTreeMap::new();
+        let (mut count, mut bytes) = (0, 0);
+        while count < PART && bytes < PART_BYTES {
+            let Some(number) = left.next() else { break };
+            match ledger.reject(number)? {
+                // One that was settled together with another has left the list.
+                None => progress.advance(1),
+                Some(reject) if reject.cut => {
+                    progress.advance(1);
+                    self.cut += 1;
+                }
+                Some(reject) => {
+                    (count, bytes) = (count + 1, bytes + reject.raw.len());
+                    part.entry((reject.input.clone(), reject.kind, reject.observed)).or_default().push(reject);
+                }
+            }
+        }
+        Ok(part)
+    }
+
     fn fail(&mut self, number: u64, reason: String) {
         self.failed.entry(reason).or_insert((0, number)).0 += 1;
     }
@@ -297,48 +325,82 @@ struct Retry<'c> {
 }
 
 impl Retry<'_> {
-    /// Whether it was taken this time.
-    async fn deliver(&mut self, reject: &KeptReject) -> Result<bool, RetryError> {
+    /// Tries these together, and each by itself where one of them may keep the others from it; gives how many were tried.
+    async fn deliver_parts(&mut self, rejects: Vec<KeptReject>, done: &mut Retried) -> Result<u64, SinkError> {
+        // What is no JSON makes no array with others, nor is a line of it whole.
+        let is_json = |reject: &KeptReject| serde_json::from_slice::<IgnoredAny>(&reject.raw).is_ok();
+        let (together, alone): (Vec<_>, Vec<_>) = rejects.into_iter().partition(is_json);
+        let mut parts: Vec<Vec<KeptReject>> = alone.into_iter().map(|reject| vec![reject]).collect();
+        parts.extend((!together.is_empty()).then_some(together));
+        let mut tried = 0;
+        while let Some(part) = parts.pop() {
+            let count = part.len() as u64;
+            match self.deliver(&part).await {
+                Ok(refused) => {
+                    let again = refused.min(count);
+                    (done.settled, done.again) = (done.settled + count - again, done.again + again);
+                }
+                // A record that no guest survives, or a page of which too much is refused: one by one they are what they are.
+                Err(RetryError::Reject(_) | RetryError::Store(SinkError::Setup(_))) if count > 1 => {
+                    parts.extend(part.into_iter().map(|reject| vec![reject]));
+                    continue;
+                }
+                // What fails for one is no reason not to try the others.
+                Err(RetryError::Reject(reason)) => part.iter().for_each(|reject| done.fail(reject.id, reason.clone())),
+                Err(RetryError::Store(error)) => return Err(error),
+            }
+            tried += count;
+        }
+        Ok(tried)
+    }
+
+    /// How much of these was refused once more.
+    async fn deliver(&mut self, rejects: &[KeptReject]) -> Result<u64, RetryError> {
+        let Some(first) = rejects.first() else { return Ok(0) };
         let commit = Commit {
-            input: reject.input.clone(),
+            input: first.input.clone(),
             at: self.now,
-            observed: reject.observed,
-            resolves: vec![reject.id],
+            observed: first.observed,
+            resolves: rejects.iter().map(|reject| reject.id).collect(),
             ..Commit::default()
         };
-        let of_it = |error| RetryError::Reject(format!("{error}"));
-        let page = match reject.kind {
-            RejectKind::Rejected => self.mapped(reject, commit)?,
+        let page = match first.kind {
+            RejectKind::Rejected => self.mapped(rejects, first, commit)?,
             RejectKind::Quarantined => {
-                Page::again(reject.text().into_owned(), Commit { made: 1, ..commit }, self.now).map_err(of_it)?
+                let documents = rejects.iter().map(|reject| reject.text().into_owned());
+                let commit = Commit { made: rejects.len() as u64, ..commit };
+                Page::again(documents, commit, self.now).map_err(|error| RetryError::Reject(error.to_string()))?
             }
         };
         let refused = page.commit.rejects.len() + page.commit.refused.len();
         let delivery = self.sink.deliver(page).await?;
-        Ok(refused + delivery.quarantined.len() == 0)
+        Ok((refused + delivery.quarantined.len()) as u64)
     }
 
     /// Maps a record by the contract's `map-records`, which knows of no memory: what it makes has the time at which the
     /// record was first shown, so no store takes it over a newer version of the same claim. What a later version of the
     /// object no longer says is not known here, and comes back until the feed shows that object again.
-    fn mapped(&mut self, reject: &KeptReject, commit: Commit) -> Result<Page, RetryError> {
+    fn mapped(&mut self, rejects: &[KeptReject], first: &KeptReject, commit: Commit) -> Result<Page, RetryError> {
         let failed = |reason: String| RetryError::Reject(reason);
-        let Some(input) = self.config.inputs.iter().find(|input| input.id == reject.input) else {
-            return Err(failed(format!("its input `{}` is not configured", reject.input)));
+        let Some(input) = self.config.inputs.iter().find(|input| input.id == first.input) else {
+            return Err(failed(format!("its input `{}` is not configured", first.input)));
         };
-        // An array takes a record of several lines; what is no JSON goes as a line, which the guest rejects again.
-        let records = match serde_json::from_slice::<IgnoredAny>(&reject.raw) {
-            Ok(_) => [b"[", reject.raw.as_slice(), b"]"].concat(),
-            Err(_) => reject.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
+        // An array takes records of several lines; what is no JSON goes as a line, which the guest rejects again.
+        let records = match serde_json::from_slice::<IgnoredAny>(&first.raw) {
+            Ok(_) => {
+                let records: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
+                [b"[", records.join(&b","[..]).as_slice(), b"]"].concat()
+            }
+            Err(_) => first.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
         };
         let guest = self.guests.of(input).map_err(|error| failed(error.to_string()))?;
-        let batch = match guest.map_records(&input.guest_config, reject.observed, &records) {
+        let batch = match guest.map_records(&input.guest_config, first.observed, &records) {
             Ok(Ok(batch)) => batch,
             Ok(Err(failure)) => return Err(failed(failure.text().to_owned())),
             Err(error) => return Err(failed(error.to_string())),
         };
         // Notes are of the page that the record came in.
-        Page::of(Batch { observed: reject.observed, notes: Vec::new(), ..batch }, commit)
+        Page::of(Batch { observed: first.observed, notes: Vec::new(), ..batch }, commit)
             .map_err(|error| failed(error.to_string()))
     }
 }

@@ -13,6 +13,7 @@ use tracing::info;
 use super::progress::{self, Progress};
 use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
+use crate::apart::blocking;
 use crate::clock::Clock;
 use crate::config::LogFormat;
 use crate::config::{Config, Output};
@@ -21,6 +22,8 @@ use crate::observer::Observer;
 use crate::pipeline::{Patience, Pipeline, PipelineError};
 use crate::poll::{Ended, MORE_IS_LEFT};
 use crate::run::{OnceReport, Outcome};
+use crate::said::Said;
+use crate::sandbox::Interrupt;
 use crate::state::Counts;
 use crate::sweep::SweepReport;
 use crate::tape::{self, MAX_RECORDINGS, Tape, Target};
@@ -98,7 +101,7 @@ impl Run {
                 let progress = Arc::new(Progress::saying("records", None, |line| info!("{line}")));
                 observers.push(progress.clone());
                 let opened = open(&config, clock, Arc::new(observers), once(&config), &stop).await?;
-                let Some(pipeline) = opened else { return Ok(()) };
+                let Some(pipeline) = opened else { return Err(Failed.into()) };
                 let report = pipeline.run_once(&stop).await;
                 progress.end();
                 if stop.is_cancelled() {
@@ -155,15 +158,21 @@ pub(super) async fn open(
     patience: Patience,
     stop: &CancellationToken,
 ) -> Result<Option<Pipeline>> {
-    let pipeline = match Pipeline::assemble(config, clock, observer) {
-        Ok(pipeline) => pipeline,
-        Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
-        Err(PipelineError::Guest(error)) => return Err(unusable(error)),
-        Err(error) => return Err(error.into()),
+    let interrupt = Interrupt::default();
+    let (settings, until) = (config.clone(), interrupt.clone());
+    let assembled = blocking(move || assemble(&settings, clock, observer, until));
+    tokio::pin!(assembled);
+    let pipeline = tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            interrupt.set();
+            if let Ok(Ok(pipeline)) = assembled.await {
+                pipeline.leave();
+            }
+            return Ok(None);
+        }
+        pipeline = &mut assembled => pipeline??,
     };
-    for poller in &pipeline.pollers {
-        check_guest_settings(&poller.guest, &poller.input)?;
-    }
     // What is wrong in the configuration was said before anybody is waited for.
     let prepared = tokio::select! {
         biased;
@@ -178,6 +187,21 @@ pub(super) async fn open(
         }
     }
     Ok(Some(pipeline))
+}
+
+/// Puts everything together, and asks each guest whether it can use its settings. Strangers' code is compiled and called for
+/// that.
+fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>, interrupt: Interrupt) -> Result<Pipeline> {
+    let pipeline = match Pipeline::assemble_until(config, clock, observer, interrupt) {
+        Ok(pipeline) => pipeline,
+        Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
+        Err(PipelineError::Guest(error)) => return Err(unusable(error)),
+        Err(error) => return Err(error.into()),
+    };
+    for poller in &pipeline.pollers {
+        check_guest_settings(&poller.guest, &poller.input)?;
+    }
+    Ok(pipeline)
 }
 
 /// A command that ends by itself waits for its output as long as it does for a page's delivery.
@@ -197,11 +221,11 @@ pub(super) fn print_once(
     out: &mut dyn Write,
 ) -> Result<bool> {
     let mut well = true;
-    let mut told: Vec<(&String, String)> = Vec::new();
+    let mut told: Vec<(&String, Said)> = Vec::new();
     for Outcome { input, poll, counts } in &report.inputs {
         let failure = match poll {
-            Err(error) => Some(error.to_string()),
-            Ok(report) => failure(&report.ended),
+            Err(error) => Some(error.said()),
+            Ok(report) => failure(&report.ended).map(Said::theirs),
         };
         let adds_up = counts.adds_up();
         well &= failure.is_none() && adds_up;
@@ -209,7 +233,7 @@ pub(super) fn print_once(
             let notes = poll.as_ref().map_or_else(|_| Vec::new(), |r| r.notes.iter().map(|n| n.text.clone()).collect());
             let ended = poll.as_ref().map_or("failed", |report| report.ended.word());
             let json = json!({
-                "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure,
+                "input": input, "counts": counts, "adds_up": adds_up, "ended": ended, "notes": notes, "error": failure.as_ref().map(Said::plain),
             });
             writeln!(out, "{}", text::json(&json.to_string()))?;
             continue;
@@ -230,7 +254,7 @@ pub(super) fn print_once(
             // An output that is down fails every input in the same words.
             match told.iter().find(|(_, other)| *other == failure) {
                 Some((first, _)) => writeln!(out, "{input}: failed as {first} did")?,
-                None => writeln!(out, "{input}: failed: {}", text::show_beside(&failure, own))?,
+                None => writeln!(out, "{input}: failed: {}", failure.clone().beside(own))?,
             }
             told.push((input, failure));
         }
@@ -251,7 +275,8 @@ pub(super) fn print_once(
 pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
     let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
     writeln!(out, "sweep: renewed {renewed}, retired {retired}, excluded {excluded}, deleted {deleted}")?;
-    swept.withheld().map_or(Ok(()), |withheld| writeln!(out, "sweep: {withheld}"))
+    let notes = [swept.withheld(), swept.doubted(), swept.ahead()];
+    notes.into_iter().flatten().try_for_each(|note| writeln!(out, "sweep: {note}"))
 }
 
 /// Both sums of everything an input read and made.

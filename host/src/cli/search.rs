@@ -10,7 +10,8 @@ use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{Misuse, document, runtime};
 use crate::clock::Clock;
-use crate::store::{Catalog, Hit, Question, Standing};
+use crate::said::Said;
+use crate::store::{Among, Catalog, Hit, Question, form};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -51,8 +52,8 @@ pub(super) struct Search {
     /// Print only how many there are
     #[arg(long, conflicts_with_all = ["limit", "skip"])]
     count: bool,
-    /// At most so many
-    #[arg(long, default_value_t = DEFAULT_LIMIT)]
+    /// At most so many; --count tells how many there are
+    #[arg(long, default_value_t = DEFAULT_LIMIT, value_parser = limit)]
     limit: usize,
     /// Leave out so many at the beginning
     #[arg(long, default_value_t = 0)]
@@ -62,12 +63,18 @@ pub(super) struct Search {
     json: bool,
 }
 
+/// How many are shown.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| "expected a whole number from 1 on".to_owned())
+}
+
 impl Search {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
         let question = Question {
             condition: self.which.condition(&config)?,
-            standing: self.which.standing(),
+            among: self.which.among(),
             now: Clock::system().now(),
             grouping: if self.group { Grouping::Values } else { Grouping::Claims },
             order: self.sort.unwrap_or_else(|| self.which.order()),
@@ -98,9 +105,9 @@ impl Search {
                 }
             }
             (false, false) if answer.found.is_empty() => {
-                let hint = match question.standing {
-                    Standing::Live => " Expired ones are shown with --expired.",
-                    Standing::All | Standing::Ended => "",
+                let hint = match question.among {
+                    Among::Live => " Expired ones are shown with --expired.",
+                    Among::All | Among::Ended => "",
                 };
                 writeln!(out, "Nothing found.{hint}")?;
             }
@@ -145,30 +152,56 @@ pub(super) struct Show {
     json: bool,
 }
 
-/// The document of this id, or the only one whose id begins so.
-async fn find(catalog: &dyn Catalog, id: &str) -> Result<Hit> {
-    if let Some(hit) = catalog.get(id).await? {
-        return Ok(hit);
-    }
+/// The document of this id, or the only one whose id begins so. Our own guest's ids are in hex, which people and tools also
+/// write in capitals.
+async fn find(catalog: &dyn Catalog, given: &str) -> Result<Hit> {
+    let given = given.trim();
     // A table that was cut to the terminal's width ends an id so.
-    let beginning = id.trim_end_matches('…');
-    let ids = match beginning.chars().count() {
-        0..SHORTEST_BEGINNING => Vec::new(),
-        _ => catalog.ids(beginning, CANDIDATES_SHOWN + 1).await?,
-    };
+    let beginning = given.trim_end_matches('…');
+    let lower = beginning.to_ascii_lowercase();
+    let is_hex = lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut ways = vec![beginning];
+    if is_hex && lower != beginning {
+        ways.push(&lower);
+    }
+    for id in &ways {
+        if let Some(hit) = catalog.get(id).await? {
+            return Ok(hit);
+        }
+    }
+    let shown = text::show(beginning);
+    if beginning.chars().count() < SHORTEST_BEGINNING {
+        return Err(Misuse(format!(
+            "`{shown}` is too short for an id or its beginning: write its first {SHORTEST_BEGINNING} characters or more. \
+             `tipline search` prints the ids of what is stored."
+        ))
+        .into());
+    }
+    let mut ids = Vec::new();
+    for way in &ways {
+        if ids.is_empty() {
+            ids = catalog.ids(way, CANDIDATES_SHOWN + 1).await?;
+        }
+    }
     match ids.as_slice() {
-        [] => bail!("There is no document {}. `tipline search` prints the ids of what is stored.", text::show(id)),
+        [] if is_hex => bail!(
+            "No stored document has an id that is or begins with {shown}. `tipline search --expired` prints the ids of all that \
+             is stored, in its last column."
+        ),
+        [] => bail!(
+            "No stored document has an id that is or begins with {shown}. If it is a value, `tipline search` looks for it \
+             and prints the ids."
+        ),
         [only] => match catalog.get(only).await? {
             Some(hit) => Ok(hit),
             None => bail!("The document {} was deleted meanwhile.", text::show(only)),
         },
         several => {
-            let shown: Vec<_> = several.iter().take(CANDIDATES_SHOWN).map(|id| text::show(id)).collect();
+            let listed: Vec<_> = several.iter().take(CANDIDATES_SHOWN).map(|id| text::show(id)).collect();
             let more = if several.len() > CANDIDATES_SHOWN { "\n  …" } else { "" };
             Err(Misuse(format!(
-                "{} is the beginning of more than one id; write as much as tells them apart:\n  {}{more}",
-                text::show(beginning),
-                shown.join("\n  ")
+                "{shown} is the beginning of more than one id; write as much as tells them apart:\n  {}{more}",
+                listed.join("\n  ")
             ))
             .into())
         }
@@ -187,8 +220,12 @@ impl Show {
         let (style, fields) = (Style::stdout(), document::fields(&document::parse(&hit)));
         let width = fields.iter().map(|(path, _)| path.chars().count()).max().unwrap_or(0);
         for (path, value) in fields {
+            let value = match form::is_of_the_mapping(&path) {
+                true => Said::ours(value),
+                false => Said::theirs(value),
+            };
             let path = format!("{:<width$}", text::escape(&path));
-            writeln!(out, "{}  {}", style.dim(&path), text::show(&value))?;
+            writeln!(out, "{}  {value}", style.dim(&path))?;
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use clap::{ArgAction, Args};
 use tracing::Level;
 
 use super::Misuse;
+use crate::clock::Clock;
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
 use crate::guests::{GuestError, Guests};
 use crate::http::Feed;
-use crate::sandbox::{Failure, Guest};
+use crate::sandbox::{Event, Failure, Guest};
 use crate::secret::Secret;
 
 #[derive(Debug, Default, Args)]
@@ -103,13 +104,25 @@ pub(super) fn unusable(error: GuestError) -> anyhow::Error {
     }
 }
 
-/// Asks the guest whether it can use an input's settings; what it refuses is a fault of the configuration.
+/// Asks the guest whether it can use an input's settings, by each of its functions, as one may look at what another does not;
+/// what it refuses is a fault of the configuration, at the input's place there.
 pub(super) fn check_guest_settings(guest: &Guest, input: &Input) -> Result<()> {
+    let refused = |message: &str| {
+        let place = input.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        Err(Misuse(format!("{place}Input {}: {message}", input.id)).into())
+    };
     match guest.map_records(&input.guest_config, 0, b"") {
-        Ok(Err(Failure::Config(message))) => Err(Misuse(format!("Input {}: {message}", input.id)).into()),
+        Ok(Err(Failure::Config(message))) => return refused(&message),
         // Nothing to map is no fault.
-        Ok(_) => Ok(()),
+        Ok(_) => {}
         // One input's faulty guest must not keep the others from their work; its polls will tell.
+        Err(_) if input.guest_file.is_some() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    // The beginning of a first poll. No request is sent: the answer is only looked at.
+    match guest.advance(&input.guest_config, "", Clock::system().now(), &Event::Start) {
+        Ok(Err(Failure::Config(message))) => refused(&message),
+        Ok(_) => Ok(()),
         Err(_) if input.guest_file.is_some() => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -91,7 +91,7 @@ impl Stats {
         let config = self.settings.load()?;
         let question = Question {
             condition: self.which.condition(&config)?,
-            standing: self.which.standing(),
+            among: self.which.among(),
             now: Clock::system().now(),
             grouping: Grouping::Claims,
             order: self.which.order(),

@@ -12,8 +12,10 @@ use super::plan::Plan;
 use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
+use crate::said::Said;
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
 use crate::store::Outage;
+use crate::sweep;
 use crate::telemetry::LATE_INTERVALS;
 use crate::text::{self, Align, Style, Table};
 
@@ -24,7 +26,8 @@ const NOTES_SHOWN: usize = 5;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 By input: the last success, the next poll, what it waits for, requests of this (UTC) day against the plan, gaps in what
-the feed could show, and rejects. It only reads, so `tipline run` may go on meanwhile.
+the feed could show, and rejects. It only reads, so `tipline run` may go on meanwhile. Where no run is at work, no next poll is
+known, and what is shown is what the last one knew, with the time of it.
 
 Examples:
   tipline status
@@ -43,15 +46,15 @@ impl Status {
         let ledger = open::ledger(&config)?;
         let now = Clock::system().now();
         let inputs = overview(&config, &ledger)?;
+        let whole = Whole {
+            is_running: Ledger::is_written(ledger.path()),
+            outage: ledger.outage()?,
+            last_sweep: ledger.last_sweep()?,
+            documents_ahead: documents_ahead(&ledger)?,
+        };
         let mut out = io::stdout().lock();
         if self.json {
-            let inputs: Vec<_> = inputs.iter().map(|input| input.to_json(now)).collect();
-            let last_sweep = ledger.last_sweep()?.map(text::instant);
-            let output = ledger.outage()?.map_or_else(
-                || json!({ "up": true }),
-                |outage| json!({ "up": false, "since": text::instant(outage.since), "reason": outage.reason }),
-            );
-            let json = json!({ "inputs": inputs, "last_sweep": last_sweep, "output": output });
+            let json = whole.to_json(&inputs, now);
             writeln!(out, "{}", text::json(&json.to_string()))?;
             return Ok(());
         }
@@ -61,18 +64,90 @@ impl Status {
         }
         let own = config.own_words();
         print(&inputs, &own, now, Style::stdout(), &mut out)?;
-        if let Some(Outage { since, reason, .. }) = ledger.outage()? {
-            let style = Style::stdout();
-            let since =
-                format!("output: takes nothing since {} ({}):", text::instant(since), text::relative(since, now));
-            writeln!(out, "{} {}", style.red(&since), text::show_beside(&reason, &own))?;
+        whole.print(&inputs, &own, now, Style::stdout(), &mut out)?;
+        Ok(())
+    }
+}
+
+/// What is not of one input.
+struct Whole {
+    /// Whether a process is at work on this configuration.
+    is_running: bool,
+    /// As the run noted; the last one, where none is at work.
+    outage: Option<Outage>,
+    last_sweep: Option<Millis>,
+    documents_ahead: u64,
+}
+
+impl Whole {
+    /// When a run last gave a sign of life; now, where one is at work.
+    fn known_at(&self, inputs: &[Overview], now: Millis) -> Option<Millis> {
+        if self.is_running {
+            return Some(now);
         }
-        match ledger.last_sweep()? {
+        let of_inputs = inputs.iter().flat_map(|Overview { status, .. }| {
+            let notes = status.gaps.iter().map(|gap| gap.at).chain(status.notes.iter().map(|note| note.at)).map(Some);
+            notes.chain([status.last_success, status.last_attempt, status.polling_since])
+        });
+        of_inputs.chain([self.last_sweep, self.outage.as_ref().map(|outage| outage.since)]).flatten().max()
+    }
+
+    fn to_json(&self, inputs: &[Overview], now: Millis) -> Value {
+        let known_at = self.known_at(inputs, now).map(text::instant);
+        let output = match &self.outage {
+            None => json!({ "up": true, "known_at": known_at }),
+            Some(Outage { since, reason, .. }) => {
+                json!({ "up": false, "since": text::instant(*since), "reason": reason, "known_at": known_at })
+            }
+        };
+        json!({
+            "running": self.is_running,
+            "inputs": inputs.iter().map(|input| input.to_json(now)).collect::<Vec<_>>(),
+            "last_sweep": self.last_sweep.map(text::instant),
+            "output": output,
+            "documents_ahead": self.documents_ahead,
+        })
+    }
+
+    fn print(
+        &self,
+        inputs: &[Overview],
+        own: &[String],
+        now: Millis,
+        style: Style,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let at = |at: Millis| format!("{} ({})", text::instant(at), text::relative(at, now));
+        if let Some(Outage { since, reason, .. }) = &self.outage {
+            let reason = text::show_beside(reason, own);
+            match self.is_running {
+                true => {
+                    writeln!(out, "{} {reason}", style.red(&format!("output: takes nothing since {}:", at(*since))))?;
+                }
+                // Nobody has asked it since.
+                false => {
+                    let since = format!("output: took nothing from {} until the last run ended:", at(*since));
+                    writeln!(out, "{} {reason}", style.yellow(&since))?;
+                }
+            }
+        }
+        match self.last_sweep {
             Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
             None => writeln!(out, "no sweep yet")?,
         }
+        if let Some(ahead) = sweep::report::ahead(self.documents_ahead) {
+            writeln!(out, "{}", style.red(&ahead))?;
+        }
+        if let (false, Some(known)) = (self.is_running, self.known_at(inputs, now)) {
+            writeln!(out, "no `tipline run` is at work; this is what was known at {}", at(known))?;
+        }
         Ok(())
     }
+}
+
+/// How many documents the last sweep found that are dated ahead of the time.
+fn documents_ahead(ledger: &Ledger) -> Result<u64> {
+    Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// One input, configured or only remembered.
@@ -151,6 +226,12 @@ impl Overview {
         }
     }
 
+    /// When it is polled next. Only a run that goes on knows; one that polls each input once, or has ended, does not.
+    fn next_poll(&self, now: Millis) -> Option<Millis> {
+        let under_way = self.status.polling_since.map(|_| now);
+        self.status.next_poll.filter(|next| *next > now).or(under_way).filter(|_| self.is_running)
+    }
+
     fn to_json(&self, now: Millis) -> Value {
         let status = &self.status;
         let at = |at: Option<Millis>| at.map(text::instant);
@@ -160,11 +241,11 @@ impl Overview {
             "last_success": at(status.last_success),
             "last_attempt": at(status.last_attempt),
             "polling_since": at(status.polling_since.filter(|_| self.is_running)),
-            "next_poll": at(status.next_poll),
+            "next_poll": at(self.next_poll(now)),
             "waiting_until": at(status.waiting_until),
             "waiting_reason": status.waiting_reason,
-            "last_error": status.last_error,
-            "degraded": status.degraded,
+            "last_error": status.last_error.as_ref().map(Said::plain),
+            "degraded": status.degraded.as_ref().map(Said::plain),
             "consecutive_failures": status.consecutive_failures,
             "requests_today": status.requests_today(now),
             "requests_a_day": status.rate_limit.map(|limit| Plan::of(limit).a_day),
@@ -190,7 +271,8 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         ("INDEXED", Align::Right),
         ("REJECTS", Align::Right),
         ("GAPS", Align::Right),
-    ]);
+    ])
+    .giving_way(&["GAPS", "REQUESTS TODAY", "INDEXED", "NEXT POLL", "REJECTS"]);
     for input in inputs {
         let status = &input.status;
         let relative = |at: Option<Millis>| at.map_or_else(|| "-".to_owned(), |at| text::relative(at, now));
@@ -199,7 +281,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
             text::cell(&input.id),
             input.health(now).word().to_owned(),
             relative(status.last_success),
-            relative(status.next_poll),
+            relative(input.next_poll(now)),
             match status.rate_limit {
                 Some(limit) => format!("{today} of {}", text::count(Plan::of(limit).a_day)),
                 None => today,
@@ -231,7 +313,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
             writeln!(out, "{id}: the first poll was stopped before its end; the next one goes on from there")?;
         }
         for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
-            writeln!(out, "{} {}", style.red(&format!("{id}:")), text::show_beside(trouble, own))?;
+            writeln!(out, "{} {}", style.red(&format!("{id}:")), trouble.clone().beside(own))?;
         }
         for gap in status.gaps.iter().rev().take(NOTES_SHOWN) {
             writeln!(
@@ -282,8 +364,8 @@ mod tests {
             (input(|s| s.polling_since = Some(NOW)), Health::Ok),
             (input(|s| s.last_success = Some(NOW - 3 * interval)), Health::Ok),
             (input(|s| s.last_success = Some(NOW - 3 * interval - 1)), Health::Late),
-            (input(|s| s.last_error = Some("gone".to_owned())), Health::Failing),
-            (input(|s| s.degraded = Some("stopped".to_owned())), Health::Degraded),
+            (input(|s| s.last_error = Some("gone".into())), Health::Failing),
+            (input(|s| s.degraded = Some("stopped".into())), Health::Degraded),
             (input(|s| s.waiting_until = Some(NOW + 1)), Health::Waiting),
             (input(|s| s.waiting_until = Some(NOW)), Health::Ok),
             (Overview { input: None, ..input(|_| {}) }, Health::Removed),
@@ -293,9 +375,58 @@ mod tests {
     }
 
     #[test]
+    fn the_next_poll_is_known_only_of_a_run_at_work() {
+        let running = |overview| Overview { is_running: true, ..overview };
+        for (overview, expected) in [
+            (running(input(|s| s.next_poll = Some(NOW + MINUTE))), Some(NOW + MINUTE)),
+            // Polled now, or by a run that polls once.
+            (running(input(|s| (s.next_poll, s.polling_since) = (Some(NOW - 1), Some(NOW - 1)))), Some(NOW)),
+            (running(input(|s| s.next_poll = Some(NOW - MINUTE))), None),
+            (input(|s| s.next_poll = Some(NOW - MINUTE)), None),
+            (input(|s| s.next_poll = Some(NOW + MINUTE)), None),
+            (input(|_| {}), None),
+        ] {
+            assert_eq!(overview.next_poll(NOW), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_run_that_has_ended_knew_is_told_with_its_time() {
+        let outage = Outage { since: NOW - 60 * MINUTE, reason: "It is gone.".to_owned(), is_blocked: false };
+        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None };
+        let inputs = [input(|s| (s.last_success, s.last_attempt) = (None, Some(NOW - 30 * MINUTE)))];
+        let printed = |whole: &Whole| {
+            let mut out = Vec::new();
+            whole.print(&inputs, &[], NOW, Style::PLAIN, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (since, known) = ("2024-12-09T09:30:00Z", "2024-12-09T10:00:00Z");
+        for (is_running, expected) in [
+            (true, format!("output: takes nothing since {since} (1h ago): It is gone.\nno sweep yet\n")),
+            (
+                false,
+                format!(
+                    "output: took nothing from {since} (1h ago) until the last run ended: It is gone.\nno sweep yet\n\
+                     no `tipline run` is at work; this is what was known at {known} (30m ago)\n"
+                ),
+            ),
+        ] {
+            let whole = whole(is_running, Some(outage.clone()));
+            assert_eq!(printed(&whole), expected);
+            let known = if is_running { text::instant(NOW) } else { known.to_owned() };
+            assert_eq!(
+                whole.to_json(&inputs, NOW)["output"],
+                json!({ "up": false, "since": since, "reason": "It is gone.", "known_at": known })
+            );
+        }
+        assert!(!printed(&whole(true, None)).contains("output"));
+        assert_eq!(whole(false, None).to_json(&[], NOW)["output"], json!({ "up": true, "known_at": null }));
+    }
+
+    #[test]
     fn hostile_reasons_are_printed_harmlessly() {
         let overview = input(|s| {
-            s.last_error = Some("see http://evil.example/\u{1b}]0;x\u{7}".to_owned());
+            s.last_error = Some(Said::ours("a.har: ").and(Said::theirs("see http://evil.example/\u{1b}]0;x\u{7}")));
             s.waiting_until = Some(NOW + MINUTE);
             s.waiting_reason = Some("rate limit: 0 of 10 requests left".to_owned());
             s.rate_limit = Some(10);
@@ -304,9 +435,12 @@ mod tests {
         let mut out = Vec::new();
         print(&[overview], &[], NOW, Style::PLAIN, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
-        for expected in
-            ["0 of 1,000", "hxxp://evil[.]example/\\u{1b}]0;x\\u{7}", "(in 1m): rate limit", "gap: from a to b"]
-        {
+        for expected in [
+            "0 of 1,000",
+            "feed: a.har: see hxxp://evil[.]example/\\u{1b}]0;x\\u{7}",
+            "(in 1m): rate limit",
+            "gap: from a to b",
+        ] {
             assert!(out.contains(expected), "{out}");
         }
     }

@@ -40,11 +40,12 @@ impl Sweep {
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
             let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
-                return Ok(());
+                return Err(Failed.into());
             };
             let report = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
+                    pipeline.leave();
                     writeln!(io::stderr(), "stopped; what was done stays done, and the next sweep goes on")?;
                     return Err(Failed.into());
                 }

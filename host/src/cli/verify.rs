@@ -25,11 +25,12 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input};
 use crate::gate::Gate;
 use crate::guests::Guests;
+use crate::poll::trapped::Traps;
 use crate::poll::{Bounds, Ended, Poller};
+use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{By, Catalog, Delivery, Document, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
 use crate::time;
-use crate::trapped::Traps;
 
 /// Look-ups of one page under way at once.
 const LOOK_UPS: usize = 8;
@@ -65,6 +66,7 @@ in the store:
   older            it has a lower version and says something else; only the times of observation and expiry may differ
   not live         the claim is live, the document is retired or has expired
   not ended        the claim has ended, the document is live
+  ahead            it is dated more than a day ahead of the time, so that nothing newer replaces it
 
 Exit code 1 means that there is one of these, or that the feed was not read to its end. Documents of the input that are
 live in the store but were not shown are counted and named for information only: a feed shows no more than its plan allows,
@@ -249,6 +251,7 @@ enum Disagreement {
     Older,
     NotLive,
     NotEnded,
+    Ahead,
 }
 
 /// Compares a claim with what is stored of it. What ended before `oldest` may have been deleted.
@@ -258,6 +261,9 @@ fn disagreement(claim: &Claim, stored: Option<&Hit>, now: Millis, oldest: Millis
     };
     let mut document = document::parse(stored);
     let is_live = document::is_live(&document, now);
+    if stored.observed() > now.saturating_add(MAX_VERSION_AHEAD_SECONDS * 1_000) {
+        return Some(Disagreement::Ahead);
+    }
     if stored.version < claim.version && digest(&mut document) != claim.digest {
         return Some(Disagreement::Older);
     }
@@ -302,10 +308,11 @@ async fn compare(
             Some(Disagreement::Older) => &mut found.older,
             Some(Disagreement::NotLive) => &mut found.not_live,
             Some(Disagreement::NotEnded) => &mut found.not_ended,
+            Some(Disagreement::Ahead) => &mut found.ahead,
         };
         list.push(id.to_string());
     }
-    for list in [&mut found.missing, &mut found.older, &mut found.not_live, &mut found.not_ended] {
+    for list in [&mut found.missing, &mut found.older, &mut found.not_live, &mut found.not_ended, &mut found.ahead] {
         list.sort_unstable();
     }
     Ok(found)
@@ -365,6 +372,7 @@ struct Found {
     older: Vec<String>,
     not_live: Vec<String>,
     not_ended: Vec<String>,
+    ahead: Vec<String>,
     unshown: Vec<String>,
     refused: Refused,
     /// Why the feed was not read to its end, where it was not.
@@ -373,16 +381,16 @@ struct Found {
 
 impl Found {
     fn is_quiet(&self) -> bool {
-        [&self.missing, &self.older, &self.not_live, &self.not_ended].into_iter().all(Vec::is_empty)
+        [&self.missing, &self.older, &self.not_live, &self.not_ended, &self.ahead].into_iter().all(Vec::is_empty)
     }
 
     fn print(&self, input: &str, own: &[String], json: bool, out: &mut impl Write) -> io::Result<()> {
-        let Self { shown, missing, older, not_live, not_ended, unshown, refused, unread } = self;
+        let Self { shown, missing, older, not_live, not_ended, ahead, unshown, refused, unread } = self;
         if json {
             let json = json!({
                 "input": input, "complete": unread.is_none(), "error": unread, "shown": shown, "refused": refused.count,
                 "refused_for": refused.reasons, "missing": missing, "older": older, "not_live": not_live,
-                "not_ended": not_ended, "not_shown": unshown,
+                "not_ended": not_ended, "ahead": ahead, "not_shown": unshown,
             });
             return writeln!(out, "{}", text::json(&json.to_string()));
         }
@@ -401,6 +409,7 @@ impl Found {
             ("older", older),
             ("not live", not_live),
             ("not ended", not_ended),
+            ("ahead", ahead),
             ("not shown", unshown),
         ];
         for (word, ids) in lists {
@@ -410,6 +419,9 @@ impl Found {
             if ids.len() > NAMED {
                 writeln!(out, "  {word}: {} more; --json names all", ids.len() - NAMED)?;
             }
+        }
+        if let Some(ahead) = crate::sweep::report::ahead(ahead.len() as u64) {
+            writeln!(out, "  {ahead}")?;
         }
         if refused.count > 0 {
             writeln!(out, "  {} documents broke a rule of the host and would be quarantined", refused.count)?;

@@ -11,6 +11,7 @@ mod delivery;
 mod report;
 #[cfg(test)]
 mod tests;
+pub mod trapped;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,14 @@ use crate::config::Input;
 use crate::gate::Gate;
 use crate::http::{Feed, FetchError};
 use crate::sandbox::{Event, Failure, Guest, Hold, Next, Request, Response, SandboxError, Step, Wait};
-use crate::state::{InputStatus, Ledger, MAX_STATE_BYTES};
+use crate::state::{InputStatus, Ledger, MAX_STATE_BYTES, Resumed};
 use crate::store::Sink;
-use crate::trapped::{Call, Trapped, Traps};
 
 use delivery::Deliveries;
+use trapped::{Call, Trapped, Traps};
 
 pub use crate::observer::Observer;
+pub(crate) use report::naming_key_file;
 pub use report::{Ended, PollError, PollReport};
 
 /// The note with which a guest ends a poll that it could not complete.
@@ -88,14 +90,23 @@ pub struct Bounds {
 }
 
 impl Poller {
-    /// Polls once, from the last committed state to the end of the feed.
+    /// Polls once, from the last committed state to the end of the feed. A state that was committed to another store than
+    /// this one is forgotten first. Where the store may not be written to, the feed is not asked.
     ///
     /// # Errors
     /// [`PollError`]; what was committed before it stays committed.
     pub async fn poll(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
-        let (ledger, input) = (self.ledger.clone(), self.input.clone());
-        let state = blocking(move || ledger.checkpoint(&input.id)).await??.unwrap_or_default();
-        self.poll_from(state, true, bounds, stop).await
+        let standing = self.sink.standing().await?;
+        let (ledger, input, now) = (self.ledger.clone(), self.input.clone(), self.clock.now());
+        let Resumed { state, lost } = blocking(move || ledger.resume(&input.id, &standing, now)).await??;
+        if let Some(lost) = lost {
+            tracing::warn!(
+                input.id = self.input.id,
+                "{}. So the feed is read again from `initial_interval` on; `tipline backfill` reads what is older.",
+                lost.text()
+            );
+        }
+        self.poll_from(state.unwrap_or_default(), true, bounds, stop).await
     }
 
     /// Polls from another state than the stored one. With `checkpoint` false the documents are delivered and counted,
@@ -114,7 +125,7 @@ impl Poller {
         let ended = run.drive(state, bounds, stop).await;
         // Whatever ended the poll, the pages under way are awaited: their documents may have arrived.
         let last = run.deliveries.settle().await;
-        let ended = ended?;
+        let ended = ended.map_err(|error| error.naming_key_file(&self.input))?;
         last?;
         Ok(run.deliveries.report(ended, run.requests))
     }
@@ -129,8 +140,10 @@ impl Poller {
         stop: &CancellationToken,
     ) -> Result<Option<(Step, Hold, Event)>, PollError> {
         let (guest, input, traps, now) = (self.guest.clone(), self.input.clone(), self.traps.clone(), self.clock.now());
-        self.observer.advancing(&input, request.as_deref(), &state, now, &event);
+        let observer = self.observer.clone();
         let call = blocking(move || {
+            // A recording waits for its disk.
+            observer.advancing(&input, request.as_deref(), &state, now, &event);
             let step = guest.advance_holding(&input.guest_config, &state, now, &event).map_err(|reason| {
                 traps.keep(&input, &Call { state: &state, now, event: &event, request: request.as_deref() }, reason)
             });
@@ -268,8 +281,8 @@ impl Run<'_> {
                     }
                     self.deliveries.settle().await?;
                     let length = wait.until.saturating_sub(poller.clock.now());
-                    poller.gate.hold(&poller.clock, length.min(millis(LONGEST_WAIT)));
-                    if self.longer_than(bounds, wait.until).is_some() {
+                    poller.gate.hold(&poller.clock, length.min(millis(LONGEST_WAIT)), &poller.input.id);
+                    if self.is_longer_than(bounds, wait.until) {
                         return Ok(Ended::MustWait(wait));
                     }
                     self.begin_wait(&wait).await?;
@@ -285,27 +298,24 @@ impl Run<'_> {
         }
     }
 
-    /// The wait for another input's limit, where it is longer than the bound.
-    fn longer_than(&self, bounds: Bounds, until: Millis) -> Option<Wait> {
-        let length = until.saturating_sub(self.poller.clock.now());
-        (length > millis(bounds.max_wait.unwrap_or(LONGEST_WAIT))).then(|| gate_wait(until))
+    /// Whether a wait is longer than the bound.
+    fn is_longer_than(&self, bounds: Bounds, until: Millis) -> bool {
+        until.saturating_sub(self.poller.clock.now()) > millis(bounds.max_wait.unwrap_or(LONGEST_WAIT))
     }
 
-    /// Waits until no input with the same key is told to wait; gives what ends the poll meanwhile.
+    /// Waits until no input with the same key, this one too, is told to wait; gives what ends the poll meanwhile.
     async fn pass_gate(&mut self, bounds: Bounds, stop: &CancellationToken) -> Result<Option<Ended>, PollError> {
         let poller = self.poller;
         loop {
             // Another input may have held it for longer in the meantime.
-            let length = poller.gate.closed_for(&poller.clock);
-            if length == 0 {
-                return Ok(None);
-            }
+            let Some((length, by)) = poller.gate.closed_for(&poller.clock) else { return Ok(None) };
             let until = poller.clock.now().saturating_add(length);
             self.deliveries.settle().await?;
-            if let Some(wait) = self.longer_than(bounds, until) {
+            let wait = gate_wait(until, &by, &poller.input.id);
+            if self.is_longer_than(bounds, until) {
                 return Ok(Some(Ended::MustWait(wait)));
             }
-            self.begin_wait(&gate_wait(until)).await?;
+            self.begin_wait(&wait).await?;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
@@ -376,7 +386,11 @@ fn endless(requests: u32) -> PollError {
     )))
 }
 
-/// A wait for another input's limit.
-fn gate_wait(until: Millis) -> Wait {
-    Wait { until, reason: "the feed told another input with the same key to wait".to_owned() }
+/// A wait for the limit of a key that the feed told the input `by` of.
+fn gate_wait(until: Millis, by: &str, own: &str) -> Wait {
+    let reason = match by == own {
+        true => "the feed told this input to wait, in a poll that ended before".to_owned(),
+        false => format!("the feed told the input {by} to wait, which has the same key"),
+    };
+    Wait { until, reason }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::trapped::{MAX_TRAPS, Trapped};
 use crate::apart::Broken;
+use crate::config::Input;
+use crate::said::Said;
 use crate::sandbox::{Failure, Note, Wait};
+use crate::secret::Credential;
 use crate::state::{Counts, LedgerError};
 use crate::store::SinkError;
-use crate::trapped::{MAX_TRAPS, Trapped};
 
 /// How a poll ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,33 @@ pub enum PollError {
 }
 
 impl PollError {
+    /// The message, by whose words it is made of.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Guest(failure) => Said::theirs(failure.text()),
+            Self::Trapped(trapped) => trapped.said(),
+            // Around the trap's, its own words.
+            Self::Paused(trapped) => {
+                let (whole, inner) = (self.to_string(), trapped.to_string());
+                match whole.split_once(&inner) {
+                    Some((before, after)) => Said::ours(before).and(trapped.said()).and(Said::ours(after)),
+                    None => Said::theirs(whole),
+                }
+            }
+            // What the feed or the store has said is quoted in them.
+            Self::Refused(_) | Self::Sink(_) => Said::theirs(self.to_string()),
+            Self::Ledger(_) | Self::Broken(_) => Said::ours(self.to_string()),
+        }
+    }
+
+    /// With the file that the refused key is in.
+    pub(super) fn naming_key_file(self, input: &Input) -> Self {
+        match self {
+            Self::Guest(failure) => Self::Guest(naming_key_file(failure, input)),
+            other => other,
+        }
+    }
+
     /// Whether trying again at the next interval cannot help, because a person has to change something and restart.
     pub fn stops_input(&self) -> bool {
         matches!(self, Self::Guest(Failure::Config(_) | Failure::State(_)) | Self::Paused(_))
@@ -99,5 +129,48 @@ impl PollError {
     /// Whether the key file should be read again before the next try.
     pub fn suspects_credential(&self) -> bool {
         matches!(self, Self::Guest(Failure::Credential(_) | Failure::Forbidden(_)))
+    }
+}
+
+/// A refused key with the file that it is in, which the guest knows nothing of.
+pub(crate) fn naming_key_file(failure: Failure, input: &Input) -> Failure {
+    let advice = input.credential.as_ref().and_then(Credential::file_advice);
+    let with = |text: String| match &advice {
+        Some(advice) => format!("{text} {advice}"),
+        None => text,
+    };
+    match failure {
+        Failure::Credential(text) => Failure::Credential(with(text)),
+        Failure::Forbidden(text) => Failure::Forbidden(with(text)),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{Secret, SecretSource};
+
+    #[test]
+    fn the_file_of_a_refused_key_is_named() {
+        let input = |source| {
+            let input = Input::new("feed", crate::config::socdefenders());
+            Input { credential: Some(Credential::Bearer(source)), ..input }
+        };
+        let refused = || Failure::Credential("The key has expired.".to_owned());
+        let failed = || Failure::Protocol("No page.".to_owned());
+        let (file, inline) = (SecretSource::File("/run/feed.key".into()), SecretSource::Inline(Secret::new("k")));
+        for (source, failure, expected) in [
+            (
+                file.clone(),
+                refused(),
+                "The key has expired. What was sent is in /run/feed.key, which `api_key_file` names;",
+            ),
+            (inline, refused(), "The key has expired."),
+            (file, failed(), "No page."),
+        ] {
+            let said = PollError::Guest(failure).naming_key_file(&input(source)).to_string();
+            assert!(said.starts_with(expected) && (said.contains(';') == expected.contains(';')), "{said}");
+        }
     }
 }

@@ -119,7 +119,7 @@ async fn a_wait_is_sat_out_up_to_the_longest_and_a_longer_one_ends_the_poll() {
     const DAY: u64 = 24 * 60 * 60;
     for (seconds, is_sat_out) in [(DAY, true), (DAY + 1, false), (253_402_300_800, false)] {
         let folder = tempfile::tempdir().unwrap();
-        let change = with(r#""max_retries":0,"max_rate_wait":"999999w""#);
+        let change = with(r#""max_retries":0,"max_rate_wait":"3650d""#);
         let pipeline = pipeline_of(folder.path(), change, Clock::virtual_from(NOW), Arc::new(())).await;
         let poller = &pipeline.pollers[0];
         wait_for(poller, &seconds.to_string());
@@ -131,7 +131,8 @@ async fn a_wait_is_sat_out_up_to_the_longest_and_a_longer_one_ends_the_poll() {
         } else {
             let Ended::MustWait(wait) = &report.ended else { panic!("{report:?}") };
             assert!(wait.until >= NOW + DAY * 1_000 && waited < MINUTE, "{wait:?} {waited}");
-            assert!(poller.gate.closed_for(&poller.clock) <= DAY * 1_000 + waited, "others are held for a day at most");
+            let held = poller.gate.closed_for(&poller.clock).map_or(0, |(length, _)| length);
+            assert!(held <= DAY * 1_000 + waited, "others are held for a day at most");
             assert_eq!(report.requests, 0);
         }
     }
@@ -201,12 +202,12 @@ async fn a_gate_that_is_held_for_longer_meanwhile_ends_a_poll_that_may_not_wait_
     let folder = tempfile::tempdir().unwrap();
     let pipeline = pipeline(folder.path()).await;
     let poller = &pipeline.pollers[0];
-    poller.gate.hold(&poller.clock, MINUTE);
+    poller.gate.hold(&poller.clock, MINUTE, "other");
     let bounds = Bounds { max_wait: Some(Duration::from_millis(5 * MINUTE)) };
     let stop = CancellationToken::new();
     let (report, ()) = tokio::join!(poller.poll(bounds, &stop), async {
         poller.clock.sleep_until(NOW + MINUTE / 2).await;
-        poller.gate.hold(&poller.clock, 60 * MINUTE - MINUTE / 2);
+        poller.gate.hold(&poller.clock, 60 * MINUTE - MINUTE / 2, "other");
     });
     let report = report.unwrap();
     assert!(matches!(&report.ended, Ended::MustWait(wait) if wait.until == NOW + 60 * MINUTE), "{report:?}");
@@ -215,11 +216,24 @@ async fn a_gate_that_is_held_for_longer_meanwhile_ends_a_poll_that_may_not_wait_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_at_a_gate_names_the_input_that_was_told_to_wait() {
+    for (by, named) in [("other", "the input other"), ("feed", "this input")] {
+        let folder = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(folder.path()).await;
+        let poller = &pipeline.pollers[0];
+        poller.gate.hold(&poller.clock, 10 * MINUTE, by);
+        let bounds = Bounds { max_wait: Some(Duration::from_millis(MINUTE)) };
+        let report = poller.poll(bounds, &CancellationToken::new()).await.unwrap();
+        assert!(matches!(&report.ended, Ended::MustWait(wait) if wait.reason.contains(named)), "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_ends_the_wait_at_a_gate() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = pipeline(folder.path()).await;
     let poller = &pipeline.pollers[0];
-    poller.gate.hold(&poller.clock, 600 * MINUTE);
+    poller.gate.hold(&poller.clock, 600 * MINUTE, "other");
     let stop = CancellationToken::new();
     let (report, ()) = tokio::join!(poller.poll(Bounds::default(), &stop), async {
         poller.clock.sleep_until(NOW + MINUTE).await;

@@ -21,13 +21,17 @@ use crate::config::{Input, SweepSettings};
 use crate::observer::Observer;
 use crate::sandbox::Guest;
 use crate::state::{Ledger, LedgerError};
+use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{Catalog, Deletes, Sink, SweepOrder, Swept};
 use exclusion::{Asked, Exclusion};
 
-pub use report::{SweepError, SweepReport};
+pub use report::{Doubted, SweepError, SweepReport};
 
 /// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
+
+/// Under this name the ledger keeps how many documents the last sweep found that are dated ahead of the time.
+pub const AHEAD: &str = "sweep/ahead";
 
 /// The mark of an input without `exclude:`.
 const NOTHING_EXCLUDED: i64 = 0;
@@ -77,19 +81,23 @@ impl Sweeper {
         // A fault of what is excluded keeps nothing from being renewed or retired.
         let excluded = self.exclude(now).await;
         let mut swept = Swept::default();
+        let went_by = orders.iter().map(|order| order.ended_by).min().unwrap_or(now);
         for order in orders {
             swept.add(self.sink.sweep(order).await?);
         }
         let excluded = excluded?;
         // When it was is told by the clock that the next one is due by.
         let (known, at) = (self.clock.known(), self.clock.now());
+        let ahead = i64::try_from(swept.ahead).unwrap_or(i64::MAX);
         let noted = self.ledger.apart(move |ledger| {
             ledger.set_last_sweep(at)?;
+            ledger.set_mark(AHEAD, ahead)?;
             known.iter().try_for_each(|known| ledger.keep_time(known))
         });
         noted.await??;
-        let Swept { renewed, retired, deleted, withheld } = swept;
-        Ok(SweepReport { renewed, retired, excluded, deleted, withheld })
+        let Swept { renewed, retired, deleted, withheld, set_back, ahead } = swept;
+        let doubted = Doubted::between(went_by, self.clock.latest());
+        Ok(SweepReport { renewed, retired, excluded, deleted, withheld, doubted, set_back, ahead })
     }
 
     /// One order for all inputs whose feeds' clocks agree with ours, one for each that is behind by its own. What is over
@@ -97,10 +105,14 @@ impl Sweeper {
     async fn orders(&self, now: Millis, confirmed: bool) -> Result<Vec<SweepOrder>, SweepError> {
         let mut former = self.ledger.apart(Ledger::inputs).await??;
         former.retain(|input| self.inputs.iter().all(|(configured, _)| configured.id != *input));
+        let latest = self.clock.latest().saturating_add(MAX_VERSION_AHEAD_SECONDS * 1_000);
+        let is_doubted = self.clock.known().is_some_and(|known| known.doubted.is_some());
         let mut groups: BTreeMap<(Millis, Deletes), (Vec<String>, Vec<String>)> = BTreeMap::new();
-        let mut any = Deletes::None;
+        let (mut any, mut is_heard) = (Deletes::None, false);
         for (input, _) in &self.inputs {
-            let deletes = match self.clock.has_heard(&input.id, HEARD_LATELY) {
+            let heard = self.clock.has_heard(&input.id, HEARD_LATELY);
+            is_heard |= heard;
+            let deletes = match heard {
                 _ if confirmed => Deletes::Confirmed,
                 true => Deletes::Bounded,
                 false => Deletes::None,
@@ -118,6 +130,7 @@ impl Sweeper {
                 ended_by,
                 renew_before: now.saturating_sub(millis(self.settings.renew_after)),
                 delete_before: ended_by.saturating_sub(millis(self.settings.keep_expired)),
+                ahead_from: (is_heard && !is_doubted).then_some(latest),
                 deletes,
                 inputs: inputs.into(),
                 former: former.into(),

@@ -4,8 +4,13 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::apart::Broken;
+use crate::clock::Millis;
 use crate::state::LedgerError;
 use crate::store::{CatalogError, DELETED_SHARE, SinkError};
+use crate::text;
+
+/// A difference of clocks that a sweep tells of: what it does is done by the day.
+const MATTERS: Millis = 60 * 60 * 1_000;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -20,9 +25,57 @@ pub struct SweepReport {
     pub deleted: u64,
     /// Documents that would have been, and wait for `tipline sweep --confirm`.
     pub withheld: u64,
+    /// Documents dated ahead of the time that are dated now.
+    pub set_back: u64,
+    /// Documents dated ahead of the time that can only be read again.
+    pub ahead: u64,
+    /// The time it went by, where this machine's clock says a much later one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<Doubted>,
+}
+
+/// Two times of one moment. What is over only by the later one is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Doubted {
+    /// What the sweep went by, in milliseconds since 1970.
+    pub went_by: Millis,
+    /// What this machine's clock says.
+    pub clock_says: Millis,
+}
+
+impl Doubted {
+    /// Of these times; none where they agree as well as matters to what lives for days.
+    pub(super) fn between(went_by: Millis, clock_says: Millis) -> Option<Self> {
+        (clock_says.saturating_sub(went_by) > MATTERS).then_some(Self { went_by, clock_says })
+    }
 }
 
 impl SweepReport {
+    /// What to say of documents that are, or were, dated ahead of the time.
+    pub fn ahead(&self) -> Option<String> {
+        let set_back = self.set_back;
+        ahead(self.ahead).or_else(|| {
+            (set_back > 0).then(|| {
+                format!(
+                    "{set_back} documents were dated more than a day ahead of the time, from when the clocks of feed and machine were \
+                     both wrong. They are dated now, and their inputs are read again from `initial_interval` on."
+                )
+            })
+        })
+    }
+
+    /// What to say where this machine's clock is not believed.
+    pub fn doubted(&self) -> Option<String> {
+        let Doubted { went_by, clock_says } = self.doubted?;
+        Some(format!(
+            "this machine's clock says {}, but by the feeds' clocks and the time that passed since the last run it is {}, and the \
+             sweep went by that. What is over only by the later time was left as it is. Set the clock; if it is right, run \
+             `tipline run --once` first: once a feed confirms it, sweeps go by it.",
+            text::instant(clock_says),
+            text::instant(went_by)
+        ))
+    }
+
     /// What to say where not all was deleted that is over.
     pub fn withheld(&self) -> Option<String> {
         let withheld = Some(self.withheld).filter(|withheld| *withheld > 0)?;
@@ -32,6 +85,17 @@ impl SweepReport {
              stop the run and call `tipline sweep --confirm`."
         ))
     }
+}
+
+/// What to say of documents that are dated ahead of the time and stay so.
+pub fn ahead(documents: u64) -> Option<String> {
+    (documents > 0).then(|| {
+        format!(
+            "{documents} documents are dated more than a day ahead of the time, from when the clocks of feed and machine were both \
+             wrong: nothing newer replaces them until then. In SQLite the next sweep mends them. In Elasticsearch delete the \
+             index and run `tipline setup`; it is then filled again by itself."
+        )
+    })
 }
 
 /// Why a sweep ended early. What it had done stays done; the next one goes on.

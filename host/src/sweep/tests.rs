@@ -118,6 +118,28 @@ async fn nothing_is_deleted_where_no_feed_has_answered_for_a_week() {
 }
 
 #[tokio::test]
+async fn a_sweep_that_does_not_go_by_this_machines_clock_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(folder.path());
+    let feed = input("feed", Value::Null);
+    fixture.deliver(&feed, &RECORDS[..1]).await;
+    let (wall, steady) = (Arc::new(AtomicU64::new(NOW)), Arc::new(AtomicU64::new(0)));
+    let mut sweeper = fixture.sweeper(vec![feed]);
+    let (told, counted) = (wall.clone(), steady.clone());
+    sweeper.clock =
+        Clock::judged(move || Reading { wall: told.load(Ordering::Relaxed), steady: counted.load(Ordering::Relaxed) });
+    sweeper.clock.heard("feed", None);
+    assert_eq!(sweeper.sweep(true).await.unwrap().doubted(), None);
+    // Years at once, and a second that passed.
+    wall.fetch_add(730 * DAY, Ordering::Relaxed);
+    steady.fetch_add(1_000, Ordering::Relaxed);
+    let swept = sweeper.sweep(true).await.unwrap();
+    assert_eq!((swept.retired, swept.deleted), (0, 0));
+    let said = swept.doubted().unwrap();
+    assert!(said.starts_with("this machine's clock says ") && said.contains("the sweep went by that"), "{said}");
+}
+
+#[tokio::test]
 async fn after_a_pause_a_sweep_is_due_an_interval_after_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(folder.path());

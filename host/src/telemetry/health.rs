@@ -17,6 +17,7 @@ use crate::clock::{Clock, Millis, millis};
 use crate::config::Input;
 use crate::observer::Observer;
 use crate::poll::{Ended, PollError, PollReport};
+use crate::said::Said;
 use crate::sandbox::{Note, Wait};
 use crate::state::Counts;
 use crate::store::Outage;
@@ -45,10 +46,10 @@ struct Followed {
     id: String,
     interval: Duration,
     last_success: Option<Millis>,
-    last_failure: Option<String>,
+    last_failure: Option<Said>,
     waiting: Option<Wait>,
     /// Why it does not go on by itself.
-    stopped: Option<String>,
+    stopped: Option<Said>,
 }
 
 /// One input's health.
@@ -141,14 +142,14 @@ impl Observer for Health {
                         followed.last_failure = None;
                     }
                     match &report.ended {
-                        Ended::GaveUp(reason) => followed.last_failure = Some(reason.clone()),
+                        Ended::GaveUp(reason) => followed.last_failure = Some(Said::theirs(reason.clone())),
                         Ended::MustWait(wait) => followed.waiting = Some(wait.clone()),
                         Ended::Complete | Ended::MaxPages | Ended::Stopped => {}
                     }
                 }
                 Err(error) => {
-                    followed.last_failure = Some(error.to_string());
-                    followed.stopped = error.stops_input().then(|| error.to_string());
+                    followed.last_failure = Some(error.said());
+                    followed.stopped = error.stops_input().then(|| error.said());
                 }
             }
         });
@@ -162,13 +163,13 @@ impl Followed {
             input: self.id.clone(),
             last_success: self.last_success.map(text::instant),
             healthy: trouble.is_none(),
-            reason: trouble.map(|reason| text::show(&reason)),
+            reason: trouble.map(|reason| reason.to_string()),
         }
     }
 
-    fn trouble(&self, started: Millis, now: Millis, outage: Option<&Outage>) -> Option<String> {
+    fn trouble(&self, started: Millis, now: Millis, outage: Option<&Outage>) -> Option<Said> {
         if let Some(reason) = &self.stopped {
-            return Some(format!("The input is stopped until Tipline is started again: {reason}"));
+            return Some(Said::ours("The input is stopped until Tipline is started again: ").and(reason.clone()));
         }
         let allowed = millis(self.interval.saturating_mul(LATE_INTERVALS));
         if now.saturating_sub(self.last_success.unwrap_or(started)) < allowed {
@@ -183,15 +184,17 @@ impl Followed {
         // The newest of what is known says most.
         let why = match (outage, &self.waiting, &self.last_failure) {
             (Some(outage), ..) => {
-                format!("The output takes nothing since {}: {}", text::instant(outage.since), outage.reason)
+                let since = format!("The output takes nothing since {}: ", text::instant(outage.since));
+                Said::ours(since).and(Said::theirs(&*outage.reason))
             }
             (_, Some(wait), _) if wait.until > now => {
-                format!("It waits until {}: {}.", text::instant(wait.until), wait.reason.trim_end_matches('.'))
+                let until = format!("It waits until {}: ", text::instant(wait.until));
+                Said::ours(until).and(Said::theirs(wait.reason.trim_end_matches('.'))).and(".")
             }
-            (.., Some(failure)) => format!("The last poll failed: {failure}"),
-            _ => "A poll is still under way; if it is not the first one, look into the log.".to_owned(),
+            (.., Some(failure)) => Said::ours("The last poll failed: ").and(failure.clone()),
+            _ => "A poll is still under way; if it is not the first one, look into the log.".into(),
         };
-        Some(format!("{late} {why}"))
+        Some(Said::ours(format!("{late} ")).and(why))
     }
 }
 

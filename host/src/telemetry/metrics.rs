@@ -52,6 +52,7 @@ struct Series {
     rate_limit_remaining: Family<OfInput, Gauge<f64, AtomicU64>>,
     sweeps: Family<Outcome, Counter>,
     swept: Family<Outcome, Counter>,
+    dated_ahead: Gauge,
     /// Not there until it was counted.
     live: Family<[(&'static str, &'static str); 0], Gauge>,
     kept: Family<OfInput, Gauge>,
@@ -197,6 +198,7 @@ impl Series {
             rate_limit_remaining: Family::default(),
             sweeps: Family::default(),
             swept: Family::default(),
+            dated_ahead: Gauge::default(),
             live: Family::default(),
             kept: Family::default(),
             deliveries: Family::new_with_constructor(|| Histogram::new(DELIVERY_SECONDS)),
@@ -235,6 +237,11 @@ impl Series {
             "swept_documents",
             "Documents that sweeps changed, by what was done to them",
             self.swept.clone(),
+        );
+        registry.register(
+            "documents_ahead",
+            "Documents dated more than a day ahead of the time, as the last sweep found",
+            self.dated_ahead.clone(),
         );
         registry.register(
             "live_documents",
@@ -292,10 +299,15 @@ impl Series {
         let (done, failed) = if result.is_ok() { (once, 0) } else { (0, once) };
         self.sweeps.get_or_create(&Outcome { outcome: "done" }).inc_by(done);
         self.sweeps.get_or_create(&Outcome { outcome: "failed" }).inc_by(failed);
-        let Ok(SweepReport { renewed, retired, excluded, deleted, .. }) = *result else { return };
-        for (outcome, count) in
-            [("renewed", renewed), ("retired", retired), ("excluded", excluded), ("deleted", deleted)]
-        {
+        let Ok(SweepReport { renewed, retired, excluded, deleted, set_back, ahead, .. }) = *result else { return };
+        self.dated_ahead.set(i64::try_from(ahead).unwrap_or(i64::MAX));
+        for (outcome, count) in [
+            ("renewed", renewed),
+            ("retired", retired),
+            ("excluded", excluded),
+            ("deleted", deleted),
+            ("set_back", set_back),
+        ] {
             self.swept.get_or_create(&Outcome { outcome }).inc_by(count);
         }
     }
@@ -381,6 +393,7 @@ mod tests {
                 r#"tipline_polls_total{input="feed",outcome="failed"} 0"#,
                 r#"tipline_sweeps_total{outcome="done"} 0"#,
                 r#"tipline_swept_documents_total{outcome="excluded"} 0"#,
+                "tipline_documents_ahead 0",
                 r#"tipline_health{input="feed"} 1"#,
                 "# EOF",
             ],
@@ -427,7 +440,16 @@ mod tests {
         metrics.compared(&input, -1_500);
         metrics.live(7);
         metrics.kept(&input, 2);
-        metrics.swept(&Ok(SweepReport { renewed: 4, retired: 3, excluded: 2, deleted: 1, withheld: 0 }), START);
+        let swept = SweepReport {
+            renewed: 4,
+            retired: 3,
+            excluded: 2,
+            deleted: 1,
+            set_back: 5,
+            ahead: 6,
+            ..SweepReport::default()
+        };
+        metrics.swept(&Ok(swept), START);
         metrics.swept(&Err(SweepError::Guest(String::new())), START);
         let text = metrics.clone().text();
         let missing = lacks(
@@ -462,6 +484,8 @@ mod tests {
                 r#"tipline_swept_documents_total{outcome="retired"} 3"#,
                 r#"tipline_swept_documents_total{outcome="excluded"} 2"#,
                 r#"tipline_swept_documents_total{outcome="deleted"} 1"#,
+                r#"tipline_swept_documents_total{outcome="set_back"} 5"#,
+                "tipline_documents_ahead 6",
             ],
         );
         assert!(missing.is_empty(), "{missing:?} not in {text}");

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,7 +22,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::{Health, Metrics};
@@ -43,15 +45,14 @@ pub enum ServeError {
     )]
     NotLoopback(SocketAddr),
     /// The port is taken, or may not be used.
-    #[error(
-        "Metrics and health cannot be served on {address}: {reason}. Set `monitoring.listen` to a free port, or end the \
-         program that uses this one."
-    )]
+    #[error("Metrics and health cannot be served on {address}: {reason}. {advice}")]
     Bind {
         /// What was tried.
         address: SocketAddr,
         /// What came back.
         reason: io::Error,
+        /// Who has it, as far as can be told, and what to do.
+        advice: String,
     },
 }
 
@@ -70,15 +71,53 @@ pub async fn serve(address: SocketAddr, metrics: Metrics, health: Health) -> Res
     if !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
-    let failed = |reason| ServeError::Bind { address, reason };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(reason) => {
+            let is_taken = reason.kind() == io::ErrorKind::AddrInUse;
+            let other = if is_taken { other_run(address).await } else { None };
+            let advice = match (other, is_taken) {
+                (Some(inputs), _) => format!(
+                    "Another `tipline run` serves its own there, of its inputs {inputs}: set `monitoring.listen` to another \
+                     port in one of the two configurations, or end that run if it is this one's."
+                ),
+                (None, true) => "Another program has this port: set `monitoring.listen` to a free one.".to_owned(),
+                (None, false) => "Set `monitoring.listen` to a port that this program may use.".to_owned(),
+            };
+            return Err(ServeError::Bind { address, reason, advice });
+        }
+    };
+    let taken = |reason| ServeError::Bind { address, reason, advice: "Try again.".to_owned() };
+    let address = listener.local_addr().map_err(taken)?;
     let routes = router(address.ip(), metrics, health);
     let task = tokio::spawn(async move {
         // Serving ends without an error; a failed accept is tried again by the server itself.
         let _ = axum::serve(listener, routes).await;
     });
     Ok(Serving { address, task })
+}
+
+/// A run on this machine answers at once; what does not is another program.
+const ASKED_FOR: Duration = Duration::from_secs(1);
+
+/// The health of a run with as many inputs as there may be is shorter.
+const LONGEST_HEALTH: u64 = 256 * 1024;
+
+/// The inputs of the run that serves there, as its own health names them; none where it is no run.
+async fn other_run(address: SocketAddr) -> Option<String> {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let head = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.take(LONGEST_HEALTH).read_to_end(&mut answer).await.ok()?;
+        let body = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let health: serde_json::Value = serde_json::from_slice(answer.get(body..)?).ok()?;
+        let inputs = health.get("inputs")?.as_array()?;
+        let names: Option<Vec<_>> = inputs.iter().map(|input| input.get("input")?.as_str()).collect();
+        Some(names?.iter().map(|name| text::show(name)).collect::<Vec<_>>().join(", "))
+    };
+    tokio::time::timeout(ASKED_FOR, asked).await.ok()?
 }
 
 impl Serving {
@@ -169,11 +208,6 @@ fn is_this_machine(authority: &Authority, own: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
     use super::*;
     use crate::clock::Clock;
     use crate::config::Input;
@@ -243,6 +277,29 @@ mod tests {
         assert_eq!(get(&serving, "/other").await.0, 404);
         assert_eq!(send(&serving, "POST /metrics HTTP/1.1\r\nHost: localhost").await.0, 405);
         assert_eq!(send(&serving, "HEAD /metrics HTTP/1.1\r\nHost: localhost").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn who_has_the_port_is_named() {
+        let (first, second) = (health(), health());
+        let serving = start(&first).await;
+        let again = async |address| {
+            let metrics = Metrics::new([&input()], Clock::system(), second.clone());
+            serve(address, metrics, second.clone()).await.unwrap_err().to_string()
+        };
+        let error = again(serving.address()).await;
+        assert!(error.contains("Another `tipline run` serves its own there, of its inputs feed: set"), "{error}");
+        // A program that says nothing, and one that says something else.
+        let other = TcpListener::bind(LOOPBACK).await.unwrap();
+        let address = other.local_addr().unwrap();
+        let answers = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = other.accept().await {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"inputs\":[1]}").await;
+            }
+        });
+        let error = again(address).await;
+        assert!(error.contains("Another program has this port: set `monitoring.listen`"), "{error}");
+        answers.abort();
     }
 
     #[tokio::test]
@@ -340,7 +397,7 @@ mod tests {
             serve(address, metrics, health.clone()).await
         };
         let taken = again().await.unwrap_err().to_string();
-        assert!(taken.contains(&address.to_string()) && taken.contains("free port"), "{taken}");
+        assert!(taken.contains(&address.to_string()) && taken.contains("Another `tipline run`"), "{taken}");
         drop(serving);
         // The server's task ends at its next turn.
         tokio::time::timeout(Duration::from_secs(10), async {

@@ -5,6 +5,7 @@
 //! often than once in [`QUIET`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -26,7 +27,7 @@ pub struct Outage {
     /// Why, as the last request told.
     pub reason: String,
     /// It answers, and takes nothing all the same: it is overloaded or not ready, its disks are full, or the index is blocked.
-    /// Asking it whether it is there says nothing then: what ends it is that something is taken.
+    /// Asking it whether it is there says nothing then: what ends it is that something is taken, or would be.
     pub is_blocked: bool,
 }
 
@@ -41,6 +42,8 @@ struct Shared {
     clock: Clock,
     state: watch::Sender<Option<Outage>>,
     said: Mutex<Said>,
+    /// Requests that are being sent again and again.
+    trying: AtomicUsize,
     on_change: Box<OnChange>,
 }
 
@@ -55,7 +58,13 @@ impl Availability {
     /// Of a store of which nothing is known yet. `on_change` is told of each outage and of its end.
     pub fn new(clock: Clock, on_change: impl Fn(Option<&Outage>) + Send + Sync + 'static) -> Self {
         let (state, _) = watch::channel(None);
-        Self(Arc::new(Shared { clock, state, said: Mutex::default(), on_change: Box::new(on_change) }))
+        Self(Arc::new(Shared {
+            clock,
+            state,
+            said: Mutex::default(),
+            trying: AtomicUsize::new(0),
+            on_change: Box::new(on_change),
+        }))
     }
 
     /// Of a store whose outages nobody follows.
@@ -108,16 +117,26 @@ impl Availability {
         self.0.state.borrow().clone()
     }
 
-    /// Returns once it can be asked, or at `stop`; then false. One that is blocked can be.
-    pub async fn reachable(&self, stop: &CancellationToken) -> bool {
+    /// Returns once nothing is known to keep it from taking documents, or at `stop`; then false.
+    pub async fn available(&self, stop: &CancellationToken) -> bool {
         let mut state = self.0.state.subscribe();
-        let is_there = |outage: &Option<Outage>| outage.as_ref().is_none_or(|outage| outage.is_blocked);
         tokio::select! {
             biased;
             () = stop.cancelled() => false,
             // The sender is our own.
-            _ = state.wait_for(is_there) => true,
+            _ = state.wait_for(Option::is_none) => true,
         }
+    }
+
+    /// Notes that a request is sent again and again, until what is given back is dropped.
+    pub fn trying(&self) -> Trying {
+        self.0.trying.fetch_add(1, Ordering::Relaxed);
+        Trying(self.0.clone())
+    }
+
+    /// Whether any request is sent again and again, so that nobody else need ask.
+    pub fn is_tried(&self) -> bool {
+        self.0.trying.load(Ordering::Relaxed) > 0
     }
 
     /// Returns once it takes nothing.
@@ -135,6 +154,15 @@ impl Availability {
         let shared = self.0.clone();
         let outage = self.outage();
         blocking(move || (shared.on_change)(outage.as_ref())).await;
+    }
+}
+
+/// A request that is sent again and again.
+pub struct Trying(Arc<Shared>);
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        self.0.trying.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -209,21 +237,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_blocked_can_be_asked() {
+    async fn a_store_that_is_gone_or_takes_nothing_is_waited_for() {
         let (store, _) = followed();
         let stop = CancellationToken::new();
-        assert!(store.reachable(&stop).await);
-        store.failed("blocked", true).await;
-        assert!(store.reachable(&stop).await);
+        assert!(store.available(&stop).await);
+        for is_blocked in [true, false] {
+            store.failed("nothing goes", is_blocked).await;
+            let began = Instant::now();
+            let (back, ()) = tokio::join!(store.available(&stop), async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                store.answered().await;
+            });
+            assert!(back && began.elapsed() == Duration::from_secs(1), "{is_blocked}");
+        }
         store.failed("gone", false).await;
         store.unreachable().await;
-        let (back, ()) = tokio::join!(store.reachable(&stop), async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            store.answered().await;
-        });
-        assert!(back);
-        store.failed("gone", false).await;
         stop.cancel();
-        assert!(!store.reachable(&stop).await);
+        assert!(!store.available(&stop).await);
+    }
+
+    #[test]
+    fn whoever_tries_is_known_until_it_ends() {
+        let (store, _) = followed();
+        assert!(!store.is_tried());
+        let (one, two) = (store.trying(), store.trying());
+        drop(one);
+        assert!(store.is_tried());
+        drop(two);
+        assert!(!store.is_tried());
     }
 }

@@ -1,8 +1,8 @@
 //! The stored form of a document: what the host may change in what the guest wrote.
 //!
-//! Four changes, each a pure function of the document and a moment: [`stored`] at every delivery and in the sweep alike,
+//! Five changes, each a pure function of the document and a moment: [`stored`] at every delivery and in the sweep alike,
 //! [`delivered`] at a delivery, which also names the input, [`renewed`] where a live document's `@timestamp` has grown
-//! old, [`retired`] where something other than time ends it. Every other field keeps its place and its text, byte for
+//! old, [`retired`] where something other than time ends it, [`set_back`] where it is dated ahead of the time. Every other field keeps its place and its text, byte for
 //! byte. A store never invents a form of its own, so that all of them agree on what a document is.
 //!
 //! A document is one of four things, which are told apart by `tipline.*` and ECS's own words:
@@ -25,6 +25,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
+use tipline_catalog::walk;
+use tipline_kql::{SEARCHED, search_text};
 
 use crate::Document;
 use tipline_model::clock::Millis;
@@ -35,6 +37,27 @@ pub const THREAT: &str = "threat";
 
 /// The `event.type` of what is retired, of conditions and of context.
 pub const INFO: &str = "info";
+
+/// Whether a field says what the mapping or the host makes of it (versions, kinds, identities, times), and never a value that
+/// a feed has sent: nobody has to be kept from clicking on it.
+pub fn is_of_the_mapping(field: &str) -> bool {
+    const FIELDS: [&str; 13] = [
+        "@timestamp",
+        "ecs.version",
+        "event.category",
+        "event.dataset",
+        "event.id",
+        "event.ingested",
+        "event.kind",
+        "event.module",
+        "event.sequence",
+        "event.type",
+        "threat.indicator.type",
+        "threat.indicator.marking.tlp",
+        "threat.indicator.marking.tlp_version",
+    ];
+    FIELDS.contains(&field) || field.starts_with("tipline.") || field.starts_with("data_stream.")
+}
 
 /// A text that is no document.
 #[derive(Debug, Error)]
@@ -56,6 +79,26 @@ pub fn stored<'a>(document: &Document<'a>, now: Millis) -> Cow<'a, str> {
 /// The stored form with `tipline.input`, the input that delivers it.
 pub fn delivered(document: &Document<'_>, input: &str, now: Millis) -> String {
     with_input(&stored(document, now), input)
+}
+
+/// A delivered document with `tipline.search`, the text in which plain text is looked for, for a store that has no other
+/// place for it.
+pub fn searchable(delivered: String) -> String {
+    let mut texts: [Vec<String>; SEARCHED.len()] = Default::default();
+    let read = walk(&delivered, &mut |path, leaf| {
+        if let Some(values) = SEARCHED.iter().position(|known| *known == path) {
+            texts[values].push(leaf.text().into_owned());
+        }
+    });
+    let text = search_text(texts.iter().flatten().map(String::as_str));
+    match shared_object(&delivered) {
+        Some(at) if read.is_ok() && !text.is_empty() => {
+            let (before, after) = delivered.split_at(at);
+            let comma = if after.starts_with('}') { "" } else { "," };
+            format!("{before}\"search\":{}{comma}{after}", quoted(&text))
+        }
+        _ => delivered,
+    }
 }
 
 /// Whether [`stored`] gives a retired document.
@@ -129,11 +172,20 @@ pub fn retired(json: &str, at: Millis, reason: &str) -> Result<String, FormError
     edit(json, &Change::Ended(at, reason))
 }
 
+/// A document that was dated ahead of the time, dated `now`, with a version of now.
+///
+/// # Errors
+/// [`FormError`] where the text is no document.
+pub fn set_back(json: &str, now: Millis, version: u64) -> Result<String, FormError> {
+    edit(json, &Change::SetBack(now, version))
+}
+
 enum Change<'a> {
     Renewed(Millis),
     Expired(Millis),
     Ended(Millis, &'a str),
     Delivered(&'a str),
+    SetBack(Millis, u64),
 }
 
 fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
@@ -149,6 +201,17 @@ fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
                 shared.set("retired_at", at);
             }
             root.set("tipline", shared.print());
+        }
+        Change::SetBack(now, version) => {
+            let now = quoted(&time::print(*now));
+            root.set("@timestamp", now.clone());
+            let (mut event, mut shared) = (root.object("event")?, root.object("tipline")?);
+            event.set("sequence", version.to_string());
+            root.set("event", event.print());
+            if shared.get("observed_at").is_some() {
+                shared.set("observed_at", now);
+                root.set("tipline", shared.print());
+            }
         }
         Change::Delivered(input) => {
             let mut shared = root.object("tipline")?;

@@ -12,10 +12,12 @@ pub mod form;
 pub mod kind;
 pub mod memory;
 pub mod ndjson;
+mod network;
 pub mod page;
 mod probe;
 pub mod question;
 pub mod sqlite;
+mod standing;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -33,7 +35,8 @@ pub use availability::{Availability, Outage};
 pub use blocking::blocking;
 pub use kind::Kind;
 pub use page::{Document, Page, Quarantined};
-pub use question::{Answer, Condition, Counts, Question, Standing};
+pub use question::{Among, Answer, Condition, Counts, Question};
+pub use standing::{Loss, Standing};
 pub use turn::{Baton, Turn};
 
 use crate::state::LedgerError;
@@ -80,6 +83,10 @@ pub struct Swept {
     pub deleted: u64,
     /// Those that were not, as they are too many to go unasked; see [`Deletes::Bounded`].
     pub withheld: u64,
+    /// Documents dated ahead of the time that are dated now; their inputs are read again.
+    pub set_back: u64,
+    /// Documents dated ahead of the time that stay so, as a store takes no lower version.
+    pub ahead: u64,
 }
 
 impl Swept {
@@ -89,6 +96,8 @@ impl Swept {
         self.retired += more.retired;
         self.deleted += more.deleted;
         self.withheld += more.withheld;
+        self.set_back += more.set_back;
+        self.ahead += more.ahead;
     }
 }
 
@@ -135,6 +144,9 @@ pub struct SweepOrder {
     /// Documents that ended before this, and were last vouched for before this, are deleted: one whose feed dates it far
     /// back is kept as long as any other.
     pub delete_before: Millis,
+    /// What was shown then or later was shown by a clock that was wrong, and nothing newer replaces it until that time: a day
+    /// after the latest that it can be. None where no clock vouches for ours.
+    pub ahead_from: Option<Millis>,
     /// What becomes of those that may be deleted.
     pub deletes: Deletes,
     /// The inputs that are configured, by `tipline.input`.
@@ -185,6 +197,23 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// Asks one that answers whether it takes documents; no document is written.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it takes none.
+    async fn takes(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Which store it is, and whether it holds anything, so that a state of another one is not gone on from. One of which
+    /// nothing is known fits every state.
+    ///
+    /// # Errors
+    /// [`SinkError::Unavailable`] where it is not there, or not what documents may go to yet.
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        Ok(Standing::default())
+    }
+
     /// Delivers a page and commits its state, that not before [`Page::turn`] has come.
     ///
     /// # Errors
@@ -207,11 +236,12 @@ pub trait Sink: Send + Sync {
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too.
+    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too, and by an
+    /// address the networks that hold it.
     pub text: Option<String>,
     /// Of which kind.
     pub kind: Option<Kind>,
-    /// `threat.indicator.provider`.
+    /// `threat.indicator.provider`, whole and in any case (of ASCII letters).
     pub provider: Option<String>,
     /// At or after, by the time that `by` names.
     pub since: Option<Millis>,
@@ -279,7 +309,8 @@ pub trait Catalog: Send + Sync {
     /// Lets what follows see all that was acknowledged before, as far as the store can.
     async fn settle(&self) {}
 
-    /// The newest documents that match, newest first.
+    /// The newest documents that match, newest first: by the time asked for, where that is one by when they were observed,
+    /// as their versions tell, and then by their ids, upwards. Every store has this order.
     ///
     /// # Errors
     /// [`CatalogError`].

@@ -9,12 +9,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use crate::state::{self, Ledger};
-use crate::{Delivery, Page, Sink, SinkError, SweepOrder, Swept, blocking, form};
+use crate::{Delivery, Page, Sink, SinkError, Standing, SweepOrder, Swept, blocking, form};
 use tipline_model::clock::Millis;
 
 /// Lines go out in pieces of this size: a thousand documents in a few dozen calls.
@@ -25,6 +26,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct Ndjson {
     out: Arc<Mutex<Out>>,
     name: Arc<str>,
+    standing: Standing,
+    has_written: Arc<AtomicBool>,
     ledger: Ledger,
 }
 
@@ -102,7 +105,14 @@ impl Ndjson {
 
     /// Writes to anything; `name` is for messages.
     pub fn writer(out: Box<dyn Write + Send>, name: &str, ledger: Ledger) -> Self {
-        Self { out: Arc::new(Mutex::new(Out::Pipe(out))), name: name.into(), ledger }
+        let standing = Standing::named(format!("lines to {name}"));
+        Self {
+            out: Arc::new(Mutex::new(Out::Pipe(out))),
+            name: name.into(),
+            standing,
+            has_written: Arc::default(),
+            ledger,
+        }
     }
 
     /// Appends to a file. A page that could not be written whole is cut off again, and so is what a crash left of a line.
@@ -114,7 +124,11 @@ impl Ndjson {
         let file = Lines::open(path).map_err(|e| {
             SinkError::Setup(format!("{name} can't be opened: {e}. Check that this user may write it and its folder."))
         })?;
-        Ok(Self { out: Arc::new(Mutex::new(Out::File(file))), name, ledger })
+        // Where it is, whatever folder the program is started in; one without a length is a pipe with a name.
+        let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_filled = file.file.metadata().ok().filter(std::fs::Metadata::is_file).map(|file| file.len() > 0);
+        let standing = Standing { is_filled, ..Standing::named(format!("lines to {}", place.display())) };
+        Ok(Self { out: Arc::new(Mutex::new(Out::File(file))), name, standing, has_written: Arc::default(), ledger })
     }
 
     fn write(&self, page: &Page) -> Result<Delivery, SinkError> {
@@ -126,6 +140,7 @@ impl Ndjson {
             Out::Pipe(pipe) => print(pipe, page, &mut delivery),
         };
         result.map_err(|e| self.explain(&e))?;
+        self.has_written.fetch_or(delivery.indexed > 0, Ordering::Relaxed);
         self.ledger.commit(&page.commit, &delivery)?;
         Ok(delivery)
     }
@@ -161,6 +176,12 @@ impl Sink for Ndjson {
         page.turn.come().await?;
         let sink = self.clone();
         blocking(move || sink.write(&page)).await
+    }
+
+    /// As the file was when it was opened, until something was written: one that is rotated under a run was read before.
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        let is_filled = self.standing.is_filled.filter(|_| !self.has_written.load(Ordering::Relaxed));
+        Ok(Standing { is_filled, ..self.standing.clone() })
     }
 
     async fn sweep(&self, _: SweepOrder) -> Result<Swept, SinkError> {

@@ -193,22 +193,27 @@ impl Page {
         Self::new(batch.documents, batch.heads, commit, now)
     }
 
-    /// A page of one document that was refused before; its head is read from itself.
+    /// A page of documents that were refused before; their heads are read from themselves.
     ///
     /// # Errors
-    /// [`Misfit`] where it is no line.
-    pub fn again(document: String, commit: Commit, now: Millis) -> Result<Self, Misfit> {
-        let length = u32::try_from(document.len()).unwrap_or(u32::MAX);
-        let head = match probe::read(&document) {
-            Ok(own) => Head { id: own.id.into_owned(), version: own.version, expires: own.expires_at, length },
-            Err(error) => {
-                let (code, detail) = (error.code().to_owned(), error.to_string());
-                let mut page = Self::empty(commit);
-                page.commit.refused.push(Quarantined { id: String::new(), code, detail, document });
-                return Ok(page);
+    /// [`Misfit`] where one is no line.
+    pub fn again(documents: impl IntoIterator<Item = String>, mut commit: Commit, now: Millis) -> Result<Self, Misfit> {
+        let (mut text, mut heads) = (String::new(), Vec::new());
+        for document in documents {
+            match probe::read(&document) {
+                Ok(own) => {
+                    let length = u32::try_from(document.len()).unwrap_or(u32::MAX);
+                    heads.push(Head { id: own.id.into_owned(), version: own.version, expires: own.expires_at, length });
+                    text.push_str(&document);
+                    text.push('\n');
+                }
+                Err(error) => {
+                    let (code, detail) = (error.code().to_owned(), error.to_string());
+                    commit.refused.push(Quarantined { id: String::new(), code, detail, document });
+                }
             }
-        };
-        Self::new(document + "\n", vec![head], commit, now)
+        }
+        Self::new(text, heads, commit, now)
     }
 
     /// A page without documents: only its state, counters and rejects are committed.

@@ -19,7 +19,7 @@ pub struct Condition {
 
 /// Which documents are asked at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum Among {
     /// Those that match something now; [`crate::form`] says which.
     #[default]
     Live,
@@ -35,7 +35,7 @@ pub struct Question {
     /// What is looked for.
     pub condition: Condition,
     /// Among which documents.
-    pub standing: Standing,
+    pub among: Among,
     /// The moment against which expiry is measured.
     pub now: Millis,
     /// Claims, or the values they speak of.

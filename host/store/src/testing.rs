@@ -34,6 +34,8 @@ pub struct Sample {
     pub provider: &'static str,
     /// `threat.indicator.description`.
     pub description: String,
+    /// `threat.indicator.last_seen`.
+    pub last_seen: Option<Millis>,
     /// When it ends, if it does by itself.
     pub expires_at: Option<Millis>,
     /// Why then.
@@ -58,6 +60,7 @@ impl Sample {
             kind: "domain-name",
             provider: "abuse.ch",
             description: "Seen in a campaign".to_owned(),
+            last_seen: None,
             expires_at: Some(observed + 90 * DAY),
             expiry_reason: "age",
             category: "threat",
@@ -89,6 +92,9 @@ impl Sample {
             "socdefenders": {"ioc": {"type": "domain"}},
             "tipline": {"key": format!("{} of {}", self.value, self.kind), "expiry_reason": self.expiry_reason, "observed_at": at},
         });
+        if let Some(last_seen) = self.last_seen {
+            document["threat"]["indicator"]["last_seen"] = time::print(last_seen).into();
+        }
         for (name, moment) in [("expires_at", self.expires_at), ("retired_at", self.retired_at)] {
             if let Some(moment) = moment {
                 document["tipline"][name] = time::print(moment).into();
@@ -156,6 +162,7 @@ pub fn order(now: Millis) -> SweepOrder {
         ended_by: now,
         renew_before: now - 20 * DAY,
         delete_before: now - 180 * DAY,
+        ahead_from: None,
         deletes: Deletes::Bounded,
         inputs: [INPUT.to_owned()].into(),
         former: [].into(),

@@ -86,7 +86,7 @@ fn a_document_that_was_refused_is_tried_again_by_what_it_says_itself() {
         (Sample::new("a", NOW).with(|s| s.version = u64::MAX >> 1).json(), Some("version-ahead")),
         ("nonsense".to_owned(), Some("invalid-json")),
     ] {
-        let page = Page::again(json.clone(), Commit::default(), NOW).unwrap();
+        let page = Page::again([json.clone()], Commit::default(), NOW).unwrap();
         let codes: Vec<&str> = page.commit.refused.iter().map(|refused| refused.code.as_str()).collect();
         assert_eq!(codes, refused.into_iter().collect::<Vec<_>>(), "{json}");
     }
@@ -202,7 +202,7 @@ fn a_refused_document_does_not_cost_its_page() {
 }
 
 fn stored(json: &str, now: u64) -> String {
-    let page = Page::again(json.to_owned(), Commit::default(), NOW).unwrap();
+    let page = Page::again([json.to_owned()], Commit::default(), NOW).unwrap();
     assert_eq!(page.commit.refused, []);
     let document = page.documents().next().unwrap();
     form::stored(&document, now).into_owned()
@@ -275,7 +275,7 @@ fn a_delivery_names_its_input() {
             r#"{"event":{"id":"a","sequence":1},"tipline":{"key":"k","input":"in \"put"}}"#,
         ),
     ] {
-        let page = Page::again(json.to_owned(), Commit::default(), NOW).unwrap();
+        let page = Page::again([json.to_owned()], Commit::default(), NOW).unwrap();
         assert_eq!(page.commit.refused, []);
         let document = page.documents().next().unwrap();
         assert_eq!(form::delivered(&document, "in \"put", NOW), expected);
@@ -326,7 +326,7 @@ proptest! {
     fn nothing_else_changes(id in "\\PC{1,20}", key in "\\PC{0,8}", text in any::<String>(), input in "\\PC{0,9}", age in 0..400_u64) {
         let mut document = Sample::new(id, NOW).with(|s| { s.description = text; s.expires_at = Some(NOW - age * DAY); }).value();
         document["threat"][format!("x{key}")] = json!([1.25, null, {"deep": "\u{1f600}"}]);
-        let page = Page::again(document.to_string(), Commit::default(), NOW).unwrap();
+        let page = Page::again([document.to_string()], Commit::default(), NOW).unwrap();
         let delivered = page.documents().map(|document| form::delivered(&document, &input, NOW)).collect::<String>();
         let mut form: Value = serde_json::from_str(&delivered).unwrap();
         prop_assert_eq!(form["tipline"].as_object_mut().unwrap().remove("input"), Some(json!(input)));

@@ -50,6 +50,22 @@ fn every_run_is_observed_at_least_a_second_after_the_one_before() {
 }
 
 #[test]
+fn a_step_about_as_long_as_the_overlap_hides_nothing() {
+    for step in (594_000..606_000).step_by(85) {
+        let traits = Traits { generated_at: false, skew: step, ..Traits::default() };
+        let mut driver = Driver::new(CONFIG, feed(30, traits));
+        driver.poll().unwrap();
+        driver.now += HOUR + step.unsigned_abs() % 997;
+        driver.poll().unwrap();
+        driver.server.traits.skew = 0;
+        let changed = driver.server.clock(driver.now);
+        driver.server.records.insert(0, SimRecord { value: "late.example.net".to_owned(), kind: "domain", changed });
+        driver.poll().unwrap();
+        assert_eq!(driver.missing(), Vec::<&str>::new(), "{step}");
+    }
+}
+
+#[test]
 fn a_clock_too_far_ahead_is_observed_as_our_own() {
     let mut driver = Driver::new(CONFIG, feed(1, Traits { skew: DAY as i64, ..Traits::default() }));
     driver.poll().unwrap();

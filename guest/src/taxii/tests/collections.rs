@@ -92,6 +92,53 @@ fn a_wrong_collection_fails_with_the_right_ones() {
 }
 
 #[test]
+fn a_collection_that_cannot_be_asked_for_costs_itself() {
+    for id in [
+        "..",
+        ".",
+        "../other",
+        "a/..",
+        "%2e%2e",
+        "%252e%252e",
+        "a%2f..",
+        "..;x",
+        "a\\..",
+        " .. ",
+        "\u{ff0e}\u{ff0e}",
+        "\u{2025}",
+        "%u002e",
+        "%c0%ae%c0%ae",
+        "a\u{2215}..",
+    ] {
+        let offered = named(&[("good", "Good"), (id, "Bad")]);
+        for wanted in [r#""*""#, r#"["good","Bad"]"#] {
+            let config = CONFIG.replace(r#""one""#, wanted);
+            let mut driver = Driver::new(&config, SimServer::new(offered.clone(), Traits::default()));
+            driver.poll().unwrap();
+            assert_eq!(read(&driver), ["good"], "{id} {wanted}");
+            let told =
+                driver.notes.iter().any(|(code, text)| code == "collection-failed" && text.contains("`collection`"));
+            assert!(told, "{id} {wanted}: {:?}", driver.notes);
+        }
+        let alone = CONFIG.replace(r#""one""#, r#""Bad""#);
+        match Driver::new(&alone, SimServer::new(offered, Traits::default())).poll() {
+            Err(Failure::Config(text)) => {
+                assert!(text.contains("cannot be asked for") && text.contains("good"), "{text}")
+            }
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+    for id in ["a.b", "a..b", "...", "a/b", "100%", "a;b", "%41", "\u{e9}"] {
+        let mut driver = Driver::new(
+            &CONFIG.replace(r#""one""#, r#""Fine""#),
+            SimServer::new(named(&[(id, "Fine")]), Traits::default()),
+        );
+        driver.poll().unwrap();
+        assert_eq!(driver.pages().len(), 1, "{id}");
+    }
+}
+
+#[test]
 fn so_many_collections_are_read_and_no_more() {
     let names: Vec<&'static str> = (0..101).map(|i| &*Box::leak(format!("c{i}").into_boxed_str())).collect();
     let config = CONFIG.replace(r#""one""#, r#""*""#);

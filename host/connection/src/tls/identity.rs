@@ -5,7 +5,6 @@
 //! PBKDF2 with AES or 3DES, as openssl and Elasticsearch's tools write it). Not read are PKCS#12 (`.p12`, `.pfx`), DER,
 //! Java's key stores and the older encryption (`Proc-Type: 4,ENCRYPTED`); the message says how each is converted.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +16,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureScheme};
 
-use super::{Asked, TlsError};
+use super::{Asked, MAX_PEM_BYTES, TlsError};
 use tipline_config::ClientCertificate;
+use tipline_model::file;
 use tipline_model::secret::{Secret, SecretError};
 
 /// Shows the certificate to a server that asks, and notes that one did.
@@ -103,7 +103,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("it cannot be read: {error}."))
+    file::read(path, MAX_PEM_BYTES).map_err(|error| format!("it cannot be read: {error}."))
 }
 
 enum Found {

@@ -6,6 +6,7 @@ use super::junit::escape;
 use super::{cost, detection, named, verdict};
 use crate::Evaluation;
 use crate::finding::{Example, Finding, Kind};
+use tipline_model::said::Said;
 use tipline_model::text;
 
 /// Nothing may be fetched or run, whatever a value says.
@@ -99,15 +100,15 @@ fn section(kind: Kind, findings: &[&Finding], out: &mut String) -> std::fmt::Res
             "<details class=\"{class}\"><summary><span class=\"about\">{}</span><span class=\"count\">{}</span><span class=\"way\">{}</span></summary>",
             escape(&text::escape(&finding.about)),
             text::count(finding.count),
-            escape(&finding.ways.first().map(|(way, _)| text::show(way)).unwrap_or_default()),
+            escape(&finding.ways.first().map(|(way, _)| way.to_string()).unwrap_or_default()),
         )?;
         if let Some(reason) = &finding.waived {
-            writeln!(out, "<p class=\"reason\">intended: {}</p>", escape(&text::show(reason)))?;
+            writeln!(out, "<p class=\"reason\">intended: {}</p>", escape(&text::escape(reason)))?;
         }
         if finding.ways.len() > 1 {
             writeln!(out, "<ul>")?;
             for (way, count) in &finding.ways {
-                writeln!(out, "<li>{} × {}</li>", text::count(*count), escape(&text::show(way)))?;
+                writeln!(out, "<li>{} × {}</li>", text::count(*count), escape(&way.to_string()))?;
             }
             writeln!(out, "</ul>")?;
         }
@@ -120,9 +121,9 @@ fn section(kind: Kind, findings: &[&Finding], out: &mut String) -> std::fmt::Res
 fn examples(examples: &[Example], out: &mut String) -> std::fmt::Result {
     writeln!(out, "<table class=\"examples\"><tbody>")?;
     for example in examples {
-        let value = |value: &Option<String>| match value {
+        let value = |value: &Option<Said>| match value {
             None => "<i>absent</i>".to_owned(),
-            Some(value) => format!("<code>{}</code>", escape(&text::show(value))),
+            Some(value) => format!("<code>{}</code>", escape(&value.to_string())),
         };
         let values = match (&example.before, &example.after) {
             (None, None) => String::new(),
@@ -131,7 +132,7 @@ fn examples(examples: &[Example], out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "<tr><td>{}</td><td>{values}</td><td class=\"page\">{}</td></tr>",
-            escape(&text::show(&example.subject)),
+            escape(&example.subject.to_string()),
             escape(&text::escape(&example.page))
         )?;
     }

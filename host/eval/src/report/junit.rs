@@ -55,7 +55,7 @@ fn reason(finding: &crate::finding::Finding) -> String {
     finding
         .waived
         .as_ref()
-        .map(|reason| format!(" (intended: {})", tipline_model::text::show(reason)))
+        .map(|reason| format!(" (intended: {})", tipline_model::text::escape(reason)))
         .unwrap_or_default()
 }
 

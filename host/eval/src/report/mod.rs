@@ -85,13 +85,12 @@ fn detection(evaluation: &Evaluation) -> Option<String> {
 
 /// What a finding shows at first sight: its most frequent way, or its first example.
 fn glimpse(finding: &Finding) -> String {
-    let subject =
-        finding.examples.first().map(|example| tipline_model::text::show(&example.subject)).unwrap_or_default();
+    let subject = finding.examples.first().map(|example| example.subject.to_string()).unwrap_or_default();
     match finding.ways.as_slice() {
         [] => subject,
         [(way, _), rest @ ..] => {
             let more = if rest.is_empty() { "" } else { ", …" };
-            format!("{}{more}   ({subject})", tipline_model::text::show(way))
+            format!("{way}{more}   ({subject})")
         }
     }
 }

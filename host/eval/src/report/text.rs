@@ -42,7 +42,8 @@ fn write(evaluation: &Evaluation, style: Style, out: &mut String) -> std::fmt::R
             (kind.word(), Align::Left),
             ("count", Align::Right),
             ("example", Align::Left),
-        ]);
+        ])
+        .giving_way(&["example"]);
         for finding in of_kind.iter().take(LINES_A_KIND) {
             table.row([
                 mark(finding).to_owned(),
@@ -57,7 +58,7 @@ fn write(evaluation: &Evaluation, style: Style, out: &mut String) -> std::fmt::R
         }
         for finding in &of_kind {
             if let Some(reason) = &finding.waived {
-                writeln!(out, "   intended: {}: {}", text::escape(&finding.about), text::show(reason))?;
+                writeln!(out, "   intended: {}: {}", text::escape(&finding.about), text::escape(reason))?;
             }
         }
     }

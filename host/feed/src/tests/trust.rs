@@ -150,6 +150,57 @@ async fn https_to_a_port_of_plain_http_is_named() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_a_server_made_for_itself_is_named_in_words() {
+    for is_authority in [true, false] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        if is_authority {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let own = params.self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own.pem");
+        std::fs::write(&file, own.pem()).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![own.der().clone()], key).unwrap();
+        let server = server(TlsAcceptor::from(Arc::new(config))).await;
+        for ca_file in [None, Some(file)] {
+            let mut input = input(&format!("https://localhost:{}", server.address.port()));
+            let is_trusted = ca_file.is_some();
+            input.http.tls.ca_file = ca_file;
+            match Feed::new(&input).unwrap().fetch(&get("/")).await {
+                Ok(_) => assert!(is_trusted && !is_authority),
+                result => {
+                    let text = failed(result);
+                    let (expected, setting) = match is_authority {
+                        true => ("an authority's certificate as its own", "`CA:FALSE`"),
+                        false => ("an authority that this machine does not trust", "`ca_file`"),
+                    };
+                    assert!(text.contains(expected) && text.contains(setting), "{is_authority} {is_trusted}: {text}");
+                    assert!(!text.contains("EndEntity") && !text.contains("Other("), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_a_port_of_tls_is_named() {
+    // An alert, as TLS answers what it does not know; a connection that is closed; what web servers say.
+    let pages = [
+        "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 60\r\n\r\n400 The plain HTTP request was sent to HTTPS port, as nginx says",
+        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+    ];
+    for answer in [&b"\x15\x03\x01\x00\x02\x02\x46"[..], b"", pages[0].as_bytes(), pages[1].as_bytes()] {
+        let server = Server::always(answer.to_vec()).await;
+        let text = failed(Feed::new(&input(&format!("http://{}", server.address))).unwrap().fetch(&get("/")).await);
+        assert!(text.contains("TLS is spoken on") && text.contains("https") && text.contains("`url:`"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
     let address = mute(b"").await;
     let mut input = input(&format!("https://{address}"));

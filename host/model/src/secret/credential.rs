@@ -1,13 +1,13 @@
 //! How a request is authenticated: the ways to show a key, and where the key is read from.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use thiserror::Error;
 
 use super::Secret;
+use crate::file;
 
 /// Headers that only the host sets, beside `authorization`. The last eleven belong to one connection: RFC 9110, 7.6.1.
 pub(super) const OF_THE_CONNECTION: [&str; 15] = [
@@ -57,6 +57,9 @@ pub(super) const OF_A_REQUEST: [&str; 24] = [
     "via",
 ];
 
+/// The longest file of a secret. Fixed: it goes into a header, of which servers take some kilobytes.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
 /// Where a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -102,7 +105,7 @@ impl SecretSource {
     /// Where its file cannot be read or is empty.
     pub fn read(&self, setting: &str) -> Result<Secret, SecretError> {
         if let Self::File(path) = self
-            && let Some(warning) = fs::File::open(path).ok().and_then(|file| open_to_others(path, &file))
+            && let Some(warning) = file::open(path).ok().and_then(|file| open_to_others(path, &file))
         {
             tracing::warn!("{warning}");
         }
@@ -116,9 +119,7 @@ impl SecretSource {
             Self::File(path) => {
                 let error =
                     |reason: String| SecretError::File { path: path.clone(), reason, setting: setting.to_owned() };
-                let mut file = fs::File::open(path).map_err(|e| error(e.to_string()))?;
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(|e| error(e.to_string()))?;
+                let text = file::read_text(path, MAX_SECRET_BYTES).map_err(|e| error(e.to_string()))?;
                 match text.trim() {
                     "" => Err(error("it is empty".to_owned())),
                     key => Ok(Secret::new(key)),
@@ -189,6 +190,18 @@ impl Credential {
             (Self::Basic { .. }, SecretSource::File(_)) => "password_file",
             (Self::Key(..), SecretSource::Inline(_)) => "auth.key",
             (Self::Key(..), SecretSource::File(_)) => "auth.key_file",
+        }
+    }
+
+    /// Where to look when it is refused, where that is a file: one among several is meant.
+    pub fn file_advice(&self) -> Option<String> {
+        match self.source() {
+            SecretSource::Inline(_) => None,
+            SecretSource::File(path) => Some(format!(
+                "What was sent is in {}, which `{}` names; a file that holds another one is read again by itself.",
+                path.display(),
+                self.setting()
+            )),
         }
     }
 
@@ -358,6 +371,19 @@ mod tests {
         assert_eq!(credential.read().unwrap().expose(), "abc");
         fs::write(&path, "\n").unwrap();
         assert!(credential.read().unwrap_err().to_string().contains("it is empty"));
+    }
+
+    #[test]
+    fn a_secrets_file_is_read_up_to_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let credential = Credential::Bearer(SecretSource::File(path.clone()));
+        for (length, is_read) in [(MAX_SECRET_BYTES, true), (MAX_SECRET_BYTES + 1, false)] {
+            fs::write(&path, "k".repeat(usize::try_from(length).unwrap())).unwrap();
+            let read = credential.read();
+            assert_eq!(read.is_ok(), is_read, "{length}");
+            assert!(read.err().is_none_or(|error| error.to_string().contains("longer than 64 KiB")));
+        }
     }
 
     #[cfg(unix)]

@@ -36,16 +36,21 @@ const OF_ANOTHER_REQUEST: [&str; 24] = [
     "x-url",
 ];
 
+/// What the host decides as it reads the answer: it unpacks bodies, reads them whole, and sends a body at once.
+const OF_THE_READING: [&str; 4] = ["accept-encoding", "expect", "if-range", "range"];
+
 /// Beginnings and parts of the names of such headers.
 const BEGINNINGS: [&str; 6] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-", "x-ms-original-", "x-accel-"];
 
-/// Whether a guest may not set this header: the credential's, the connection's, and those that rewrite a request.
+/// Whether a guest may not set this header: the credential's, the connection's, those that say how an answer is read, and
+/// those that rewrite a request.
 pub fn is_hosts(name: &HeaderName) -> bool {
     // Programs behind CGI, WSGI and their like can't tell `_` from `-`.
     let name = name.as_str().replace('_', "-");
     let name = name.as_str();
     name == AUTHORIZATION.as_str()
         || OF_THE_CONNECTION.contains(&name)
+        || OF_THE_READING.contains(&name)
         || OF_ANOTHER_REQUEST.contains(&name)
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         || name.contains("method-override")

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::connection::explain::web_page;
 use crate::http::{Feed, FetchError};
-use crate::poll::date;
+use crate::poll::{date, naming_key_file};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
 use crate::secret::Credential;
 use crate::text;
@@ -282,7 +282,7 @@ fn refusal(input: &Input, failure: &Failure) -> Finding {
         Failure::Forbidden(_) => "plan",
         _ => "answer",
     };
-    Finding::new(Level::Fail, &input.id, subject, failure.text())
+    Finding::new(Level::Fail, &input.id, subject, naming_key_file(failure.clone(), input).text())
 }
 
 /// Whether it is a page, or an end, and not only what a guest says about the server.

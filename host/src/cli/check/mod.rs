@@ -67,6 +67,11 @@ impl Check {
     }
 
     pub(super) fn run(self) -> Result<()> {
+        self.told().map(|_| ())
+    }
+
+    /// Says what it finds; whether all of it is well. What fails is an error.
+    pub(super) fn told(self) -> Result<bool> {
         let config = self.settings.load()?;
         let mut findings = vec![configuration(&config)];
         findings.extend(feed::doubles(&config.inputs));
@@ -91,7 +96,10 @@ impl Check {
             let line = if self.json { finding.to_json() } else { finding.to_line(style) };
             writeln!(out, "{line}")?;
         }
-        if findings.iter().any(|finding| finding.level == Level::Fail) { Err(Failed.into()) } else { Ok(()) }
+        match findings.iter().any(|finding| finding.level == Level::Fail) {
+            true => Err(Failed.into()),
+            false => Ok(findings.iter().all(|finding| finding.level == Level::Ok)),
+        }
     }
 }
 

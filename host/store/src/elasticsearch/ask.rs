@@ -7,7 +7,7 @@ use tipline_catalog::Direction;
 
 use super::Elasticsearch;
 use super::search::{FACET_VALUES, PAGE, condition, expired, failed_shards, refuse_holes, retired};
-use crate::question::{Answer, Counts, Question, Standing};
+use crate::question::{Answer, Counts, Question, Among};
 use crate::{CatalogError, Hit};
 
 impl Elasticsearch {
@@ -90,10 +90,10 @@ fn sort(question: &Question) -> Value {
 fn dsl(question: &Question) -> Value {
     let filter = tipline_kql::elasticsearch(&question.condition.predicate);
     let ended = [retired(), expired(question.now), condition()];
-    match question.standing {
-        Standing::All => json!({ "bool": { "filter": [filter] } }),
-        Standing::Live => json!({ "bool": { "filter": [filter], "must_not": ended } }),
-        Standing::Ended => {
+    match question.among {
+        Among::All => json!({ "bool": { "filter": [filter] } }),
+        Among::Live => json!({ "bool": { "filter": [filter], "must_not": ended } }),
+        Among::Ended => {
             json!({ "bool": { "filter": [filter, { "bool": { "should": ended, "minimum_should_match": 1 } }] } })
         }
     }

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::body::{Operations, Piece};
 use super::client::{Answer, Call, Client, ClientError, encoded};
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
+use super::standing::is_closed;
+use crate::availability::Trying;
 use crate::{Availability, SinkError};
 use tipline_config::{ElasticsearchSettings, RetrySettings};
 
@@ -53,6 +55,7 @@ pub(super) enum Settled {
 #[derive(Debug)]
 pub(super) struct Bulk {
     client: Arc<Client>,
+    index: String,
     target: String,
     /// `bulk_max_bytes`, lowered by every 413.
     most_bytes: AtomicUsize,
@@ -66,6 +69,7 @@ impl Bulk {
         let pipeline = settings.pipeline.as_deref().map(|name| format!("&pipeline={}", encoded(name)));
         Self {
             client,
+            index: settings.index.clone(),
             target: format!(
                 "/{}/_bulk?filter_path={FILTER_PATH}{}",
                 encoded(&settings.index),
@@ -76,6 +80,11 @@ impl Bulk {
             retry: settings.retry,
             availability,
         }
+    }
+
+    /// What is told of each outage.
+    pub(super) fn availability(&self) -> &Availability {
+        &self.availability
     }
 
     /// What became of each operation, in their order.
@@ -152,11 +161,14 @@ impl Bulk {
                         continue;
                     }
                     self.in_flight.leave(permit, is_pressure);
-                    let text = format!(
-                        "Elasticsearch took {} of {} documents and put off the others ({why}).",
-                        piece.len() - again.len(),
-                        piece.len()
-                    );
+                    let text = match why.starts_with("index_closed_exception") {
+                        true => is_closed(&self.index),
+                        false => format!(
+                            "Elasticsearch took {} of {} documents and put off the others ({why}).",
+                            piece.len() - again.len(),
+                            piece.len()
+                        ),
+                    };
                     // What is put off beside what is taken is everyday life, and no outage.
                     let sign = if again.len() < piece.len() { Sign::Progress } else { Sign::Answer };
                     patience.wait(sign, is_slow, answer.retry_after, &text).await?;
@@ -234,8 +246,9 @@ pub(super) fn request_needs_person(client: &Client, answer: &Answer) -> String {
     let said = client.describe(answer);
     match answer.status.as_u16() {
         401 if client.has_credential() => {
+            let file = client.key_file_advice().map(|advice| format!(" {advice}")).unwrap_or_default();
             format!(
-                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired."
+                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired.{file}"
             )
         }
         401 => {
@@ -244,15 +257,31 @@ pub(super) fn request_needs_person(client: &Client, answer: &Answer) -> String {
         403 => format!(
             "The Elasticsearch credential lacks a privilege: {said}. Run `tipline check` for the list of those needed."
         ),
-        404 => format!(
-            "The index is missing, or something else than Elasticsearch answers at {}: {said}. Run `tipline setup`.",
-            client.hosts()
-        ),
+        404 => stranger(client, answer)
+            .unwrap_or_else(|| format!("Elasticsearch finds nothing there: {said}. Run `tipline setup`.")),
         300..=399 => {
             format!("{} redirects, which is not followed: {said}. Put the final address into `hosts`.", client.hosts())
         }
-        _ => format!("Elasticsearch refuses the request: {said}. Run `tipline check`."),
+        _ => stranger(client, answer)
+            .unwrap_or_else(|| format!("Elasticsearch refuses the request: {said}. Run `tipline check`.")),
     }
+}
+
+/// What answers where Elasticsearch should, unless it is Elasticsearch or something like it: their answers say what they are,
+/// or have the form of their errors.
+pub(super) fn stranger(client: &Client, answer: &Answer) -> Option<String> {
+    let json = answer.json();
+    let is_error = json.get("error").is_some() && json.get("status").is_some_and(serde_json::Value::is_number);
+    if answer.is_elastic || is_error {
+        return None;
+    }
+    Some(format!(
+        "At {} answers {}, and not Elasticsearch: {}. Put the address of Elasticsearch itself into `hosts`, with its port (often \
+         9200) and, behind a proxy, its path.",
+        client.hosts(),
+        answer.server.as_deref().unwrap_or("something else"),
+        client.describe(answer)
+    ))
 }
 
 /// Whether an answer of this status may be another one later.
@@ -295,16 +324,19 @@ struct Patience {
     availability: Availability,
     failures: u32,
     stuck_since: Option<Instant>,
+    /// From the first failure on.
+    trying: Option<Trying>,
 }
 
 impl Patience {
     fn new(settings: RetrySettings, availability: Availability) -> Self {
-        Self { settings, availability, failures: 0, stuck_since: None }
+        Self { settings, availability, failures: 0, stuck_since: None, trying: None }
     }
 
     async fn progressed(&mut self) {
         self.failures = 0;
         self.stuck_since = None;
+        self.trying = None;
         self.availability.answered().await;
     }
 
@@ -315,6 +347,7 @@ impl Patience {
             Sign::Answer => self.availability.failed(why, true).await,
             Sign::Progress => tracing::debug!("{why}"),
         }
+        self.trying.get_or_insert_with(|| self.availability.trying());
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
         let wait = self.next_wait(is_slow, asked);
         if since.elapsed() + wait > self.settings.give_up_after {

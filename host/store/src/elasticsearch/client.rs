@@ -89,6 +89,8 @@ pub struct Answer {
     pub location: Option<String>,
     /// Whether the server says that it is Elasticsearch.
     pub is_elastic: bool,
+    /// What the server calls itself, cleaned for messages.
+    pub server: Option<String>,
     /// The pause that `Retry-After` asks for.
     pub retry_after: Option<Duration>,
 }
@@ -225,10 +227,20 @@ impl Client {
         self.hosts.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
     }
 
+    /// The hosts, each with a slash at its end.
+    pub fn addresses(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| format!("{}/", host.as_str().trim_end_matches('/'))).collect()
+    }
+
     /// Whether requests carry what says who asks: a credential, headers of one's own, or a certificate.
     pub fn has_credential(&self) -> bool {
         let access = self.connection.access();
         access.has_secrets() || access.tls.client.is_some()
+    }
+
+    /// Where to look when the credential is refused, where that is a file.
+    pub fn key_file_advice(&self) -> Option<String> {
+        self.connection.access().credential.as_ref()?.file_advice()
     }
 
     /// The first answer of a host, and whether anything was refused that may have been changed meanwhile.
@@ -290,6 +302,7 @@ impl Client {
             .map(|value| self.excerpt(&String::from_utf8_lossy(value.as_bytes())));
         let retry_after = retry_after(headers);
         let is_elastic = headers.get("x-elastic-product").is_some_and(|product| product == "Elasticsearch");
+        let server = server(headers).map(|server| self.excerpt(&server));
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(1 << 20)) as usize);
         while let Some(part) = response.chunk().await.map_err(failed)? {
             if body.len() + part.len() > MAX_ANSWER_BYTES {
@@ -314,7 +327,7 @@ impl Client {
                 is_refusal: false,
             });
         }
-        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, retry_after })
+        Ok(Answer { status, body: Bytes::from(body), location, is_elastic, server, retry_after })
     }
 
     async fn compressed(&self, call: Call) -> Result<Prepared, ClientError> {
@@ -374,6 +387,15 @@ fn check_host(host: &Url, settings: &ElasticsearchSettings) -> Result<(), Client
         )));
     }
     Ok(())
+}
+
+/// What the server calls itself: those that are taken for Elasticsearch by mistake have headers of their own.
+fn server(headers: &HeaderMap) -> Option<String> {
+    let own = [("kbn-name", "Kibana"), ("osd-name", "OpenSearch Dashboards")];
+    if let Some((_, name)) = own.iter().find(|(header, _)| headers.contains_key(*header)) {
+        return Some((*name).to_owned());
+    }
+    headers.get(header::SERVER).map(|server| String::from_utf8_lossy(server.as_bytes()).into_owned())
 }
 
 /// `Retry-After` in seconds, or as a date, which is measured by the server's own clock.

@@ -16,10 +16,10 @@ use thiserror::Error;
 use super::bulk::Settled;
 use super::client::{Answer, Call, encoded};
 use super::fields::Fields;
-use super::setup::{SetupReport, Step, mappings};
+use super::setup::{Step, mappings};
 use super::{Elasticsearch, operations};
 use crate::state::Commit;
-use crate::{Page, Quarantined, SinkError, blocking};
+use crate::{Page, Prepared, Quarantined, SinkError, blocking};
 use tipline_config::{ElasticsearchSettings, Mode, RetrySettings};
 use tipline_model::clock::Clock;
 use tipline_sandbox::Head;
@@ -80,7 +80,7 @@ impl DryRun {
             ..settings.clone()
         };
         let store = Elasticsearch::new(&settings, describe, clock)?;
-        let mut report = SetupReport::default();
+        let mut report = Prepared::default();
         let step = |store: &Elasticsearch, fields: &Fields| Step {
             method: "PUT",
             path: format!("/{}", encoded(&store.settings.index)),
@@ -203,6 +203,7 @@ mod tests {
                 body: format!(r#"{{"error":{{"type":"{kind}","reason":"r"}}}}"#).into(),
                 location: None,
                 is_elastic: true,
+                server: None,
                 retry_after: None,
             };
             let found = match judged(&store, &answer) {

@@ -17,7 +17,7 @@ const KEYWORD_IGNORE_ABOVE: u32 = 1024;
 const LONG_KEYWORD_IGNORE_ABOVE: u32 = 8191;
 
 /// Fields the host writes or reads, whatever the guest says.
-const OF_THE_HOST: [(&str, &str); 12] = [
+const OF_THE_HOST: [(&str, &str); 13] = [
     ("@timestamp", "date"),
     ("event.category", "keyword"),
     ("event.id", "keyword"),
@@ -30,6 +30,7 @@ const OF_THE_HOST: [(&str, &str); 12] = [
     ("tipline.key", "keyword"),
     ("tipline.observed_at", "date"),
     ("tipline.retired_at", "date"),
+    ("tipline.search", "wildcard"),
 ];
 
 /// Fields the host adds to a data stream's documents. Keywords, as OpenSearch takes a constant only with its value.

@@ -8,9 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::request_needs_person;
+use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Call, encoded};
 use super::setup::{ALIAS, Inspection, backing_number};
+use super::standing::CLOSED;
 use tipline_config::Mode;
 
 /// What `run` needs on the index; without it nothing can be stored, or nothing ends.
@@ -32,7 +33,8 @@ const TO_SET_UP_CLUSTER: [&str; 1] = ["manage_index_templates"];
 const TO_SET_UP: [&str; 3] = ["create_index", "manage", "view_index_metadata"];
 
 /// What blocks writes to an index, with what to do. `{index}` stands for its name.
-const BLOCKS: [(&str, &str); 4] = [
+const BLOCKS: [(&str, &str); 5] = [
+    ("index.verified_before_close", CLOSED),
     (
         "index.blocks.read_only_allow_delete",
         "The disk is past its flood stage, so Elasticsearch takes no documents for {index} \
@@ -110,6 +112,13 @@ impl Elasticsearch {
                 return false;
             }
         };
+        // One that may not be asked for its version has no such doubt.
+        let is_told = answer.is_elastic || answer.json().pointer("/version/number").is_some();
+        let stranger = stranger(&self.client, &answer).filter(|_| !is_told && answer.status != 401);
+        if let Some(stranger) = stranger.filter(|_| !is_put_off(answer.status)) {
+            findings.push(finding("connection", Level::Fault, stranger));
+            return false;
+        }
         let version = answer.json().get("version").cloned().unwrap_or_default();
         let number = version.get("number").and_then(Value::as_str).map(|number| self.client.excerpt(number));
         let product = match (version.get("distribution").and_then(Value::as_str), answer.is_elastic) {

@@ -20,6 +20,7 @@ mod reply;
 mod retire;
 mod search;
 pub mod setup;
+mod standing;
 
 use std::sync::Arc;
 
@@ -30,9 +31,10 @@ use self::body::Operations;
 use self::bulk::{Bulk, Settled, is_put_off, put_off};
 use self::client::{Call, Client, ClientError, encoded};
 use self::fields::Fields;
-use self::setup::SetupReport;
 use crate::state::{self, Ledger, LedgerError};
-use crate::{Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, SweepOrder, Swept, blocking, form};
+use crate::{
+    Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, Standing, SweepOrder, Swept, blocking, form,
+};
 use tipline_config::{ElasticsearchSettings, Mode, Setup};
 use tipline_model::clock::{Clock, Millis};
 use tipline_model::time;
@@ -100,7 +102,7 @@ impl Elasticsearch {
     ///
     /// # Errors
     /// [`SinkError::Setup`] where documents must not go there.
-    pub async fn prepare_index(&self) -> Result<SetupReport, SinkError> {
+    pub async fn prepare_index(&self) -> Result<Prepared, SinkError> {
         match self.settings.setup {
             Setup::Check => self.check_setup().await,
             Setup::Auto => self.set_up().await,
@@ -163,11 +165,11 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
     for document in page.documents() {
         match settings.mode {
             Mode::Latest => {
-                let stored = form::delivered(&document, input, ended_by);
+                let stored = form::searchable(form::delivered(&document, input, ended_by));
                 operations.index(document.id, document.version, &stored, Some(&ingested));
             }
             Mode::Events => {
-                let stored = form::stored(&document, ended_by);
+                let stored = form::searchable(form::stored(&document, ended_by).into_owned());
                 let event = events::event(document.id, &stored, input, &ingested, settings);
                 operations.create(&event.id, &event.json);
             }
@@ -179,8 +181,7 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
 #[async_trait]
 impl Sink for Elasticsearch {
     async fn prepare(&self) -> Result<Prepared, SinkError> {
-        let SetupReport { done, warnings } = self.prepare_index().await?;
-        Ok(Prepared { done, warnings })
+        self.prepare_index().await
     }
 
     async fn probe(&self) -> Result<(), SinkError> {
@@ -189,6 +190,14 @@ impl Sink for Elasticsearch {
             true => Err(SinkError::Unavailable(put_off(&self.client, &answer))),
             false => Ok(()),
         }
+    }
+
+    async fn takes(&self) -> Result<(), SinkError> {
+        self.take_nothing().await
+    }
+
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        self.stand().await
     }
 
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {

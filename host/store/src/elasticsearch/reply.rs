@@ -89,15 +89,13 @@ pub(super) fn classify(status: u16, kind: &str, reason: &str, failure_store: &st
         }
         (200..=299, _) => Verdict::Indexed,
         (409, _) => Verdict::Stale,
-        (403 | 429, "cluster_block_exception") => Verdict::AgainSlowly,
+        (403 | 429, "cluster_block_exception") | (400, "index_closed_exception") => Verdict::AgainSlowly,
         (401 | 403, _) => Verdict::Setup,
         // A delete that finds nothing to delete: another sweep was first.
         (404, "") => Verdict::Stale,
         (404, _) => Verdict::Setup,
         (400, "illegal_argument_exception") if is_setup_fault(reason) => Verdict::Setup,
-        (400, "index_not_found_exception" | "invalid_index_name_exception" | "index_closed_exception") => {
-            Verdict::Setup
-        }
+        (400, "index_not_found_exception" | "invalid_index_name_exception") => Verdict::Setup,
         (status, _) if is_retriable(status) => Verdict::Again,
         _ => Verdict::Refused,
     }
@@ -199,6 +197,7 @@ mod tests {
             (429, "circuit_breaking_exception", "", "", Again),
             (429, "cluster_block_exception", "TOO_MANY_REQUESTS/12", "", AgainSlowly),
             (403, "cluster_block_exception", "FORBIDDEN/8", "", AgainSlowly),
+            (400, "index_closed_exception", "closed", "", AgainSlowly),
             (403, "security_exception", "", "", Setup),
             (401, "security_exception", "", "", Setup),
             (400, "mapper_parsing_exception", "", "", Refused),
@@ -228,6 +227,7 @@ mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             location: None,
             is_elastic: true,
+            server: None,
             retry_after: None,
         }
     }

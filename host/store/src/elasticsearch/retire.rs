@@ -13,7 +13,7 @@ use super::body::Operations;
 use super::bulk::Settled;
 use super::client::{Call, encoded};
 use super::search::{Found, condition, expired, retired};
-use crate::{Deletes, INPUT_REMOVED, SinkError, SweepOrder, Swept, form};
+use crate::{Deletes, INPUT_REMOVED, SinkError, SweepOrder, Swept, form, observed_since};
 use tipline_config::Mode;
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -83,7 +83,17 @@ impl Elasticsearch {
             operations.index(&found.id, found.version, &fresh, None);
             Ok(())
         });
-        Ok(Swept { renewed: renewed.await?, retired: ended + orphaned, deleted, withheld })
+        let renewed = renewed.await?;
+        // A lower version is refused, and after a deletion for a while too, so these can only be counted.
+        let ahead = match order.ahead_from {
+            None => 0,
+            Some(from) => {
+                let ahead = json!({ "range": { "event.sequence": { "gte": observed_since(from) } } });
+                let ahead = json!({ "bool": { "filter": [of_both, ahead] } });
+                self.count_of(&ahead).await.map_err(|error| SinkError::Unavailable(error.to_string()))?
+            }
+        };
+        Ok(Swept { renewed, retired: ended + orphaned, deleted, withheld, set_back: 0, ahead })
     }
 
     /// Retires these documents for a reason, whatever their feed says; how many were live.
@@ -147,12 +157,14 @@ impl Elasticsearch {
     }
 
     /// Lets searches see what was written. Without the privilege they see it a little later, or at the next sweep.
-    pub(super) async fn refresh(&self) {
+    /// Whether they do.
+    pub(super) async fn refresh(&self) -> bool {
         let call = Call::new(Method::POST, format!("/{}/_refresh", encoded(&self.settings.index)));
         match self.client.send(call).await {
-            Ok(answer) if answer.status.is_success() => {}
+            Ok(answer) if answer.status.is_success() => return true,
             Ok(answer) => tracing::debug!(status = %answer.status, "the index was not refreshed"),
             Err(error) => tracing::debug!(%error, "the index was not refreshed"),
         }
+        false
     }
 }

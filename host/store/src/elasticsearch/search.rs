@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::Elasticsearch;
 use super::bulk::{is_put_off, put_off, request_needs_person};
 use super::client::{Answer, Call, MAX_ANSWER_BYTES, encoded};
-use crate::{By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, observed_since, text};
+use crate::{
+    By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, network, observed_since, text,
+};
 use tipline_config::Mode;
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -158,7 +160,7 @@ impl Elasticsearch {
             body["search_after"] = json!(after);
         }
         loop {
-            let answer = self.query("_search", "hits.hits,_shards.failed,timed_out,error", &body).await?;
+            let answer = self.query("_search", "hits.hits,_shards.failed,error", &body).await?;
             match serde_json::from_slice::<Reply>(&answer.body) {
                 Ok(reply) => {
                     refuse_holes(reply.shards.failed)?;
@@ -202,13 +204,20 @@ impl Elasticsearch {
         let mut filter = Vec::new();
         let mut must_not = Vec::new();
         if let Some(wanted) = &query.text {
-            let should: Vec<Value> =
-                SEARCHED.iter().map(|field| self.contains(field, &text::refang(&text::fold(wanted.trim())))).collect();
+            let wanted = text::refang(&text::fold(wanted.trim()));
+            let mut should: Vec<Value> = SEARCHED.iter().map(|field| self.contains(field, &wanted)).collect();
+            if network::around(&wanted).is_some() {
+                // A range is found by what lies in it.
+                let ranges = self.fields.iter().filter(|(_, kind)| *kind == "ip_range");
+                should.extend(ranges.map(|(field, _)| json!({ "term": { field: wanted } })));
+            }
             filter.push(json!({ "bool": { "should": should, "minimum_should_match": 1 } }));
         }
         filter.extend(query.kind.map(kind_is));
         if let Some(provider) = &query.provider {
-            filter.push(json!({ "term": { "threat.indicator.provider": provider } }));
+            filter.push(json!({ "term": {
+                "threat.indicator.provider": { "value": provider.trim(), "case_insensitive": true },
+            } }));
         }
         if let Some(since) = query.since {
             let observed = json!({ "range": { "event.sequence": { "gte": observed_since(since) } } });

@@ -10,10 +10,10 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, request_needs_person};
+use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Answer, Call, ClientError, encoded};
 use super::fields::{Comparison, Difference, Fields, lacking_type};
-use crate::SinkError;
+use crate::{Prepared, SinkError};
 use tipline_config::Mode;
 
 /// The alias Kibana's `logs-ti_*` finds, without expired documents.
@@ -38,19 +38,10 @@ pub struct Step {
     pub purpose: String,
 }
 
-/// What a check or a set-up has to tell; a fault is an error instead.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SetupReport {
-    /// What was done or found.
-    pub done: Vec<String>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-}
-
 /// What a look at the set-up found: all of it, not only the first fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Inspection {
-    pub(super) report: SetupReport,
+    pub(super) report: Prepared,
     /// What keeps documents from going there, with what to do.
     pub(super) faults: Vec<String>,
 }
@@ -92,7 +83,7 @@ impl Elasticsearch {
     /// # Errors
     /// [`SinkError`]; what this call had made until then is deleted again, as half a set-up lets documents in that have the
     /// wrong fields. What was there before stays, with the fields that were added.
-    pub async fn set_up(&self) -> Result<SetupReport, SinkError> {
+    pub async fn set_up(&self) -> Result<Prepared, SinkError> {
         let mut made = Vec::new();
         match self.set_up_noting(&mut made).await {
             Ok(report) => Ok(report),
@@ -132,8 +123,8 @@ impl Elasticsearch {
         Ok(self.ask(Call::get(path)).await?.status == 404)
     }
 
-    async fn set_up_noting(&self, made: &mut Vec<Made>) -> Result<SetupReport, SinkError> {
-        let mut report = SetupReport::default();
+    async fn set_up_noting(&self, made: &mut Vec<Made>) -> Result<Prepared, SinkError> {
+        let mut report = Prepared::default();
         let existing = self.existing().await?;
         self.refuse_wrong_kind(&existing)?;
         let mut fields = self.fields.clone();
@@ -192,7 +183,7 @@ impl Elasticsearch {
     ///
     /// # Errors
     /// [`SinkError::Setup`] with what to do.
-    pub async fn check_setup(&self) -> Result<SetupReport, SinkError> {
+    pub async fn check_setup(&self) -> Result<Prepared, SinkError> {
         let Inspection { report, faults } = self.inspect_setup().await?;
         if faults.is_empty() { Ok(report) } else { Err(SinkError::Setup(faults.join(" "))) }
     }
@@ -202,11 +193,17 @@ impl Elasticsearch {
     /// # Errors
     /// Where the cluster gives no answer.
     pub(super) async fn inspect_setup(&self) -> Result<Inspection, SinkError> {
-        let (mut report, mut faults) = (SetupReport::default(), Vec::new());
+        let (mut report, mut faults) = (Prepared::default(), Vec::new());
         let name = self.template_name();
         let template = self.ask(Call::get(format!("/_index_template/{}", encoded(&name)))).await?;
         match template.status.as_u16() {
-            200 => report.done.push(format!("index template {name} is there")),
+            200 if template.is_elastic || template.json().get("index_templates").is_some() => {
+                report.done.push(format!("index template {name} is there"));
+            }
+            200 | 404 if stranger(&self.client, &template).is_some() => {
+                faults.extend(stranger(&self.client, &template));
+                return Ok(Inspection { report, faults });
+            }
             403 => report.warnings.push(
                 "The Elasticsearch credential may not read index templates, so it is not known whether the index is set up; \
                  going on. Run `tipline setup` with a credential that has `manage_index_templates`."
@@ -224,7 +221,7 @@ impl Elasticsearch {
         }
         match existing {
             Existing::Nothing if self.settings.mode == Mode::Latest => {
-                faults.push(format!("The index {} is missing. Run `tipline setup`.", self.settings.index));
+                faults.push(self.is_missing().await);
                 return Ok(Inspection { report, faults });
             }
             Existing::Nothing | Existing::Alias(_) => {}
@@ -276,7 +273,7 @@ impl Elasticsearch {
         })
     }
 
-    async fn check_alias(&self, report: &mut SetupReport) -> Result<(), SinkError> {
+    async fn check_alias(&self, report: &mut Prepared) -> Result<(), SinkError> {
         let path = format!("/{}/_alias/{}", encoded(&self.settings.index), encoded(ALIAS));
         let answer = self.ask(Call::get(path)).await?;
         match answer.status.as_u16() {
@@ -353,7 +350,7 @@ impl Elasticsearch {
     }
 
     /// The replicas of an index that was there before; its shards are what they are.
-    async fn set_replicas(&self, report: &mut SetupReport) -> Result<(), SinkError> {
+    async fn set_replicas(&self, report: &mut Prepared) -> Result<(), SinkError> {
         let settings = self.replica_settings();
         if settings.is_empty() {
             return Ok(());
@@ -378,7 +375,7 @@ impl Elasticsearch {
         }
     }
 
-    async fn put_template(&self, fields: &Fields, report: &mut SetupReport) -> Result<(), SinkError> {
+    async fn put_template(&self, fields: &Fields, report: &mut Prepared) -> Result<(), SinkError> {
         let step = self.template_step(fields, true);
         let answer = self.ask(call_of(&step)).await?;
         // Before 8.1, and in OpenSearch, there is no such setting, and nothing to switch off.
@@ -389,12 +386,12 @@ impl Elasticsearch {
         self.expect(&step, &answer, report)
     }
 
-    async fn put(&self, step: &Step, report: &mut SetupReport) -> Result<(), SinkError> {
+    async fn put(&self, step: &Step, report: &mut Prepared) -> Result<(), SinkError> {
         let answer = self.ask(call_of(step)).await?;
         self.expect(step, &answer, report)
     }
 
-    fn expect(&self, step: &Step, answer: &Answer, report: &mut SetupReport) -> Result<(), SinkError> {
+    fn expect(&self, step: &Step, answer: &Answer, report: &mut Prepared) -> Result<(), SinkError> {
         if !answer.status.is_success() {
             let refusal = self.refusal(&format!("{} could not be written", step.purpose), answer);
             // Serverless places indices by itself.
@@ -414,7 +411,7 @@ impl Elasticsearch {
     async fn put_with_fallbacks(
         &self,
         fields: &mut Fields,
-        report: &mut SetupReport,
+        report: &mut Prepared,
         step: impl Fn(&Self, &Fields) -> Step,
     ) -> Result<(), SinkError> {
         let (step, answer) = self.put_falling_back(fields, report, step).await?;
@@ -425,7 +422,7 @@ impl Elasticsearch {
     pub(super) async fn put_falling_back(
         &self,
         fields: &mut Fields,
-        report: &mut SetupReport,
+        report: &mut Prepared,
         step: impl Fn(&Self, &Fields) -> Step,
     ) -> Result<(Step, Answer), SinkError> {
         loop {
@@ -443,12 +440,7 @@ impl Elasticsearch {
         }
     }
 
-    async fn add_fields(
-        &self,
-        fields: &mut Fields,
-        mapping: &Value,
-        report: &mut SetupReport,
-    ) -> Result<(), SinkError> {
+    async fn add_fields(&self, fields: &mut Fields, mapping: &Value, report: &mut Prepared) -> Result<(), SinkError> {
         let comparison = fields.compare(mapping);
         self.refuse_conflicts(&comparison)?;
         report
@@ -509,7 +501,7 @@ impl Elasticsearch {
         let index = &self.settings.index;
         let answer = self.ask(Call::get(format!("/{}/_mapping", encoded(index)))).await?;
         if answer.status == 404 {
-            return Ok(Existing::Nothing);
+            return stranger(&self.client, &answer).map_or(Ok(Existing::Nothing), |text| Err(SinkError::Setup(text)));
         }
         if answer.status == 403 {
             return Ok(Existing::Hidden(request_needs_person(&self.client, &answer)));
@@ -529,6 +521,9 @@ impl Elasticsearch {
         match indices.iter().filter(|(name, _)| name.starts_with(&prefix)).max_by_key(|(name, _)| backing_number(name))
         {
             Some((_, newest)) => Ok(Existing::DataStream(newest.get("mappings").cloned().unwrap_or_default())),
+            None if indices.values().any(|index| index.get("mappings").is_none()) && !answer.is_elastic => {
+                Err(SinkError::Setup(request_needs_person(&self.client, &answer)))
+            }
             None if indices.is_empty() => Ok(Existing::Nothing),
             None => Ok(Existing::Alias(indices.keys().cloned().collect::<Vec<_>>().join(", "))),
         }

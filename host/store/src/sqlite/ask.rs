@@ -8,7 +8,7 @@ use serde_json::Value;
 use tipline_catalog::{Bits, Columns, Grouping, PutError, WORDS};
 use tipline_kql::{Document, Fields};
 
-use crate::question::{Answer, Counts, Question, Standing};
+use crate::question::{Answer, Counts, Question, Among};
 use crate::state::{Ledger, LedgerError, unsigned};
 use crate::{CatalogError, Hit};
 
@@ -28,10 +28,10 @@ struct Finding {
 fn find(ledger: &Ledger, question: &Question) -> Result<Finding, CatalogError> {
     let fields = &question.condition.fields;
     let columns = load(ledger, fields)?;
-    let scope = match question.standing {
-        Standing::All => columns.stored().clone(),
-        Standing::Live => columns.live(question.now),
-        Standing::Ended => columns.stored().clone().minus(&columns.live(question.now)),
+    let scope = match question.among {
+        Among::All => columns.stored().clone(),
+        Among::Live => columns.live(question.now),
+        Among::Ended => columns.stored().clone().minus(&columns.live(question.now)),
     };
     let found = columns.find(&question.condition.predicate, fields, &scope, question.grouping);
     let undecided = found.undecided();

@@ -24,7 +24,9 @@ use tipline_catalog::Grouping;
 
 use crate::state::{Ledger, LedgerError};
 use crate::question::{Answer, Question};
-use crate::{Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept, blocking};
+use crate::{
+    Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, Standing, SweepOrder, Swept, blocking,
+};
 use tipline_model::clock::Millis;
 
 pub use sweep::SWEEP_BATCH;
@@ -69,6 +71,17 @@ impl Sink for Sqlite {
 
     async fn deliver(&self, page: Page) -> Result<Delivery, SinkError> {
         self.queue.deliver(&self.ledger, page).await
+    }
+
+    /// States and documents are in one file, and can part only where somebody deletes documents in it.
+    async fn standing(&self) -> Result<Standing, SinkError> {
+        let is_filled = |ledger: &Ledger| {
+            ledger.reading(|connection| {
+                connection.query_row("SELECT EXISTS (SELECT 1 FROM documents)", [], |row| row.get(0))
+            })
+        };
+        let is_filled = self.on_ledger(is_filled).await?;
+        Ok(Standing { is_filled: Some(is_filled), ..Standing::named("sqlite") })
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {

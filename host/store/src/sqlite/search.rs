@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params_from_iter};
 use super::row;
 use crate::kind::Hash;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
-use crate::{By, Facet, Hit, Kind, Query, observed_since, text};
+use crate::{By, Facet, Hit, Kind, Query, network, observed_since, text};
 
 /// Rows of one step of a scan: a few MiB, and a read so short that it never keeps the log from being emptied.
 const SCAN_ROWS: i64 = 500;
@@ -31,7 +31,8 @@ impl Filter {
             None => {}
         }
         if let Some(provider) = &query.provider {
-            filter.and("provider = (SELECT number FROM words WHERE word = ?)", [provider.clone().into()]);
+            let sql = "provider IN (SELECT number FROM words WHERE word = ? COLLATE NOCASE)";
+            filter.and(sql, [provider.trim().to_owned().into()]);
         }
         if let Some(since) = query.since {
             let observed = signed(observed_since(since)).into();
@@ -47,11 +48,23 @@ impl Filter {
         if let Some(wanted) = query.text.as_deref().map(str::trim).filter(|wanted| !wanted.is_empty()) {
             let folded = text::fold(wanted);
             let refanged = text::refang(&folded);
-            if folded == refanged {
-                filter.and("instr(search, ?) > 0", [folded.into()]);
-            } else {
-                filter.and("(instr(search, ?) > 0 OR instr(search, ?) > 0)", [refanged.into(), folded.into()]);
+            let mut ways = vec!["instr(search, ?) > 0".to_owned()];
+            let mut values = vec![Value::from(refanged.clone())];
+            if folded != refanged {
+                ways.push("instr(search, ?) > 0".to_owned());
+                values.push(folded.into());
             }
+            // The first line of what is searched is the value.
+            if let Some(network::Around { kind, networks }) = network::around(&refanged) {
+                let marks = vec!["?"; networks.len()].join(", ");
+                ways.push(format!(
+                    "(kind = (SELECT number FROM words WHERE word = ?)
+                      AND substr(search, 1, instr(search || char(10), char(10)) - 1) IN ({marks}))"
+                ));
+                values.push(kind.to_owned().into());
+                values.extend(networks.into_iter().map(Value::from));
+            }
+            filter.and(&format!("({})", ways.join(" OR ")), values);
         }
         filter
     }
@@ -63,24 +76,41 @@ impl Filter {
     }
 }
 
+/// An identity as it is written, by which Elasticsearch orders it.
+const ID: &str = "CASE typeof(id) WHEN 'blob' THEN lower(hex(id)) ELSE id END";
+
 pub(super) fn search(ledger: &Ledger, query: &Query) -> Result<Vec<Hit>, LedgerError> {
-    let mut filter = Filter::of(query);
-    filter.values.push(signed(query.limit as u64).into());
-    // What has no time comes last.
+    let filter = Filter::of(query);
+    let limit = Value::from(signed(query.limit as u64));
+    // What has no time comes last. Of one time the order is that of `Catalog::search`.
     let newest = match query.by {
-        By::LastSeen => "last_seen DESC, timestamp DESC",
-        By::Observed => "version DESC",
+        By::LastSeen => format!("last_seen DESC, version DESC, {ID}"),
+        By::Observed => format!("version DESC, {ID}"),
     };
     ledger.reading(|connection| {
+        // The index has the time of the last one that is asked for, so few rows are read for what only they have.
+        let mut oldest: Option<i64> = None;
+        if query.by == By::LastSeen && query.limit > 0 {
+            let sql = format!(
+                "SELECT last_seen FROM documents WHERE {} ORDER BY last_seen DESC LIMIT 1 OFFSET ? - 1",
+                filter.sql
+            );
+            let values = filter.values.iter().cloned().chain([limit.clone()]);
+            let row =
+                connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0)).optional()?;
+            oldest = row.flatten();
+        }
+        let bound = if oldest.is_some() { " AND last_seen >= ?" } else { "" };
+        let values = filter.values.iter().cloned().chain(oldest.map(Value::from)).chain([limit]);
         connection
-            // The rows are found in the index where it has all that is asked for, and only then is a document read.
+            // Only of the rows found is a document read.
             .prepare_cached(&format!(
                 "SELECT id, version, json FROM documents WHERE row IN
-                     (SELECT row FROM documents WHERE {} ORDER BY {newest} LIMIT ?)
+                     (SELECT row FROM documents WHERE {}{bound} ORDER BY {newest} LIMIT ?)
                  ORDER BY {newest}",
                 filter.sql
             ))?
-            .query_map(params_from_iter(filter.values), hit)?
+            .query_map(params_from_iter(values), hit)?
             .collect()
     })
 }

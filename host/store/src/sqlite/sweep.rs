@@ -11,9 +11,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::row;
 use crate::form::{self, FormError};
+use crate::page::VERSION_SECONDS_SHIFT;
 use crate::state::pack::pack;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
-use crate::{Deletes, Document, INPUT_REMOVED, SweepOrder, Swept};
+use crate::{Deletes, Document, INPUT_REMOVED, Standing as Output, SweepOrder, Swept};
 use tipline_model::clock::Millis;
 
 /// Documents changed in one transaction: a page waits a hundredth of a second for it.
@@ -39,6 +40,8 @@ enum Action {
     /// Its input is no longer configured.
     Orphan,
     Delete,
+    /// It is dated ahead of the time.
+    SetBack,
 }
 
 /// What the walk knows of a document.
@@ -115,11 +118,19 @@ impl Rules {
         Ok(if self.deletes { 0 } else { over })
     }
 
-    fn action(&self, document: &Standing) -> Option<Action> {
+    /// What is to be done with a document; `version` is none where it is not known yet. One that is dated ahead has its
+    /// `@timestamp` there as well, which is how it is found without its version.
+    fn action(&self, document: &Standing, version: Option<u64>) -> Option<Action> {
         let input = document.input?;
         let is_former = self.former.contains(&input);
         if !is_former && !self.inputs.contains(&input) {
             return None;
+        }
+        if let Some(from) = self.order.ahead_from
+            && document.timestamp >= signed(from)
+            && version.is_none_or(|version| (version >> VERSION_SECONDS_SHIFT) * 1_000 >= from)
+        {
+            return Some(Action::SetBack);
         }
         if let Some(at) = document.retired_at {
             let is_old = at.max(document.timestamp) < signed(self.order.delete_before);
@@ -151,7 +162,7 @@ pub(super) fn find(ledger: &Ledger, rules: &Rules, after: Place) -> Result<(Vec<
         while let Some(row) = rows.next()? {
             let (document, place) = (Standing::read(row)?, row.get(5)?);
             (count, last) = (count + 1, Place(document.timestamp, place));
-            found.extend(rules.action(&document).map(|_| place));
+            found.extend(rules.action(&document, None).map(|_| place));
         }
         Ok((found, (count == WALK_ROWS).then_some(last)))
     })
@@ -163,13 +174,24 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
         let mut swept = Swept::default();
         for &row in rows {
             let found = transaction
-                .prepare_cached(&format!("SELECT {STANDING}, json FROM documents WHERE row = ?1"))?
-                .query_row([row], |found| Ok((Standing::read(found)?, found.get::<_, Vec<u8>>(5)?)))
+                .prepare_cached(&format!("SELECT {STANDING}, json, version FROM documents WHERE row = ?1"))?
+                .query_row([row], |found| {
+                    Ok((Standing::read(found)?, found.get::<_, Vec<u8>>(5)?, unsigned(found.get(6)?)))
+                })
                 .optional()?;
-            let Some((document, packed)) = found else { continue };
+            let Some((document, packed, version)) = found else { continue };
             let now = rules.order.now;
-            match rules.action(&document) {
+            match rules.action(&document, Some(version)) {
                 None => {}
+                Some(Action::SetBack) => {
+                    let version = (now / 1_000) << VERSION_SECONDS_SHIFT | version % (1 << VERSION_SECONDS_SHIFT);
+                    let json = changed(packed, |json| form::set_back(json, now, version));
+                    transaction
+                        .prepare_cached("UPDATE documents SET json = ?2, timestamp = ?3, version = ?4 WHERE row = ?1")?
+                        .execute((row, json, signed(now), signed(version)))?;
+                    distrust(transaction, document.input)?;
+                    swept.set_back += 1;
+                }
                 Some(Action::Renew) => {
                     let json = changed(packed, |json| form::renewed(json, now));
                     transaction
@@ -200,6 +222,16 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
         }
         Ok(swept)
     })
+}
+
+/// Lets the next poll of an input begin as the first one did: what it was shown meanwhile was refused as older.
+fn distrust(transaction: &Transaction<'_>, input: Option<i64>) -> rusqlite::Result<()> {
+    let output = serde_json::to_string(&Output::set_back())
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    transaction
+        .prepare_cached("UPDATE inputs SET output = ?2 WHERE id = (SELECT word FROM words WHERE number = ?1)")?
+        .execute((input, output))?;
+    Ok(())
 }
 
 /// Retires some documents for a reason other than time; gives how many were live.

@@ -106,7 +106,7 @@ fn a_document_that_no_reader_takes_is_quarantined() {
         // Half of a surrogate pair is valid JSON and no text.
         let bad = Sample::new("bad", NOW).json().replace("Seen in", "\\ud800");
         let commit = crate::state::Commit { made: 1, input: "feed".to_owned(), ..Default::default() };
-        let page = Page::again(bad, commit, NOW).unwrap();
+        let page = Page::again([bad], commit, NOW).unwrap();
         assert_eq!(page.commit.refused[0].code, "invalid-json");
         assert_eq!(store.deliver(page).await.unwrap().indexed, 0);
         assert!(store.ledger().counts("feed").unwrap().adds_up());
@@ -170,7 +170,7 @@ fn a_condition_is_neither_live_nor_renewed_and_context_is_both() {
         let all = Query { expired: true, ..live(NOW) };
         assert_eq!(found(&store, all.clone()).await, ["condition", "ending", "vulnerability"]);
         let swept = store.sweep(order(NOW)).await.unwrap();
-        assert_eq!(swept, Swept { renewed: 1, retired: 1, deleted: 0, withheld: 0 });
+        assert_eq!(swept, Swept { renewed: 1, retired: 1, deleted: 0, ..Swept::default() });
         assert_eq!(store.get("condition").await.unwrap().unwrap().json, samples[0].stored(old));
         let deleted = store.sweep(order(NOW + 181 * DAY)).await.unwrap().deleted;
         assert_eq!((deleted, found(&store, all).await), (1, vec!["condition".to_owned(), "vulnerability".to_owned()]));
@@ -199,7 +199,7 @@ fn a_sweep_leaves_other_hosts_inputs_alone_and_retires_what_nobody_vouches_for()
         }
         let (inputs, former) = (["ours".to_owned()].into(), ["former".to_owned(), "never".to_owned()].into());
         let swept = store.sweep(SweepOrder { inputs, former, ..order(NOW) }).await.unwrap();
-        assert_eq!(swept, Swept { renewed: 1, retired: 3, deleted: 2, withheld: 0 });
+        assert_eq!(swept, Swept { renewed: 1, retired: 3, deleted: 2, ..Swept::default() });
         let live = found(&store, live(NOW)).await;
         assert_eq!(live, ["foreign fresh", "foreign old", "former fresh", "ours fresh", "ours old"]);
         let orphan: serde_json::Value =
@@ -267,6 +267,71 @@ fn searches() {
 }
 
 #[test]
+fn an_address_finds_the_networks_that_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let of =
+            |id: &str, kind, value: &str| Sample::new(id, NOW).with(|s| (s.kind, s.value) = (kind, value.to_owned()));
+        let samples = [
+            of("address", "ipv4-addr", "203.0.113.7"),
+            of("wide", "ipv4-addr", "203.0.0.0/16"),
+            of("near", "ipv4-addr", "203.0.113.0/24"),
+            // No networks, and one that ends like one of those looked for.
+            of("url", "url", "203.0.113.0/24"),
+            of("other", "ipv4-addr", "3.0.113.0/24"),
+            of("v6", "ipv6-addr", "2001:db8::/32"),
+        ];
+        deliver(&store, &samples, NOW).await;
+        let text = |text: &str| Query { text: Some(text.to_owned()), ..live(NOW) };
+        for (wanted, expected) in [
+            ("203.0.113.7", &["address", "near", "wide"][..]),
+            ("203[.]0[.]113[.]9", &["near", "wide"]),
+            ("203.0.114.1", &["wide"]),
+            ("3.0.113.5", &["other"]),
+            ("198.51.100.1", &[]),
+            ("2001:DB8:0:1::7", &["v6"]),
+            ("2001:db9::7", &[]),
+        ] {
+            assert_eq!(found(&store, text(wanted)).await, expected, "{wanted}");
+            assert_eq!(store.count(&text(wanted)).await.unwrap(), expected.len() as u64);
+        }
+        for provider in ["ABUSE.CH", " Abuse.ch "] {
+            let query = Query { provider: Some(provider.to_owned()), ..live(NOW) };
+            assert_eq!(store.count(&query).await.unwrap(), 6, "{provider}");
+        }
+    });
+}
+
+#[test]
+fn what_was_seen_at_one_time_has_an_order_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let (seen, before) = (Some(NOW - DAY), Some(NOW - 2 * DAY));
+        let of = |id: &str, observed, last_seen| Sample::new(id, observed).with(|s| s.last_seen = last_seen);
+        let samples = [
+            of("unseen", NOW, None),
+            of("ff", NOW - 2_000, seen),
+            of("0a", NOW - 2_000, seen),
+            of("text", NOW - 2_000, seen),
+            of("newer", NOW - 1_000, seen),
+            of("before", NOW, before),
+        ];
+        deliver(&store, &samples, NOW).await;
+        let order = ["newer", "0a", "ff", "text", "before", "unseen"];
+        for limit in 1..=7 {
+            let hits = store.search(&Query { by: By::LastSeen, limit, ..live(NOW) }).await.unwrap();
+            let ids: Vec<_> = hits.iter().map(|hit| hit.id.as_str()).collect();
+            assert_eq!(ids, order[..limit.min(6)], "{limit}");
+        }
+        let hits = store.search(&Query { by: By::Observed, ..live(NOW) }).await.unwrap();
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id.as_str()).collect();
+        assert_eq!(ids, ["before", "unseen", "newer", "0a", "ff", "text"]);
+    });
+}
+
+#[test]
 fn what_is_no_indicator_has_a_kind_too() {
     for (json, kind, search) in [
         (r#"{"vulnerability":{"id":["CVE-2024-1"]},"tags":"x"}"#, "vulnerability", "cve-2024-1\nx"),
@@ -317,6 +382,41 @@ fn a_sweep_deletes_a_fifth_unasked_and_more_when_it_is_confirmed() {
 }
 
 #[test]
+fn what_is_dated_ahead_is_dated_now_and_its_input_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = open(&folder);
+        let (ahead, from) = (NOW + 700 * DAY, NOW + DAY);
+        let mut ends = Sample::new("ends", ahead).with(|s| s.expires_at = None);
+        ends.version += 7;
+        let samples = [ends.clone(), Sample::new("edge", from - 1_000), Sample::new("fine", NOW - DAY)];
+        deliver(&store, &samples, ahead).await;
+        let resume = async || {
+            let standing = store.standing().await.unwrap();
+            store.ledger().resume("feed", &standing, NOW).unwrap()
+        };
+        let known = crate::state::Resumed { state: Some("state".to_owned()), lost: None };
+        assert_eq!(resume().await, known);
+        // Where nobody vouches for the clock, it may be right.
+        assert_eq!(store.sweep(order(NOW)).await.unwrap(), Swept::default());
+        let sure = SweepOrder { ahead_from: Some(from), ..order(NOW) };
+        let foreign = SweepOrder { inputs: ["another".to_owned()].into(), ..sure.clone() };
+        assert_eq!(store.sweep(foreign).await.unwrap(), Swept::default());
+        assert_eq!(store.sweep(sure.clone()).await.unwrap(), Swept { set_back: 1, ..Swept::default() });
+        let hit = store.get("ends").await.unwrap().unwrap();
+        assert_eq!((hit.observed(), hit.version % 8), (NOW, 7));
+        let expected = ends.with(|s| (s.observed, s.version) = (NOW, hit.version)).stored(NOW);
+        assert_eq!(hit.json, expected);
+        assert_eq!(store.sweep(sure).await.unwrap(), Swept::default());
+        // What the feed shows now is newer again, and what it showed meanwhile is read again.
+        let lost = crate::state::Resumed { state: None, lost: Some(crate::Loss::SetBack) };
+        assert_eq!(resume().await, lost);
+        assert_eq!(deliver(&store, &[Sample::new("ends", NOW + 2_000)], NOW + 2_000).await, outcome(1, 0, 0));
+        assert_eq!(resume().await, known);
+    });
+}
+
+#[test]
 fn a_sweep_retires_renews_and_deletes() {
     let folder = tempfile::tempdir().unwrap();
     run(async {
@@ -335,7 +435,7 @@ fn a_sweep_retires_renews_and_deletes() {
         let before = store.get("live0").await.unwrap().unwrap();
         let confirmed = SweepOrder { deletes: Deletes::Confirmed, ..order(NOW) };
         let swept = store.sweep(confirmed).await.unwrap();
-        assert_eq!(swept, Swept { renewed: count, retired: count, deleted: count, withheld: 0 });
+        assert_eq!(swept, Swept { renewed: count, retired: count, deleted: count, ..Swept::default() });
         let renewed = store.get("live0").await.unwrap().unwrap();
         assert_eq!(renewed.version, before.version);
         assert_eq!(renewed.json, form::renewed(&before.json, NOW).unwrap());

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::LedgerError;
+use super::{LedgerError, memory, tiers};
 use crate::sqlite::schema::SCHEMA as DOCUMENTS;
+use tipline_model::folder::make_private;
 
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -41,13 +42,16 @@ const WAL_PAGES: i64 = 2048;
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
-/// The tables of the ledger; those of the documents are the store's.
+/// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
+/// `filled` whether any document of the input was written there.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     state TEXT,
+    output TEXT,
+    filled INTEGER NOT NULL DEFAULT 0,
     committed_at INTEGER,
     status TEXT,
     read INTEGER NOT NULL DEFAULT 0,
@@ -81,12 +85,6 @@ CREATE TABLE rejects (
     raw BLOB NOT NULL
 );
 CREATE INDEX rejects_by_input ON rejects (input, kind);
-CREATE TABLE memory (
-    row INTEGER PRIMARY KEY,
-    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
-);
-CREATE INDEX memory_by_hash ON memory (hash);
-CREATE INDEX memory_to_let_go ON memory (input, expires);
 ";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
@@ -237,8 +235,12 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         let connection = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection
-            .execute_batch(&format!("BEGIN; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;", DOCUMENTS))?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            memory::SCHEMA,
+            tiers::SCHEMA,
+            DOCUMENTS
+        ))?;
         connection.close().map_err(|(_, e)| e)
     };
     fill().map_err(|e| explain(&draft, &e))?;
@@ -247,11 +249,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
 
 fn make_folder(path: &Path) -> Result<(), LedgerError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| unwritable(path, &e))
+    make_private(folder).map_err(|e| unwritable(path, &e))
 }
 
 /// Readable by nobody else: rejects hold what feeds sent. SQLite gives its log the same mode.

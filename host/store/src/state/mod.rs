@@ -13,10 +13,13 @@
 mod commit;
 mod counts;
 mod file;
+mod filter;
 mod memory;
 pub mod pack;
 mod rejects;
+mod resume;
 mod status;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -38,6 +41,7 @@ pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
 pub use memory::Remembered;
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};
+pub use resume::Resumed;
 pub use status::{Gap, InputStatus, StatusNote};
 
 /// Why the ledger could not be read or written.
@@ -104,6 +108,8 @@ struct Shared {
     limits: Limits,
     writer: Option<Mutex<Connection>>,
     idle: Mutex<Vec<Connection>>,
+    /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
+    filter: Mutex<Option<filter::Filter>>,
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
@@ -132,6 +138,7 @@ impl Ledger {
             limits,
             writer: Some(Mutex::new(writer)),
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: Some(lock),
         })))
     }
@@ -143,6 +150,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::default(),
+            filter: Mutex::default(),
             _lock: None,
         }))
     }
@@ -158,6 +166,7 @@ impl Ledger {
             limits: Limits::default(),
             writer: None,
             idle: Mutex::new(vec![reader]),
+            filter: Mutex::default(),
             _lock: None,
         })))
     }

@@ -31,7 +31,7 @@ const BYTES: &str = "rejects_bytes";
 const FULL: &str = "rejects_full";
 
 /// Who refused it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RejectKind {
     /// The guest could not map a record.

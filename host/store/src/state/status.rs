@@ -5,6 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError, signed, unsigned};
 use tipline_model::clock::Millis;
+use tipline_model::said::Said;
+
+/// A message as a list of its parts, each with whether it is ours: whose words they are outlives the process.
+mod said {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use tipline_model::said::Said;
+
+    pub(super) fn serialize<S: Serializer>(said: &Option<Said>, to: S) -> Result<S::Ok, S::Error> {
+        said.as_ref().map(|said| said.parts().collect::<Vec<_>>()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Said>, D::Error> {
+        let parts = Option::<Vec<(bool, String)>>::deserialize(from)?;
+        let part = |(is_ours, text)| if is_ours { Said::ours(text) } else { Said::theirs(text) };
+        Ok(parts.map(|parts| parts.into_iter().map(part).fold(Said::default(), Said::and)))
+    }
+}
 
 /// The length of a UTC day; leap seconds do not exist in Unix time.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -26,9 +43,11 @@ pub struct InputStatus {
     /// What for.
     pub waiting_reason: Option<String>,
     /// Why the last poll failed; none after one that went well.
-    pub last_error: Option<String>,
+    #[serde(with = "said")]
+    pub last_error: Option<Said>,
     /// Why nobody should expect it to go on by itself: the input was stopped, or rejects are only counted.
-    pub degraded: Option<String>,
+    #[serde(with = "said")]
+    pub degraded: Option<Said>,
     /// Polls that failed since the last one that went well.
     pub consecutive_failures: u32,
     /// The UTC day `requests` counts, in days since 1970.
@@ -95,7 +114,7 @@ impl Ledger {
         self.reading(|connection| {
             let mut status = own_status(connection, input)?;
             if status.degraded.is_none() && super::rejects::only_counted(connection, input)? {
-                status.degraded = Some(REJECTS_FULL.to_owned());
+                status.degraded = Some(REJECTS_FULL.into());
             }
             let mut notes = connection
                 .prepare_cached("SELECT code, text, last_at, count FROM notes WHERE input = ?1 ORDER BY last_at, id")?;
@@ -110,14 +129,6 @@ impl Ledger {
             }
             Ok(status)
         })
-    }
-
-    /// Stores the input's status, but for its gaps and notes.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn set_status(&self, input: &str, status: &InputStatus) -> Result<(), LedgerError> {
-        self.writing(|transaction| store_status(transaction, input, status))
     }
 
     /// Changes the input's status in one transaction.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use tipline_model::said::Said;
 
 use super::*;
 use crate::Delivery;
@@ -142,14 +143,14 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 4).unwrap();
             },
             "newer tipline",
         ),
         (
             "older",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 2).unwrap();
             },
             "older tipline",
         ),
@@ -392,7 +393,7 @@ fn past_the_limit_rejects_are_only_counted_until_some_are_dropped() {
     assert_eq!((counts.rejected, counts.rejects_overflow), (4, 1));
     let all = ledger.rejects(&RejectFilter::default(), 10).unwrap();
     assert_eq!(all.iter().map(|r| (r.raw[0], r.count)).collect::<Vec<_>>(), [(b'a', 2), (b'b', 1)]);
-    assert!(ledger.status("feed").unwrap().degraded.unwrap().contains("tipline rejects"));
+    assert!(ledger.status("feed").unwrap().degraded.unwrap().plain().contains("tipline rejects"));
     ledger.drop_rejects(&[all[0].id]).unwrap();
     assert_eq!(ledger.status("feed").unwrap().degraded, None);
     send("cccccccccc");
@@ -422,6 +423,7 @@ fn a_status_is_kept_and_commits_add_gaps_and_notes() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     assert_eq!(ledger.status("feed").unwrap(), InputStatus::default());
+    let trouble = || Said::ours("tipline.db: ").and(Said::theirs("no answer"));
     let mut status = InputStatus {
         last_success: Some(NOW),
         waiting_until: Some(NOW + 60_000),
@@ -429,14 +431,14 @@ fn a_status_is_kept_and_commits_add_gaps_and_notes() {
         rate_remaining: Some(0),
         ..InputStatus::default()
     };
-    ledger.set_status("feed", &status).unwrap();
+    ledger.update_status("feed", |kept| *kept = status.clone()).unwrap();
     assert_eq!(ledger.status("feed").unwrap(), status);
     let note = |code: &str, text: &str| Note { code: code.to_owned(), text: text.to_owned() };
     let notes = vec![note("gap", "from a to b"), note("window-deep", "deep")];
     ledger.commit(&Commit { notes: notes.clone(), ..commit(Some("one")) }, &Delivery::default()).unwrap();
     ledger.commit(&Commit { notes, at: NOW + 1, ..commit(Some("two")) }, &Delivery::default()).unwrap();
-    ledger.update_status("feed", |status| status.last_error = Some("no answer".to_owned())).unwrap();
-    status.last_error = Some("no answer".to_owned());
+    ledger.update_status("feed", |status| status.last_error = Some(trouble())).unwrap();
+    status.last_error = Some(trouble());
     status.gaps = vec![Gap { at: NOW + 1, text: "from a to b".to_owned() }];
     status.notes = vec![StatusNote { code: "window-deep".to_owned(), text: "deep".to_owned(), at: NOW + 1, count: 2 }];
     assert_eq!(ledger.status("feed").unwrap(), status);

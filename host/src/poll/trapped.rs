@@ -6,7 +6,7 @@
 //!
 //! A page is kept as a recording, which `tipline eval` and `tipline replay` take and browsers open, with the state and the
 //! clock that the call was given. Credentials never come so far: requests are kept as the guest asked for them, and answers have
-//! passed [`tipline_feed`], which takes keys out. Where the page cannot be kept, the poll fails all the same and says why.
+//! passed [`crate::http`], which takes keys out. Where the page cannot be kept, the poll fails all the same and says why.
 
 use std::fs;
 use std::io;
@@ -16,10 +16,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
 
-use crate::recording::Recorder;
-use tipline_config::Input;
-use tipline_model::clock::Millis;
-use tipline_sandbox::{Event, Request, SandboxError};
+use crate::clock::Millis;
+use crate::config::Input;
+use crate::eval::recording::Recorder;
+use crate::folder::make_private;
+use crate::said::Said;
+use crate::sandbox::{Event, Request, SandboxError};
 
 /// Polls in a row that a guest may end without an answer. One may be bad luck of a page that changes; the third shows
 /// that only a person can mend it. Fixed: a restart begins anew.
@@ -36,6 +38,13 @@ pub struct Trapped {
     pub reason: SandboxError,
     /// Where its page is: nothing, or a sentence after a space.
     pub kept: String,
+}
+
+impl Trapped {
+    /// The message, by whose words it is made of: where the page is kept is ours.
+    pub fn said(&self) -> Said {
+        crate::said(&self.reason).and(Said::ours(&*self.kept))
+    }
 }
 
 /// What a guest was called with.
@@ -123,15 +132,6 @@ fn keep(folder: &Path, input: &Input, call: &Call<'_>, reason: &SandboxError) ->
     Ok(file)
 }
 
-/// Makes a folder that nobody else may look into. One that is there already keeps its mode: a person has set it.
-pub fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 /// Deletes the unfinished recordings that a dead process left, of those with a name that is asked about. What can't be deleted
 /// stays: it is in nobody's way.
 pub fn remove_parts(folder: &Path, is_meant: &dyn Fn(&str) -> bool) {
@@ -166,7 +166,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use tipline_sandbox::{Response, Row};
+    use crate::sandbox::{Response, Row};
 
     const NOW: Millis = 1_733_740_200_000;
 

@@ -1,0 +1,64 @@
+//! Where a poll goes on: the input's state, if the documents that it stands for are where they went.
+
+use rusqlite::OptionalExtension;
+
+use super::commit::MAX_NOTES;
+use super::{Ledger, LedgerError, memory, status};
+use crate::{Loss, Standing};
+use tipline_model::clock::Millis;
+
+/// What a poll begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// The state; none where there is none, or it does not fit the store.
+    pub state: Option<String>,
+    /// Why the state was forgotten.
+    pub lost: Option<Loss>,
+}
+
+impl Ledger {
+    /// The input's state, to go on from with this store. Where the store is not the one it was committed to, state and memory
+    /// are forgotten, so that the feed is read as at the first poll; that is noted.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn resume(&self, input: &str, now: &Standing, at: Millis) -> Result<Resumed, LedgerError> {
+        let known = self.reading(|connection| {
+            let row = connection
+                .prepare_cached("SELECT state, output, filled FROM inputs WHERE id = ?1")?
+                .query_row([input], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?)))
+                .optional()?;
+            Ok(row.unwrap_or_default())
+        })?;
+        let (state, output, was_filled): (Option<String>, _, bool) = known;
+        let before: Standing = output.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let lost = now.loss_since(&before, was_filled);
+        let kept = if lost.is_none() { now.clone().after(before.clone()) } else { now.clone() };
+        let kept = Standing { is_filled: None, ..kept };
+        if lost.is_none() && (kept == before || now.names.is_empty()) {
+            return Ok(Resumed { state, lost: None });
+        }
+        self.writing(|transaction| {
+            let text =
+                serde_json::to_string(&kept).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            transaction.execute(
+                "INSERT INTO inputs (id, output) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET output = ?2",
+                (input, text),
+            )?;
+            let Some(lost) = lost else { return Ok(()) };
+            transaction.execute("UPDATE inputs SET state = NULL, filled = 0 WHERE id = ?1", [input])?;
+            memory::forget(transaction, input)?;
+            if state.is_some() {
+                status::note(transaction, input, REFILLED, &format!("{}.", lost.text()), at)?;
+                status::trim_notes(transaction, input, false, MAX_NOTES)?;
+            }
+            Ok(())
+        })?;
+        let lost = lost.filter(|_| state.is_some());
+        let state = state.filter(|_| lost.is_none());
+        Ok(Resumed { state, lost })
+    }
+}
+
+/// The code of the note.
+const REFILLED: &str = "read-again";
