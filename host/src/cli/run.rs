@@ -281,11 +281,14 @@ pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Resul
 
 /// Both sums of everything an input read and made.
 fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
-    let Counts { read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired, .. } = counts;
+    let Counts { read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired, dropped, .. } = counts;
     writeln!(out, "{input}: read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
     write!(out, "{input}: made {made} = indexed {indexed} + stale {stale} + quarantined {quarantined}")?;
     if *expired > 0 {
         write!(out, " ({expired} arrived expired and are stored retired)")?;
+    }
+    if *dropped > 0 {
+        write!(out, " ({dropped} of the stale were dropped by an ingest pipeline of the output and are not stored)")?;
     }
     writeln!(out)
 }

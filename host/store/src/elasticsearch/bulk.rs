@@ -6,6 +6,7 @@
 //! again; a document that is too large on its own is refused. Where nothing has moved for `give_up_after` the page is
 //! given up as unavailable; what needs a person (credential, privileges, index) ends it at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::body::{Operations, Piece};
 use super::client::{Answer, Call, Client, ClientError, encoded};
+use super::ingest;
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
 use super::standing::is_closed;
 use crate::availability::Trying;
@@ -32,6 +34,13 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
 
+/// What Elasticsearch does first for a document whose index is not there.
+const AUTO_CREATE: &str = "indices:admin/auto_create";
+
+/// How often a document is sent whose error tells neither of it nor of the cluster; then the fault is taken to be its own. Fixed:
+/// what a busy moment breaks has passed by then, and a page of such documents may not cost minutes.
+const DOUBTFUL_TRIES: u32 = 3;
+
 /// The longest reason kept of a refused document. Fixed: the document itself is kept beside it.
 const DETAIL_MAX_CHARS: usize = 2_000;
 
@@ -42,6 +51,8 @@ pub(super) enum Settled {
     Indexed,
     /// The store holds the same or something newer.
     Stale,
+    /// An ingest pipeline left it out on purpose.
+    Dropped,
     /// Elasticsearch does not take it.
     Refused {
         /// `error.type`, or our own word.
@@ -57,6 +68,8 @@ pub(super) struct Bulk {
     client: Arc<Client>,
     index: String,
     target: String,
+    /// What `pipeline:` names.
+    pipeline: Option<String>,
     /// `bulk_max_bytes`, lowered by every 413.
     most_bytes: AtomicUsize,
     in_flight: InFlight,
@@ -75,6 +88,7 @@ impl Bulk {
                 encoded(&settings.index),
                 pipeline.unwrap_or_default()
             ),
+            pipeline: settings.pipeline.clone(),
             most_bytes: AtomicUsize::new(settings.bulk_max_bytes.max(1)),
             in_flight: InFlight::new(settings.workers.max(1)),
             retry: settings.retry,
@@ -115,6 +129,7 @@ impl Bulk {
         let mut settled = Vec::with_capacity(piece.len());
         let mut waiting = vec![piece];
         let mut patience = Patience::new(self.retry, self.availability.clone());
+        let mut doubts: HashMap<usize, u32> = HashMap::new();
         while let Some(piece) = waiting.pop() {
             let permit = self.in_flight.enter().await;
             let answer = self.client.send(Call::new(Method::POST, &self.target).ndjson(piece.body())).await;
@@ -131,14 +146,25 @@ impl Bulk {
             match reply::read(&answer, piece.len()) {
                 Reading::Items(items) => {
                     let mut again = Vec::new();
-                    let (mut is_slow, mut is_pressure, mut why) = (false, false, String::new());
+                    let (mut is_slow, mut is_pressure, mut is_doubtful, mut why) = (false, false, true, String::new());
                     for (position, (verdict, fault)) in items.into_iter().enumerate() {
                         let number = piece.numbers.get(position).copied().unwrap_or_default();
                         let fault = fault.map(|fault| (fault.code, self.detail(&fault.detail)));
                         match (verdict, fault) {
                             (Verdict::Indexed, _) => settled.push((number, Settled::Indexed)),
                             (Verdict::Stale, _) => settled.push((number, Settled::Stale)),
+                            (Verdict::Dropped, _) => settled.push((number, Settled::Dropped)),
                             (Verdict::Setup, fault) => return Err(self.item_needs_person(fault)),
+                            (Verdict::Doubtful, fault) => {
+                                let tries = doubts.entry(number).or_default();
+                                *tries += 1;
+                                if *tries < DOUBTFUL_TRIES {
+                                    again.push(position);
+                                } else {
+                                    let (code, detail) = fault.unwrap_or_default();
+                                    settled.push((number, Settled::Refused { code, detail }));
+                                }
+                            }
                             (Verdict::Refused, fault) => {
                                 let (code, detail) = fault.unwrap_or_default();
                                 settled.push((number, Settled::Refused { code, detail }));
@@ -146,6 +172,7 @@ impl Bulk {
                             (Verdict::Again | Verdict::AgainSlowly, fault) => {
                                 let (code, detail) = fault.unwrap_or_default();
                                 is_slow |= verdict == Verdict::AgainSlowly;
+                                is_doubtful = false;
                                 is_pressure |=
                                     code == "es_rejected_execution_exception" || code == "circuit_breaking_exception";
                                 why = format!("{code}: {detail}");
@@ -161,6 +188,12 @@ impl Bulk {
                         continue;
                     }
                     self.in_flight.leave(permit, is_pressure);
+                    if is_doubtful {
+                        // No outage, and over after a few tries whatever `give_up_after` says.
+                        sleep(patience.next_wait(false, None)).await;
+                        waiting.push(piece.only(&again));
+                        continue;
+                    }
                     let text = match why.starts_with("index_closed_exception") {
                         true => is_closed(&self.index),
                         false => format!(
@@ -227,13 +260,22 @@ impl Bulk {
 
     fn item_needs_person(&self, fault: Option<(String, String)>) -> SinkError {
         let (code, detail) = fault.unwrap_or_default();
+        let own = self.pipeline.as_deref().map(|name| self.client.excerpt(name));
+        let said = self.client.excerpt(&format!("{code}: {detail}"));
+        if ingest::is_missing(&code, &detail) {
+            let advice = ingest::missing_advice(own.as_deref());
+            return SinkError::Setup(format!("Elasticsearch has no such ingest pipeline: {said}. {advice}"));
+        }
         let advice = match code.as_str() {
+            // Whoever may write to an index may not always make one.
+            "security_exception" if detail.contains(AUTO_CREATE) => {
+                "The index is not there, and the credential may not make one, as is right. Run `tipline setup` with one that may."
+            }
             "security_exception" => {
                 "Give the credential the privileges `create_doc`, `index`, `delete` and `read` on it, and run `tipline check`."
             }
             _ => "Run `tipline setup`, then `tipline check`.",
         };
-        let said = self.client.excerpt(&format!("{code}: {detail}"));
         SinkError::Setup(format!("Elasticsearch does not take documents for this index: {said}. {advice}"))
     }
 }

@@ -47,7 +47,7 @@ impl Ledger {
                 "UPDATE inputs SET state = coalesce(?2, state), committed_at = ?3, read = read + ?4,
                      mapped = mapped + ?5, rejected = rejected + ?6, skipped = skipped + ?7, made = made + ?8,
                      indexed = indexed + ?9, stale = stale + ?10, quarantined = quarantined + ?11,
-                     expired = expired + ?12, filled = max(filled, ?9 > 0) WHERE id = ?1",
+                     expired = expired + ?12, dropped = dropped + ?13, filled = max(filled, ?9 > 0) WHERE id = ?1",
             )?
             .execute(rusqlite::params![
                 commit.input,
@@ -62,6 +62,7 @@ impl Ledger {
                 signed(delivery.stale),
                 count(commit.refused.len() + delivery.quarantined.len()),
                 signed(delivery.expired),
+                signed(delivery.dropped),
             ])?;
         memory::remember(transaction, &self.0.filter, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
         self.keep_rejects(transaction, commit, delivery)?;

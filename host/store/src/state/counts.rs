@@ -27,6 +27,8 @@ pub struct Counts {
     pub quarantined: u64,
     /// Of `indexed`: stored in retired form.
     pub expired: u64,
+    /// Of `stale`: left out by an ingest pipeline of the output.
+    pub dropped: u64,
     /// Rejected and quarantined ones that were counted but not kept, as the ledger was full of them.
     pub rejects_overflow: u64,
 }
@@ -49,6 +51,7 @@ impl Counts {
         self.stale += other.stale;
         self.quarantined += other.quarantined;
         self.expired += other.expired;
+        self.dropped += other.dropped;
         self.rejects_overflow += other.rejects_overflow;
     }
 
@@ -71,6 +74,7 @@ impl Counts {
         self.stale += delivery.stale;
         self.quarantined += delivery.quarantined.len() as u64;
         self.expired += delivery.expired;
+        self.dropped += delivery.dropped;
         self
     }
 
@@ -86,6 +90,7 @@ impl Counts {
             stale: self.stale.saturating_sub(earlier.stale),
             quarantined: self.quarantined.saturating_sub(earlier.quarantined),
             expired: self.expired.saturating_sub(earlier.expired),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
             rejects_overflow: self.rejects_overflow.saturating_sub(earlier.rejects_overflow),
         }
     }
@@ -101,7 +106,7 @@ impl Ledger {
             connection
                 .prepare_cached(
                     "SELECT read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired,
-                         rejects_overflow FROM inputs WHERE id = ?1",
+                         rejects_overflow, dropped FROM inputs WHERE id = ?1",
                 )?
                 .query_row([input], |row| {
                     let count = |index| row.get(index).map(unsigned);
@@ -116,6 +121,7 @@ impl Ledger {
                         quarantined: count(7)?,
                         expired: count(8)?,
                         rejects_overflow: count(9)?,
+                        dropped: count(10)?,
                     })
                 })
                 .optional()

@@ -230,7 +230,7 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
         ],
         ..commit(Some("one"))
     };
-    let delivery = Delivery { indexed: 3, stale: 2, expired: 1, quarantined: vec![refused("e", "{}")] };
+    let delivery = Delivery { indexed: 3, stale: 2, dropped: 1, expired: 1, quarantined: vec![refused("e", "{}")] };
     ledger.commit(&page, &delivery).unwrap();
     let once = ledger.counts("feed").unwrap();
     assert_eq!(
@@ -245,6 +245,7 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
             stale: 2,
             quarantined: 2,
             expired: 1,
+            dropped: 1,
             rejects_overflow: 0
         }
     );
