@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::apart::{blocking, task};
 use crate::clock::{Millis, millis};
+use crate::config::Input;
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
@@ -49,6 +50,18 @@ pub struct OnceReport {
     pub inputs: Vec<Outcome>,
     /// The sweep, where one was due.
     pub sweep: Option<Result<SweepReport, SweepError>>,
+}
+
+impl OnceReport {
+    /// Of a run that was stopped before it asked any feed, as it waited for its output.
+    pub fn unbegun(inputs: &[Input]) -> Self {
+        let unbegun = |input: &Input| Outcome {
+            input: input.id.clone(),
+            poll: Ok(PollReport::unbegun()),
+            counts: Counts::default(),
+        };
+        Self { inputs: inputs.iter().map(unbegun).collect(), sweep: None }
+    }
 }
 
 impl Pipeline {
@@ -406,7 +419,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::{Config, Input, SweepSettings};
+    use crate::config::{Config, SweepSettings};
     use crate::observer::Observer;
     use crate::sandbox::{Failure, Wait};
     use crate::state::Ledger;

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::{Config, Input};
 use crate::pipeline::Patience;
 use crate::poll::Ended;
+use crate::run::OnceReport;
 use crate::text;
 
 /// Read the feed again from an earlier time on
@@ -67,8 +68,10 @@ async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let progress = Arc::new(Progress::new("records", None));
     let opened = run::open(config, Clock::system(), progress.clone(), Patience::None, &stop).await?;
-    let Some(pipeline) = opened else { return Err(Failed.into()) };
-    let report = pipeline.look_back(&stop).await;
+    let report = match opened {
+        None => OnceReport::unbegun(&config.inputs),
+        Some(pipeline) => pipeline.look_back(&stop).await,
+    };
     progress.end();
     let well = run::print_once(&report, unfinished, &config.own_words(), false, &mut io::stdout())?;
     if well { Ok(()) } else { Err(Failed.into()) }

@@ -101,12 +101,17 @@ impl Run {
                 let progress = Arc::new(Progress::saying("records", None, |line| info!("{line}")));
                 observers.push(progress.clone());
                 let opened = open(&config, clock, Arc::new(observers), once(&config), &stop).await?;
-                let Some(pipeline) = opened else { return Err(Failed.into()) };
-                let report = pipeline.run_once(&stop).await;
-                progress.end();
-                if stop.is_cancelled() {
-                    pipeline.leave();
-                }
+                let report = match opened {
+                    None => OnceReport::unbegun(&config.inputs),
+                    Some(pipeline) => {
+                        let report = pipeline.run_once(&stop).await;
+                        progress.end();
+                        if stop.is_cancelled() {
+                            pipeline.leave();
+                        }
+                        report
+                    }
+                };
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
                 let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
@@ -149,7 +154,8 @@ async fn monitor(config: &Config, metrics: &Metrics, health: &Health) -> Result<
     }
 }
 
-/// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet. A connection that may not
+/// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet: whoever has a piece of work to do
+/// says then that it is not done. A connection that may not
 /// be made as configured, and settings that the guest refuses, are faults of the configuration.
 pub(super) async fn open(
     config: &Config,

@@ -40,6 +40,7 @@ impl Sweep {
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
             let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
+                writeln!(io::stderr(), "stopped before anything was swept; start again, or the next run does it")?;
                 return Err(Failed.into());
             };
             let report = tokio::select! {
