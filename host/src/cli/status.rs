@@ -11,7 +11,7 @@ use super::open;
 use super::plan::Plan;
 use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, Output};
 use crate::said::Said;
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
 use crate::store::Outage;
@@ -150,6 +150,18 @@ fn documents_ahead(ledger: &Ledger) -> Result<u64> {
     Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
+/// What becomes of the documents of an input that is no longer configured.
+fn farewell(config: &Config) -> String {
+    if config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+        return "it is in the configuration no more; what it wrote stays as it is".to_owned();
+    }
+    format!(
+        "it is in the configuration no more. Its documents end as their feed has said, and those that live on are retired instead of \
+         stamped again, {} after they last were (`sweep.renew_after`)",
+        text::duration(config.sweep.renew_after)
+    )
+}
+
 /// One input, configured or only remembered.
 struct Overview {
     id: String,
@@ -159,6 +171,8 @@ struct Overview {
     rejects: u64,
     /// Whether a process is at work on this configuration.
     is_running: bool,
+    /// What becomes of its documents, where it is no longer configured.
+    farewell: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +218,8 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
             let status = ledger.status(&id)?;
             let counts = ledger.counts(&id)?;
             let rejects = ledger.count_rejects(&RejectFilter { input: Some(id.clone()), ..RejectFilter::default() })?;
-            Ok(Overview { id, input, status, counts, rejects, is_running })
+            let farewell = input.is_none().then(|| farewell(config));
+            Ok(Overview { id, input, status, counts, rejects, is_running, farewell })
         })
         .collect()
 }
@@ -312,6 +327,9 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         } else if input.health(now) == Health::CutShort {
             writeln!(out, "{id}: the first poll was stopped before its end; the next one goes on from there")?;
         }
+        if let Some(farewell) = &input.farewell {
+            writeln!(out, "{id}: {farewell}")?;
+        }
         for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
             writeln!(out, "{} {}", style.red(&format!("{id}:")), trouble.clone().beside(own))?;
         }
@@ -346,7 +364,7 @@ mod tests {
         change(&mut status);
         let input = Some(Input::new("feed", crate::config::socdefenders()));
         let (counts, rejects, is_running) = (Counts::default(), 0, false);
-        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running }
+        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running, farewell: None }
     }
 
     #[test]
@@ -421,6 +439,23 @@ mod tests {
         }
         assert!(!printed(&whole(true, None)).contains("output"));
         assert_eq!(whole(false, None).to_json(&[], NOW)["output"], json!({ "up": true, "known_at": null }));
+    }
+
+    #[test]
+    fn what_becomes_of_a_removed_inputs_documents_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::without_file(folder.path(), None);
+        for (output, said) in [
+            (None, "retired instead of stamped again, 20d after"),
+            (Some(Output::Ndjson { path: None }), "stays as it is"),
+        ] {
+            config.output = output.unwrap_or(config.output);
+            let removed = Overview { input: None, farewell: Some(farewell(&config)), ..input(|_| {}) };
+            let mut out = Vec::new();
+            print(&[removed], &[], NOW, Style::PLAIN, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert!(out.contains("not configured") && out.contains(said), "{out}");
+        }
     }
 
     #[test]
