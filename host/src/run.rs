@@ -72,7 +72,8 @@ impl Pipeline {
             poller.counted(poller.poll_and_note(bounds, stop))
         });
         let inputs = join_all(polls).await;
-        let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
+        let is_changed = self.sweeper.notices_changed_exclusion();
+        let due = is_changed || self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
         // An output that takes no page is not swept either; the reason is told already.
         let sweep =
             if due && self.availability.outage().is_none() { self.sweeper.sweep_until(stop).await } else { None };
@@ -302,8 +303,11 @@ impl Sweeper {
     }
 
     async fn run(&self, stop: &CancellationToken, output: &Availability) {
+        // At the start alone: what a guest gives no answer to is asked again a day later.
+        let mut is_changed = self.notices_changed_exclusion();
         loop {
-            let due = self.due().unwrap_or_else(|_| self.clock.now());
+            let due = if std::mem::take(&mut is_changed) { Ok(0) } else { self.due() };
+            let due = due.unwrap_or_else(|_| self.clock.now());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(due) => {}
