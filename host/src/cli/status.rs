@@ -171,6 +171,8 @@ struct Overview {
     rejects: u64,
     /// Whether a process is at work on this configuration.
     is_running: bool,
+    /// Whether the process waits for its output.
+    is_output_down: bool,
     /// What becomes of its documents, where it is no longer configured.
     farewell: Option<String>,
 }
@@ -208,6 +210,7 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
     let configured: BTreeSet<_> = config.inputs.iter().map(|input| input.id.as_str()).collect();
     let remembered = ledger.inputs()?;
     let is_running = Ledger::is_written(ledger.path());
+    let is_output_down = is_running && ledger.outage()?.is_some();
     let others = remembered.iter().filter(|id| !configured.contains(id.as_str())).map(|id| (id.clone(), None));
     config
         .inputs
@@ -219,7 +222,7 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
             let counts = ledger.counts(&id)?;
             let rejects = ledger.count_rejects(&RejectFilter { input: Some(id.clone()), ..RejectFilter::default() })?;
             let farewell = input.is_none().then(|| farewell(config));
-            Ok(Overview { id, input, status, counts, rejects, is_running, farewell })
+            Ok(Overview { id, input, status, counts, rejects, is_running, is_output_down, farewell })
         })
         .collect()
 }
@@ -231,6 +234,8 @@ impl Overview {
         let allowed = millis(input.interval.saturating_mul(LATE_INTERVALS));
         match status.last_success {
             _ if status.degraded.is_some() => Health::Degraded,
+            // Its feed is not asked then, whatever came before.
+            _ if self.is_output_down => Health::Waiting,
             _ if status.last_error.is_some() => Health::Failing,
             _ if status.waiting_until.is_some_and(|until| until > now) => Health::Waiting,
             None if status.polling_since.is_some() && self.is_running => Health::Polling,
@@ -364,7 +369,8 @@ mod tests {
         change(&mut status);
         let input = Some(Input::new("feed", crate::config::socdefenders()));
         let (counts, rejects, is_running) = (Counts::default(), 0, false);
-        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running, farewell: None }
+        let (is_output_down, farewell) = (false, None);
+        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running, is_output_down, farewell }
     }
 
     #[test]
@@ -387,6 +393,12 @@ mod tests {
             (input(|s| s.waiting_until = Some(NOW + 1)), Health::Waiting),
             (input(|s| s.waiting_until = Some(NOW)), Health::Ok),
             (Overview { input: None, ..input(|_| {}) }, Health::Removed),
+            (
+                Overview { is_output_down: true, ..input(|s| s.last_success = Some(NOW - 3 * interval - 1)) },
+                Health::Waiting,
+            ),
+            (Overview { is_output_down: true, ..input(|s| s.last_error = Some("gone".into())) }, Health::Waiting),
+            (Overview { is_output_down: true, ..input(|s| s.degraded = Some("stopped".into())) }, Health::Degraded),
         ] {
             assert_eq!(overview.health(NOW), expected);
         }
