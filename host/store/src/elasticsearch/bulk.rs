@@ -34,6 +34,9 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
 
+/// What to do about a block, of which the refusal itself tells only that it is there.
+pub(super) const LIFTED_BY: &str = "`tipline check` names the block and how to lift it.";
+
 /// What Elasticsearch does first for a document whose index is not there.
 const AUTO_CREATE: &str = "indices:admin/auto_create";
 
@@ -196,6 +199,11 @@ impl Bulk {
                     }
                     let text = match why.starts_with("index_closed_exception") {
                         true => is_closed(&self.index),
+                        false if is_slow => format!(
+                            "Elasticsearch took {} of {} documents and put off the others ({why}). {LIFTED_BY}",
+                            piece.len() - again.len(),
+                            piece.len()
+                        ),
                         false => format!(
                             "Elasticsearch took {} of {} documents and put off the others ({why}).",
                             piece.len() - again.len(),
@@ -338,7 +346,7 @@ pub(super) fn put_off(client: &Client, answer: &Answer) -> String {
     match answer.status.as_u16() {
         _ if is_blocked => format!(
             "Elasticsearch takes no documents, as an index or the cluster is blocked: {said}. Free disk space on its nodes, or \
-             remove the block (`index.blocks.*`)."
+             remove the block (`index.blocks.*`). {LIFTED_BY}"
         ),
         429 => format!("Elasticsearch is overloaded and puts requests off: {said}."),
         503 => format!(
@@ -482,6 +490,26 @@ mod tests {
             give_up_after: Duration::from_secs(300),
         };
         Patience::new(settings, Availability::unwatched())
+    }
+
+    #[test]
+    fn a_block_is_told_with_where_to_look() {
+        let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
+        let client = Client::new(&ElasticsearchSettings::new(hosts, tipline_config::Mode::Latest)).unwrap();
+        for (body, is_told) in [
+            (r#"{"error":{"type":"cluster_block_exception","reason":"index [i] blocked by: [FORBIDDEN/8]"}}"#, true),
+            ("{}", false),
+        ] {
+            let answer = Answer {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                body: bytes::Bytes::from_static(body.as_bytes()),
+                location: None,
+                is_elastic: true,
+                server: None,
+                retry_after: None,
+            };
+            assert_eq!(put_off(&client, &answer).contains(LIFTED_BY), is_told, "{body}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
