@@ -77,8 +77,8 @@ async fn poll(config: &Config) -> Result<()> {
     if well { Ok(()) } else { Err(Failed.into()) }
 }
 
-/// What is only put off in a run is never made up for here.
-fn unfinished(ended: &Ended) -> Option<String> {
+/// What is only put off in a run is never made up for by a command that keeps no checkpoint.
+pub(super) fn unfinished(ended: &Ended) -> Option<String> {
     match ended {
         Ended::MaxPages => Some("`max_pages` ended it early; raise it and start again.".to_owned()),
         Ended::Stopped => Some("it was stopped before the end; start again to complete it.".to_owned()),
@@ -87,5 +87,27 @@ fn unfinished(ended: &Ended) -> Option<String> {
             Some(format!("it must wait until {until}: {}. Start again then.", wait.reason.trim_end_matches('.')))
         }
         Ended::Complete | Ended::GaveUp(_) => run::failure(ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Wait;
+
+    #[test]
+    fn nobody_is_told_of_a_next_run_that_goes_on() {
+        let wait = Wait { until: 1_733_740_200_000, reason: "0 requests left".to_owned() };
+        for (ended, is_whole) in [
+            (Ended::Complete, true),
+            (Ended::MaxPages, false),
+            (Ended::Stopped, false),
+            (Ended::MustWait(wait), false),
+            (Ended::GaveUp("no answer".to_owned()), false),
+        ] {
+            let told = unfinished(&ended);
+            assert_eq!(told.is_none(), is_whole, "{ended:?}");
+            assert!(!told.unwrap_or_default().contains("the next run goes on"), "{ended:?}");
+        }
     }
 }

@@ -15,10 +15,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::backfill::look_back_to;
+use super::backfill::{look_back_to, unfinished};
 use super::document;
 use super::progress::Progress;
-use super::run::failure;
 use super::settings::{Settings, feed_of, guest_of, one_input};
 use super::{Failed, open, runtime, signals, when};
 use crate::clock::{Clock, Millis, millis};
@@ -26,7 +25,7 @@ use crate::config::{Config, Input};
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::poll::trapped::Traps;
-use crate::poll::{Bounds, Ended, Poller};
+use crate::poll::{Bounds, Poller};
 use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{By, Catalog, Delivery, Document, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
@@ -126,10 +125,7 @@ impl Verify {
             let report = poller.poll_from(String::new(), false, Bounds::default(), &stop).await;
             // What a poll showed before it failed is compared as well, and the other inputs are.
             let unread = match &report {
-                Ok(report) if report.ended == Ended::MaxPages => {
-                    Some("`max_pages` ended it early; raise it.".to_owned())
-                }
-                Ok(report) => failure(&report.ended),
+                Ok(report) => unfinished(&report.ended),
                 Err(error) => Some(error.to_string()),
             };
             let complete = unread.is_none();
