@@ -399,8 +399,11 @@ impl Patience {
         }
         self.trying.get_or_insert_with(|| self.availability.trying());
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
-        let wait = self.next_wait(is_slow, asked);
-        if since.elapsed() + wait > self.settings.give_up_after {
+        let left = self.settings.give_up_after.saturating_sub(since.elapsed());
+        // The last wait is as long as is left, but where the server says that it is in vain.
+        let is_in_vain = asked.unwrap_or_default().min(self.settings.max) > left;
+        let wait = self.next_wait(is_slow, asked).min(left);
+        if left.is_zero() || is_in_vain {
             let tried = since.elapsed().as_secs();
             let tries = self.failures;
             return Err(SinkError::Unavailable(format!("{why} Given up after {tries} tries in {tried} s.")));
@@ -524,11 +527,12 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        for (n, wait) in waits.iter().enumerate() {
+        // The last one is what was left.
+        for (n, wait) in waits.iter().enumerate().take(waits.len() - 1) {
             let span = Duration::from_secs(1 << n.min(6)).min(Duration::from_secs(60));
             assert!(*wait >= span / 2 && *wait <= span + Duration::from_millis(2), "{n}: {wait:?}");
         }
-        assert!(start.elapsed() <= Duration::from_secs(300), "{:?}", start.elapsed());
+        assert_eq!(start.elapsed().as_secs(), 300, "it is tried for as long as was said");
         assert!(matches!(error, SinkError::Unavailable(text) if text.starts_with("It is down. Given up after")));
     }
 
