@@ -190,7 +190,15 @@ async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
             }));
         }
         Output::Elasticsearch(_) => {
-            let Some(elasticsearch) = open::elasticsearch(config)? else { return Ok(findings) };
+            let elasticsearch = match open::elasticsearch(config) {
+                Ok(Some(elasticsearch)) => elasticsearch,
+                Ok(None) => return Ok(findings),
+                // A key or certificate that cannot be used is one finding among the others.
+                Err(error) => {
+                    findings.push(Finding::new(Level::Fail, "output", "settings", format!("{error:#}")));
+                    return Ok(findings);
+                }
+            };
             findings.extend(elasticsearch.findings().await.into_iter().map(|found| {
                 let level = match found.level {
                     OutputLevel::Good => Level::Ok,
