@@ -388,6 +388,9 @@ fn log_report(input: &str, report: &PollReport) {
     if report.ended == Ended::MaxPages {
         info!(input.id = input, "{}", crate::poll::MORE_IS_LEFT);
     }
+    if let Some(remark) = counts.all_rejected() {
+        warn!(input.id = input, "{remark}");
+    }
     match &report.ended {
         Ended::Complete | Ended::MaxPages | Ended::Stopped => info!(
             input.id = input,

@@ -250,6 +250,9 @@ pub(super) fn print_once(
         if failure.is_none() && poll.as_ref().is_ok_and(|report| report.ended == Ended::MaxPages) {
             writeln!(out, "{input}: note: {MORE_IS_LEFT}")?;
         }
+        if let Some(remark) = counts.all_rejected() {
+            writeln!(out, "{input}: note: {remark}")?;
+        }
         for note in poll.iter().flat_map(|report| &report.notes) {
             writeln!(out, "{input}: note: {}", text::show_beside(&note.text, own))?;
         }

@@ -40,6 +40,16 @@ impl Counts {
             && self.made == self.indexed + self.stale + self.quarantined
     }
 
+    /// What to say where not one record could be mapped: a feed of another kind, or one that has changed, looks like that.
+    pub fn all_rejected(&self) -> Option<String> {
+        (self.rejected > 0 && self.rejected == self.read).then(|| {
+            format!(
+                "all {} records were rejected, so nothing of this feed is stored; `tipline rejects list` says why",
+                self.read
+            )
+        })
+    }
+
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
         self.read += other.read;

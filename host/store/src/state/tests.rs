@@ -260,6 +260,14 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
 }
 
 #[test]
+fn a_feed_of_which_nothing_is_mapped_is_remarked_on() {
+    for (read, rejected, is_told) in [(350, 350, true), (350, 349, false), (1, 1, true), (0, 0, false)] {
+        let counts = Counts { read, rejected, ..Counts::default() };
+        assert_eq!(counts.all_rejected().is_some(), is_told, "{rejected} of {read}");
+    }
+}
+
+#[test]
 fn rejects_are_kept_listed_and_dropped() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
