@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
 use crate::config::{Config, Input, Output};
 use crate::said::Said;
-use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
+use crate::state::{Counts, InputStatus, Ledger, RejectFilter, StatusNote};
 use crate::store::Outage;
 use crate::sweep;
 use crate::telemetry::LATE_INTERVALS;
@@ -335,7 +335,9 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         if let Some(farewell) = &input.farewell {
             writeln!(out, "{id}: {farewell}")?;
         }
-        for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
+        // An input that was stopped failed by what stopped it.
+        let last_error = status.last_error.as_ref().filter(|error| status.degraded.as_ref() != Some(error));
+        for trouble in [status.degraded.as_ref(), last_error].into_iter().flatten() {
             writeln!(out, "{} {}", style.red(&format!("{id}:")), trouble.clone().beside(own))?;
         }
         for gap in status.gaps.iter().rev().take(NOTES_SHOWN) {
@@ -347,8 +349,19 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
                 text::show_beside(&gap.text, own)
             )?;
         }
-        for note in status.notes.iter().rev().take(NOTES_SHOWN) {
-            writeln!(out, "{id}: {} {}", text::instant(note.at), text::show_beside(&note.text, own))?;
+        let mut kinds: Vec<(&StatusNote, u64)> = Vec::new();
+        for note in status.notes.iter().rev() {
+            match kinds.iter_mut().find(|(newest, _)| newest.code == note.code) {
+                Some((_, others)) => *others += note.count,
+                None => kinds.push((note, note.count.saturating_sub(1))),
+            }
+        }
+        for (note, others) in kinds.into_iter().take(NOTES_SHOWN) {
+            let others = match others {
+                0 => String::new(),
+                others => format!(" (and {} more like it before; --json has them)", text::count(others)),
+            };
+            writeln!(out, "{id}: {} {}{others}", text::instant(note.at), text::show_beside(&note.text, own))?;
         }
         if input.rejects > 0 {
             writeln!(out, "{id}: see {} rejects with `tipline rejects list`", text::count(input.rejects))?;
@@ -468,6 +481,26 @@ mod tests {
             let out = String::from_utf8(out).unwrap();
             assert!(out.contains("not configured") && out.contains(said), "{out}");
         }
+    }
+
+    #[test]
+    fn notes_of_one_kind_and_one_reason_are_one_line_each() {
+        let note =
+            |code: &str, text: &str, at, count| StatusNote { code: code.to_owned(), text: text.to_owned(), at, count };
+        let overview = input(|s| {
+            s.notes = vec![
+                note("clock-ahead", "5m", NOW - 2, 1),
+                note("else", "x", NOW - 1, 1),
+                note("clock-ahead", "6m", NOW, 3),
+            ];
+            (s.degraded, s.last_error) = (Some("It is stopped.".into()), Some("It is stopped.".into()));
+        });
+        let mut out = Vec::new();
+        print(&[overview], &[], NOW, Style::PLAIN, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(" 6m (and 3 more like it before; --json has them)\n") && !out.contains(" 5m"), "{out}");
+        assert!(out.contains(" x\n"), "{out}");
+        assert_eq!(out.matches("It is stopped.").count(), 1, "{out}");
     }
 
     #[test]
