@@ -132,7 +132,7 @@ impl Whole {
             }
         }
         match self.last_sweep {
-            Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
+            Some(at) => writeln!(out, "last sweep {}", text::ago(at, now))?,
             None => writeln!(out, "no sweep yet")?,
         }
         if let Some(ahead) = sweep::report::ahead(self.documents_ahead) {
@@ -300,7 +300,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         table.row([
             text::cell(&input.id),
             input.health(now).word().to_owned(),
-            relative(status.last_success),
+            status.last_success.map_or_else(|| "-".to_owned(), |at| text::ago(at, now)),
             relative(input.next_poll(now)),
             match status.rate_limit {
                 Some(limit) => format!("{today} of {}", text::count(Plan::of(limit).a_day)),
@@ -320,7 +320,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
             writeln!(out, "{id} waits until {} ({}): {reason}", text::instant(until), text::relative(until, now))?;
         }
         if let Some(since) = status.polling_since {
-            let (at, ago) = (text::instant(since), text::relative(since, now));
+            let (at, ago) = (text::instant(since), text::ago(since, now));
             let read = text::count(input.counts.read);
             match input.is_running {
                 true => writeln!(out, "{id}: polls since {at} ({ago})")?,
