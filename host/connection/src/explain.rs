@@ -113,6 +113,9 @@ impl Context<'_> {
             Some(io::ErrorKind::ConnectionRefused) => {
                 Some(Reason::new("the connection was refused. Check that the server runs, and the host and port."))
             }
+            Some(io::ErrorKind::TimedOut) if error.is_connect() => Some(Reason::new(
+                "nothing answered there in time. Check the host and port, and that no firewall lies between.",
+            )),
             Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
                 Some(Reason::new("there is no route to it. Check this machine's network, its firewall, and `proxy`."))
             }
