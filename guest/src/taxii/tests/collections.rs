@@ -69,6 +69,12 @@ fn a_wrong_collection_fails_with_the_right_ones() {
             other => panic!("{other:?}"),
         }
     }
+    // On this machine, where one like the vendor's may stand, its usual one is looked for.
+    let local = none.replace("https://taxii.example", "http://127.0.0.1:8080");
+    assert_ne!(local, none);
+    let failure = Driver::new(&local, SimServer::new(offered[1..].to_vec(), Traits::default())).poll().unwrap_err();
+    let said = ["`collection` is left out, and the vendor's \"all\" is not offered", "Set it to one", "cves (CVEs)"];
+    assert!(said.iter().all(|word| failure.to_string().contains(word)), "{failure}");
     let mut barred = offered.clone();
     barred.iter_mut().for_each(|c| c.readable = false);
     for name in ["\"cves\"", "\"*\""] {
