@@ -33,6 +33,7 @@ mod state;
 mod status;
 mod sweep;
 mod verify;
+mod waiting;
 mod when;
 
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::settings::Settings;
-use super::{Misuse, document, runtime, when};
+use super::{Misuse, document, runtime, waiting, when};
 use crate::clock::{Clock, Millis};
 use crate::said::Said;
 use crate::store::{self, Catalog, Hit, Kind, Query, form};
@@ -108,13 +108,13 @@ impl Search {
             now: Clock::system().now(),
             limit: self.limit,
         };
-        let (hits, count) = runtime()?.block_on(async {
+        let (hits, count) = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = super::open::catalog(&config)?;
             // What a run has just stored is found.
             catalog.settle().await;
             let hits = if self.count { Vec::new() } else { catalog.search(&query).await? };
             anyhow::Ok((hits, catalog.count(&query).await?))
-        })?;
+        }))?;
         let mut out = io::stdout().lock();
         match (self.count, self.json) {
             (true, false) => writeln!(out, "{count}")?,
@@ -226,7 +226,9 @@ async fn find(catalog: &dyn Catalog, given: &str) -> Result<Hit> {
 impl Show {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let hit = runtime()?.block_on(async { find(super::open::catalog(&config)?.as_ref(), &self.id).await })?;
+        let hit = runtime()?.block_on(waiting::on(&config.output, async {
+            find(super::open::catalog(&config)?.as_ref(), &self.id).await
+        }))?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", text::json(&hit.json))?;

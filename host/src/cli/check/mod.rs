@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::settings::Settings;
-use super::{Failed, open, runtime};
+use super::{Failed, open, runtime, waiting};
 use crate::clock::Clock;
 use crate::config::{Config, Input, Output};
 use crate::guests::Guests;
@@ -190,7 +190,7 @@ async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
             }));
         }
         Output::Elasticsearch(_) => {
-            let elasticsearch = match open::elasticsearch(config) {
+            let elasticsearch = match open::asked_elasticsearch(config) {
                 Ok(Some(elasticsearch)) => elasticsearch,
                 Ok(None) => return Ok(findings),
                 // A key or certificate that cannot be used is one finding among the others.
@@ -199,7 +199,7 @@ async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
                     return Ok(findings);
                 }
             };
-            findings.extend(elasticsearch.findings().await.into_iter().map(|found| {
+            findings.extend(waiting::on(&config.output, elasticsearch.findings()).await.into_iter().map(|found| {
                 let level = match found.level {
                     OutputLevel::Good => Level::Ok,
                     OutputLevel::Warning => Level::Warn,
