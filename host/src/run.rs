@@ -174,19 +174,15 @@ impl Pipeline {
 impl Poller {
     /// Polls and writes into the ledger how it went.
     async fn poll_and_note(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
-        let (began, asked) = (self.clock.now(), self.feed.requests());
+        let began = self.clock.now();
         self.note(move |status| status.polling_since = Some(began)).await;
         let (poller, until) = (self.clone(), stop.clone());
         let result = match task(async move { poller.poll(bounds, &until).await }).await {
             Ok(result) => self.count_traps(result),
             Err(broken) => Err(broken.into()),
         };
-        let facts = Facts {
-            began,
-            ended: self.clock.now(),
-            requests: self.feed.requests().saturating_sub(asked),
-            limits: self.feed.rate_limit(),
-        };
+        let facts =
+            Facts { began, ended: self.clock.now(), requests: self.feed.uncounted(), limits: self.feed.rate_limit() };
         let (known, input, observer) = (self.clock.known(), self.input.clone(), self.observer.clone());
         let noted = self.ledger.apart(move |ledger| {
             // A recording gets its name, which waits for its disk.
@@ -339,7 +335,7 @@ impl Sweeper {
 struct Facts {
     began: Millis,
     ended: Millis,
-    /// Redirects and those of a failed poll included: the feed counts them too.
+    /// Those that no page was committed with. Redirects and those of a failed poll included: the feed counts them too.
     requests: u64,
     limits: RateLimit,
 }

@@ -64,6 +64,12 @@ impl Ledger {
                 signed(delivery.expired),
                 signed(delivery.dropped),
             ])?;
+        if commit.requests > 0 {
+            // With each page and not with the end of the poll alone: a process that is killed has asked all the same.
+            let mut known = status::own_status(transaction, &commit.input)?;
+            known.count_requests(commit.at, commit.requests);
+            status::store_status(transaction, &commit.input, &known)?;
+        }
         memory::remember(transaction, &self.0.filter, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
         self.keep_rejects(transaction, commit, delivery)?;
         keep_skips(transaction, commit)?;

@@ -260,6 +260,18 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
 }
 
 #[test]
+fn requests_are_counted_with_each_page() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    ledger.update_status("feed", |status| status.polling_since = Some(NOW)).unwrap();
+    for requests in [2, 0, 3] {
+        ledger.commit(&Commit { requests, at: NOW, ..commit(None) }, &Delivery::default()).unwrap();
+    }
+    let status = ledger.status("feed").unwrap();
+    assert_eq!((status.requests_today(NOW), status.polling_since), (5, Some(NOW)));
+}
+
+#[test]
 fn a_feed_of_which_nothing_is_mapped_is_remarked_on() {
     for (read, rejected, is_told) in [(350, 350, true), (350, 349, false), (1, 1, true), (0, 0, false)] {
         let counts = Counts { read, rejected, ..Counts::default() };
