@@ -20,7 +20,7 @@ use crate::poll::{Ended, PollError, PollReport};
 use crate::said::Said;
 use crate::sandbox::{Note, Wait};
 use crate::state::Counts;
-use crate::store::Outage;
+use crate::store::{Outage, SinkError};
 use crate::text;
 
 /// An input is late when its last success is older than so many of its intervals: one poll may fail and the next be
@@ -124,8 +124,11 @@ impl Observer for Health {
         *self.0.outage.lock().unwrap_or_else(PoisonError::into_inner) = outage.cloned();
     }
 
-    fn page(&self, input: &Input, _counts: &Counts, _notes: &[Note]) {
+    fn page(&self, input: &Input, counts: &Counts, _notes: &[Note]) {
         self.change(input, |followed| followed.waiting = None);
+        if counts.made > 0 {
+            self.output(None);
+        }
     }
 
     fn waiting(&self, input: &Input, wait: &Wait) {
@@ -133,6 +136,10 @@ impl Observer for Health {
     }
 
     fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
+        if let Some(refusal) = refusal(result, at) {
+            // Until a page is taken.
+            self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+        }
         self.change(input, |followed| {
             followed.waiting = None;
             match result {
@@ -153,6 +160,16 @@ impl Observer for Health {
                 }
             }
         });
+    }
+}
+
+/// An output that answers and takes nothing until a person has changed something: a revoked key, a wrong field.
+pub(super) fn refusal(result: &Result<PollReport, PollError>, at: Millis) -> Option<Outage> {
+    match result {
+        Err(PollError::Sink(SinkError::Setup(reason))) => {
+            Some(Outage { since: at, reason: reason.clone(), is_blocked: true })
+        }
+        _ => None,
     }
 }
 
@@ -302,6 +319,22 @@ mod tests {
         health.output(Some(&outage()));
         assert!(!health.is_ready());
         health.output(None);
+        assert!(health.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_output_that_refuses_is_not_ready_until_it_takes_a_page() {
+        let (input, health) = (input("feed"), Health::new([&input("feed")], Clock::virtual_from(START)));
+        health.opened();
+        let setup = |text: &str| Err(PollError::Sink(SinkError::Setup(text.to_owned())));
+        let taken = Counts { made: 1, ..Counts::default() };
+        health.polled(&input, &setup("The key was revoked."), START);
+        health.polled(&input, &setup("The key was revoked."), START + 1_000);
+        assert_eq!(health.outage().map(|outage| outage.since), Some(START));
+        health.page(&input, &Counts::default(), &[]);
+        health.polled(&input, &ended(Ended::Complete), START);
+        assert!(!health.is_ready(), "a page without documents asks nothing of it");
+        health.page(&input, &taken, &[]);
         assert!(health.is_ready());
     }
 

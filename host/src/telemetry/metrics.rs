@@ -27,7 +27,7 @@ use crate::sandbox::Note;
 use crate::state::{Counts, InputStatus};
 use crate::store::Outage;
 use crate::sweep::{SweepError, SweepReport};
-use crate::telemetry::Health;
+use crate::telemetry::{Health, health::refusal};
 
 /// The metrics of a run. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -134,6 +134,9 @@ impl Observer for Metrics {
         series.pages.get_or_create(&of(input)).inc();
         series.count(input, counts);
         series.checkpoint.get_or_create(&of(input)).set(seconds(self.0.clock.now()));
+        if counts.made > 0 {
+            self.output(None);
+        }
     }
 
     fn answered(&self, input: &Input, status: u16, limits: RateLimit) {
@@ -150,6 +153,9 @@ impl Observer for Metrics {
 
     fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
         let well = result.as_ref().is_ok_and(PollReport::went_well);
+        if let Some(refusal) = refusal(result, at) {
+            self.output(Some(&refusal));
+        }
         self.0.series.poll(input, if well { "done" } else { "failed" }).inc();
         if well {
             self.0.series.last_success.get_or_create(&of(input)).set(seconds(at));
@@ -516,6 +522,12 @@ mod tests {
                 [format!("tipline_output_up {up}"), format!("tipline_output_changed_timestamp_seconds {changed}")];
             assert!(lacks(&text, &[&lines[0], &lines[1]]).is_empty(), "{outage:?}: {text}");
         }
+        // One that refuses is as good as down, until it has taken a page.
+        let refused = PollError::Sink(crate::store::SinkError::Setup("The key was revoked.".to_owned()));
+        metrics.polled(&input(), &Err(refused), START + 20_000);
+        assert!(metrics.text().contains("tipline_output_up 0\n"));
+        metrics.page(&input(), &Counts { made: 1, ..Counts::default() }, &[]);
+        assert!(metrics.text().contains("tipline_output_up 1\n"));
     }
 
     #[tokio::test(start_paused = true)]
