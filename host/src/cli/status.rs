@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn what_a_run_that_has_ended_knew_is_told_with_its_time() {
         let outage = Outage { since: NOW - 60 * MINUTE, reason: "It is gone.".to_owned(), is_blocked: false };
-        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None };
+        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None, documents_ahead: 0 };
         let inputs = [input(|s| (s.last_success, s.last_attempt) = (None, Some(NOW - 30 * MINUTE)))];
         let printed = |whole: &Whole| {
             let mut out = Vec::new();
