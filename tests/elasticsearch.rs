@@ -348,7 +348,7 @@ async fn what_a_pipeline_does_to_single_documents_stops_no_page() {
     for (id, fault, times) in [
         ("id-00000", ItemFault::Error(500, "fail_processor_exception", "no"), 1),
         ("id-00001", ItemFault::Error(500, "find_match", "Unable to find match for dissect pattern"), 1),
-        ("id-00002", ItemFault::Error(500, "some_plugins_exception", "what it says"), 9),
+        ("id-00002", ItemFault::Error(500, "some_plugins_exception", "what it says"), 3),
         ("id-00003", ItemFault::Error(500, "illegal_state_exception", "a moment of it"), 2),
         ("id-00004", ItemFault::Dropped, 1),
     ] {

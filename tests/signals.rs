@@ -262,7 +262,8 @@ fn work_that_was_not_begun_is_no_success() -> Result<(), Failed> {
         runtime.block_on(fake.is_holding());
         run.signal("INT")?;
         let code = run.code()?;
-        let out = format!("{}{}", run.seen(), run.printed()?);
+        let printed = run.printed()?;
+        let out = format!("{}{printed}", run.seen());
         ensure(code == Some(1) && out.contains(said), format!("{arguments:?} ended with {code:?}:\n{out}"))?;
         ensure(served.feed.requests().is_empty(), format!("{arguments:?} asked the feed"))?;
     }

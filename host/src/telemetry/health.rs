@@ -38,6 +38,8 @@ struct Shared {
     opened: AtomicBool,
     inputs: Mutex<Vec<Followed>>,
     outage: Mutex<Option<Outage>>,
+    /// It answers, and refuses what it is given, until it has taken a page.
+    refused: Mutex<Option<Outage>>,
 }
 
 /// What is known of one input.
@@ -85,6 +87,7 @@ impl Health {
             opened: AtomicBool::new(false),
             inputs: Mutex::new(inputs),
             outage: Mutex::default(),
+            refused: Mutex::default(),
         }))
     }
 
@@ -100,7 +103,8 @@ impl Health {
 
     /// What keeps the output from taking documents.
     pub fn outage(&self) -> Option<Outage> {
-        self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let outage = self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        outage.or_else(|| self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Each input, in the order of the configuration.
@@ -126,8 +130,9 @@ impl Observer for Health {
 
     fn page(&self, input: &Input, counts: &Counts, _notes: &[Note]) {
         self.change(input, |followed| followed.waiting = None);
+        // A page that was taken before an outage may be told after its beginning.
         if counts.made > 0 {
-            self.output(None);
+            *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -138,7 +143,7 @@ impl Observer for Health {
     fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
         if let Some(refusal) = refusal(result, at) {
             // Until a page is taken.
-            self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+            self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
         }
         self.change(input, |followed| {
             followed.waiting = None;
@@ -336,6 +341,10 @@ mod tests {
         assert!(!health.is_ready(), "a page without documents asks nothing of it");
         health.page(&input, &taken, &[]);
         assert!(health.is_ready());
+        // It was taken before what began meanwhile.
+        health.output(Some(&outage()));
+        health.page(&input, &taken, &[]);
+        assert!(!health.is_ready());
     }
 
     fn outage() -> Outage {
