@@ -261,7 +261,7 @@ fn replay_divided() -> Outcome {
         let yaml = format!("inputs:\n  - {input}\noutput: {{sqlite: {{path: {name}.db}}}}\n");
         fs::write(folder.path().join(format!("{name}.yml")), yaml)
     };
-    configure("then", &served.feed.url().to_string())?;
+    configure("then", served.feed.url().as_str())?;
     let then = printed(folder.path(), &["run", "-c", "then.yml", "--once"])?;
     assert!(then.contains("feed: read 1"), "{then}");
     printed(folder.path(), &["record", "-c", "then.yml", "--out", "today.har"])?;

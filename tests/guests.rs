@@ -110,7 +110,7 @@ impl Stand {
 
     fn config(&self) -> Result<Config, Failed> {
         self.configure()?;
-        Ok(crate::support::schema::load(&self.path("tipline.yml"))?)
+        crate::support::schema::load(&self.path("tipline.yml"))
     }
 
     async fn open(&self, observer: Arc<dyn Observer>) -> Result<Pipeline, Failed> {
