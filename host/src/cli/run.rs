@@ -253,7 +253,10 @@ pub(super) fn print_once(
         if let Some(remark) = counts.all_rejected() {
             writeln!(out, "{input}: note: {remark}")?;
         }
-        let notes = poll.iter().flat_map(|report| &report.notes).map(|note| (note.code.as_str(), note.text.as_str()));
+        // What ended the poll is told as its failure.
+        let reason = failure.as_ref().map(Said::plain);
+        let notes = poll.iter().flat_map(|report| &report.notes).filter(|note| reason.as_ref() != Some(&note.text));
+        let notes = notes.map(|note| (note.code.as_str(), note.text.as_str()));
         for (note, others) in by_code(notes) {
             let others =
                 if others > 0 { format!(" (and {others} more like it; --json has all)") } else { String::new() };

@@ -350,7 +350,8 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
             )?;
         }
         let mut kinds: Vec<(&StatusNote, u64)> = Vec::new();
-        for note in status.notes.iter().rev() {
+        let reason = status.last_error.as_ref().map(Said::plain);
+        for note in status.notes.iter().rev().filter(|note| reason.as_ref() != Some(&note.text)) {
             match kinds.iter_mut().find(|(newest, _)| newest.code == note.code) {
                 Some((_, others)) => *others += note.count,
                 None => kinds.push((note, note.count.saturating_sub(1))),
@@ -493,6 +494,7 @@ mod tests {
                 note("else", "x", NOW - 1, 1),
                 note("clock-ahead", "6m", NOW, 3),
             ];
+            s.notes.push(note("retries", "It is stopped.", NOW, 1));
             (s.degraded, s.last_error) = (Some("It is stopped.".into()), Some("It is stopped.".into()));
         });
         let mut out = Vec::new();
