@@ -236,5 +236,8 @@ fn the_largest_state_fits() {
     driver.state = driver.advance(Event::Start).unwrap().state;
     driver.state = driver.advance(response(200, &[], r#"{"api_roots":["/api/"]}"#)).unwrap().state;
     let refused = driver.advance(response(200, &[], &long));
-    assert!(matches!(&refused, Err(Failure::Forbidden(text)) if text.contains("no collection that can be read")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Failure::Forbidden(text)) if text.contains("no collection that can be read")),
+        "{refused:?}"
+    );
 }
