@@ -45,6 +45,10 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::an_unclear_answer_acknowledges_nothing", an_unclear_answer_acknowledges_nothing),
         with_runtime("elasticsearch::too_large_is_split_and_remembered", too_large_is_split_and_remembered),
         with_runtime("elasticsearch::refused_documents_are_quarantined", refused_documents_are_quarantined),
+        with_runtime(
+            "elasticsearch::what_a_pipeline_does_to_single_documents_stops_no_page",
+            what_a_pipeline_does_to_single_documents_stops_no_page,
+        ),
         with_runtime("elasticsearch::mass_refusal_commits_nothing", mass_refusal_commits_nothing),
         with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
         with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
@@ -336,6 +340,35 @@ async fn refused_documents_are_quarantined() {
     assert!(store.is_committed());
 }
 
+async fn what_a_pipeline_does_to_single_documents_stops_no_page() {
+    let fake = FakeElasticsearch::start().await;
+    // Shorter than the tries of an error that says nothing of whose fault it is.
+    let retry = RetrySettings { give_up_after: Duration::ZERO, ..quick(&fake.url, Mode::Latest).retry };
+    let store = Store::open(&ElasticsearchSettings { retry, ..quick(&fake.url, Mode::Latest) });
+    for (id, fault, times) in [
+        ("id-00000", ItemFault::Error(500, "fail_processor_exception", "no"), 1),
+        ("id-00001", ItemFault::Error(500, "find_match", "Unable to find match for dissect pattern"), 1),
+        ("id-00002", ItemFault::Error(500, "some_plugins_exception", "what it says"), 3),
+        ("id-00003", ItemFault::Error(500, "illegal_state_exception", "a moment of it"), 2),
+        ("id-00004", ItemFault::Dropped, 1),
+    ] {
+        fake.item(id, fault, times);
+    }
+    let delivery = store.deliver(&indicators(9)).await.unwrap();
+    let refused: Vec<_> = delivery.quarantined.iter().map(|q| (q.id.as_str(), q.code.as_str())).collect();
+    assert_eq!(
+        refused,
+        [("id-00000", "fail_processor_exception"), ("id-00001", "find_match"), ("id-00002", "some_plugins_exception")]
+    );
+    assert_eq!((delivery.indexed, delivery.stale, delivery.dropped), (5, 1, 1));
+    assert_eq!(fake.items_by_request(), [9, 2, 2]);
+    let counts = store.ledger.counts("tests").unwrap();
+    assert!(counts.adds_up() && counts.dropped == 1, "{counts:?}");
+    // A page of which a pipeline leaves much out is no refusal of it.
+    (0..30).for_each(|number| fake.item(&format!("id-{number:05}"), ItemFault::Dropped, 1));
+    assert_eq!(store.deliver(&indicators(30)).await.unwrap().dropped, 30);
+}
+
 async fn mass_refusal_commits_nothing() {
     // Pages and refused documents: twenty, and more than a fifth.
     for (size, refused, is_setup_fault) in [(30, 19, false), (30, 20, true), (100, 20, false), (100, 21, true)] {
@@ -358,6 +391,8 @@ async fn what_needs_a_person_commits_nothing() {
         (None, item(403, "security_exception", "no index privilege"), "create_doc"),
         (None, item(404, "index_not_found_exception", "no such index"), "tipline setup"),
         (None, item(400, "illegal_argument_exception", create_only), "tipline setup"),
+        (None, item(403, "security_exception", "action [indices:admin/auto_create] is unauthorized"), "not there"),
+        (None, item(400, "illegal_argument_exception", "pipeline with id [x] does not exist"), "default_pipeline"),
         (Some(Fault::Answer(401, "")), None, "wants a credential"),
         (Some(Fault::Answer(403, r#"{"error":{"type":"security_exception"}}"#)), None, "lacks a privilege"),
         (Some(Fault::Answer(404, "")), None, "and not Elasticsearch"),

@@ -40,6 +40,8 @@ pub enum ItemFault {
     Error(u16, &'static str, &'static str),
     /// 201, but it went to the failure store.
     FailureStore,
+    /// 200, but a pipeline dropped it.
+    Dropped,
 }
 
 #[derive(Default)]
@@ -422,6 +424,7 @@ impl Inner {
                 ItemFault::Error(status, kind, reason) => {
                     json!({ "status": status, "error": { "type": kind, "reason": reason } })
                 }
+                ItemFault::Dropped => json!({ "status": 200, "result": "noop", "_version": 7 }),
                 ItemFault::FailureStore => json!({ "status": 201, "failure_store": "used" }),
             };
         }

@@ -110,7 +110,7 @@ impl Stand {
 
     fn config(&self) -> Result<Config, Failed> {
         self.configure()?;
-        Ok(crate::support::schema::load(&self.path("tipline.yml"))?)
+        crate::support::schema::load(&self.path("tipline.yml"))
     }
 
     async fn open(&self, observer: Arc<dyn Observer>) -> Result<Pipeline, Failed> {
@@ -737,7 +737,7 @@ async fn untraced_rows() -> Outcome {
     let stand = Stand::new(obedient(false)?, &pages).await?;
     stand.configure()?;
     for _ in 0..2 {
-        let recorded = stand.program(&["record", "--out", "poll.har"]).await?;
+        let recorded = stand.program(&["record", "--out", "poll.har", "--force"]).await?;
         assert_eq!(recorded.code, Some(0), "{recorded:?}");
         let har: Value = serde_json::from_str(&fs::read_to_string(stand.path("poll.har"))?)?;
         let given: Vec<&Value> = (0..2).map(|n| &har["log"]["entries"][n]["_tiplineRecalled"]).collect();

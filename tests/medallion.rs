@@ -126,7 +126,7 @@ impl Medallion {
             self.discovery
         );
         fs::write(&file, text)?;
-        Ok(crate::support::schema::load(&file)?)
+        crate::support::schema::load(&file)
     }
 
     fn program(&self, arguments: &[&str]) -> Result<Ran, Failed> {

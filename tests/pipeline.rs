@@ -320,7 +320,7 @@ async fn every_outcome() -> Outcome {
         stale: 2,
         quarantined: 2,
         expired: 1,
-        rejects_overflow: 0,
+        ..Counts::default()
     };
     assert_eq!(counts, expected);
     assert!(counts.adds_up() && line["adds_up"] == true);

@@ -136,6 +136,13 @@ impl Running {
         &self.seen
     }
 
+    /// What is left on standard output, once it has ended.
+    pub fn printed(&mut self) -> Result<String, Failed> {
+        let mut out = String::new();
+        self.child.stdout.as_mut().ok_or("no standard output")?.read_to_string(&mut out)?;
+        Ok(out)
+    }
+
     /// Awaits the first byte on standard output; what follows stays unread.
     pub fn begins_to_write(&mut self) -> Result<(), Failed> {
         let out = self.child.stdout.as_mut().ok_or("no standard output")?;

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("signals::a_second_one_ends_at_once", a_second_one_ends_at_once),
         Trial::test("signals::what_hangs_is_left", what_hangs_is_left),
         Trial::test("signals::a_stop_ends_within_its_time_wherever_it_comes", wherever_it_comes),
+        Trial::test("signals::work_that_was_not_begun_is_no_success", work_that_was_not_begun_is_no_success),
         Trial::test("signals::a_wait_is_no_reason_to_stay", a_wait_is_no_reason_to_stay),
     ]
 }
@@ -239,6 +240,34 @@ fn wherever_it_comes() -> Result<(), Failed> {
         }
     }
     ensure(late.is_empty(), late.join("\n"))
+}
+
+/// A command that has a piece of work to do waits for its output when the signal comes.
+fn work_that_was_not_begun_is_no_success() -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    for (arguments, said) in [
+        (&["run", "--once"][..], "feed: read 0 = "),
+        (&["run", "--once", "--json"], r#""ended":"stopped""#),
+        (&["backfill", "--since", "7d"], "start again to complete it"),
+        (&["sweep"], "stopped before anything was swept"),
+        (&["rejects", "retry", "--all"], "stopped before the end; start again"),
+    ] {
+        let place = tempfile::tempdir()?;
+        let served = Served::start(MockSettings::default(), 10)?;
+        let fake = runtime.block_on(FakeElasticsearch::start());
+        served.configure(place.path(), &ELASTICSEARCH.replace("FAKE", fake.url.as_str().trim_end_matches('/')))?;
+        // Every path ends so.
+        fake.hold("");
+        let mut run = Running::start_with(place.path(), arguments)?;
+        runtime.block_on(fake.is_holding());
+        run.signal("INT")?;
+        let code = run.code()?;
+        let printed = run.printed()?;
+        let out = format!("{}{printed}", run.seen());
+        ensure(code == Some(1) && out.contains(said), format!("{arguments:?} ended with {code:?}:\n{out}"))?;
+        ensure(served.feed.requests().is_empty(), format!("{arguments:?} asked the feed"))?;
+    }
+    Ok(())
 }
 
 fn a_wait_is_no_reason_to_stay() -> Result<(), Failed> {

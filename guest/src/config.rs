@@ -89,7 +89,8 @@ const UNREADABLE: RangeInclusive<u32> = 0..=1_000_000;
 /// Ten years: longer than anyone looks back or waits, and below the overflow of any sum of instants.
 const LONGEST: Millis = 3_650 * DAY;
 
-const LOOK_BACK: RangeInclusive<Millis> = SECOND..=LONGEST;
+/// A century: whoever asks for all since 2001 gets it.
+const LOOK_BACK: RangeInclusive<Millis> = SECOND..=36_500 * DAY;
 const OVERLAP: RangeInclusive<Millis> = 0..=LONGEST;
 
 /// A pause of a day is the next poll's.
@@ -447,9 +448,9 @@ mod tests {
             ("max_unreadable", ["0", "1000000"], ["1000001", "4294967295"], "from 0 to 1000000"),
             (
                 "initial_interval",
-                [r#""1s""#, r#""3650d""#],
+                [r#""1s""#, r#""36500d""#],
                 [r#""0d""#, r#""99999999d""#],
-                "a duration from 1s to 3650d",
+                "a duration from 1s to 36500d",
             ),
             ("overlap", [r#""0s""#, r#""3650d""#], [r#""3651d""#, r#""522w""#], "a duration from 0s to 3650d"),
             ("max_retry_wait", [r#""1ms""#, r#""1d""#], [r#""0s""#, r#""25h""#], "a duration from 1ms to 1d"),

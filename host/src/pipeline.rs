@@ -206,11 +206,14 @@ impl Pipeline {
                 Patience::For(most) => {
                     let waited = Duration::from_millis(clock.steady().saturating_sub(began));
                     let most_shown = crate::text::duration(most);
-                    if waited + pause > most {
+                    let left = most.saturating_sub(waited);
+                    if left.is_zero() {
                         return Err(SinkError::Unavailable(format!(
                             "{reason} It was waited for, for up to {most_shown} (`retry.give_up_after`); nothing was asked of a feed."
                         )));
                     }
+                    // The last question is asked when the time is over.
+                    pause = pause.min(left);
                     self.availability.failed(&reason, was_blocked).await;
                     if is_first {
                         info!("It is waited for, for up to {most_shown} (`retry.give_up_after`).");

@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::apart::{blocking, task};
 use crate::clock::{Millis, millis};
+use crate::config::Input;
 use crate::http::RateLimit;
 use crate::pipeline::Pipeline;
 use crate::poll::{Bounds, Ended, LONGEST_WAIT, PollError, PollReport, Poller};
@@ -51,6 +52,18 @@ pub struct OnceReport {
     pub sweep: Option<Result<SweepReport, SweepError>>,
 }
 
+impl OnceReport {
+    /// Of a run that was stopped before it asked any feed, as it waited for its output.
+    pub fn unbegun(inputs: &[Input]) -> Self {
+        let unbegun = |input: &Input| Outcome {
+            input: input.id.clone(),
+            poll: Ok(PollReport::unbegun()),
+            counts: Counts::default(),
+        };
+        Self { inputs: inputs.iter().map(unbegun).collect(), sweep: None }
+    }
+}
+
 impl Pipeline {
     /// Polls each input once, then sweeps if the last sweep is over an interval ago.
     pub async fn run_once(&self, stop: &CancellationToken) -> OnceReport {
@@ -59,7 +72,8 @@ impl Pipeline {
             poller.counted(poller.poll_and_note(bounds, stop))
         });
         let inputs = join_all(polls).await;
-        let due = self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
+        let is_changed = self.sweeper.notices_changed_exclusion();
+        let due = is_changed || self.sweeper.due().is_ok_and(|due| due <= self.sweeper.clock.now());
         // An output that takes no page is not swept either; the reason is told already.
         let sweep =
             if due && self.availability.outage().is_none() { self.sweeper.sweep_until(stop).await } else { None };
@@ -160,19 +174,15 @@ impl Pipeline {
 impl Poller {
     /// Polls and writes into the ledger how it went.
     async fn poll_and_note(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
-        let (began, asked) = (self.clock.now(), self.feed.requests());
+        let began = self.clock.now();
         self.note(move |status| status.polling_since = Some(began)).await;
         let (poller, until) = (self.clone(), stop.clone());
         let result = match task(async move { poller.poll(bounds, &until).await }).await {
             Ok(result) => self.count_traps(result),
             Err(broken) => Err(broken.into()),
         };
-        let facts = Facts {
-            began,
-            ended: self.clock.now(),
-            requests: self.feed.requests().saturating_sub(asked),
-            limits: self.feed.rate_limit(),
-        };
+        let facts =
+            Facts { began, ended: self.clock.now(), requests: self.feed.uncounted(), limits: self.feed.rate_limit() };
         let (known, input, observer) = (self.clock.known(), self.input.clone(), self.observer.clone());
         let noted = self.ledger.apart(move |ledger| {
             // A recording gets its name, which waits for its disk.
@@ -289,8 +299,11 @@ impl Sweeper {
     }
 
     async fn run(&self, stop: &CancellationToken, output: &Availability) {
+        // At the start alone: what a guest gives no answer to is asked again a day later.
+        let mut is_changed = self.notices_changed_exclusion();
         loop {
-            let due = self.due().unwrap_or_else(|_| self.clock.now());
+            let due = if std::mem::take(&mut is_changed) { Ok(0) } else { self.due() };
+            let due = due.unwrap_or_else(|_| self.clock.now());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(due) => {}
@@ -322,7 +335,7 @@ impl Sweeper {
 struct Facts {
     began: Millis,
     ended: Millis,
-    /// Redirects and those of a failed poll included: the feed counts them too.
+    /// Those that no page was committed with. Redirects and those of a failed poll included: the feed counts them too.
     requests: u64,
     limits: RateLimit,
 }
@@ -371,6 +384,9 @@ fn log_report(input: &str, report: &PollReport) {
     if report.ended == Ended::MaxPages {
         info!(input.id = input, "{}", crate::poll::MORE_IS_LEFT);
     }
+    if let Some(remark) = counts.all_rejected() {
+        warn!(input.id = input, "{remark}");
+    }
     match &report.ended {
         Ended::Complete | Ended::MaxPages | Ended::Stopped => info!(
             input.id = input,
@@ -406,7 +422,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::{Config, Input, SweepSettings};
+    use crate::config::{Config, SweepSettings};
     use crate::observer::Observer;
     use crate::sandbox::{Failure, Wait};
     use crate::state::Ledger;

@@ -511,7 +511,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_padding_or_refused() {
-        let values = ["8.8.8.8", "example.com", "https://example.com/a", "CVE-2024-3094", "user@example.com"];
+        let values = ["8.8.8.8", "https://example.com/a", "CVE-2024-3094", "user@example.com"];
         for value in values.into_iter().map(str::to_owned).chain([format!("{:064x}", 7)]) {
             let plain = classify(&value, Label::Other).unwrap();
             for control in (0..=0x1f_u32).chain(0x7f..=0x9f).filter_map(char::from_u32) {

@@ -245,6 +245,9 @@ impl Poll<'_> {
         if !unmet.is_empty() || survey.met.is_empty() {
             let what = if unmet.is_empty() {
                 "`collection` is missing".to_owned()
+            } else if self.config.collections.is_empty() {
+                // Nobody has named it.
+                format!("`collection` is left out, and the vendor's {} is not offered by this server", unmet.join(", "))
             } else {
                 format!("`collection` names {}, which this server does not offer", unmet.join(", "))
             };

@@ -396,7 +396,7 @@ fn elasticsearch(section: &Section<'_>, folder: &Path, variables: &Lookup<'_>) -
 fn hosts(section: &Section<'_>) -> Result<Vec<Url>, Fault> {
     match (section.texts("hosts")?.filter(|hosts| !hosts.is_empty()), section.text("cloud_id")?) {
         (Some(_), Some(_)) => Err(section.fault("cloud_id", "and `hosts` are both given; expected one of them.")),
-        (Some(hosts), None) => hosts.iter().map(|text| section.parse_url("hosts", text, &["http", "https"])).collect(),
+        (Some(hosts), None) => section.parse_urls("hosts", &hosts, &["http", "https"]),
         (None, Some(id)) => cloud::host(id).map(|host| vec![host]).map_err(|what| {
             section.fault("cloud_id", format!("{what}; copy the Cloud ID again from the deployment's page."))
         }),

@@ -445,7 +445,13 @@ fn what_is_wrong_with_elasticsearch_is_named() {
     for (lines, expected) in [
         ("index: a", "`output.elasticsearch.hosts` is missing; expected a list such as"),
         ("hosts: []", "`output.elasticsearch.hosts`: found a list of 0"),
-        ("hosts: [a.example:9200]", "`output.elasticsearch.hosts`: found"),
+        ("hosts: [a.example:9200]", "`output.elasticsearch.hosts[0]`: found `a.example:9200`, expected an address"),
+        ("hosts: nonsense", "`output.elasticsearch.hosts`: found `nonsense`, expected an address"),
+        (
+            "hosts: [\"http://a:9200\", \"nonsense\"]",
+            "`output.elasticsearch.hosts[1]`: found `nonsense`, expected an address",
+        ),
+        ("hosts: [https://a.example, \"https://u:canary@b\"]", "`output.elasticsearch.hosts[1]` holds a user"),
         (&format!("{HOST}cloud_id: a:b"), "`output.elasticsearch.cloud_id` and `hosts` are both given; expected one"),
         (
             "cloud_id: deployment",

@@ -404,21 +404,46 @@ impl<'t> Section<'t> {
     /// [`Section::url`] for a text that was read already.
     pub(super) fn parse_url(&self, key: &str, text: &str, schemes: &[&str]) -> Result<Url, Fault> {
         self.ask(key, || Shape::Url);
+        self.parse_url_at(key, self.get(key), text, schemes)
+    }
+
+    /// The same for each of a list; what is wrong is named with its place in it.
+    pub(super) fn parse_urls(&self, key: &str, texts: &[&str], schemes: &[&str]) -> Result<Vec<Url>, Fault> {
+        self.ask(key, || Shape::Url);
+        let items = match self.get(key).map(|node| &node.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => return texts.iter().map(|text| self.parse_url(key, text, schemes)).collect(),
+        };
+        let one = |(index, text): (usize, &&str)| {
+            self.parse_url_at(&format!("{key}[{index}]"), items.get(index), text, schemes)
+        };
+        texts.iter().enumerate().map(one).collect()
+    }
+
+    fn parse_url_at(&self, key: &str, node: Option<&Node>, text: &str, schemes: &[&str]) -> Result<Url, Fault> {
         let expected = format!("an address such as {}://host.example", schemes.last().copied().unwrap_or("https"));
-        let hidden = || self.fault(key, format!("cannot be read as an address; expected {expected}."));
+        let at = node.map_or(self.at, |node| node.at);
+        let fault = |message: String| Fault { at, message: format!("`{}` {message}", self.path(key)) };
+        let refuse = || match node {
+            Some(node) => self.refuse_node(key, node, &expected),
+            None => fault(format!("is missing; expected {expected}.")),
+        };
         let url = match Url::parse(text) {
             Ok(url) => url,
-            Err(_) if text.contains('@') => return Err(hidden()),
-            Err(_) => return Err(self.refuse(key, expected)),
+            Err(_) if text.contains('@') => {
+                return Err(fault(format!("cannot be read as an address; expected {expected}.")));
+            }
+            Err(_) => return Err(refuse()),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(self.fault(key, "holds a user or password; put them into `username` and `password_file`."));
+            return Err(fault("holds a user or password; put them into `username` and `password_file`.".to_owned()));
         }
         if !schemes.contains(&url.scheme()) || url.host().is_none() {
-            return Err(self.refuse(key, expected));
+            return Err(refuse());
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(self.fault(key, "holds a query (`?…`) or fragment (`#…`); expected the base address alone."));
+            let text = "holds a query (`?…`) or fragment (`#…`); expected the base address alone.";
+            return Err(fault(text.to_owned()));
         }
         Ok(url)
     }

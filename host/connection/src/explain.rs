@@ -113,6 +113,9 @@ impl Context<'_> {
             Some(io::ErrorKind::ConnectionRefused) => {
                 Some(Reason::new("the connection was refused. Check that the server runs, and the host and port."))
             }
+            Some(io::ErrorKind::TimedOut) if error.is_connect() => Some(Reason::new(
+                "nothing answered there in time. Check the host and port, and that no firewall lies between.",
+            )),
             Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
                 Some(Reason::new("there is no route to it. Check this machine's network, its firewall, and `proxy`."))
             }
@@ -332,9 +335,13 @@ fn certificate_fault(error: &CertificateError) -> String {
                 `ca_file` to the PEM file of the one that signed it, or of itself."
             .to_owned();
     }
+    if matches!(error, Error::BadSignature) {
+        return "the server's certificate is signed with another key than that of the authority it names. If `ca_file` is set, it \
+                holds another authority of the same name, perhaps an older one: get the one that signs now."
+            .to_owned();
+    }
     let why = match error {
         Error::BadEncoding => "it cannot be read",
-        Error::BadSignature => "its signature is wrong",
         Error::UnhandledCriticalExtension => "it has a critical extension that is not known here",
         Error::UnknownRevocationStatus => "whether it was revoked is not known",
         Error::ExpiredRevocationList | Error::ExpiredRevocationListContext { .. } => {

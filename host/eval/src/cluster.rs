@@ -59,7 +59,7 @@ impl<'t> Cluster<'t> {
                     let subject = || {
                         let flat = Flat::read(&refused.document);
                         let subject = flat.map_or_else(|_| Said::theirs(refused.id.clone()), |flat| flat.subject());
-                        if rest.is_empty() { subject } else { subject.and(": ").and(Said::theirs(rest.clone())) }
+                        if rest.is_empty() { subject } else { subject.and(": ").and(Said::theirs(rest)) }
                     };
                     tally.add(Kind::Cluster, &about, at, subject, None, None);
                 }

@@ -352,7 +352,7 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
 }
 
 /// A sandbox's error in words: what a limit stopped is told in ours, with the setting; what else happened, in the guest's.
-pub(crate) fn said(error: &SandboxError) -> Said {
+pub fn said(error: &SandboxError) -> Said {
     match error {
         SandboxError::Costly(_) | SandboxError::Exceeded(_) | SandboxError::Interrupted => {
             Said::ours(error.to_string())

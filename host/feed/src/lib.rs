@@ -80,6 +80,8 @@ pub struct Feed {
     settings: HttpSettings,
     connection: Arc<Connection>,
     requests: AtomicU64,
+    /// Of these, those that [`Feed::uncounted`] gave.
+    counted: AtomicU64,
     rate_limit: Mutex<RateLimit>,
     /// That the feed repeats the key was said.
     has_told_of_echo: AtomicBool,
@@ -140,6 +142,7 @@ impl Feed {
             base,
             settings,
             requests: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
             rate_limit: Mutex::default(),
         })
     }
@@ -219,6 +222,18 @@ impl Feed {
     /// Requests sent so far, redirects included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests sent since this was last asked, so that each is counted once.
+    pub fn uncounted(&self) -> u64 {
+        let all = self.requests();
+        all.saturating_sub(self.counted.swap(all, Ordering::Relaxed))
+    }
+
+    /// Takes back that so many were counted.
+    pub fn uncount(&self, requests: u64) {
+        let less = |counted: u64| Some(counted.saturating_sub(requests));
+        let _ = self.counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// What the feed's last answer said about its limits.

@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Failed, Trial};
@@ -37,8 +38,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// The folder with Kibana's code, fetched once.
+/// The folder with Kibana's code, fetched once; the tests run beside each other.
 fn modules() -> Result<PathBuf, Failed> {
+    static FETCHING: Mutex<()> = Mutex::new(());
+    let _alone = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kibana");
     if !folder.join("node_modules/@cybernetex/kbn-es-query").is_dir() {
         fs::create_dir_all(&folder)?;

@@ -289,6 +289,14 @@ pub fn relative(at: Millis, now: Millis) -> String {
     }
 }
 
+/// How long ago something was; what a clock that ran ahead has dated is no thing of the future.
+pub fn ago(at: Millis, now: Millis) -> String {
+    match at.saturating_sub(now) / 1_000 {
+        0 => relative(at, now),
+        ahead => format!("now? (dated {} ahead)", duration(Duration::from_secs(ahead))),
+    }
+}
+
 /// Whether and how text is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -556,6 +564,9 @@ mod tests {
         assert_eq!(relative(1_000, 181_000), "3m ago");
         assert_eq!(relative(181_000, 1_000), "in 3m");
         assert_eq!(relative(1_000, 1_500), "now");
+        assert_eq!(ago(1_000, 181_000), "3m ago");
+        assert_eq!(ago(1_500, 1_000), "now");
+        assert_eq!(ago(181_000, 1_000), "now? (dated 3m ahead)");
     }
 
     #[test]

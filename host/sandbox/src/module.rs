@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use wasmtime::{Engine, Module};
 
 use super::SandboxError;
-use super::wrap::{CORE, wrapped};
+use super::wrap::{CORE, number, text, wrapped};
 
 /// The file as a component. What is no core module is left to the compiler, which knows what is wrong with it.
 pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
@@ -22,7 +22,38 @@ pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
     }
     let refused = |reason| SandboxError::Load(format!("its core module cannot be made a component: {reason}"));
     Module::validate(&Engine::default(), file).map_err(|e| refused(format!("{e:#}")))?;
+    if let Some((module, name)) = first_import(file) {
+        // A stranger's names may be anything, also very long.
+        let cut = |name: &str| name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
+        return Err(refused(format!(
+            "it imports `{}` of `{}`, and a guest imports nothing. Build it for wasm32-unknown-unknown, without WASI and \
+             without wasm-bindgen",
+            cut(&name),
+            cut(&module)
+        )));
+    }
     wrapped(file).map(Cow::Owned).ok_or_else(|| refused("its sections cannot be told apart".to_owned()))
+}
+
+/// So much of an import's name is shown.
+const SHOWN_CHARS: usize = 60;
+
+/// The module and the name of a valid core module's first import.
+fn first_import(file: &[u8]) -> Option<(String, String)> {
+    const IMPORTS: u8 = 2;
+    let mut rest = file.strip_prefix(CORE)?;
+    while let Some((&id, after)) = rest.split_first() {
+        let (length, content) = number(after)?;
+        let (content, next) = content.split_at_checked(length)?;
+        if id == IMPORTS {
+            let (_, imports) = number(content).filter(|(count, _)| *count > 0)?;
+            let (module, imports) = text(imports)?;
+            let (name, _) = text(imports)?;
+            return Some((String::from_utf8_lossy(module).into_owned(), String::from_utf8_lossy(name).into_owned()));
+        }
+        rest = next;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -34,7 +65,7 @@ mod tests {
     use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
     use super::*;
-    use crate::wrap::{CONTRACT, FUNCTIONS, INITIALIZE, POST, REST, number};
+    use crate::wrap::{CONTRACT, FUNCTIONS, INITIALIZE, POST, REST};
     use crate::{BUILT_IN, BUILT_IN_CORE, CallLimits, Guest, Profile, WIT};
 
     /// The smallest module that has what the contract asks for; what it may leave out has another name where it is left out.

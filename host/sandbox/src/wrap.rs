@@ -87,7 +87,7 @@ fn names(section: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// A text with its length before it, and what follows it.
-fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = number(bytes)?;
     rest.split_at_checked(length)
 }

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::{Config, Input};
 use crate::pipeline::Patience;
 use crate::poll::Ended;
+use crate::run::OnceReport;
 use crate::text;
 
 /// Read the feed again from an earlier time on
@@ -67,15 +68,17 @@ async fn poll(config: &Config) -> Result<()> {
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let progress = Arc::new(Progress::new("records", None));
     let opened = run::open(config, Clock::system(), progress.clone(), Patience::None, &stop).await?;
-    let Some(pipeline) = opened else { return Err(Failed.into()) };
-    let report = pipeline.look_back(&stop).await;
+    let report = match opened {
+        None => OnceReport::unbegun(&config.inputs),
+        Some(pipeline) => pipeline.look_back(&stop).await,
+    };
     progress.end();
     let well = run::print_once(&report, unfinished, &config.own_words(), false, &mut io::stdout())?;
     if well { Ok(()) } else { Err(Failed.into()) }
 }
 
-/// What is only put off in a run is never made up for here.
-fn unfinished(ended: &Ended) -> Option<String> {
+/// What is only put off in a run is never made up for by a command that keeps no checkpoint.
+pub(super) fn unfinished(ended: &Ended) -> Option<String> {
     match ended {
         Ended::MaxPages => Some("`max_pages` ended it early; raise it and start again.".to_owned()),
         Ended::Stopped => Some("it was stopped before the end; start again to complete it.".to_owned()),
@@ -84,5 +87,27 @@ fn unfinished(ended: &Ended) -> Option<String> {
             Some(format!("it must wait until {until}: {}. Start again then.", wait.reason.trim_end_matches('.')))
         }
         Ended::Complete | Ended::GaveUp(_) => run::failure(ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Wait;
+
+    #[test]
+    fn nobody_is_told_of_a_next_run_that_goes_on() {
+        let wait = Wait { until: 1_733_740_200_000, reason: "0 requests left".to_owned() };
+        for (ended, is_whole) in [
+            (Ended::Complete, true),
+            (Ended::MaxPages, false),
+            (Ended::Stopped, false),
+            (Ended::MustWait(wait), false),
+            (Ended::GaveUp("no answer".to_owned()), false),
+        ] {
+            let told = unfinished(&ended);
+            assert_eq!(told.is_none(), is_whole, "{ended:?}");
+            assert!(!told.unwrap_or_default().contains("the next run goes on"), "{ended:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::settings::{Settings, check_guest_settings};
 use super::{Misuse, check, runtime, schema};
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE};
 use crate::sandbox::Guest;
+use crate::text;
 use ask::Terminal;
 use write::{Guarded, NewFile};
 
@@ -136,6 +137,7 @@ impl Init {
         if !self.force && file.exists() {
             return Err(write::exists(&file));
         }
+        self.given.check_addresses()?;
         let runtime = runtime()?;
         let guarded = Guarded::against_signals(&runtime)?;
         let asks = self.given.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -178,6 +180,23 @@ impl Init {
 }
 
 impl Given {
+    /// What is wrong with an address is wrong with an option, and in no line of a file.
+    fn check_addresses(&self) -> Result<()> {
+        let given = self.url.iter().map(|url| ("--url", url));
+        for (option, text) in given.chain(self.elasticsearch.iter().map(|host| ("--elasticsearch", host))) {
+            if ask::is_address(text) {
+                continue;
+            }
+            // One with an at sign may hold a password.
+            let found = if text.contains('@') { String::new() } else { format!(" found `{}`,", text::escape(text)) };
+            return Err(Misuse(format!(
+                "{option}:{found} expected an address such as https://host.example. Nothing was written."
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
     fn is_empty(&self) -> bool {
         let Self { transport, url, feed_name, collection, username, api_key_file, api_key_env, .. } = self;
         let feed = transport.is_none() && url.is_none() && feed_name.is_none() && collection.is_empty();
@@ -386,7 +405,7 @@ mod tests {
             ),
             // What can't be meant is asked again.
             (
-                &["9", "3", "", "no address", "https://t.example/", "", "F", "", "*", "u", "pw_canary", ""],
+                &["9", "3", "", "no address", "https://t.example/", "", "F", "", "*", "u", "", "pw_canary", ""],
                 &["username: \"u\"", "password_file"],
             ),
         ] {
@@ -398,6 +417,22 @@ mod tests {
             assert!(!text.contains("canary"), "{text}");
             assert!(files.iter().all(|file| file.is_secret), "{files:?}");
             assert_eq!(files.len(), given.iter().filter(|answer| answer.contains("canary")).count());
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_no_address_is_named_as_one() {
+        let elasticsearch = |host: &str| Given { elasticsearch: vec![host.to_owned()], ..Given::default() };
+        for (given, expected) in [
+            (elasticsearch("https://es.example:9200"), None),
+            (elasticsearch("nonsense"), Some("--elasticsearch: found `nonsense`, expected an address such as")),
+            (elasticsearch("u:canary@es"), Some("--elasticsearch: expected an address such as")),
+            (Given { url: Some("ftp://a.example".to_owned()), ..Given::default() }, Some("--url: found")),
+        ] {
+            let refused = given.check_addresses().err().map(|error| error.to_string());
+            assert_eq!(refused.is_some(), expected.is_some(), "{refused:?}");
+            let refused = refused.unwrap_or_default();
+            assert!(refused.contains(expected.unwrap_or_default()) && !refused.contains("canary"), "{refused}");
         }
     }
 

@@ -36,6 +36,7 @@ mod stats;
 mod status;
 mod sweep;
 mod verify;
+mod waiting;
 mod when;
 
 use std::io::{self, Write};

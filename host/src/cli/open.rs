@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Misuse;
 use super::settings::unusable;
+use super::waiting::in_person;
 use crate::clock::Clock;
 use crate::config::{Config, ElasticsearchSettings, Output};
 use crate::guests::{ConnectError, Guests};
@@ -18,12 +19,20 @@ use crate::store::sqlite::Sqlite;
 pub(super) fn catalog(config: &Config) -> Result<Arc<dyn Catalog>> {
     match &config.output {
         Output::Sqlite { path } => Ok(Arc::new(Sqlite::new(Ledger::read(path)?))),
-        Output::Elasticsearch(settings) => Ok(Arc::new(connect(config, settings)?)),
+        Output::Elasticsearch(settings) => Ok(Arc::new(connect(config, &in_person(settings))?)),
         Output::Ndjson { .. } => Err(Misuse(
             "An ndjson output is a pipe and cannot be searched. Configure sqlite or elasticsearch as `output:`."
                 .to_owned(),
         )
         .into()),
+    }
+}
+
+/// The Elasticsearch output, if it is one, to be asked by somebody who waits; opens no connection.
+pub(super) fn asked_elasticsearch(config: &Config) -> Result<Option<Elasticsearch>> {
+    match &config.output {
+        Output::Elasticsearch(settings) => connect(config, &in_person(settings)).map(Some),
+        Output::Sqlite { .. } | Output::Ndjson { .. } => Ok(None),
     }
 }
 

@@ -8,9 +8,8 @@ use anyhow::Result;
 use async_trait::async_trait;
 use clap::Args;
 
-use super::backfill::look_back_to;
+use super::backfill::{look_back_to, unfinished};
 use super::progress::Progress;
-use super::run::failure;
 use super::settings::{Settings, check_guest_settings, feed_of, guest_of, one_input};
 use super::{Failed, Misuse, runtime, signals, when};
 use crate::clock::{Clock, Millis};
@@ -20,7 +19,7 @@ use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::observer::Observer;
 use crate::poll::trapped::Traps;
-use crate::poll::{Bounds, Poller};
+use crate::poll::{Bounds, Ended, Poller};
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::tape::{Tape, Target};
@@ -111,7 +110,8 @@ impl Record {
                      that is not in it. Record less, with a later --since, or raise --max-size."
                 )?;
             }
-            let ended = failure(&report?.ended);
+            // `max_pages` is one way to say how much is wanted.
+            let ended = Some(report?.ended).filter(|ended| *ended != Ended::MaxPages).and_then(|ended| unfinished(&ended));
             if let Some(reason) = &ended {
                 writeln!(io::stderr(), "The poll ended early: {}", text::show_beside(reason, &config.own_words()))?;
             }

@@ -203,6 +203,7 @@ async fn retry(config: &Config, chosen: &Chosen) -> Result<()> {
     let clock = Clock::system();
     let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
     let Some(pipeline) = run::open(config, clock.clone(), Arc::new(()), Patience::None, &stop).await? else {
+        Retried { is_stopped: true, ..Retried::default() }.print(config, &mut io::stdout())?;
         return Err(Failed.into());
     };
     let mut retry =

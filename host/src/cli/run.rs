@@ -101,12 +101,17 @@ impl Run {
                 let progress = Arc::new(Progress::saying("records", None, |line| info!("{line}")));
                 observers.push(progress.clone());
                 let opened = open(&config, clock, Arc::new(observers), once(&config), &stop).await?;
-                let Some(pipeline) = opened else { return Err(Failed.into()) };
-                let report = pipeline.run_once(&stop).await;
-                progress.end();
-                if stop.is_cancelled() {
-                    pipeline.leave();
-                }
+                let report = match opened {
+                    None => OnceReport::unbegun(&config.inputs),
+                    Some(pipeline) => {
+                        let report = pipeline.run_once(&stop).await;
+                        progress.end();
+                        if stop.is_cancelled() {
+                            pipeline.leave();
+                        }
+                        report
+                    }
+                };
                 // Documents may be on their way to standard output.
                 let is_pipe = matches!(config.output, Output::Ndjson { path: None });
                 let mut out: Box<dyn Write> = if is_pipe { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
@@ -149,7 +154,8 @@ async fn monitor(config: &Config, metrics: &Metrics, health: &Health) -> Result<
     }
 }
 
-/// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet. A connection that may not
+/// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet: whoever has a piece of work to do
+/// says then that it is not done. A connection that may not
 /// be made as configured, and settings that the guest refuses, are faults of the configuration.
 pub(super) async fn open(
     config: &Config,
@@ -244,8 +250,17 @@ pub(super) fn print_once(
         if failure.is_none() && poll.as_ref().is_ok_and(|report| report.ended == Ended::MaxPages) {
             writeln!(out, "{input}: note: {MORE_IS_LEFT}")?;
         }
-        for note in poll.iter().flat_map(|report| &report.notes) {
-            writeln!(out, "{input}: note: {}", text::show_beside(&note.text, own))?;
+        if let Some(remark) = counts.all_rejected() {
+            writeln!(out, "{input}: note: {remark}")?;
+        }
+        // What ended the poll is told as its failure.
+        let reason = failure.as_ref().map(Said::plain);
+        let notes = poll.iter().flat_map(|report| &report.notes).filter(|note| reason.as_ref() != Some(&note.text));
+        let notes = notes.map(|note| (note.code.as_str(), note.text.as_str()));
+        for (note, others) in by_code(notes) {
+            let others =
+                if others > 0 { format!(" (and {others} more like it; --json has all)") } else { String::new() };
+            writeln!(out, "{input}: note: {}{others}", text::show_beside(note, own))?;
         }
         if !adds_up {
             writeln!(out, "{input}: the sums do not add up; please report this with the log")?;
@@ -271,6 +286,18 @@ pub(super) fn print_once(
     Ok(well)
 }
 
+/// The first note of each kind, in their order, with how many others of the kind there are.
+pub(super) fn by_code<'n>(notes: impl IntoIterator<Item = (&'n str, &'n str)>) -> Vec<(&'n str, u64)> {
+    let mut kinds: Vec<(&str, &str, u64)> = Vec::new();
+    for (code, text) in notes {
+        match kinds.iter_mut().find(|(known, ..)| *known == code) {
+            Some((_, _, others)) => *others += 1,
+            None => kinds.push((code, text, 0)),
+        }
+    }
+    kinds.into_iter().map(|(_, text, others)| (text, others)).collect()
+}
+
 /// What a sweep did.
 pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Result<()> {
     let SweepReport { renewed, retired, excluded, deleted, .. } = swept;
@@ -281,11 +308,14 @@ pub(super) fn print_sweep(swept: &SweepReport, out: &mut dyn Write) -> io::Resul
 
 /// Both sums of everything an input read and made.
 fn print_sums(input: &str, counts: &Counts, out: &mut dyn Write) -> io::Result<()> {
-    let Counts { read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired, .. } = counts;
+    let Counts { read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired, dropped, .. } = counts;
     writeln!(out, "{input}: read {read} = mapped {mapped} + rejected {rejected} + skipped {skipped}")?;
     write!(out, "{input}: made {made} = indexed {indexed} + stale {stale} + quarantined {quarantined}")?;
     if *expired > 0 {
         write!(out, " ({expired} arrived expired and are stored retired)")?;
+    }
+    if *dropped > 0 {
+        write!(out, " ({dropped} of the stale were dropped by an ingest pipeline of the output and are not stored)")?;
     }
     writeln!(out)
 }
@@ -331,6 +361,13 @@ mod tests {
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!([&lines[0]["ended"], &lines[1]["ended"]], ["max_pages", "failed"]);
         assert_eq!(lines[2]["error"], "It is down.");
+    }
+
+    #[test]
+    fn notes_of_one_kind_are_one_line() {
+        let notes = [("a", "1 of them"), ("b", "other"), ("a", "2 of them"), ("a", "3 of them")];
+        assert_eq!(by_code(notes), [("1 of them", 2), ("other", 0)]);
+        assert_eq!(by_code([]), []);
     }
 
     #[test]

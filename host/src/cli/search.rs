@@ -8,7 +8,7 @@ use tipline_catalog::{Grouping, Order};
 
 use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
-use super::{Misuse, document, runtime};
+use super::{Misuse, document, runtime, waiting};
 use crate::clock::Clock;
 use crate::said::Said;
 use crate::store::{Among, Catalog, Hit, Question, form};
@@ -82,12 +82,12 @@ impl Search {
             limit: if self.count { 0 } else { self.limit },
             facets: Vec::new(),
         };
-        let answer = runtime()?.block_on(async {
+        let answer = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = super::open::catalog(&config)?;
             // What a run has just stored is found.
             catalog.settle().await;
             anyhow::Ok(catalog.ask(&question).await?)
-        })?;
+        }))?;
         if self.group && !answer.is_grouped {
             writeln!(io::stderr(), "Elasticsearch does not group by value yet: each claim is a row of its own.")?;
         }
@@ -211,7 +211,9 @@ async fn find(catalog: &dyn Catalog, given: &str) -> Result<Hit> {
 impl Show {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let hit = runtime()?.block_on(async { find(super::open::catalog(&config)?.as_ref(), &self.id).await })?;
+        let hit = runtime()?.block_on(waiting::on(&config.output, async {
+            find(super::open::catalog(&config)?.as_ref(), &self.id).await
+        }))?;
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", text::json(&hit.json))?;

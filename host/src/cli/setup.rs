@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::settings::Settings;
-use super::{open, runtime};
+use super::{open, runtime, waiting};
 use crate::config::{Config, Output};
 use crate::text::{self, Style};
 
@@ -50,7 +50,7 @@ fn dry_run(config: &Config, out: &mut impl Write) -> Result<()> {
 
 async fn set_up(config: &Config, out: &mut impl Write) -> Result<()> {
     let Some(elasticsearch) = open::elasticsearch(config)? else { return Ok(()) };
-    let report = elasticsearch.set_up().await?;
+    let report = waiting::on(&config.output, elasticsearch.set_up()).await?;
     let style = Style::stdout();
     for done in &report.done {
         writeln!(out, "{}  {}", style.green("done"), text::escape(done))?;

@@ -11,9 +11,9 @@ use super::open;
 use super::plan::Plan;
 use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, Output};
 use crate::said::Said;
-use crate::state::{Counts, InputStatus, Ledger, RejectFilter};
+use crate::state::{Counts, InputStatus, Ledger, RejectFilter, StatusNote};
 use crate::store::Outage;
 use crate::sweep;
 use crate::telemetry::LATE_INTERVALS;
@@ -132,7 +132,7 @@ impl Whole {
             }
         }
         match self.last_sweep {
-            Some(at) => writeln!(out, "last sweep {}", text::relative(at, now))?,
+            Some(at) => writeln!(out, "last sweep {}", text::ago(at, now))?,
             None => writeln!(out, "no sweep yet")?,
         }
         if let Some(ahead) = sweep::report::ahead(self.documents_ahead) {
@@ -150,6 +150,18 @@ fn documents_ahead(ledger: &Ledger) -> Result<u64> {
     Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
+/// What becomes of the documents of an input that is no longer configured.
+fn farewell(config: &Config) -> String {
+    if config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+        return "it is in the configuration no more; what it wrote stays as it is".to_owned();
+    }
+    format!(
+        "it is in the configuration no more. Its documents end as their feed has said, and those that live on are retired instead of \
+         stamped again, {} after they last were (`sweep.renew_after`)",
+        text::duration(config.sweep.renew_after)
+    )
+}
+
 /// One input, configured or only remembered.
 struct Overview {
     id: String,
@@ -159,6 +171,10 @@ struct Overview {
     rejects: u64,
     /// Whether a process is at work on this configuration.
     is_running: bool,
+    /// Whether the process waits for its output.
+    is_output_down: bool,
+    /// What becomes of its documents, where it is no longer configured.
+    farewell: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,6 +210,7 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
     let configured: BTreeSet<_> = config.inputs.iter().map(|input| input.id.as_str()).collect();
     let remembered = ledger.inputs()?;
     let is_running = Ledger::is_written(ledger.path());
+    let is_output_down = is_running && ledger.outage()?.is_some();
     let others = remembered.iter().filter(|id| !configured.contains(id.as_str())).map(|id| (id.clone(), None));
     config
         .inputs
@@ -204,7 +221,8 @@ fn overview(config: &Config, ledger: &Ledger) -> Result<Vec<Overview>> {
             let status = ledger.status(&id)?;
             let counts = ledger.counts(&id)?;
             let rejects = ledger.count_rejects(&RejectFilter { input: Some(id.clone()), ..RejectFilter::default() })?;
-            Ok(Overview { id, input, status, counts, rejects, is_running })
+            let farewell = input.is_none().then(|| farewell(config));
+            Ok(Overview { id, input, status, counts, rejects, is_running, is_output_down, farewell })
         })
         .collect()
 }
@@ -216,6 +234,8 @@ impl Overview {
         let allowed = millis(input.interval.saturating_mul(LATE_INTERVALS));
         match status.last_success {
             _ if status.degraded.is_some() => Health::Degraded,
+            // Its feed is not asked then, whatever came before.
+            _ if self.is_output_down => Health::Waiting,
             _ if status.last_error.is_some() => Health::Failing,
             _ if status.waiting_until.is_some_and(|until| until > now) => Health::Waiting,
             None if status.polling_since.is_some() && self.is_running => Health::Polling,
@@ -280,7 +300,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         table.row([
             text::cell(&input.id),
             input.health(now).word().to_owned(),
-            relative(status.last_success),
+            status.last_success.map_or_else(|| "-".to_owned(), |at| text::ago(at, now)),
             relative(input.next_poll(now)),
             match status.rate_limit {
                 Some(limit) => format!("{today} of {}", text::count(Plan::of(limit).a_day)),
@@ -300,7 +320,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
             writeln!(out, "{id} waits until {} ({}): {reason}", text::instant(until), text::relative(until, now))?;
         }
         if let Some(since) = status.polling_since {
-            let (at, ago) = (text::instant(since), text::relative(since, now));
+            let (at, ago) = (text::instant(since), text::ago(since, now));
             let read = text::count(input.counts.read);
             match input.is_running {
                 true => writeln!(out, "{id}: polls since {at} ({ago})")?,
@@ -312,7 +332,12 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
         } else if input.health(now) == Health::CutShort {
             writeln!(out, "{id}: the first poll was stopped before its end; the next one goes on from there")?;
         }
-        for trouble in [&status.degraded, &status.last_error].into_iter().flatten() {
+        if let Some(farewell) = &input.farewell {
+            writeln!(out, "{id}: {farewell}")?;
+        }
+        // An input that was stopped failed by what stopped it.
+        let last_error = status.last_error.as_ref().filter(|error| status.degraded.as_ref() != Some(error));
+        for trouble in [status.degraded.as_ref(), last_error].into_iter().flatten() {
             writeln!(out, "{} {}", style.red(&format!("{id}:")), trouble.clone().beside(own))?;
         }
         for gap in status.gaps.iter().rev().take(NOTES_SHOWN) {
@@ -324,8 +349,20 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
                 text::show_beside(&gap.text, own)
             )?;
         }
-        for note in status.notes.iter().rev().take(NOTES_SHOWN) {
-            writeln!(out, "{id}: {} {}", text::instant(note.at), text::show_beside(&note.text, own))?;
+        let mut kinds: Vec<(&StatusNote, u64)> = Vec::new();
+        let reason = status.last_error.as_ref().map(Said::plain);
+        for note in status.notes.iter().rev().filter(|note| reason.as_ref() != Some(&note.text)) {
+            match kinds.iter_mut().find(|(newest, _)| newest.code == note.code) {
+                Some((_, others)) => *others += note.count,
+                None => kinds.push((note, note.count.saturating_sub(1))),
+            }
+        }
+        for (note, others) in kinds.into_iter().take(NOTES_SHOWN) {
+            let others = match others {
+                0 => String::new(),
+                others => format!(" (and {} more like it before; --json has them)", text::count(others)),
+            };
+            writeln!(out, "{id}: {} {}{others}", text::instant(note.at), text::show_beside(&note.text, own))?;
         }
         if input.rejects > 0 {
             writeln!(out, "{id}: see {} rejects with `tipline rejects list`", text::count(input.rejects))?;
@@ -346,7 +383,8 @@ mod tests {
         change(&mut status);
         let input = Some(Input::new("feed", crate::config::socdefenders()));
         let (counts, rejects, is_running) = (Counts::default(), 0, false);
-        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running }
+        let (is_output_down, farewell) = (false, None);
+        Overview { id: "feed".to_owned(), input, status, counts, rejects, is_running, is_output_down, farewell }
     }
 
     #[test]
@@ -369,6 +407,12 @@ mod tests {
             (input(|s| s.waiting_until = Some(NOW + 1)), Health::Waiting),
             (input(|s| s.waiting_until = Some(NOW)), Health::Ok),
             (Overview { input: None, ..input(|_| {}) }, Health::Removed),
+            (
+                Overview { is_output_down: true, ..input(|s| s.last_success = Some(NOW - 3 * interval - 1)) },
+                Health::Waiting,
+            ),
+            (Overview { is_output_down: true, ..input(|s| s.last_error = Some("gone".into())) }, Health::Waiting),
+            (Overview { is_output_down: true, ..input(|s| s.degraded = Some("stopped".into())) }, Health::Degraded),
         ] {
             assert_eq!(overview.health(NOW), expected);
         }
@@ -393,7 +437,7 @@ mod tests {
     #[test]
     fn what_a_run_that_has_ended_knew_is_told_with_its_time() {
         let outage = Outage { since: NOW - 60 * MINUTE, reason: "It is gone.".to_owned(), is_blocked: false };
-        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None };
+        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None, documents_ahead: 0 };
         let inputs = [input(|s| (s.last_success, s.last_attempt) = (None, Some(NOW - 30 * MINUTE)))];
         let printed = |whole: &Whole| {
             let mut out = Vec::new();
@@ -421,6 +465,44 @@ mod tests {
         }
         assert!(!printed(&whole(true, None)).contains("output"));
         assert_eq!(whole(false, None).to_json(&[], NOW)["output"], json!({ "up": true, "known_at": null }));
+    }
+
+    #[test]
+    fn what_becomes_of_a_removed_inputs_documents_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::without_file(folder.path(), None);
+        for (output, said) in [
+            (None, "retired instead of stamped again, 20d after"),
+            (Some(Output::Ndjson { path: None }), "stays as it is"),
+        ] {
+            config.output = output.unwrap_or(config.output);
+            let removed = Overview { input: None, farewell: Some(farewell(&config)), ..input(|_| {}) };
+            let mut out = Vec::new();
+            print(&[removed], &[], NOW, Style::PLAIN, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert!(out.contains("not configured") && out.contains(said), "{out}");
+        }
+    }
+
+    #[test]
+    fn notes_of_one_kind_and_one_reason_are_one_line_each() {
+        let note =
+            |code: &str, text: &str, at, count| StatusNote { code: code.to_owned(), text: text.to_owned(), at, count };
+        let overview = input(|s| {
+            s.notes = vec![
+                note("clock-ahead", "5m", NOW - 2, 1),
+                note("else", "x", NOW - 1, 1),
+                note("clock-ahead", "6m", NOW, 3),
+            ];
+            s.notes.push(note("retries", "It is stopped.", NOW, 1));
+            (s.degraded, s.last_error) = (Some("It is stopped.".into()), Some("It is stopped.".into()));
+        });
+        let mut out = Vec::new();
+        print(&[overview], &[], NOW, Style::PLAIN, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(" 6m (and 3 more like it before; --json has them)\n") && !out.contains(" 5m"), "{out}");
+        assert!(out.contains(" x\n"), "{out}");
+        assert_eq!(out.matches("It is stopped.").count(), 1, "{out}");
     }
 
     #[test]

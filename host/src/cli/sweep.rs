@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::{Failed, runtime, signals};
 use crate::clock::Clock;
 use crate::pipeline::Patience;
+use crate::sweep::exclusion;
 
 /// Stamp live indicators again, retire expired ones and delete old ones now
 #[derive(Debug, Args)]
@@ -40,8 +41,13 @@ impl Sweep {
         runtime()?.block_on(async {
             let stop = signals::stop_on_signal(signals::INTERRUPTED)?;
             let Some(pipeline) = open(&config, Clock::system(), Arc::new(()), Patience::None, &stop).await? else {
+                writeln!(io::stderr(), "stopped before anything was swept; start again, or the next run does it")?;
                 return Err(Failed.into());
             };
+            // Nobody reads a log here.
+            if pipeline.sweeper.notices_changed_exclusion() {
+                writeln!(io::stderr(), "`exclude:` has changed. {}", exclusion::CHANGED)?;
+            }
             let report = tokio::select! {
                 biased;
                 () = stop.cancelled() => {

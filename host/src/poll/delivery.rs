@@ -46,6 +46,7 @@ struct UnderWay {
     delivery: JoinHandle<Result<Counts, PollError>>,
     skips: Vec<Skip>,
     notes: Vec<Note>,
+    requests: u64,
     is_page: bool,
     bytes: usize,
 }
@@ -88,6 +89,7 @@ impl<'p> Deliveries<'p> {
             ended_by: Some(poller.clock.earliest_of(&poller.input.id)),
             latest: Some(poller.clock.latest()),
             notes: std::mem::take(&mut self.notes),
+            requests: poller.feed.uncounted(),
             ..Commit::default()
         };
         let skips = batch.as_ref().map(|batch| batch.skips.clone()).unwrap_or_default();
@@ -96,7 +98,7 @@ impl<'p> Deliveries<'p> {
         let (baton, next) = Turn::after();
         let turn = std::mem::replace(&mut self.turn, next);
         let (sink, observer, input) = (poller.sink.clone(), poller.observer.clone(), poller.input.clone());
-        let began = Instant::now();
+        let (began, requests) = (Instant::now(), commit.requests);
         let delivery = tokio::spawn(async move {
             let _place = place;
             let mut page = blocking(move || page(commit, batch, &rows)).await??;
@@ -107,7 +109,7 @@ impl<'p> Deliveries<'p> {
             observer.delivered(&input, began.elapsed());
             Ok(counts.with(&delivery))
         });
-        self.under_way.push_back(UnderWay { delivery, skips, notes, is_page, bytes });
+        self.under_way.push_back(UnderWay { delivery, skips, notes, requests, is_page, bytes });
         Ok(())
     }
 
@@ -133,9 +135,19 @@ impl<'p> Deliveries<'p> {
 
     /// Awaits the oldest page under way and counts it.
     async fn settle_first(&mut self) -> Result<(), PollError> {
-        let Some(UnderWay { delivery, skips, notes, is_page, .. }) = self.under_way.pop_front() else { return Ok(()) };
-        let counts =
-            delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")))??;
+        let Some(UnderWay { delivery, skips, notes, requests, is_page, .. }) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        let ended =
+            delivery.await.map_err(|e| SinkError::Unavailable(format!("The delivery ended unexpectedly: {e}.")));
+        let counts = match ended.map_err(PollError::from).and_then(|counts| counts) {
+            Ok(counts) => counts,
+            Err(error) => {
+                // They were not committed, and are counted with the end of the poll.
+                self.poller.feed.uncount(requests);
+                return Err(error);
+            }
+        };
         self.memory.settle();
         self.counts.add(&counts);
         for skip in skips {
@@ -243,7 +255,14 @@ mod tests {
             for _ in 0..pages {
                 let delivery = tokio::spawn(std::future::pending());
                 let (skips, notes) = (Vec::new(), Vec::new());
-                deliveries.under_way.push_back(UnderWay { delivery, skips, notes, is_page: true, bytes: each });
+                deliveries.under_way.push_back(UnderWay {
+                    delivery,
+                    skips,
+                    notes,
+                    requests: 0,
+                    is_page: true,
+                    bytes: each,
+                });
             }
             assert_eq!(deliveries.is_full(next), is_full, "{pages} {each} {next}");
         }

@@ -59,6 +59,12 @@ pub struct PollReport {
 }
 
 impl PollReport {
+    /// Of a poll that was stopped before its first request.
+    pub fn unbegun() -> Self {
+        let (counts, notes, skips) = (Counts::default(), Vec::new(), BTreeMap::new());
+        Self { ended: Ended::Stopped, counts, pages: 0, requests: 0, notes, skips }
+    }
+
     /// Whether nothing but the size of the feed or `max_pages` ended the poll.
     pub fn went_well(&self) -> bool {
         matches!(self.ended, Ended::Complete | Ended::MaxPages)

@@ -43,7 +43,7 @@ pub struct Trapped {
 impl Trapped {
     /// The message, by whose words it is made of: where the page is kept is ours.
     pub fn said(&self) -> Said {
-        crate::said(&self.reason).and(Said::ours(&*self.kept))
+        crate::eval::said(&self.reason).and(Said::ours(&*self.kept))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::apart::{Broken, blocking};
 use crate::clock::Millis;
 use crate::config::Input;
 use crate::sandbox::{Failure, Guest, SandboxError};
+use crate::state::Ledger;
 use crate::store::{By, Catalog, Hit, Query};
 
 /// Documents shown to the guest in one call: about a page.
@@ -28,7 +29,10 @@ pub(super) struct Exclusion {
 
 impl Exclusion {
     /// `None` where nothing is excluded.
-    pub(super) fn of(input: &Input, others: &[(Arc<Input>, Arc<Guest>)]) -> Result<Option<Self>, SweepError> {
+    pub(super) fn of<'i>(
+        input: &Input,
+        others: impl IntoIterator<Item = &'i Input>,
+    ) -> Result<Option<Self>, SweepError> {
         let mut settings: Map<String, Value> = serde_json::from_str(&input.guest_config)
             .map_err(|e| SweepError::Guest(format!("The settings of input {} cannot be read: {e}.", input.id)))?;
         for narrowing in ["types", "min_confidence"] {
@@ -42,7 +46,7 @@ impl Exclusion {
         }
         // What others want is kept, until they no longer want it.
         let mut digest = Sha256::new_with_prefix(list.to_string());
-        for (other, _) in others {
+        for other in others {
             digest.update(&other.guest_config);
         }
         let digest = digest.finalize();
@@ -50,6 +54,32 @@ impl Exclusion {
         Ok(Some(Self { with, without: Value::Object(settings).to_string(), digest }))
     }
 }
+
+/// Whether an input's `exclude:`, or what the others want of what it excludes, is another one than the last sweep acted on.
+///
+/// # Errors
+/// [`SweepError`].
+pub fn has_changed<'i>(
+    ledger: &Ledger,
+    input: &Input,
+    others: impl IntoIterator<Item = &'i Input>,
+) -> Result<bool, SweepError> {
+    let wanted = Exclusion::of(input, others)?.map_or(NOTHING_EXCLUDED, |settings| settings.digest);
+    let known = ledger.mark(&mark(&input.id))?;
+    Ok(known.unwrap_or(NOTHING_EXCLUDED) != wanted)
+}
+
+/// What a changed `exclude:` means for what is stored.
+pub const CHANGED: &str = "What it no longer wants is retired by the first sweep of a run. What it wants again comes back as the \
+     feed shows it anew; `tipline backfill --since 30d` reads it before that.";
+
+/// Under which name the ledger keeps what the last sweep acted on.
+pub(super) fn mark(input: &str) -> String {
+    format!("exclude/{input}")
+}
+
+/// The mark of an input without `exclude:`.
+pub(super) const NOTHING_EXCLUDED: i64 = 0;
 
 /// The question what of the store an input's `exclude:` no longer wants.
 pub(super) struct Asked {

@@ -7,7 +7,7 @@
 //! exclusion is about values, whoever claims them, so what it covers is known by `tipline.key`; and an input's is about what
 //! that input delivered, by `tipline.input`.
 
-mod exclusion;
+pub mod exclusion;
 pub mod report;
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use crate::sandbox::Guest;
 use crate::state::{Ledger, LedgerError};
 use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{Catalog, Deletes, Sink, SweepOrder, Swept};
-use exclusion::{Asked, Exclusion};
+use exclusion::{Asked, Exclusion, NOTHING_EXCLUDED};
 
 pub use report::{Doubted, SweepError, SweepReport};
 
@@ -32,9 +32,6 @@ const EXCLUDED: &str = "excluded";
 
 /// Under this name the ledger keeps how many documents the last sweep found that are dated ahead of the time.
 pub const AHEAD: &str = "sweep/ahead";
-
-/// The mark of an input without `exclude:`.
-const NOTHING_EXCLUDED: i64 = 0;
 
 /// How lately a feed must have answered for its documents to be deleted. Fixed: a feed is polled several times a day, and
 /// what is over may well stay a week longer.
@@ -69,6 +66,25 @@ impl Sweeper {
         // One that was noted by a clock that ran ahead must not put off the next until that time.
         let last = last.filter(|last| *last <= self.clock.now());
         Ok(last.map_or(0, |last| last.saturating_add(millis(self.settings.interval))))
+    }
+
+    /// Whether the `exclude:` of any input has changed since the last sweep, which is told: the change need not wait for the day to
+    /// be over.
+    pub(crate) fn notices_changed_exclusion(&self) -> bool {
+        let mut any = false;
+        // A history is not changed, nor is what cannot be searched.
+        for (input, _) in self.inputs.iter().filter(|_| self.catalog.is_some()) {
+            let others = self.inputs.iter().map(|(other, _)| &**other).filter(|other| other.id != input.id);
+            // What cannot be read is the sweep's to say.
+            if !exclusion::has_changed(&self.ledger, input, others).unwrap_or(false) {
+                continue;
+            }
+            any = true;
+            if self.ledger.checkpoint(&input.id).is_ok_and(|state| state.is_some()) {
+                tracing::info!(input.id = input.id, "`exclude:` has changed. {}", exclusion::CHANGED);
+            }
+        }
+        any
     }
 
     /// Sweeps now. With `confirmed`, whatever number of documents may go.
@@ -144,11 +160,11 @@ impl Sweeper {
         let Some(catalog) = &self.catalog else { return Ok(0) };
         let mut retired = 0;
         for (input, guest) in &self.inputs {
-            let seen = format!("exclude/{}", input.id);
+            let seen = exclusion::mark(&input.id);
             let mark = seen.clone();
             let known = self.ledger.apart(move |ledger| ledger.mark(&mark)).await??;
             let others: Vec<_> = self.inputs.iter().filter(|(other, _)| other.id != input.id).cloned().collect();
-            let Some(settings) = Exclusion::of(input, &others)? else {
+            let Some(settings) = Exclusion::of(input, others.iter().map(|(other, _)| &**other))? else {
                 // The same list is a change when it comes back: what was polled in between is stored.
                 if known.is_some_and(|known| known != NOTHING_EXCLUDED) {
                     self.ledger.apart(move |ledger| ledger.set_mark(&seen, NOTHING_EXCLUDED)).await??;

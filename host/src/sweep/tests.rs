@@ -270,6 +270,29 @@ async fn a_list_that_was_taken_away_is_new_when_it_comes_back() {
 }
 
 #[tokio::test]
+async fn a_changed_list_is_noticed_until_a_sweep_has_acted_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(folder.path());
+    let with = |list: &[&str]| input("feed", serde_json::json!({ "exclude": list }));
+    for (now, is_changed) in [
+        (input("feed", Value::Null), false),
+        (with(&["evil.example.com"]), true),
+        (with(&["evil.example.com"]), false),
+        (with(&["evil.example.com", "203.0.113.0/24"]), true),
+        (with(&["203.0.113.0/24"]), true),
+        (with(&[]), true),
+        (input("feed", Value::Null), false),
+    ] {
+        let sweeper = fixture.sweeper(vec![now.clone()]);
+        assert_eq!(sweeper.notices_changed_exclusion(), is_changed, "{}", now.guest_config);
+        // Nothing can be looked for in a history.
+        assert!(!Sweeper { catalog: None, ..sweeper.clone() }.notices_changed_exclusion());
+        sweeper.sweep(false).await.unwrap();
+        assert!(!sweeper.notices_changed_exclusion());
+    }
+}
+
+#[tokio::test]
 async fn what_another_input_of_the_feed_wants_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(folder.path());

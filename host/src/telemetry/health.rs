@@ -20,7 +20,7 @@ use crate::poll::{Ended, PollError, PollReport};
 use crate::said::Said;
 use crate::sandbox::{Note, Wait};
 use crate::state::Counts;
-use crate::store::Outage;
+use crate::store::{Outage, SinkError};
 use crate::text;
 
 /// An input is late when its last success is older than so many of its intervals: one poll may fail and the next be
@@ -38,6 +38,8 @@ struct Shared {
     opened: AtomicBool,
     inputs: Mutex<Vec<Followed>>,
     outage: Mutex<Option<Outage>>,
+    /// It answers, and refuses what it is given, until it has taken a page.
+    refused: Mutex<Option<Outage>>,
 }
 
 /// What is known of one input.
@@ -85,6 +87,7 @@ impl Health {
             opened: AtomicBool::new(false),
             inputs: Mutex::new(inputs),
             outage: Mutex::default(),
+            refused: Mutex::default(),
         }))
     }
 
@@ -100,7 +103,8 @@ impl Health {
 
     /// What keeps the output from taking documents.
     pub fn outage(&self) -> Option<Outage> {
-        self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let outage = self.0.outage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        outage.or_else(|| self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Each input, in the order of the configuration.
@@ -124,8 +128,12 @@ impl Observer for Health {
         *self.0.outage.lock().unwrap_or_else(PoisonError::into_inner) = outage.cloned();
     }
 
-    fn page(&self, input: &Input, _counts: &Counts, _notes: &[Note]) {
+    fn page(&self, input: &Input, counts: &Counts, _notes: &[Note]) {
         self.change(input, |followed| followed.waiting = None);
+        // A page that was taken before an outage may be told after its beginning.
+        if counts.made > 0 {
+            *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     fn waiting(&self, input: &Input, wait: &Wait) {
@@ -133,6 +141,10 @@ impl Observer for Health {
     }
 
     fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
+        if let Some(refusal) = refusal(result, at) {
+            // Until a page is taken.
+            self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+        }
         self.change(input, |followed| {
             followed.waiting = None;
             match result {
@@ -153,6 +165,16 @@ impl Observer for Health {
                 }
             }
         });
+    }
+}
+
+/// An output that answers and takes nothing until a person has changed something: a revoked key, a wrong field.
+pub(super) fn refusal(result: &Result<PollReport, PollError>, at: Millis) -> Option<Outage> {
+    match result {
+        Err(PollError::Sink(SinkError::Setup(reason))) => {
+            Some(Outage { since: at, reason: reason.clone(), is_blocked: true })
+        }
+        _ => None,
     }
 }
 
@@ -303,6 +325,26 @@ mod tests {
         assert!(!health.is_ready());
         health.output(None);
         assert!(health.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_output_that_refuses_is_not_ready_until_it_takes_a_page() {
+        let (input, health) = (input("feed"), Health::new([&input("feed")], Clock::virtual_from(START)));
+        health.opened();
+        let setup = |text: &str| Err(PollError::Sink(SinkError::Setup(text.to_owned())));
+        let taken = Counts { made: 1, ..Counts::default() };
+        health.polled(&input, &setup("The key was revoked."), START);
+        health.polled(&input, &setup("The key was revoked."), START + 1_000);
+        assert_eq!(health.outage().map(|outage| outage.since), Some(START));
+        health.page(&input, &Counts::default(), &[]);
+        health.polled(&input, &ended(Ended::Complete), START);
+        assert!(!health.is_ready(), "a page without documents asks nothing of it");
+        health.page(&input, &taken, &[]);
+        assert!(health.is_ready());
+        // It was taken before what began meanwhile.
+        health.output(Some(&outage()));
+        health.page(&input, &taken, &[]);
+        assert!(!health.is_ready());
     }
 
     fn outage() -> Outage {

@@ -5,8 +5,8 @@
 //! ever becomes a label, as each value would be a series of its own and some would be an attacker's text.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -27,16 +27,26 @@ use crate::sandbox::Note;
 use crate::state::{Counts, InputStatus};
 use crate::store::Outage;
 use crate::sweep::{SweepError, SweepReport};
-use crate::telemetry::Health;
+use crate::telemetry::{Health, health::refusal};
 
 /// The metrics of a run. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Shared>);
 
+/// Since when the output takes nothing, and why.
+#[derive(Debug, Default)]
+struct Down {
+    /// It is not there, or blocked.
+    outage: Option<Millis>,
+    /// It refuses, and has taken no page since.
+    refused: Option<Millis>,
+}
+
 #[derive(Debug)]
 struct Shared {
     registry: Registry,
     clock: Clock,
+    down: Mutex<Down>,
     series: Series,
 }
 
@@ -103,7 +113,7 @@ impl Metrics {
         series.swept(&done, nothing);
         series.output.set(1);
         series.output_changed.set(seconds(clock.now()));
-        Self(Arc::new(Shared { registry: series.register(health), clock, series }))
+        Self(Arc::new(Shared { registry: series.register(health), clock, series, down: Mutex::default() }))
     }
 
     /// Takes over what an earlier run has noted of an input, so that its times do not vanish with a restart.
@@ -134,6 +144,9 @@ impl Observer for Metrics {
         series.pages.get_or_create(&of(input)).inc();
         series.count(input, counts);
         series.checkpoint.get_or_create(&of(input)).set(seconds(self.0.clock.now()));
+        if counts.made > 0 {
+            self.output_is(|down| down.refused = None);
+        }
     }
 
     fn answered(&self, input: &Input, status: u16, limits: RateLimit) {
@@ -150,6 +163,9 @@ impl Observer for Metrics {
 
     fn polled(&self, input: &Input, result: &Result<PollReport, PollError>, at: Millis) {
         let well = result.as_ref().is_ok_and(PollReport::went_well);
+        if let Some(refusal) = refusal(result, at) {
+            self.output_is(|down| _ = down.refused.get_or_insert(refusal.since));
+        }
         self.0.series.poll(input, if well { "done" } else { "failed" }).inc();
         if well {
             self.0.series.last_success.get_or_create(&of(input)).set(seconds(at));
@@ -177,10 +193,19 @@ impl Observer for Metrics {
     }
 
     fn output(&self, outage: Option<&Outage>) {
-        let (series, is_up) = (&self.0.series, i64::from(outage.is_none()));
+        self.output_is(|down| down.outage = outage.map(|outage| outage.since));
+    }
+}
+
+impl Metrics {
+    /// Shows what the output does after this change.
+    fn output_is(&self, change: impl FnOnce(&mut Down)) {
+        let mut down = self.0.down.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut down);
+        let since = down.outage.or(down.refused);
+        let (series, is_up) = (&self.0.series, i64::from(since.is_none()));
         if series.output.set(is_up) != is_up {
-            let at = outage.map_or_else(|| self.0.clock.now(), |outage| outage.since);
-            series.output_changed.set(seconds(at));
+            series.output_changed.set(seconds(since.unwrap_or_else(|| self.0.clock.now())));
         }
     }
 }
@@ -516,6 +541,12 @@ mod tests {
                 [format!("tipline_output_up {up}"), format!("tipline_output_changed_timestamp_seconds {changed}")];
             assert!(lacks(&text, &[&lines[0], &lines[1]]).is_empty(), "{outage:?}: {text}");
         }
+        // One that refuses is as good as down, until it has taken a page.
+        let refused = PollError::Sink(crate::store::SinkError::Setup("The key was revoked.".to_owned()));
+        metrics.polled(&input(), &Err(refused), START + 20_000);
+        assert!(metrics.text().contains("tipline_output_up 0\n"));
+        metrics.page(&input(), &Counts { made: 1, ..Counts::default() }, &[]);
+        assert!(metrics.text().contains("tipline_output_up 1\n"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,6 +49,8 @@ pub struct Delivery {
     pub indexed: u64,
     /// The store holds a newer version; duplicates of events mode.
     pub stale: u64,
+    /// Of `stale`: left out by an ingest pipeline of the store, so that nothing is stored.
+    pub dropped: u64,
     /// Of `indexed`: stored in retired form, because they had expired when they came, or came retired by the guest.
     pub expired: u64,
     /// Refused by the store, one by one.

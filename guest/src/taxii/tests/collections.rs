@@ -69,6 +69,14 @@ fn a_wrong_collection_fails_with_the_right_ones() {
             other => panic!("{other:?}"),
         }
     }
+    // On this machine, where one like the vendor's may stand, its usual one is looked for.
+    let local = none.replace("https://taxii.example", "http://127.0.0.1:8080");
+    assert_ne!(local, none);
+    let mut server = SimServer::new(offered[1..].to_vec(), Traits::default());
+    server.roots = vec!["/api/".to_owned()];
+    let failure = Driver::new(&local, server).poll().unwrap_err();
+    let said = ["`collection` is left out, and the vendor's \"all\" is not offered", "Set it to one", "cves (CVEs)"];
+    assert!(said.iter().all(|word| failure.to_string().contains(word)), "{failure}");
     let mut barred = offered.clone();
     barred.iter_mut().for_each(|c| c.readable = false);
     for name in ["\"cves\"", "\"*\""] {
@@ -134,7 +142,7 @@ fn a_collection_that_cannot_be_asked_for_costs_itself() {
             SimServer::new(named(&[(id, "Fine")]), Traits::default()),
         );
         driver.poll().unwrap();
-        assert_eq!(driver.pages().len(), 1, "{id}");
+        assert!(!driver.pages().is_empty(), "{id}");
     }
 }
 

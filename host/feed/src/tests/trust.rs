@@ -283,7 +283,8 @@ async fn a_certificate_that_is_refused_is_read_again() {
     input.http.tls.ca_fingerprint = None;
     input.http.tls.ca_file = Some(file.clone());
     let feed = Feed::new(&input).unwrap();
-    assert!(failed(feed.fetch(&get("/")).await).contains("`ca_file`"));
+    let text = failed(feed.fetch(&get("/")).await);
+    assert!(text.contains("`ca_file`"), "{text}");
     std::fs::write(&file, authority.issuer.pem()).unwrap();
     assert_eq!(feed.fetch(&get("/")).await.unwrap().body, b"trusted");
 }

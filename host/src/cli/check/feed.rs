@@ -76,6 +76,9 @@ pub(super) fn doubles(inputs: &[Input]) -> Vec<Finding> {
     findings
 }
 
+/// The note of a guest whose feed says that what was asked for is not there, and that read it as empty.
+const NOT_FOUND: &str = "not-found";
+
 /// What came of driving the guest.
 struct Asked {
     first: Option<Response>,
@@ -212,6 +215,7 @@ fn answer(input: &Input, asked: Asked) -> Vec<Finding> {
         .notes
         .into_iter()
         .map(|(note, informs)| {
+            let informs = informs && note.code != NOT_FOUND;
             Finding::new(if informs { Level::Ok } else { Level::Warn }, &input.id, note.code, note.text)
         })
         .collect();
@@ -378,6 +382,15 @@ mod tests {
         )
         .await;
         (asked, requests.get())
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_warning_though_it_comes_without_records() {
+        for (code, level) in [("title", Level::Ok), (NOT_FOUND, Level::Warn)] {
+            let asked = Asked { first: None, notes: vec![(note(code), true)], end: End::Done };
+            let levels: Vec<_> = answer(&input(), asked).into_iter().map(|finding| finding.level).collect();
+            assert_eq!(levels, [level], "{code}");
+        }
     }
 
     #[tokio::test]

@@ -15,13 +15,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::settings::Settings;
-use super::{Failed, open, runtime};
+use super::{Failed, open, runtime, waiting};
 use crate::clock::Clock;
 use crate::config::{Config, Input, Output};
 use crate::guests::Guests;
 use crate::sandbox::CallLimits;
 use crate::state::{Ledger, LedgerError};
 use crate::store::elasticsearch::health::Level as OutputLevel;
+use crate::sweep::exclusion;
 use crate::text::{self, Style};
 
 /// Check configuration, feeds and output: what works, what does not, and what to do
@@ -82,6 +83,7 @@ impl Check {
                     Ok(guest) => {
                         findings.extend(own_guest(input));
                         let stored = checkpoint(&config, &input.id);
+                        findings.extend(changed_exclusion(&config, input, stored.is_some()));
                         findings.extend(feed::findings(input, stored, &guest, &Clock::system()).await);
                     }
                     Err(error) => findings.push(Finding::new(Level::Fail, &input.id, "guest", error.to_string())),
@@ -156,6 +158,18 @@ fn own_guest(input: &Input) -> Option<Finding> {
     Some(Finding::new(Level::Ok, &input.id, "guest", text))
 }
 
+/// Whether `exclude:` is another one than what is stored was swept by.
+fn changed_exclusion(config: &Config, input: &Input, was_polled: bool) -> Option<Finding> {
+    if !was_polled || config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+        return None;
+    }
+    let ledger = Ledger::read(&config.ledger_path()).ok()?;
+    let others = config.inputs.iter().filter(|other| other.id != input.id);
+    let text = format!("It has changed since the last sweep. {}", exclusion::CHANGED);
+    let has_changed = exclusion::has_changed(&ledger, input, others).ok()?;
+    has_changed.then(|| Finding::new(Level::Warn, &input.id, "exclude", text))
+}
+
 async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
     let mut findings = vec![ledger(config)];
     findings.extend(state_dir(config));
@@ -176,8 +190,16 @@ async fn output_findings(config: &Config) -> Result<Vec<Finding>> {
             }));
         }
         Output::Elasticsearch(_) => {
-            let Some(elasticsearch) = open::elasticsearch(config)? else { return Ok(findings) };
-            findings.extend(elasticsearch.findings().await.into_iter().map(|found| {
+            let elasticsearch = match open::asked_elasticsearch(config) {
+                Ok(Some(elasticsearch)) => elasticsearch,
+                Ok(None) => return Ok(findings),
+                // A key or certificate that cannot be used is one finding among the others.
+                Err(error) => {
+                    findings.push(Finding::new(Level::Fail, "output", "settings", format!("{error:#}")));
+                    return Ok(findings);
+                }
+            };
+            findings.extend(waiting::on(&config.output, elasticsearch.findings()).await.into_iter().map(|found| {
                 let level = match found.level {
                     OutputLevel::Good => Level::Ok,
                     OutputLevel::Warning => Level::Warn,

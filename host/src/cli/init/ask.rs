@@ -68,7 +68,7 @@ pub(super) fn answers(person: &mut dyn Person) -> Result<Answers> {
         username = Some(person.ask("User, if it wants one [none]:")?).filter(|user| !user.is_empty());
     }
     let of_feed = match (feed, username.is_some()) {
-        (3, true) => key(person, "Password (not shown; it goes into feed.key):", None)?,
+        (3, true) => Key::Typed(password(person)?),
         (3, false) => key(person, "Key (not shown; it goes into feed.key) [none]:", None)?,
         _ => {
             let question =
@@ -100,10 +100,27 @@ fn choice(person: &mut dyn Person, last: usize) -> Result<usize> {
 }
 
 fn address(person: &mut dyn Person, question: &str) -> Result<String> {
-    again(person, question, |answer| match Url::parse(answer) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(answer.to_owned()),
-        _ => Err("Expected an address that begins with https:// or http://.".to_owned()),
+    again(person, question, |answer| match is_address(answer) {
+        true => Ok(answer.to_owned()),
+        false => Err("Expected an address that begins with https:// or http://.".to_owned()),
     })
+}
+
+/// Whether a feed or a cluster can be there.
+pub(super) fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// A user without a password logs in nowhere.
+fn password(person: &mut dyn Person) -> Result<String> {
+    for _ in 0..MAX_TRIES {
+        let typed = person.ask_hidden("Password (not shown; it goes into feed.key):")?;
+        if !typed.is_empty() {
+            return Ok(typed);
+        }
+        person.tell("A user needs a password here.")?;
+    }
+    bail!("No password was given in {MAX_TRIES} tries; nothing was written.")
 }
 
 fn needed(person: &mut dyn Person, question: &str) -> Result<String> {

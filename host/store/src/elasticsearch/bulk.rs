@@ -6,6 +6,7 @@
 //! again; a document that is too large on its own is refused. Where nothing has moved for `give_up_after` the page is
 //! given up as unavailable; what needs a person (credential, privileges, index) ends it at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::body::{Operations, Piece};
 use super::client::{Answer, Call, Client, ClientError, encoded};
+use super::ingest;
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
 use super::standing::is_closed;
 use crate::availability::Trying;
@@ -32,6 +34,16 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
 
+/// What to do about a block, of which the refusal itself tells only that it is there.
+pub(super) const LIFTED_BY: &str = "`tipline check` names the block and how to lift it.";
+
+/// What Elasticsearch does first for a document whose index is not there.
+const AUTO_CREATE: &str = "indices:admin/auto_create";
+
+/// How often a document is sent whose error tells neither of it nor of the cluster; then the fault is taken to be its own. Fixed:
+/// what a busy moment breaks has passed by then, and a page of such documents may not cost minutes.
+const DOUBTFUL_TRIES: u32 = 3;
+
 /// The longest reason kept of a refused document. Fixed: the document itself is kept beside it.
 const DETAIL_MAX_CHARS: usize = 2_000;
 
@@ -42,6 +54,8 @@ pub(super) enum Settled {
     Indexed,
     /// The store holds the same or something newer.
     Stale,
+    /// An ingest pipeline left it out on purpose.
+    Dropped,
     /// Elasticsearch does not take it.
     Refused {
         /// `error.type`, or our own word.
@@ -57,6 +71,8 @@ pub(super) struct Bulk {
     client: Arc<Client>,
     index: String,
     target: String,
+    /// What `pipeline:` names.
+    pipeline: Option<String>,
     /// `bulk_max_bytes`, lowered by every 413.
     most_bytes: AtomicUsize,
     in_flight: InFlight,
@@ -75,6 +91,7 @@ impl Bulk {
                 encoded(&settings.index),
                 pipeline.unwrap_or_default()
             ),
+            pipeline: settings.pipeline.clone(),
             most_bytes: AtomicUsize::new(settings.bulk_max_bytes.max(1)),
             in_flight: InFlight::new(settings.workers.max(1)),
             retry: settings.retry,
@@ -115,6 +132,7 @@ impl Bulk {
         let mut settled = Vec::with_capacity(piece.len());
         let mut waiting = vec![piece];
         let mut patience = Patience::new(self.retry, self.availability.clone());
+        let mut doubts: HashMap<usize, u32> = HashMap::new();
         while let Some(piece) = waiting.pop() {
             let permit = self.in_flight.enter().await;
             let answer = self.client.send(Call::new(Method::POST, &self.target).ndjson(piece.body())).await;
@@ -131,14 +149,25 @@ impl Bulk {
             match reply::read(&answer, piece.len()) {
                 Reading::Items(items) => {
                     let mut again = Vec::new();
-                    let (mut is_slow, mut is_pressure, mut why) = (false, false, String::new());
+                    let (mut is_slow, mut is_pressure, mut is_doubtful, mut why) = (false, false, true, String::new());
                     for (position, (verdict, fault)) in items.into_iter().enumerate() {
                         let number = piece.numbers.get(position).copied().unwrap_or_default();
                         let fault = fault.map(|fault| (fault.code, self.detail(&fault.detail)));
                         match (verdict, fault) {
                             (Verdict::Indexed, _) => settled.push((number, Settled::Indexed)),
                             (Verdict::Stale, _) => settled.push((number, Settled::Stale)),
+                            (Verdict::Dropped, _) => settled.push((number, Settled::Dropped)),
                             (Verdict::Setup, fault) => return Err(self.item_needs_person(fault)),
+                            (Verdict::Doubtful, fault) => {
+                                let tries = doubts.entry(number).or_default();
+                                *tries += 1;
+                                if *tries < DOUBTFUL_TRIES {
+                                    again.push(position);
+                                } else {
+                                    let (code, detail) = fault.unwrap_or_default();
+                                    settled.push((number, Settled::Refused { code, detail }));
+                                }
+                            }
                             (Verdict::Refused, fault) => {
                                 let (code, detail) = fault.unwrap_or_default();
                                 settled.push((number, Settled::Refused { code, detail }));
@@ -146,6 +175,7 @@ impl Bulk {
                             (Verdict::Again | Verdict::AgainSlowly, fault) => {
                                 let (code, detail) = fault.unwrap_or_default();
                                 is_slow |= verdict == Verdict::AgainSlowly;
+                                is_doubtful = false;
                                 is_pressure |=
                                     code == "es_rejected_execution_exception" || code == "circuit_breaking_exception";
                                 why = format!("{code}: {detail}");
@@ -161,8 +191,19 @@ impl Bulk {
                         continue;
                     }
                     self.in_flight.leave(permit, is_pressure);
+                    if is_doubtful {
+                        // No outage, and over after a few tries whatever `give_up_after` says.
+                        sleep(patience.next_wait(false, None)).await;
+                        waiting.push(piece.only(&again));
+                        continue;
+                    }
                     let text = match why.starts_with("index_closed_exception") {
                         true => is_closed(&self.index),
+                        false if is_slow => format!(
+                            "Elasticsearch took {} of {} documents and put off the others ({why}). {LIFTED_BY}",
+                            piece.len() - again.len(),
+                            piece.len()
+                        ),
                         false => format!(
                             "Elasticsearch took {} of {} documents and put off the others ({why}).",
                             piece.len() - again.len(),
@@ -227,13 +268,22 @@ impl Bulk {
 
     fn item_needs_person(&self, fault: Option<(String, String)>) -> SinkError {
         let (code, detail) = fault.unwrap_or_default();
+        let own = self.pipeline.as_deref().map(|name| self.client.excerpt(name));
+        let said = self.client.excerpt(&format!("{code}: {detail}"));
+        if ingest::is_missing(&code, &detail) {
+            let advice = ingest::missing_advice(own.as_deref());
+            return SinkError::Setup(format!("Elasticsearch has no such ingest pipeline: {said}. {advice}"));
+        }
         let advice = match code.as_str() {
+            // Whoever may write to an index may not always make one.
+            "security_exception" if detail.contains(AUTO_CREATE) => {
+                "The index is not there, and the credential may not make one, as is right. Run `tipline setup` with one that may."
+            }
             "security_exception" => {
                 "Give the credential the privileges `create_doc`, `index`, `delete` and `read` on it, and run `tipline check`."
             }
             _ => "Run `tipline setup`, then `tipline check`.",
         };
-        let said = self.client.excerpt(&format!("{code}: {detail}"));
         SinkError::Setup(format!("Elasticsearch does not take documents for this index: {said}. {advice}"))
     }
 }
@@ -296,7 +346,7 @@ pub(super) fn put_off(client: &Client, answer: &Answer) -> String {
     match answer.status.as_u16() {
         _ if is_blocked => format!(
             "Elasticsearch takes no documents, as an index or the cluster is blocked: {said}. Free disk space on its nodes, or \
-             remove the block (`index.blocks.*`)."
+             remove the block (`index.blocks.*`). {LIFTED_BY}"
         ),
         429 => format!("Elasticsearch is overloaded and puts requests off: {said}."),
         503 => format!(
@@ -349,8 +399,11 @@ impl Patience {
         }
         self.trying.get_or_insert_with(|| self.availability.trying());
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
-        let wait = self.next_wait(is_slow, asked);
-        if since.elapsed() + wait > self.settings.give_up_after {
+        let left = self.settings.give_up_after.saturating_sub(since.elapsed());
+        // The last wait is as long as is left, but where the server says that it is in vain.
+        let is_in_vain = asked.unwrap_or_default().min(self.settings.max) > left;
+        let wait = self.next_wait(is_slow, asked).min(left);
+        if left.is_zero() || is_in_vain {
             let tried = since.elapsed().as_secs();
             let tries = self.failures;
             return Err(SinkError::Unavailable(format!("{why} Given up after {tries} tries in {tried} s.")));
@@ -442,6 +495,26 @@ mod tests {
         Patience::new(settings, Availability::unwatched())
     }
 
+    #[test]
+    fn a_block_is_told_with_where_to_look() {
+        let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
+        let client = Client::new(&ElasticsearchSettings::new(hosts, tipline_config::Mode::Latest)).unwrap();
+        for (body, is_told) in [
+            (r#"{"error":{"type":"cluster_block_exception","reason":"index [i] blocked by: [FORBIDDEN/8]"}}"#, true),
+            ("{}", false),
+        ] {
+            let answer = Answer {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                body: bytes::Bytes::from_static(body.as_bytes()),
+                location: None,
+                is_elastic: true,
+                server: None,
+                retry_after: None,
+            };
+            assert_eq!(put_off(&client, &answer).contains(LIFTED_BY), is_told, "{body}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waits_grow_are_capped_and_end() {
         let mut patience = patience();
@@ -454,11 +527,12 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        for (n, wait) in waits.iter().enumerate() {
+        // The last one is what was left.
+        for (n, wait) in waits.iter().enumerate().take(waits.len() - 1) {
             let span = Duration::from_secs(1 << n.min(6)).min(Duration::from_secs(60));
             assert!(*wait >= span / 2 && *wait <= span + Duration::from_millis(2), "{n}: {wait:?}");
         }
-        assert!(start.elapsed() <= Duration::from_secs(300), "{:?}", start.elapsed());
+        assert_eq!(start.elapsed().as_secs(), 300, "it is tried for as long as was said");
         assert!(matches!(error, SinkError::Unavailable(text) if text.starts_with("It is down. Given up after")));
     }
 

@@ -26,7 +26,7 @@ use tipline_config::ElasticsearchSettings;
 use tipline_connection::explain::{Context, Reason, is_login, texts, web_page};
 use tipline_connection::{Access, Connection, ConnectionError, Live};
 use tipline_model::secret::is_loopback;
-use tipline_model::text::is_hidden;
+use tipline_model::text::{cut, is_hidden};
 
 /// The longest answer read. The largest real one is a search page of 500 documents at the 64 KiB a mapped document
 /// stays below. Fixed: how long an answer is follows from what this program asks for.
@@ -34,6 +34,10 @@ pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most of an answer's text that a message shows.
 const EXCERPT_CHARS: usize = 300;
+
+/// The most of why a host gave no answer. Those are our own words, and the causes that the machine names, so it only bounds what
+/// a server could put into them.
+const REASON_CHARS: usize = 2_000;
 
 /// A request that gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -182,10 +186,14 @@ impl Client {
         result
     }
 
-    /// A text from an answer, safe to show: without the credential, without control characters, cut.
+    /// A text from an answer, safe to show: without the credential, without control characters, cut, and marked where it is.
     pub fn excerpt(&self, text: &str) -> String {
+        self.shown(text, EXCERPT_CHARS)
+    }
+
+    fn shown(&self, text: &str, chars: usize) -> String {
         let mut shown = String::new();
-        for c in self.scrubbed(text).chars().take(EXCERPT_CHARS) {
+        for c in cut(&self.scrubbed(text), chars).chars() {
             match c {
                 '\n' | '\r' | '\t' => shown.push(' '),
                 c if is_hidden(c) => shown.extend(c.escape_unicode()),
@@ -261,7 +269,7 @@ impl Client {
                 Err(reason) => {
                     is_refusal |= reason.is_refusal;
                     let separator = if refusals.is_empty() { "" } else { "; " };
-                    let _ = write!(refusals, "{separator}{host}: {}", self.excerpt(&reason.text));
+                    let _ = write!(refusals, "{separator}{host}: {}", self.shown(&reason.text, REASON_CHARS));
                 }
             }
         }
@@ -630,6 +638,9 @@ mod tests {
     fn an_excerpt_has_no_control_characters_and_an_end() {
         let client = Client::new(&settings("http://127.0.0.1:9200", None)).unwrap();
         assert_eq!(client.excerpt("a\u{1b}[2J\nb\u{202e}c"), "a\\u{1b}[2J b\\u{202e}c");
-        assert_eq!(client.excerpt(&"x".repeat(10_000)).len(), EXCERPT_CHARS);
+        assert_eq!(client.excerpt(&"x".repeat(EXCERPT_CHARS)), "x".repeat(EXCERPT_CHARS));
+        assert_eq!(client.excerpt(&"x".repeat(10_000)), format!("{}…", "x".repeat(EXCERPT_CHARS - 1)));
+        let reason = format!("{} (os error 110)", "x".repeat(3 * EXCERPT_CHARS));
+        assert!(client.shown(&reason, REASON_CHARS).ends_with("(os error 110)"));
     }
 }

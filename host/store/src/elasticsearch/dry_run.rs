@@ -120,7 +120,7 @@ impl DryRun {
         .await;
         let settled = self.store.bulk.write(operations).await?;
         let refused = page.documents().zip(settled).filter_map(|(document, settled)| match settled {
-            Settled::Indexed | Settled::Stale => None,
+            Settled::Indexed | Settled::Stale | Settled::Dropped => None,
             Settled::Refused { code, detail } => {
                 Some(Quarantined { id: document.id.to_owned(), code, detail, document: document.json.to_owned() })
             }

@@ -77,7 +77,7 @@ pub enum Level {
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// `connection`, `credential`, `privileges`, `setup`, `blocks`, `kibana`, `lifecycle`.
+    /// `connection`, `credential`, `privileges`, `setup`, `pipeline`, `blocks`, `kibana`, `lifecycle`.
     pub subject: &'static str,
     /// How bad.
     pub level: Level,
@@ -95,6 +95,7 @@ impl Elasticsearch {
         }
         self.find_privileges(&mut findings).await;
         self.find_setup(&mut findings).await;
+        self.find_pipelines(&mut findings).await;
         self.find_blocks(&mut findings).await;
         if self.settings.mode == Mode::Events {
             let text = "`mode: events` keeps history: it can't renew or retire, so documents match until Kibana's look-back of 30 days is over.";

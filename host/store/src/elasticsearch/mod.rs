@@ -16,6 +16,7 @@ pub mod dry_run;
 mod events;
 pub mod fields;
 pub mod health;
+mod ingest;
 mod reply;
 mod retire;
 mod search;
@@ -129,6 +130,10 @@ impl Elasticsearch {
                     delivery.expired += u64::from(form::has_ended(&document, ended_by));
                 }
                 Settled::Stale => delivery.stale += 1,
+                Settled::Dropped => {
+                    delivery.stale += 1;
+                    delivery.dropped += 1;
+                }
                 Settled::Refused { code, detail } => delivery.quarantined.push(Quarantined {
                     id: document.id.to_owned(),
                     code,
@@ -150,9 +155,16 @@ impl Elasticsearch {
             .quarantined
             .first()
             .map_or_else(String::new, |first| self.client.excerpt(&format!("{}: {}", first.code, first.detail)));
+        let advice = match &self.settings.pipeline {
+            Some(name) => format!(
+                "Look whether the ingest pipeline {} refuses them, which `pipeline` names; else run `tipline check`, then `tipline setup`.",
+                self.client.excerpt(name)
+            ),
+            None => "Run `tipline check`, then `tipline setup`.".to_owned(),
+        };
         Err(SinkError::Setup(format!(
             "Elasticsearch refuses {refused} of {documents} documents of a page ({example}), so the fault is the set-up and \
-             not the documents. Nothing was committed. Run `tipline check`, then `tipline setup`."
+             not the documents. Nothing was committed. {advice}"
         )))
     }
 }

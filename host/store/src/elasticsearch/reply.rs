@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::client::Answer;
 
 /// Everything [`read`] looks at; the rest of the answer stays with the server.
-pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,error.type,error.reason,status";
+pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,items.*.result,error.type,error.reason,status";
 
 /// What is done about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +19,17 @@ pub(super) enum Verdict {
     Indexed,
     /// The store holds the same or something newer.
     Stale,
+    /// An ingest pipeline left it out on purpose.
+    Dropped,
     /// Kept aside with the reason; sending it again would change nothing.
     Refused,
     /// Sent again soon.
     Again,
     /// Sent again, but slowly: the cluster's disks are full or the index is blocked.
     AgainSlowly,
+    /// An error without a status of its own, of a kind that says nothing of whose fault it is: sent again a few times, and then
+    /// kept aside, as others are taken meanwhile.
+    Doubtful,
     /// Needs a person: nothing is committed.
     Setup,
 }
@@ -82,7 +87,7 @@ pub(super) fn classify(status: u16, kind: &str, reason: &str, failure_store: &st
         // Captured, or tried to be: in no case in the index.
         _ if matches!(failure_store, "used" | "failed" | "not_enabled") && (status < 300 || !kind.is_empty()) => {
             if is_retriable(status) {
-                Verdict::Again
+                put_off(status, kind)
             } else {
                 Verdict::Refused
             }
@@ -93,16 +98,83 @@ pub(super) fn classify(status: u16, kind: &str, reason: &str, failure_store: &st
         (401 | 403, _) => Verdict::Setup,
         // A delete that finds nothing to delete: another sweep was first.
         (404, "") => Verdict::Stale,
+        (404, "shard_not_found_exception") => Verdict::Again,
+        // What a processor of a pipeline looks for.
+        (404, "resource_not_found_exception") => Verdict::Refused,
         (404, _) => Verdict::Setup,
         (400, "illegal_argument_exception") if is_setup_fault(reason) => Verdict::Setup,
         (400, "index_not_found_exception" | "invalid_index_name_exception") => Verdict::Setup,
-        (status, _) if is_retriable(status) => Verdict::Again,
+        (status, _) if is_retriable(status) => put_off(status, kind),
         _ => Verdict::Refused,
     }
 }
 
 fn is_retriable(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
+}
+
+/// What an error means that may go by itself. Elasticsearch gives 500 to whatever has no status of its own: the cluster's
+/// troubles, and what a processor of an ingest pipeline throws at one document.
+fn put_off(status: u16, kind: &str) -> Verdict {
+    match status {
+        500 if is_of_the_document(kind) => Verdict::Refused,
+        500 if !kind.is_empty() && !is_of_the_cluster(kind) => Verdict::Doubtful,
+        _ => Verdict::Again,
+    }
+}
+
+/// What processors and scripts throw at what a document says: the `fail` processor, and Java's words for a value that does not
+/// fit. No trouble of a cluster is called so.
+fn is_of_the_document(kind: &str) -> bool {
+    const KINDS: [&str; 17] = [
+        "find_match",
+        "script_exception",
+        "script_error",
+        "painless_error",
+        "painless_explain_error",
+        "parse_exception",
+        "date_time_parse_exception",
+        "date_time_exception",
+        "number_format_exception",
+        "arithmetic_exception",
+        "class_cast_exception",
+        "null_pointer_exception",
+        "index_out_of_bounds_exception",
+        "array_index_out_of_bounds_exception",
+        "string_index_out_of_bounds_exception",
+        "pattern_syntax_exception",
+        "grok_match_failure_exception",
+    ];
+    kind.ends_with("_processor_exception") || kind.ends_with("_parse_exception") || KINDS.contains(&kind)
+}
+
+/// What a node, a shard or the way between them says of itself.
+fn is_of_the_cluster(kind: &str) -> bool {
+    const PARTS: [&str; 22] = [
+        "shard",
+        "node",
+        "engine",
+        "transport",
+        "timeout",
+        "timed_out",
+        "rejected",
+        "circuit_breaking",
+        "master",
+        "primary",
+        "replica",
+        "translog",
+        "lucene",
+        "recovery",
+        "snapshot",
+        "already_closed",
+        "closed_by_interrupt",
+        "file_system",
+        "out_of_memory",
+        "interrupted",
+        "cancelled",
+        "cluster",
+    ];
+    kind == "i_o_exception" || kind == "io_exception" || PARTS.iter().any(|part| kind.contains(part))
 }
 
 /// Faults of the index or the pipeline that come back once for every document.
@@ -128,9 +200,12 @@ fn items(body: &[u8]) -> Result<Vec<(Verdict, Option<ItemFault>)>, String> {
 fn judged(item: ItemReply) -> (Verdict, Option<ItemFault>) {
     let failure_store = item.failure_store.unwrap_or_default();
     let error = item.error.unwrap_or_default();
-    let verdict = classify(item.status, &error.kind, &error.reason, &failure_store);
+    let verdict = match classify(item.status, &error.kind, &error.reason, &failure_store) {
+        Verdict::Indexed if item.result.as_deref() == Some("noop") => Verdict::Dropped,
+        verdict => verdict,
+    };
     let fault = match verdict {
-        Verdict::Indexed | Verdict::Stale => None,
+        Verdict::Indexed | Verdict::Stale | Verdict::Dropped => None,
         _ if error.kind.is_empty() && !failure_store.is_empty() => Some(ItemFault {
             code: "failure_store".to_owned(),
             detail: "Elasticsearch did not index it but put it into the data stream's failure store; see \
@@ -161,6 +236,9 @@ struct ItemReply {
     status: u16,
     #[serde(default)]
     failure_store: Option<String>,
+    /// `noop` where nothing was written, as a pipeline dropped the document.
+    #[serde(default)]
+    result: Option<String>,
     #[serde(default)]
     error: Option<ItemError>,
 }
@@ -181,7 +259,7 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_verdict() {
-        use Verdict::{Again, AgainSlowly, Indexed, Refused, Setup, Stale};
+        use Verdict::{Again, AgainSlowly, Doubtful, Indexed, Refused, Setup, Stale};
         let data_stream = "only write ops with an op_type of create are allowed in data streams";
         for (status, kind, reason, failure_store, expected) in [
             (201, "", "", "", Indexed),
@@ -209,7 +287,23 @@ mod tests {
             (404, "index_not_found_exception", "", "", Setup),
             (404, "", "", "", Stale),
             (503, "unavailable_shards_exception", "", "", Again),
-            (500, "exception", "", "", Again),
+            (404, "shard_not_found_exception", "", "", Again),
+            (404, "resource_not_found_exception", "", "", Refused),
+            (500, "", "", "", Again),
+            (500, "node_closed_exception", "", "", Again),
+            (500, "connect_transport_exception", "", "", Again),
+            (500, "already_closed_exception", "", "", Again),
+            (500, "i_o_exception", "No space left on device", "", Again),
+            (500, "index_engine_exception", "", "", Again),
+            (500, "exception", "", "", Doubtful),
+            (500, "illegal_state_exception", "a pipeline within names one that is not there", "", Doubtful),
+            (503, "exception", "", "", Again),
+            (500, "fail_processor_exception", "", "", Refused),
+            (500, "find_match", "Unable to find match for dissect pattern", "", Refused),
+            (500, "script_exception", "", "", Refused),
+            (500, "null_pointer_exception", "", "", Refused),
+            (500, "fail_processor_exception", "", "not_enabled", Refused),
+            (500, "node_closed_exception", "", "failed", Again),
             (504, "timeout_exception", "", "", Again),
             (413, "", "", "", Refused),
         ] {
@@ -257,6 +351,14 @@ mod tests {
             let reading = format!("{:?}", read(&answer(status, body), 1));
             assert!(reading.starts_with(expected), "{status} {body}: {reading}");
         }
+    }
+
+    #[test]
+    fn what_a_pipeline_dropped_is_not_taken_for_written() {
+        let body = r#"{"errors":false,"items":[{"index":{"result":"noop","status":200}},{"create":{"result":"noop","status":200}},{"index":{"result":"updated","status":200}},{"delete":{"result":"not_found","status":404}}]}"#;
+        let Reading::Items(items) = read(&answer(200, body), 4) else { panic!("no items") };
+        let verdicts: Vec<_> = items.into_iter().map(|(verdict, _)| verdict).collect();
+        assert_eq!(verdicts, [Verdict::Dropped, Verdict::Dropped, Verdict::Indexed, Verdict::Stale]);
     }
 
     #[test]

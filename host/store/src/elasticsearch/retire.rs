@@ -143,8 +143,8 @@ impl Elasticsearch {
             for settled in self.bulk.write(operations).await? {
                 match settled {
                     Settled::Indexed => written += 1,
-                    // Confirmed by the feed in between.
-                    Settled::Stale => {}
+                    // Confirmed by the feed in between, or left as it is by a pipeline.
+                    Settled::Stale | Settled::Dropped => {}
                     Settled::Refused { code, detail } => {
                         tracing::warn!(code, detail = %self.client.excerpt(&detail), "Elasticsearch refused a changed document; the next sweep tries again");
                     }

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, put_off, stranger};
+use super::bulk::{LIFTED_BY, is_put_off, put_off, stranger};
 use super::client::{Call, ClientError, encoded};
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
 use crate::{SinkError, Standing};
@@ -115,9 +115,10 @@ impl Elasticsearch {
             }
             Reading::Items(items) => match items.into_iter().next() {
                 Some((_, Some(fault))) if fault.code == "index_closed_exception" => is_closed(index),
-                Some((Verdict::Again | Verdict::AgainSlowly, fault)) => {
+                Some((verdict @ (Verdict::Again | Verdict::AgainSlowly), fault)) => {
                     let fault = fault.map(|fault| format!("{}: {}", fault.code, fault.detail)).unwrap_or_default();
-                    format!("Elasticsearch takes no documents for {index} ({}).", self.client.excerpt(&fault))
+                    let advice = if verdict == Verdict::AgainSlowly { format!(" {LIFTED_BY}") } else { String::new() };
+                    format!("Elasticsearch takes no documents for {index} ({}).{advice}", self.client.excerpt(&fault))
                 }
                 Some((Verdict::Setup, Some(fault))) if fault.code == "index_not_found_exception" => {
                     self.is_missing().await

@@ -184,7 +184,7 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
             match rules.action(&document, Some(version)) {
                 None => {}
                 Some(Action::SetBack) => {
-                    let version = (now / 1_000) << VERSION_SECONDS_SHIFT | version % (1 << VERSION_SECONDS_SHIFT);
+                    let version = ((now / 1_000) << VERSION_SECONDS_SHIFT) | (version % (1 << VERSION_SECONDS_SHIFT));
                     let json = changed(packed, |json| form::set_back(json, now, version));
                     transaction
                         .prepare_cached("UPDATE documents SET json = ?2, timestamp = ?3, version = ?4 WHERE row = ?1")?

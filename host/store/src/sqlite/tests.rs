@@ -37,7 +37,7 @@ async fn found(store: &Sqlite, query: Query) -> Vec<String> {
 }
 
 fn outcome(indexed: u64, stale: u64, expired: u64) -> Delivery {
-    Delivery { indexed, stale, expired, quarantined: Vec::new() }
+    Delivery { indexed, stale, expired, ..Delivery::default() }
 }
 
 #[test]

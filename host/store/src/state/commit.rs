@@ -47,7 +47,7 @@ impl Ledger {
                 "UPDATE inputs SET state = coalesce(?2, state), committed_at = ?3, read = read + ?4,
                      mapped = mapped + ?5, rejected = rejected + ?6, skipped = skipped + ?7, made = made + ?8,
                      indexed = indexed + ?9, stale = stale + ?10, quarantined = quarantined + ?11,
-                     expired = expired + ?12, filled = max(filled, ?9 > 0) WHERE id = ?1",
+                     expired = expired + ?12, dropped = dropped + ?13, filled = max(filled, ?9 > 0) WHERE id = ?1",
             )?
             .execute(rusqlite::params![
                 commit.input,
@@ -62,7 +62,14 @@ impl Ledger {
                 signed(delivery.stale),
                 count(commit.refused.len() + delivery.quarantined.len()),
                 signed(delivery.expired),
+                signed(delivery.dropped),
             ])?;
+        if commit.requests > 0 {
+            // With each page and not with the end of the poll alone: a process that is killed has asked all the same.
+            let mut known = status::own_status(transaction, &commit.input)?;
+            known.count_requests(commit.at, commit.requests);
+            status::store_status(transaction, &commit.input, &known)?;
+        }
         memory::remember(transaction, &self.0.filter, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
         self.keep_rejects(transaction, commit, delivery)?;
         keep_skips(transaction, commit)?;

@@ -27,6 +27,8 @@ pub struct Counts {
     pub quarantined: u64,
     /// Of `indexed`: stored in retired form.
     pub expired: u64,
+    /// Of `stale`: left out by an ingest pipeline of the output.
+    pub dropped: u64,
     /// Rejected and quarantined ones that were counted but not kept, as the ledger was full of them.
     pub rejects_overflow: u64,
 }
@@ -36,6 +38,16 @@ impl Counts {
     pub fn adds_up(&self) -> bool {
         self.read == self.mapped + self.rejected + self.skipped
             && self.made == self.indexed + self.stale + self.quarantined
+    }
+
+    /// What to say where not one record could be mapped: a feed of another kind, or one that has changed, looks like that.
+    pub fn all_rejected(&self) -> Option<String> {
+        (self.rejected > 0 && self.rejected == self.read).then(|| {
+            format!(
+                "all {} records were rejected, so nothing of this feed is stored; `tipline rejects list` says why",
+                self.read
+            )
+        })
     }
 
     /// Adds another's.
@@ -49,6 +61,7 @@ impl Counts {
         self.stale += other.stale;
         self.quarantined += other.quarantined;
         self.expired += other.expired;
+        self.dropped += other.dropped;
         self.rejects_overflow += other.rejects_overflow;
     }
 
@@ -71,6 +84,7 @@ impl Counts {
         self.stale += delivery.stale;
         self.quarantined += delivery.quarantined.len() as u64;
         self.expired += delivery.expired;
+        self.dropped += delivery.dropped;
         self
     }
 
@@ -86,6 +100,7 @@ impl Counts {
             stale: self.stale.saturating_sub(earlier.stale),
             quarantined: self.quarantined.saturating_sub(earlier.quarantined),
             expired: self.expired.saturating_sub(earlier.expired),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
             rejects_overflow: self.rejects_overflow.saturating_sub(earlier.rejects_overflow),
         }
     }
@@ -101,7 +116,7 @@ impl Ledger {
             connection
                 .prepare_cached(
                     "SELECT read, mapped, rejected, skipped, made, indexed, stale, quarantined, expired,
-                         rejects_overflow FROM inputs WHERE id = ?1",
+                         rejects_overflow, dropped FROM inputs WHERE id = ?1",
                 )?
                 .query_row([input], |row| {
                     let count = |index| row.get(index).map(unsigned);
@@ -116,6 +131,7 @@ impl Ledger {
                         quarantined: count(7)?,
                         expired: count(8)?,
                         rejects_overflow: count(9)?,
+                        dropped: count(10)?,
                     })
                 })
                 .optional()

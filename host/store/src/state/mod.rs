@@ -70,6 +70,8 @@ pub struct Commit {
     pub latest: Option<Millis>,
     /// When the feed showed the page's records; kept with what is refused of them.
     pub observed: Millis,
+    /// Requests sent to the feed since the commit before, for the input's status.
+    pub requests: u64,
     /// Records read.
     pub read: u64,
     /// Records mapped.

@@ -143,7 +143,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 4).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 5).unwrap();
             },
             "newer tipline",
         ),
@@ -230,7 +230,7 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
         ],
         ..commit(Some("one"))
     };
-    let delivery = Delivery { indexed: 3, stale: 2, expired: 1, quarantined: vec![refused("e", "{}")] };
+    let delivery = Delivery { indexed: 3, stale: 2, dropped: 1, expired: 1, quarantined: vec![refused("e", "{}")] };
     ledger.commit(&page, &delivery).unwrap();
     let once = ledger.counts("feed").unwrap();
     assert_eq!(
@@ -245,6 +245,7 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
             stale: 2,
             quarantined: 2,
             expired: 1,
+            dropped: 1,
             rejects_overflow: 0
         }
     );
@@ -256,6 +257,26 @@ fn every_outcome_is_counted_and_both_sums_add_up() {
     assert!(!Counts { read: 11, ..once }.adds_up());
     assert!(!Counts { made: 8, ..once }.adds_up());
     assert_eq!(ledger.counts("other").unwrap(), Counts::default());
+}
+
+#[test]
+fn requests_are_counted_with_each_page() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    ledger.update_status("feed", |status| status.polling_since = Some(NOW)).unwrap();
+    for requests in [2, 0, 3] {
+        ledger.commit(&Commit { requests, at: NOW, ..commit(None) }, &Delivery::default()).unwrap();
+    }
+    let status = ledger.status("feed").unwrap();
+    assert_eq!((status.requests_today(NOW), status.polling_since), (5, Some(NOW)));
+}
+
+#[test]
+fn a_feed_of_which_nothing_is_mapped_is_remarked_on() {
+    for (read, rejected, is_told) in [(350, 350, true), (350, 349, false), (1, 1, true), (0, 0, false)] {
+        let counts = Counts { read, rejected, ..Counts::default() };
+        assert_eq!(counts.all_rejected().is_some(), is_told, "{rejected} of {read}");
+    }
 }
 
 #[test]
