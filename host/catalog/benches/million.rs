@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use fastrand::Rng;
-use tipline_catalog::{Bits, Columns, Direction, Grouping, Order, SortKey, TIMES, WORDS, time_column, word_column};
+use tipline_catalog::{
+    Bits, Columns, Direction, Grouping, Order, Over, SortKey, TIMES, WORDS, time_column, word_column,
+};
 use tipline_kql::{Fields, parse, resolve};
 
 const TAGS: usize = 300;
@@ -37,7 +39,10 @@ fn document(random: &mut Rng, number: usize, values: usize) -> (String, String) 
         }
         3..6 => {
             let name = format!("{:x}.{}.example", own.u64(..), ["bad", "cdn", "mail", "login"][own.usize(0..4)]);
-            let _ = write!(fields, "\"url\":{{\"domain\":\"{name}\",\"registered_domain\":\"{name}\",\"top_level_domain\":\"example\"}},");
+            let _ = write!(
+                fields,
+                "\"url\":{{\"domain\":\"{name}\",\"registered_domain\":\"{name}\",\"top_level_domain\":\"example\"}},"
+            );
             ("domain-name", name)
         }
         6..8 => {
@@ -56,8 +61,7 @@ fn document(random: &mut Rng, number: usize, values: usize) -> (String, String) 
         }
     };
     let campaign = skewed(random, 5_000);
-    let tags: Vec<String> =
-        (0..random.usize(1..5)).map(|_| format!("\"tag-{}\"", skewed(random, TAGS))).collect();
+    let tags: Vec<String> = (0..random.usize(1..5)).map(|_| format!("\"tag-{}\"", skewed(random, TAGS))).collect();
     let id = format!("{:016x}{:016x}{:08x}", random.u64(..), random.u64(..), random.u32(..));
     let json = format!(
         "{{\"@timestamp\":\"{observed}\",\"event\":{{\"kind\":\"enrichment\",\"category\":[\"threat\"],\"type\":[\"indicator\"],\"id\":\"{id}\"}},\
@@ -131,8 +135,16 @@ fn main() {
     }
     let begin = Instant::now();
     columns.settle();
-    println!("{claims} claims filled in {:.2} s, names sorted in {:.2} s", filling.as_secs_f64(), begin.elapsed().as_secs_f64());
-    println!("{} MB by its own account, {} MB resident", columns.bytes() / 1_000_000, (resident() - before) / 1_000_000);
+    println!(
+        "{claims} claims filled in {:.2} s, names sorted in {:.2} s",
+        filling.as_secs_f64(),
+        begin.elapsed().as_secs_f64()
+    );
+    println!(
+        "{} MB by its own account, {} MB resident",
+        columns.bytes() / 1_000_000,
+        (resident() - before) / 1_000_000
+    );
     let now = 1_795_000_000_000;
     let scope = columns.stored().clone();
     let find = |text: &str, grouping| {
@@ -150,24 +162,34 @@ fn main() {
             "threat.indicator.ip: 198.51.0.0/16",
             "last_seen > now-7d and confidence >= medium",
             "campaign 77",
-            "\"against banks\" hxxps://",
+            "\"against banks\" or hxxps",
             "threat.indicator.url.domain: deadbeef.example",
         ] {
             let found = find(text, grouping);
-            timed(&format!("{text:?}: {} of {} undecided", found.yes.count(), found.undecided().count()), || find(text, grouping));
+            timed(&format!("{text:?}: {} of {} undecided", found.yes.count(), found.undecided().count()), || {
+                find(text, grouping)
+            });
         }
         let all = find("", grouping).yes;
-        for key in (0..WORDS.len()).map(SortKey::Word).chain((0..TIMES.len()).map(SortKey::Time)).chain([SortKey::Name, SortKey::Claims]) {
+        for key in (0..WORDS.len())
+            .map(SortKey::Word)
+            .chain((0..TIMES.len()).map(SortKey::Time))
+            .chain([SortKey::Name, SortKey::Claims])
+        {
             let order = Order { key, direction: Direction::Descending };
             timed(&format!("first page by {:?}", key.field()), || columns.page(&all, &scope, grouping, order, 0, 50));
-            timed(&format!("behind half by {:?}", key.field()), || columns.page(&all, &scope, grouping, order, claims / 2, 50));
+            timed(&format!("behind half by {:?}", key.field()), || {
+                columns.page(&all, &scope, grouping, order, claims / 2, 50)
+            });
         }
         for path in ["tags", "threat.software.name", "threat.indicator.provider"] {
             let column = word_column(path).expect(path);
             timed(&format!("facet of {path}"), || columns.facet(&all, &scope, grouping, column));
         }
     }
-    let (time, column) = (time_column("threat.indicator.last_seen").expect("a time"), word_column("tags").expect("a column"));
+    let (time, column) =
+        (time_column("threat.indicator.last_seen").expect("a time"), word_column("tags").expect("a column"));
+    let over = Over { time, from: 1_767_225_600_000, to: 1_798_761_600_000, interval: 31_536_000_000 / 60 };
     let all: Bits = scope.clone();
-    timed("trend of tags over a year", || columns.trend(&all, time, column, 1_767_225_600_000, 1_798_761_600_000, 31_536_000_000 / 60, 10));
+    timed("trend of tags over a year", || columns.trend(&all, &over, column, 10));
 }

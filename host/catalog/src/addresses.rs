@@ -95,8 +95,14 @@ mod tests {
     #[test]
     fn addresses_are_found_by_number_whatever_their_form() {
         let mut column = AddressColumn::default();
-        let claims: [&[&str]; 6] =
-            [&["198.51.100.7"], &[], &["2001:db8::1"], &["198.51.100.9", "2001:db8::2"], &["::ffff:198.51.100.7"], &["::1"]];
+        let claims: [&[&str]; 6] = [
+            &["198.51.100.7"],
+            &[],
+            &["2001:db8::1"],
+            &["198.51.100.9", "2001:db8::2"],
+            &["::ffff:198.51.100.7"],
+            &["::1"],
+        ];
         let numbers = |texts: &[&str]| texts.iter().map(|text| number(text.parse().unwrap())).collect::<Vec<_>>();
         for (slot, texts) in claims.iter().enumerate() {
             column.put(slot, &numbers(&["203.0.113.1", "203.0.113.2"]));

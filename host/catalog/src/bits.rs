@@ -95,7 +95,7 @@ impl Bits {
 
     /// What it does not hold.
     #[must_use]
-    pub fn not(mut self) -> Self {
+    pub fn inverted(mut self) -> Self {
         self.words.iter_mut().for_each(|word| *word = !*word);
         self.trim();
         self
@@ -125,7 +125,7 @@ mod tests {
                 (threes.clone().and(&evens), (|slot| slot % 6 == 0) as fn(usize) -> bool),
                 (threes.clone().or(&evens), |slot| slot % 3 == 0 || slot % 2 == 0),
                 (threes.clone().minus(&evens), |slot| slot % 3 == 0 && slot % 2 == 1),
-                (threes.clone().not(), |slot| slot % 3 != 0),
+                (threes.clone().inverted(), |slot| slot % 3 != 0),
                 (Bits::all(length), |_| true),
                 (Bits::none(length), |_| false),
             ] {

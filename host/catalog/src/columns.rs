@@ -232,7 +232,8 @@ impl Columns {
     pub fn put(&mut self, row: u32, id: &str, json: &str) -> Result<(), PutError> {
         let mut draft = std::mem::take(&mut self.draft);
         draft.clear();
-        let outcome = self.read(json, &mut draft).map_err(PutError::from).and_then(|()| self.place(row, id, &mut draft));
+        let outcome =
+            self.read(json, &mut draft).map_err(PutError::from).and_then(|()| self.place(row, id, &mut draft));
         self.draft = draft;
         outcome
     }
@@ -291,11 +292,8 @@ impl Columns {
         self.several_names.set(slot, names.len() > 1);
         let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
         self.groups[slot] = self.keys.number(key);
-        self.hints[slot] = draft
-            .hints
-            .iter()
-            .filter(|(_, value)| value != name)
-            .fold(0, |hints, (hash, _)| hints | hint_bits(*hash));
+        self.hints[slot] =
+            draft.hints.iter().filter(|(_, value)| value != name).fold(0, |hints, (hash, _)| hints | hint_bits(*hash));
         for (column, words) in self.words.iter_mut().zip(&mut draft.words) {
             column.put(slot, words);
         }
@@ -371,7 +369,14 @@ impl Columns {
         let keys = self.keys.hashes.capacity() * 8 + self.keys.places.capacity() * 5;
         let words: usize = self.words.iter().map(WordColumn::bytes).sum();
         let times: usize = self.times.iter().map(TimeColumn::bytes).sum();
-        slots + keys + words + times + self.names.bytes() + self.texts.bytes() + self.addresses.bytes() + self.ranges.bytes()
+        slots
+            + keys
+            + words
+            + times
+            + self.names.bytes()
+            + self.texts.bytes()
+            + self.addresses.bytes()
+            + self.ranges.bytes()
     }
 }
 

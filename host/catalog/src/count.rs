@@ -24,6 +24,19 @@ pub struct Trend {
     pub others: Vec<u64>,
 }
 
+/// What a trend is drawn over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    /// A column of [`crate::TIMES`], by its number.
+    pub time: usize,
+    /// Where the first interval begins.
+    pub from: Millis,
+    /// Where the last one ends.
+    pub to: Millis,
+    /// How long each is, in milliseconds.
+    pub interval: Millis,
+}
+
 /// The most intervals of a trend: more than a screen has points across.
 pub(crate) const MAX_INTERVALS: usize = 4_000;
 
@@ -69,9 +82,10 @@ impl Columns {
         counted
     }
 
-    /// The claims found by a time, in intervals from `from` until before `to`, by the words of a column: the `top` most
+    /// The claims found over time, by the words of a column: the `top` most
     /// frequent by themselves. A claim with several of these words counts for each.
-    pub fn trend(&self, found: &Bits, time: usize, column: usize, from: Millis, to: Millis, interval: Millis, top: usize) -> Trend {
+    pub fn trend(&self, found: &Bits, over: &Over, column: usize, top: usize) -> Trend {
+        let &Over { time, from, to, interval } = over;
         let intervals = usize::try_from(to.saturating_sub(from).div_ceil(interval.max(1))).unwrap_or(usize::MAX);
         let intervals = intervals.min(MAX_INTERVALS);
         let (times, words) = (&self.times[time], &self.words[column]);

@@ -38,7 +38,7 @@ impl Found {
     }
 
     fn not(self) -> Self {
-        Self { yes: self.possible.not(), possible: self.yes.not() }
+        Self { yes: self.possible.inverted(), possible: self.yes.inverted() }
     }
 
     /// What is found for all the columns know, and must be judged by the documents.
@@ -100,9 +100,11 @@ impl Question<'_> {
         match predicate {
             Predicate::All => Found::surely(self.all()),
             Predicate::None => Found::surely(self.all()).not(),
-            Predicate::And(parts) => {
-                parts.iter().map(|part| self.ask(part)).reduce(|all, part| all.and(&part)).unwrap_or_else(|| Found::surely(self.all()))
-            }
+            Predicate::And(parts) => parts
+                .iter()
+                .map(|part| self.ask(part))
+                .reduce(|all, part| all.and(&part))
+                .unwrap_or_else(|| Found::surely(self.all())),
             Predicate::Or(parts) => parts
                 .iter()
                 .map(|part| self.ask(part))
@@ -153,9 +155,10 @@ impl Question<'_> {
                 Found::surely(columns.addresses.between(slots, *from, *to))
             }
             (IP, Some(Type::Ip), Test::Exists) => Found::surely(columns.addresses.any(slots)),
-            (_, Some(Type::IpRange), Test::Holds { from, to }) if columns.ranges.knows(column) => {
-                columns.ranges.overlapping(column, slots, *from, *to).map_or_else(|| Found::maybe(Bits::all(slots)), Found::surely)
-            }
+            (_, Some(Type::IpRange), Test::Holds { from, to }) if columns.ranges.knows(column) => columns
+                .ranges
+                .overlapping(column, slots, *from, *to)
+                .map_or_else(|| Found::maybe(Bits::all(slots)), Found::surely),
             (_, Some(Type::Keyword { .. }), Test::Equals(value)) => self.hinted(column, value),
             (_, Some(Type::Whole { .. }), Test::Whole { from, to }) if from == to => {
                 self.hinted(column, &from.to_string())
@@ -180,7 +183,9 @@ impl Question<'_> {
         // Of three or more times one between the first and the last may be the one.
         let between = Bits::of(slots, |slot| {
             times.of(slot).is_some_and(|(first, last)| {
-                first != last && i64::try_from(first).is_ok_and(|first| first < from) && i64::try_from(last).is_ok_and(|last| to < last)
+                first != last
+                    && i64::try_from(first).is_ok_and(|first| first < from)
+                    && i64::try_from(last).is_ok_and(|last| to < last)
             })
         });
         Found { possible: yes.clone().or(&between), yes }
@@ -189,7 +194,12 @@ impl Question<'_> {
     /// The claims with a plain text: in the name, or in what stands behind it.
     fn text(&self, pattern: &Pattern) -> Bits {
         let (columns, slots) = (self.columns, self.columns.slots());
-        let finders: Vec<_> = pattern.pieces().iter().filter(|piece| !piece.is_empty()).map(|piece| memchr::memmem::Finder::new(piece.as_bytes())).collect();
+        let finders: Vec<_> = pattern
+            .pieces()
+            .iter()
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| memchr::memmem::Finder::new(piece.as_bytes()))
+            .collect();
         // How many of the pieces a text has in their order, leftmost first.
         let pieces_in = |text: &str, from: usize| {
             let mut rest = text.as_bytes();
@@ -221,7 +231,8 @@ impl Question<'_> {
 
 /// Whether folding would change nothing: what most names are.
 fn is_folded(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !matches!(byte, b'[' | b'(' | b'{'))
+    name.bytes()
+        .all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !matches!(byte, b'[' | b'(' | b'{'))
         && memchr::memmem::find(name.as_bytes(), b"hxxp").is_none()
 }
 

@@ -21,8 +21,8 @@ mod words;
 
 pub use bits::Bits;
 pub use columns::{Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
+pub use count::{Counted, Over, Trend};
 pub use filter::{Found, Grouping};
 pub use leaf::{Leaf, walk};
-pub use count::{Counted, Trend};
 pub use names::TooLong;
 pub use page::{Direction, Order, SortKey};

@@ -70,7 +70,15 @@ const MARKINGS: [&str; 6] = ["WHITE", "CLEAR", "GREEN", "AMBER", "AMBER+STRICT",
 impl Columns {
     /// The slots of the claims on a page, or the numbers of the groups, of those found: `limit` behind
     /// the first `behind`. However far that is, a page takes as long.
-    pub fn page(&self, found: &Bits, scope: &Bits, grouping: Grouping, order: Order, behind: usize, limit: usize) -> Vec<usize> {
+    pub fn page(
+        &self,
+        found: &Bits,
+        scope: &Bits,
+        grouping: Grouping,
+        order: Order,
+        behind: usize,
+        limit: usize,
+    ) -> Vec<usize> {
         if order.key == SortKey::Name {
             return self.page_by_name(found, scope, grouping, order.direction, behind, limit);
         }
@@ -154,7 +162,15 @@ impl Columns {
         found.iter().map(place).collect()
     }
 
-    fn page_by_name(&self, found: &Bits, scope: &Bits, grouping: Grouping, direction: Direction, behind: usize, limit: usize) -> Vec<usize> {
+    fn page_by_name(
+        &self,
+        found: &Bits,
+        scope: &Bits,
+        grouping: Grouping,
+        direction: Direction,
+        behind: usize,
+        limit: usize,
+    ) -> Vec<usize> {
         let by_name = self.by_name();
         let mut seen = Bits::none(if grouping == Grouping::Values { self.groups() } else { 0 });
         let has_name = |slot: &u32| !self.names.of(*slot as usize).is_empty();
@@ -176,7 +192,9 @@ impl Columns {
         };
         match direction {
             Direction::Ascending => named.iter().chain(none).filter_map(place).skip(behind).take(limit).collect(),
-            Direction::Descending => named.iter().rev().chain(none).filter_map(place).skip(behind).take(limit).collect(),
+            Direction::Descending => {
+                named.iter().rev().chain(none).filter_map(place).skip(behind).take(limit).collect()
+            }
         }
     }
 
@@ -204,7 +222,8 @@ fn word_ranks<'a>(path: &str, words: impl ExactSizeIterator<Item = &'a str>) -> 
         _ => &[],
     };
     let rank = |word: &str| known.iter().position(|known| *known == word).map_or(0, |place| place + 1);
-    let mut order: Vec<(usize, &str, usize)> = words.enumerate().map(|(number, word)| (rank(word), word, number)).collect();
+    let mut order: Vec<(usize, &str, usize)> =
+        words.enumerate().map(|(number, word)| (rank(word), word, number)).collect();
     order.sort_unstable();
     let mut ranks = vec![0; order.len()];
     for (rank, (_, _, number)) in order.into_iter().enumerate() {

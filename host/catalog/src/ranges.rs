@@ -30,9 +30,10 @@ impl RangeColumns {
 
     /// The path of the column to which a path belongs: its own, or that of an object with the ends of a range.
     pub(crate) fn path_of(&self, path: &str) -> Option<&str> {
-        self.columns.keys().map(String::as_str).find(|known| {
-            path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        self.columns
+            .keys()
+            .map(String::as_str)
+            .find(|known| path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
     /// A claim has no ranges, until they are added.

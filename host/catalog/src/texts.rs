@@ -3,7 +3,7 @@
 //! A million take some 200 MB as they are and a fifth of that packed. A search unpacks block after block, on every core,
 //! and looks through it line by line; that takes as long as the memory does.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::num::NonZero;
 
 use hashbrown::DefaultHashBuilder;
@@ -114,9 +114,7 @@ impl TextColumn {
     }
 
     fn hash(&self, text: &str) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        text.hash(&mut hasher);
-        (hasher.finish() >> 32) as u32
+        (self.hasher.hash_one(text) >> 32) as u32
     }
 
     /// Shows the text of every claim that has one to a test, and gives those that pass.
@@ -178,7 +176,8 @@ impl Unpacker {
         if self.context.is_none() {
             self.context = zstd::bulk::Decompressor::new().ok();
         }
-        let unpacked = self.context.as_mut().map(|context| context.decompress_to_buffer(&block.packed, &mut self.buffer));
+        let unpacked =
+            self.context.as_mut().map(|context| context.decompress_to_buffer(&block.packed, &mut self.buffer));
         if !matches!(unpacked, Some(Ok(_))) {
             // It could not be packed.
             self.buffer.clear();

@@ -177,8 +177,8 @@ impl WordColumn {
     }
 
     /// For each set whether one of its words passes a test.
-    pub(crate) fn sets_with(&self, mut test: impl FnMut(&str) -> bool) -> Vec<bool> {
-        let passes: Vec<bool> = self.words.iter().map(|word| test(word)).collect();
+    pub(crate) fn sets_with(&self, test: impl FnMut(&str) -> bool) -> Vec<bool> {
+        let passes: Vec<bool> = self.words.iter().map(test).collect();
         (0..self.sets())
             .map(|set| {
                 let members = self.members(u32::try_from(set).unwrap_or(u32::MAX));
@@ -190,7 +190,11 @@ impl WordColumn {
     /// Bytes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
         let words: usize = self.words.iter().map(|word| word.len() + 24).sum();
-        words + self.starts.capacity() * 4 + self.members.capacity() * 4 + self.places.capacity() * 5 + self.codes.bytes()
+        words
+            + self.starts.capacity() * 4
+            + self.members.capacity() * 4
+            + self.places.capacity() * 5
+            + self.codes.bytes()
     }
 }
 

@@ -62,7 +62,7 @@ impl Document {
             }
             true
         });
-        if !has_search {
+        if !has_search && fields.kind(SEARCH).is_some() {
             let text = search_text(searched.iter().flatten().map(String::as_str));
             if !text.is_empty() {
                 self.columns.entry(SEARCH.to_owned()).or_default().push(Value::Text(text));

@@ -138,6 +138,16 @@ impl Predicate {
         }
     }
 
+    /// The columns that are tested, in their order, some of them more than once.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::All | Self::None => Vec::new(),
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::columns).collect(),
+            Self::Not(inner) => inner.columns(),
+            Self::Test(column, _) => vec![column],
+        }
+    }
+
     /// How many tests it has.
     pub fn tests(&self) -> usize {
         match self {

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::clock::Millis;
-use crate::store::{By, Hit, form};
 pub(super) use crate::document::{at, kind, name, text_at};
+use crate::store::{By, Hit, form};
 use crate::text::{self, Align, Style, Table};
 use crate::time;
 
@@ -95,7 +95,8 @@ pub(super) fn values(found: &[Vec<Hit>], style: Style) -> String {
     for hits in found {
         let documents: Vec<Value> = hits.iter().map(parse).collect();
         let Some(leading) = documents.first() else { continue };
-        let texts = |path| documents.iter().map(move |document| text_at(document, path)).filter(|text| !text.is_empty());
+        let texts =
+            |path| documents.iter().map(move |document| text_at(document, path)).filter(|text| !text.is_empty());
         let surest = texts("threat.indicator.confidence").max_by_key(|word| {
             ["Not Specified", "None", "Low", "Medium", "High"].iter().position(|known| known == word)
         });

@@ -12,7 +12,7 @@ use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::{ConnectError, Guests};
-use crate::store::{Condition, Among};
+use crate::store::{Among, Condition};
 use crate::text;
 
 /// How a query is written, for `--help`.

@@ -105,12 +105,15 @@ mod tests {
         ] {
             let mut out = Vec::new();
             let mut table = Table::begin(&mut out).unwrap();
-            let document = json!({ "tags": ["x", "y"], "threat": { "indicator": { "type": "domain-name", "name": value } } });
+            let document =
+                json!({ "tags": ["x", "y"], "threat": { "indicator": { "type": "domain-name", "name": value } } });
             assert!(table.add("id", &document).unwrap());
             table.finish().unwrap();
             let text = String::from_utf8(out).unwrap();
             let rows = text.split_once("\r\n").unwrap().1;
-            let expected = format!("\"domain-name\",{cell},\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"x; y\",\"\",\"\",\"\",\"\",\"id\"\r\n");
+            let expected = format!(
+                "\"domain-name\",{cell},\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"x; y\",\"\",\"\",\"\",\"\",\"id\"\r\n"
+            );
             assert_eq!(rows, expected);
         }
     }

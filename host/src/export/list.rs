@@ -46,7 +46,9 @@ mod tests {
     fn each_value_is_a_line_once() {
         let mut out = Vec::new();
         let mut list = List::begin(&mut out);
-        for (value, has_place) in [("b.example", true), ("a.example", true), ("b.example", true), ("a\nb", false), ("", false)] {
+        for (value, has_place) in
+            [("b.example", true), ("a.example", true), ("b.example", true), ("a\nb", false), ("", false)]
+        {
             let document = json!({ "threat": { "indicator": { "name": value } } });
             assert_eq!(list.add(&document).unwrap(), has_place, "{value:?}");
         }

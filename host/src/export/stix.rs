@@ -211,7 +211,12 @@ mod tests {
     #[test]
     fn each_type_has_its_pattern() {
         for (kind, name, more, pattern) in [
-            ("ipv4-addr", "198.51.100.7:8080", json!({ "ip": "198.51.100.7" }), Some("[ipv4-addr:value = '198.51.100.7']")),
+            (
+                "ipv4-addr",
+                "198.51.100.7:8080",
+                json!({ "ip": "198.51.100.7" }),
+                Some("[ipv4-addr:value = '198.51.100.7']"),
+            ),
             ("domain-name", "evil.example", json!({}), Some("[domain-name:value = 'evil.example']")),
             ("url", r"https://e.example/'\", json!({}), Some(r"[url:value = 'https://e.example/\'\\']")),
             (

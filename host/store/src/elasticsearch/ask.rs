@@ -7,7 +7,7 @@ use tipline_catalog::Direction;
 
 use super::Elasticsearch;
 use super::search::{FACET_VALUES, PAGE, condition, expired, failed_shards, refuse_holes, retired};
-use crate::question::{Answer, Counts, Question, Among};
+use crate::question::{Among, Answer, Counts, Question};
 use crate::{CatalogError, Hit};
 
 impl Elasticsearch {

@@ -8,8 +8,8 @@
 //! committed to the ledger. Where a fifth of a page (and at least twenty documents) is refused, the fault is not in
 //! the documents: nothing is committed and the run stops with advice.
 
-mod body;
 mod ask;
+mod body;
 mod bulk;
 pub mod client;
 pub mod dry_run;

@@ -1,14 +1,15 @@
 //! Questions in the query language. They are answered by columns in memory, which are filled from the file; what the
 //! columns leave open is judged by the documents.
 
+use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 use tipline_catalog::{Bits, Columns, Grouping, PutError, WORDS};
 use tipline_kql::{Document, Fields};
 
-use crate::question::{Answer, Counts, Question, Among};
+use crate::question::{Among, Answer, Counts, Question};
 use crate::state::{Ledger, LedgerError, unsigned};
 use crate::{CatalogError, Hit};
 
@@ -40,10 +41,14 @@ fn find(ledger: &Ledger, question: &Question) -> Result<Finding, CatalogError> {
 }
 
 /// Shows every claim found, in the order asked for, until nobody wants more.
-pub(super) fn stream(ledger: &Ledger, question: &Question, mut take: impl FnMut(Hit) -> bool) -> Result<(), CatalogError> {
+pub(super) fn stream(
+    ledger: &Ledger,
+    question: &Question,
+    mut take: impl FnMut(Hit) -> bool,
+) -> Result<(), CatalogError> {
     let Finding { columns, scope, found } = find(ledger, question)?;
     for slot in columns.page(&found, &scope, Grouping::Claims, question.order, question.behind, question.limit) {
-        if let Some(hit) = hit(ledger, columns.row(slot))?
+        if let Some(hit) = ledger.reading(|connection| hit(connection, columns.row(slot)))?
             && !take(hit)
         {
             break;
@@ -62,7 +67,12 @@ pub(super) fn answer(ledger: &Ledger, question: &Question) -> Result<Answer, Cat
     };
     let mut hits = Vec::with_capacity(claims.len());
     for slots in claims {
-        hits.push(slots.into_iter().map(|slot| hit(ledger, columns.row(slot))).collect::<Result<Vec<_>, _>>()?);
+        hits.push(
+            slots
+                .into_iter()
+                .map(|slot| ledger.reading(|connection| hit(connection, columns.row(slot))))
+                .collect::<Result<Vec<_>, _>>()?,
+        );
     }
     let facets = question.facets.iter().filter_map(|field| {
         let column = WORDS.iter().position(|known| known == field)?;
@@ -74,7 +84,11 @@ pub(super) fn answer(ledger: &Ledger, question: &Question) -> Result<Answer, Cat
         is_grouped: grouping == Grouping::Values,
         facets: facets.collect(),
         // What was deleted meanwhile is left out.
-        found: hits.into_iter().map(|hits| hits.into_iter().flatten().collect::<Vec<_>>()).filter(|hits| !hits.is_empty()).collect(),
+        found: hits
+            .into_iter()
+            .map(|hits| hits.into_iter().flatten().collect::<Vec<_>>())
+            .filter(|hits| !hits.is_empty())
+            .collect(),
     })
 }
 
@@ -114,7 +128,10 @@ fn load(ledger: &Ledger, fields: &Fields) -> Result<Columns, CatalogError> {
 const TOO_MANY: &str =
     "The file has had more than 4,294,967,295 documents, more than are searched. Begin a new one with another `path:`.";
 
-fn step(ledger: &Ledger, after: i64) -> Result<(Vec<(i64, Hit)>, Option<i64>), LedgerError> {
+/// Documents with the numbers of their rows, and the last number if there are more.
+type Step = (Vec<(i64, Hit)>, Option<i64>);
+
+fn step(ledger: &Ledger, after: i64) -> Result<Step, LedgerError> {
     ledger.reading(|connection| {
         let mut statement = connection.prepare_cached(
             "SELECT id, version, json, row FROM documents NOT INDEXED WHERE row > ?1 ORDER BY row LIMIT ?2",
@@ -127,16 +144,17 @@ fn step(ledger: &Ledger, after: i64) -> Result<(Vec<(i64, Hit)>, Option<i64>), L
     })
 }
 
-fn hit(ledger: &Ledger, row: u32) -> Result<Option<Hit>, LedgerError> {
-    ledger.reading(|connection| {
-        connection
-            .prepare_cached("SELECT id, version, json FROM documents WHERE row = ?1")?
-            .query_row([row], super::search::hit)
-            .optional()
-    })
+fn hit(connection: &Connection, row: u32) -> rusqlite::Result<Option<Hit>> {
+    connection
+        .prepare_cached("SELECT id, version, json FROM documents WHERE row = ?1")?
+        .query_row([row], super::search::hit)
+        .optional()
 }
 
-/// Of the undecided those that the query finds, by their documents.
+/// Documents read by one use of a connection, so that a long judgement keeps no log from being emptied.
+const JUDGED_TOGETHER: usize = 1_000;
+
+/// Of the undecided those that the query finds, by their documents; on every core.
 fn judge(
     ledger: &Ledger,
     question: &Question,
@@ -149,19 +167,45 @@ fn judge(
         return Ok(holds);
     }
     let places: Vec<usize> = undecided.iter().collect();
-    let claims = match question.grouping {
+    let claims: Vec<Vec<usize>> = match question.grouping {
         Grouping::Claims => places.iter().map(|slot| vec![*slot]).collect(),
         Grouping::Values => columns.claims_of(&places, scope, question.order),
     };
-    for (place, slots) in places.into_iter().zip(claims) {
-        let mut document = Document::default();
-        for slot in slots {
-            if let Some(hit) = hit(ledger, columns.row(slot))? {
-                let json: Value = serde_json::from_str(&hit.json).unwrap_or_default();
-                document.add(&json, &question.condition.fields);
+    let predicate = &question.condition.predicate;
+    let fields = question.condition.fields.only(&predicate.columns());
+    let judged = |slots: &[Vec<usize>]| {
+        ledger.reading(|connection| {
+            let mut found = Vec::with_capacity(slots.len());
+            for slots in slots {
+                let mut document = Document::default();
+                for slot in slots {
+                    if let Some(hit) = hit(connection, columns.row(*slot))? {
+                        let json: Value = serde_json::from_str(&hit.json).unwrap_or_default();
+                        document.add(&json, &fields);
+                    }
+                }
+                found.push(document.matches(predicate));
             }
-        }
-        holds.set(place, document.matches(&question.condition.predicate));
-    }
+            Ok(found)
+        })
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = claims.len().div_ceil(threads).max(JUDGED_TOGETHER);
+    let outcomes: Vec<Result<Vec<bool>, LedgerError>> = std::thread::scope(|scope| {
+        let part = |claims| {
+            move || -> Result<Vec<bool>, LedgerError> {
+                let parts =
+                    <[Vec<usize>]>::chunks(claims, JUDGED_TOGETHER).map(judged).collect::<Result<Vec<_>, _>>()?;
+                Ok(parts.concat())
+            }
+        };
+        let handles: Vec<_> = claims.chunks(share).map(|claims| scope.spawn(part(claims))).collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let found = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    places.into_iter().zip(found).filter(|(_, found)| *found).for_each(|(place, _)| holds.set(place, true));
     Ok(holds)
 }

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tipline_catalog::Grouping;
 
-use crate::state::{Ledger, LedgerError};
 use crate::question::{Answer, Question};
+use crate::state::{Ledger, LedgerError};
 use crate::{
     Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, Standing, SweepOrder, Swept, blocking,
 };
