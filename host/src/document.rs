@@ -2,6 +2,10 @@
 
 use serde_json::Value;
 
+use crate::clock::Millis;
+use crate::store::form;
+use crate::time;
+
 /// The value at a dotted path; the guest nests, other writers of the index may not.
 pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     if let Some(found) = value.get(path) {
@@ -39,5 +43,47 @@ pub(crate) fn kind(document: &Value) -> &str {
         "" if at(document, "vulnerability.id").is_some() => "vulnerability",
         "" if at(document, "threat.technique").is_some() || at(document, "threat.tactic").is_some() => "technique",
         kind => kind,
+    }
+}
+
+/// Whether it is matched against, as [`crate::store::form`] has it.
+pub(crate) fn state(document: &Value) -> &'static str {
+    let says = |path, word| match at(document, path) {
+        Some(Value::Array(items)) => items.iter().any(|item| item == word),
+        Some(item) => item == word,
+        None => false,
+    };
+    if at(document, "tipline.retired_at").is_some() {
+        "retired"
+    } else if says("event.category", form::THREAT) && says("event.type", form::INFO) {
+        "condition"
+    } else {
+        "live"
+    }
+}
+
+/// Whether it is matched against at `now`.
+pub(crate) fn is_live(document: &Value, now: Millis) -> bool {
+    let expires_at = time::parse(text_at(document, "tipline.expires_at"));
+    state(document) == "live" && expires_at.is_none_or(|at| at > now)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_matched_against_is_told_apart() {
+        for (document, expected) in [
+            (json!({"event": {"category": ["threat"], "type": ["indicator"]}}), "live"),
+            (json!({"event": {"category": ["vulnerability"], "type": ["info"]}}), "live"),
+            (json!({"event": {"type": ["info"]}}), "live"),
+            (json!({"event": {"category": "threat", "type": ["info"]}}), "condition"),
+            (json!({"event": {"category": ["threat"], "type": ["info"]}, "tipline": {"retired_at": "t"}}), "retired"),
+        ] {
+            assert_eq!(state(&document), expected, "{document}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod document;
 mod export;
 pub mod gate;
 pub mod guests;
+mod lookup;
 pub mod observer;
 pub mod pipeline;
 pub mod poll;

@@ -58,7 +58,8 @@ pub const NAME: &str = "threat.indicator.name";
 pub const IP: &str = "threat.indicator.ip";
 
 const DESCRIPTION: &str = "threat.indicator.description";
-const KEY: &str = "tipline.key";
+/// The path of what all claims of a value have in common.
+pub(crate) const KEY: &str = "tipline.key";
 
 /// Paths without hints: what every document has, and long texts, of which nobody knows the whole.
 const WITHOUT_HINTS: [&str; 6] =
@@ -120,6 +121,11 @@ struct Keys {
 }
 
 impl Keys {
+    fn find(&self, hash: u64) -> Option<usize> {
+        let known = self.places.find(hash, |&number| self.hashes[number as usize] == hash);
+        known.map(|number| *number as usize)
+    }
+
     fn number(&mut self, hash: u64) -> u32 {
         if let Some(known) = self.places.find(hash, |&number| self.hashes[number as usize] == hash) {
             return *known;
@@ -361,6 +367,15 @@ impl Columns {
         }
         let wanted = hint_bits(hint_hash(&self.hasher, path, value));
         Some(Bits::of(self.slots(), |slot| self.hints[slot] & wanted == wanted || self.names.of(slot) == value))
+    }
+
+    /// The claims that may have one of these keys; the others have none of them.
+    pub(crate) fn keyed<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Bits {
+        let mut groups = Bits::none(self.groups());
+        keys.into_iter()
+            .filter_map(|key| self.keys.find(self.hasher.hash_one(key)))
+            .for_each(|group| groups.set(group, true));
+        Bits::of(self.slots(), |slot| groups.has(self.group(slot)))
     }
 
     /// Bytes in memory, about.

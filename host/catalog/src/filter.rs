@@ -9,7 +9,7 @@
 use tipline_kql::{Fields, Pattern, Predicate, SEARCH, Test, Type};
 
 use crate::bits::Bits;
-use crate::columns::{Columns, IP, NAME, time_column, word_column};
+use crate::columns::{Columns, IP, KEY, NAME, time_column, word_column};
 
 /// What a query finds, of claims by their slots or of groups by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +159,10 @@ impl Question<'_> {
                 .ranges
                 .overlapping(column, slots, *from, *to)
                 .map_or_else(|| Found::maybe(Bits::all(slots)), Found::surely),
+            (KEY, Some(Type::Keyword { .. }), Test::Equals(key)) => Found::maybe(columns.keyed([key.as_str()])),
+            (KEY, Some(Type::Keyword { .. }), Test::OneOf(keys)) => {
+                Found::maybe(columns.keyed(keys.iter().map(String::as_str)))
+            }
             (_, Some(Type::Keyword { .. }), Test::Equals(value)) => self.hinted(column, value),
             (_, Some(Type::Whole { .. }), Test::Whole { from, to }) if from == to => {
                 self.hinted(column, &from.to_string())

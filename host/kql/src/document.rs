@@ -160,6 +160,7 @@ impl Value {
         match (test, self) {
             (Test::Exists, _) => true,
             (Test::Equals(wanted), Self::Text(text)) => text == wanted,
+            (Test::OneOf(wanted), Self::Text(text)) => wanted.contains(text),
             (Test::Like(pattern), Self::Text(text)) => pattern.fits(text),
             (Test::Between { from, to }, Self::Text(text)) => within(text, from.as_ref(), to.as_ref()),
             (Test::Contains(pattern), Self::Text(text)) => pattern.is_in(text),
@@ -188,6 +189,7 @@ impl Test {
         match self {
             Self::Exists => true,
             Self::Equals(wanted) => text == wanted,
+            Self::OneOf(wanted) => wanted.contains(text),
             Self::Like(pattern) => pattern.fits(text),
             Self::Between { from, to } => {
                 from.as_ref().is_none_or(|(from, is_one)| text > from.as_str() || *is_one && text == from)

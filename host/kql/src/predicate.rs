@@ -1,5 +1,7 @@
 //! What a query asks of a document, without the words it was asked in.
 
+use std::collections::HashSet;
+
 use crate::Pattern;
 
 /// A query as tests of columns. A column may hold several values, and a test asks whether one of them fits.
@@ -29,6 +31,8 @@ pub enum Test {
     Exists,
     /// The whole text is this one.
     Equals(String),
+    /// The whole text is one of these: what a list of values asks. No query that is written becomes one.
+    OneOf(HashSet<String>),
     /// The whole text fits. [`Pattern::as_prefix`] tells the easy case.
     Like(Pattern),
     /// The text lies between, by its bytes.

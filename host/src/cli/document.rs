@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
-use crate::clock::Millis;
-pub(super) use crate::document::{at, kind, name, text_at};
-use crate::store::{By, Hit, form};
+pub(super) use crate::document::{at, is_live, kind, name, state, text_at};
+use crate::store::{By, Hit};
 use crate::text::{self, Align, Style, Table};
-use crate::time;
 
 /// Takes the value at a dotted path out.
 pub(super) fn remove(value: &mut Value, path: &str) {
@@ -19,28 +17,6 @@ pub(super) fn remove(value: &mut Value, path: &str) {
             remove(below, &path[dot + 1..]);
         }
     }
-}
-
-/// Whether it is matched against, as [`crate::store::form`] has it.
-fn state(document: &Value) -> &'static str {
-    let says = |path, word| match at(document, path) {
-        Some(Value::Array(items)) => items.iter().any(|item| item == word),
-        Some(item) => item == word,
-        None => false,
-    };
-    if at(document, "tipline.retired_at").is_some() {
-        "retired"
-    } else if says("event.category", form::THREAT) && says("event.type", form::INFO) {
-        "condition"
-    } else {
-        "live"
-    }
-}
-
-/// Whether it is matched against at `now`.
-pub(super) fn is_live(document: &Value, now: Millis) -> bool {
-    let expires_at = time::parse(text_at(document, "tipline.expires_at"));
-    state(document) == "live" && expires_at.is_none_or(|at| at > now)
 }
 
 /// Documents as a table, with the time they are sorted by.
@@ -173,19 +149,6 @@ mod tests {
         assert_eq!(kind(&json!({"threat": {"indicator": {"type": "url"}}})), "url");
         assert_eq!(kind(&json!({"vulnerability": {"id": "CVE-2024-1"}})), "vulnerability");
         assert_eq!(kind(&json!({"threat": {"tactic": {"id": ["TA0011"]}}})), "technique");
-    }
-
-    #[test]
-    fn what_is_matched_against_is_told_apart() {
-        for (document, expected) in [
-            (json!({"event": {"category": ["threat"], "type": ["indicator"]}}), "live"),
-            (json!({"event": {"category": ["vulnerability"], "type": ["info"]}}), "live"),
-            (json!({"event": {"type": ["info"]}}), "live"),
-            (json!({"event": {"category": "threat", "type": ["info"]}}), "condition"),
-            (json!({"event": {"category": ["threat"], "type": ["info"]}, "tipline": {"retired_at": "t"}}), "retired"),
-        ] {
-            assert_eq!(state(&document), expected, "{document}");
-        }
     }
 
     #[test]

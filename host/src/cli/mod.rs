@@ -15,6 +15,7 @@ mod eval;
 mod export;
 mod guest;
 mod init;
+mod lookup;
 mod map;
 mod mapping;
 mod mock_feed;
@@ -107,6 +108,7 @@ enum Command {
     Sweep(sweep::Sweep),
     Map(map::Map),
     Search(search::Search),
+    Lookup(lookup::Lookup),
     Export(export::ExportCommand),
     Stats(stats::Stats),
     Show(search::Show),
@@ -162,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.run(),
         Command::Map(command) => command.run(),
         Command::Search(command) => command.run(),
+        Command::Lookup(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -172,7 +172,7 @@ impl Which {
 }
 
 /// The fields that can be asked for: those that the configured guests describe.
-fn fields(config: &Config) -> Result<Fields> {
+pub(super) fn fields(config: &Config) -> Result<Fields> {
     Guests::new(Some(&config.state_dir)).fields(config).map_err(|error| match error {
         ConnectError::Guest(error) => unusable(error),
         ConnectError::Sink(error) => error.into(),
