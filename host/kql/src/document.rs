@@ -160,6 +160,7 @@ impl Value {
         match (test, self) {
             (Test::Exists, _) => true,
             (Test::Equals(wanted), Self::Text(text)) => text == wanted,
+            (Test::Named(wanted), Self::Text(text)) => text.eq_ignore_ascii_case(wanted),
             (Test::OneOf(wanted), Self::Text(text)) => wanted.contains(text),
             (Test::Like(pattern), Self::Text(text)) => pattern.fits(text),
             (Test::Between { from, to }, Self::Text(text)) => within(text, from.as_ref(), to.as_ref()),
@@ -189,6 +190,7 @@ impl Test {
         match self {
             Self::Exists => true,
             Self::Equals(wanted) => text == wanted,
+            Self::Named(wanted) => text.eq_ignore_ascii_case(wanted),
             Self::OneOf(wanted) => wanted.contains(text),
             Self::Like(pattern) => pattern.fits(text),
             Self::Between { from, to } => {

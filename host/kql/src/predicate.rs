@@ -31,6 +31,8 @@ pub enum Test {
     Exists,
     /// The whole text is this one.
     Equals(String),
+    /// The whole text is this one, whatever the case of its ASCII letters. No query that is written becomes one.
+    Named(String),
     /// The whole text is one of these: what a list of values asks. No query that is written becomes one.
     OneOf(HashSet<String>),
     /// The whole text fits. [`Pattern::as_prefix`] tells the easy case.

@@ -12,7 +12,7 @@ use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::{ConnectError, Guests};
-use crate::store::{Among, Condition};
+use crate::store::{Among, Condition, Kind};
 use crate::text;
 
 /// How a query is written, for `--help`.
@@ -29,9 +29,9 @@ pub(super) struct Which {
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
     /// Of this type (ipv4-addr, domain-name, url, file, …), or hashed so (sha256, md5, …)
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
     kind: Option<String>,
-    /// Who reported it
+    /// Who reported it; case does not matter
     #[arg(long)]
     provider: Option<String>,
     /// Seen since this time, or this long ago: 2024-12-09, 24h
@@ -58,6 +58,7 @@ pub(super) enum By {
     Observed,
 }
 
+const PROVIDER: &str = "threat.indicator.provider";
 const LAST_SEEN: &str = "threat.indicator.last_seen";
 const OBSERVED: &str = "tipline.observed_at";
 
@@ -79,12 +80,19 @@ impl By {
     }
 }
 
+fn kind(text: &str) -> Result<String, String> {
+    match Kind::of(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("expected one of {}", Kind::words().collect::<Vec<_>>().join(", "))),
+    }
+}
+
 /// What can be sorted by, by its short name.
 const SORTED: [(&str, &str); 12] = [
     ("value", tipline_catalog::NAME),
     ("type", "threat.indicator.type"),
     ("feed", "threat.feed.name"),
-    ("provider", "threat.indicator.provider"),
+    ("provider", PROVIDER),
     ("confidence", "threat.indicator.confidence"),
     ("tlp", "threat.indicator.marking.tlp"),
     ("tag", "tags"),
@@ -136,6 +144,11 @@ impl Which {
         self.by
     }
 
+    /// Whether --provider is given.
+    pub(super) fn names_provider(&self) -> bool {
+        self.provider.is_some()
+    }
+
     /// Among which documents.
     pub(super) fn among(&self) -> Among {
         match (self.expired, self.ended) {
@@ -156,7 +169,7 @@ impl Which {
             parts.push(of_kind.map_err(|error| error.context("--type can't be understood"))?);
         }
         if let Some(provider) = &self.provider {
-            parts.push(understood(&format!("provider: {}", quote(provider)), &fields, now)?);
+            parts.push(Predicate::Test(PROVIDER.to_owned(), Test::Named(provider.trim().to_owned())));
         }
         if let Some(since) = self.since {
             let from = Some(i64::try_from(since).unwrap_or(i64::MAX));

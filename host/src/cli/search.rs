@@ -109,7 +109,11 @@ impl Search {
                     Among::Live => " Expired ones are shown with --expired.",
                     Among::All | Among::Ended => "",
                 };
-                writeln!(out, "Nothing found.{hint}")?;
+                let provider = match self.which.names_provider() {
+                    true => " --provider takes the whole name, as the column PROVIDER shows it.",
+                    false => "",
+                };
+                writeln!(out, "Nothing found.{hint}{provider}")?;
             }
             (false, false) => {
                 let table = match answer.is_grouped {

@@ -125,7 +125,7 @@ impl Reader {
     }
 
     fn piece(&mut self, piece: &str) -> Result<(), TooMany> {
-        let piece = piece.trim_end_matches(['.', ':', '!', '?', '*', '~', '…']);
+        let piece = piece.trim_end_matches(['.', ':', '!', '?', '*', '~', '…', '-', '=']);
         let piece = piece.trim_start_matches(['*', '~', '#', '.', ':', '!', '-', '=']);
         if piece.len() < MIN_PIECE_BYTES {
             return Ok(());
@@ -149,8 +149,11 @@ impl Reader {
 
     /// Takes a piece that is a value.
     fn value(&mut self, piece: &str) -> Result<bool, TooMany> {
-        let Ok(found) = classify(piece, Label::Other) else { return Ok(false) };
-        if !is_meant(&found.observable) {
+        // Without a claim of what it is, a name stays undecided.
+        let found = classify(piece, Label::Other).or_else(|_| classify(piece, Label::Domain));
+        let Ok(found) = found else { return Ok(false) };
+        // Who defangs a name means it, whatever it ends in.
+        if !is_meant(&found.observable, piece.contains(['[', '\\'])) {
             return Ok(false);
         }
         if let Observable::Url(location) = &found.observable {
@@ -206,7 +209,8 @@ fn without_brackets(piece: &str) -> &str {
 }
 
 /// Whether a text means it: a word, a file's name and a version are no names of hosts.
-fn is_meant(observable: &Observable) -> bool {
+fn is_meant(observable: &Observable, is_defanged: bool) -> bool {
+    let is_public = |name| is_defanged || is_public(name);
     match observable {
         Observable::Ip(_) | Observable::Cidr(_) | Observable::Hash(..) | Observable::Cve(_) | Observable::Attack(_) => {
             true
@@ -232,6 +236,10 @@ static TOP_LEVEL: LazyLock<HashSet<&str>> =
 /// Whether a name lies below a suffix that the public list has, so that `report.txt` is none.
 fn is_public(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
+    // What documentation is written with.
+    if last == "example" {
+        return name != last;
+    }
     // The list has names of other scripts as they are read, documents have them in ASCII.
     suffix::split(name).registered.is_some() && (last.starts_with("xn--") || TOP_LEVEL.contains(last))
 }
