@@ -6,7 +6,8 @@
 //! [`Filter`] in memory says of keys that are new that they are. A page's keys are looked up together: first their places, in
 //! the order of the keys, and then the rows, in the order of their places.
 //! Values are packed. A second order of tiers, by expiry and place, says which go first where [`Limits::memory_bytes`] is
-//! reached: those that expire earliest, and last those that say nothing.
+//! reached: those that expire earliest, and last those that say nothing. It would cost each page as much as the first one, so it
+//! is begun when half of that is reached, and made in step with what is added, so that it is whole when it is needed.
 //!
 //! Rows are written in the transaction of their state ([`super::Commit::remember`]), so a crash cannot separate them.
 
@@ -151,12 +152,34 @@ impl Ledger {
 struct Sums {
     rows: i64,
     bytes: i64,
+    /// The number of the row up to which rows stand in the order in which they go.
+    ordered: i64,
+}
+
+/// [`Sums::ordered`] once all rows stand there: from then on each one does when it comes.
+const ALL: i64 = i64::MAX;
+
+/// Numbers of rows that are brought into the order at once. Fixed, as the pairs are held in memory.
+const ORDERED_AT_ONCE: i64 = 16 * 1024;
+
+/// How many of the rows that are not in the order yet are to come there with a commit, so that none is left when the bound is reached.
+fn share(missing: i64, before: i64, after: i64, most: i64) -> i64 {
+    let begin = most / 2;
+    if after <= begin {
+        return 0;
+    }
+    let from = before.clamp(begin, most.max(begin));
+    if after >= most {
+        return missing;
+    }
+    let (grown, room) = (i128::from((after - from).max(0)), i128::from((most - from).max(1)));
+    i64::try_from((i128::from(missing) * grown + room - 1) / room).unwrap_or(missing)
 }
 
 fn sums(connection: &Connection, input: &str) -> rusqlite::Result<Sums> {
     let sums = connection
-        .prepare_cached("SELECT memory_rows, memory_bytes FROM inputs WHERE id = ?1")?
-        .query_row([input], |row| Ok(Sums { rows: row.get(0)?, bytes: row.get(1)? }))
+        .prepare_cached("SELECT memory_rows, memory_bytes, memory_ordered FROM inputs WHERE id = ?1")?
+        .query_row([input], |row| Ok(Sums { rows: row.get(0)?, bytes: row.get(1)?, ordered: row.get(2)? }))
         .optional()?;
     Ok(sums.unwrap_or_default())
 }
@@ -230,6 +253,7 @@ pub(super) fn remember(
     for (known, row) in steps {
         writer.write(row, known)?;
     }
+    writer.order(before, signed(most))?;
     writer.make_room(signed(most))?;
     let (after, added) = writer.finish()?;
     let mut held = filter(known, transaction)?;
@@ -243,8 +267,8 @@ pub(super) fn remember(
     }
     if after != before {
         transaction
-            .prepare_cached("UPDATE inputs SET memory_rows = ?2, memory_bytes = ?3 WHERE id = ?1")?
-            .execute((input, after.rows, after.bytes))?;
+            .prepare_cached("UPDATE inputs SET memory_rows = ?2, memory_bytes = ?3, memory_ordered = ?4 WHERE id = ?1")?
+            .execute((input, after.rows, after.bytes, after.ordered))?;
     }
     Ok(())
 }
@@ -255,7 +279,8 @@ pub(super) fn forget(transaction: &Transaction<'_>, input: &str) -> rusqlite::Re
     transaction.execute("DELETE FROM memory WHERE input = ?1", [number])?;
     tiers::clear(transaction, by_hash(number))?;
     tiers::clear(transaction, by_expiry(number))?;
-    transaction.execute("UPDATE inputs SET memory_rows = 0, memory_bytes = 0 WHERE id = ?1", [input])?;
+    let nothing = "UPDATE inputs SET memory_rows = 0, memory_bytes = 0, memory_ordered = 0 WHERE id = ?1";
+    transaction.execute(nothing, [input])?;
     Ok(())
 }
 
@@ -411,24 +436,61 @@ impl<'t> Writer<'t> {
                 self.update.execute((known.row, row.expires, packed))?;
                 self.sums.bytes += signed(packed.len() as u64) - signed(known.length);
                 if known.expires != row.expires {
-                    self.hours.push((going(known.expires, known.row), GONE));
-                    self.hours.push((going(row.expires, known.row), STANDS));
+                    self.goes(known.expires, known.row, GONE);
+                    self.goes(row.expires, known.row, STANDS);
                 }
             }
             (None, Some(packed)) => {
                 let place = self.insert.insert((row.hash.indexed, row.hash.rest, self.input, row.expires, packed))?;
                 self.hashes.push((row.hash.indexed, unsigned(place)));
-                self.hours.push((going(row.expires, place), STANDS));
+                self.goes(row.expires, place, STANDS);
                 self.sums.rows += 1;
                 self.sums.bytes += signed(packed.len() as u64 + ROW_BYTES);
             }
             (Some(known), None) => {
                 self.delete.execute([known.row])?;
                 self.hashes.push((row.hash.indexed, GONE));
-                self.hours.push((going(known.expires, known.row), GONE));
+                self.goes(known.expires, known.row, GONE);
                 self.sums.rows -= 1;
                 self.sums.bytes -= signed(known.length + ROW_BYTES);
             }
+        }
+        Ok(())
+    }
+
+    /// Notes where a row stands in the order in which they go, if it has got that far.
+    fn goes(&mut self, expires: Option<i64>, row: i64, number: u64) {
+        if row <= self.sums.ordered {
+            self.hours.push((going(expires, row), number));
+        }
+    }
+
+    /// Brings more rows into the order in which they go, as [`share`] says.
+    fn order(&mut self, before: Sums, most: i64) -> rusqlite::Result<()> {
+        if self.sums.ordered == ALL || self.sums.bytes <= most / 2 {
+            return Ok(());
+        }
+        let last: i64 = self
+            .transaction
+            .prepare_cached("SELECT coalesce(max(row), 0) FROM memory")?
+            .query_row([], |row| row.get(0))?;
+        let missing = (last - self.sums.ordered).max(0);
+        // As many more as came, or the last shares would be the largest.
+        let came = (self.sums.rows - before.rows).max(0);
+        let end = self.sums.ordered + (share(missing, before.bytes, self.sums.bytes, most) + came).min(missing);
+        let mut next = self
+            .transaction
+            .prepare_cached("SELECT expires, row FROM memory WHERE row > ?1 AND row <= ?2 AND input = ?3")?;
+        while self.sums.ordered < end {
+            let until = end.min(self.sums.ordered + ORDERED_AT_ONCE);
+            let pairs = next
+                .query_map((self.sums.ordered, until, self.input), |row| Ok((going(row.get(0)?, row.get(1)?), STANDS)))?
+                .collect::<Result<_, _>>()?;
+            tiers::add(self.transaction, by_expiry(self.input), pairs)?;
+            self.sums.ordered = until;
+        }
+        if self.sums.ordered >= last {
+            self.sums.ordered = ALL;
         }
         Ok(())
     }
@@ -558,6 +620,83 @@ mod tests {
             commit(&ledger, &[row(1, "changed")]);
             assert_eq!(recalled(&ledger, &[1, 2]), [Some("changed".to_owned()), Some("two".to_owned())]);
             assert_eq!(ledger.memory("feed").unwrap().0, 2);
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_rows_go_is_whole_when_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = tipline_config::Limits { memory_bytes: 250_000, ..tipline_config::Limits::default() };
+        let ledger = Ledger::open_with(&folder.path().join("tipline.db"), limits).unwrap();
+        let mut random = fastrand::Rng::with_seed(11);
+        // Each row expires in an hour of its own.
+        let mut hours: Vec<u64> = (1..20_000).collect();
+        random.shuffle(&mut hours);
+        let mut next = || hours.pop().unwrap();
+        let mut model: HashMap<u64, u64> = HashMap::new();
+        let (mut states, mut begun) = ([0; 3], 0);
+        for page in 0..120 {
+            let before = ledger.reading(|connection| sums(connection, "feed")).unwrap();
+            let mut rows: Vec<Row> =
+                (0..40).map(|n| Row { expires: Some(next() * HOUR), ..row(page * 40 + n, "value") }).collect();
+            // Known ones that expire elsewhere or go.
+            let mut known: Vec<u64> = model.keys().copied().collect();
+            known.sort_unstable();
+            for _ in 0..4.min(known.len()) {
+                let value = if random.bool() { "" } else { "other" };
+                let n = known.swap_remove(random.usize(..known.len()));
+                rows.push(Row { expires: Some(next() * HOUR), ..row(n, value) });
+            }
+            commit(&ledger, &rows);
+            // Rows of another input lie between.
+            let others = (0..10).map(|n| Remembered::new("other", &row(page * 10 + n, "value"))).collect();
+            let other = Commit { input: "other".to_owned(), remember: others, ..Commit::default() };
+            ledger.commit(&other, &Delivery::default()).unwrap();
+            for row in rows {
+                let n = row.key.parse().unwrap();
+                match row.value.as_str() {
+                    "" => model.remove(&n),
+                    _ => model.insert(n, row.expires.unwrap()),
+                };
+            }
+            let after = ledger.reading(|connection| sums(connection, "feed")).unwrap();
+            assert!(after.bytes <= 250_000);
+            while model.len() > usize::try_from(after.rows).unwrap() {
+                let first = model.iter().min_by_key(|(_, expires)| **expires).map(|(n, _)| *n).unwrap();
+                model.remove(&first);
+            }
+            let asked: Vec<u64> = (0..(page + 1) * 40).collect();
+            let found = recalled(&ledger, &asked);
+            assert!(asked.iter().zip(&found).all(|(n, row)| row.is_some() == model.contains_key(n)), "{page}");
+            begun += usize::from(before.ordered == 0 && after.ordered > 0);
+            match after.ordered {
+                0 => assert!(after.bytes <= 125_000),
+                ALL => states[2] += 1,
+                // In step with what is added: not all at the end.
+                ordered => {
+                    assert!(ordered - before.ordered <= 150, "{page}: {} to {ordered}", before.ordered);
+                    states[1] += 1;
+                }
+            }
+            states[0] += usize::from(after.ordered == 0);
+        }
+        assert!(begun == 1 && states.iter().all(|pages| *pages > 10), "{states:?}");
+    }
+
+    #[test]
+    fn what_is_missing_of_the_order_comes_in_step_with_what_is_added() {
+        for (missing, before, after, most, expected) in [
+            (1_000, 0, 100, 200, 0),
+            (1_000, 100, 101, 200, 10),
+            (1_000, 90, 101, 200, 10),
+            (999, 100, 101, 200, 10),
+            (1_000, 199, 200, 200, 1_000),
+            (1_000, 250, 240, 200, 1_000),
+            (1_000, 150, 140, 200, 0),
+            (1_000, 0, 1, 0, 1_000),
+            (1 << 40, 1 << 61, (1 << 61) + (1 << 60), 1 << 62, 1 << 39),
+        ] {
+            assert_eq!(share(missing, before, after, most), expected, "{missing}, {before} to {after} of {most}");
         }
     }
 

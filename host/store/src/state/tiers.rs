@@ -93,8 +93,8 @@ impl<'c> Tiers<'c> {
             // What comes after its last pair may be in the next block.
             let last = pairs.last().map_or(i64::MIN, |bytes| pair(bytes).0);
             let end = begin + keys[begin..].partition_point(|key| *key <= last).max(1);
-            for place in begin..end {
-                if let Some(number) = search(pairs, keys[place]).filter(|&number| number != GONE) {
+            for (place, &key) in keys.iter().enumerate().take(end).skip(begin) {
+                if let Some(number) = search(pairs, key).filter(|&number| number != GONE) {
                     visit(place, number);
                 }
             }
