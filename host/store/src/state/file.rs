@@ -13,7 +13,7 @@ use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 use tipline_model::folder::make_private;
 
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -44,6 +44,7 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
 /// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
 /// `filled` whether any document of the input was written there.
+/// `memory_ordered` is the number of the row up to which those of the memory stand in the order in which they go.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
@@ -66,7 +67,8 @@ CREATE TABLE inputs (
     dropped INTEGER NOT NULL DEFAULT 0,
     rejects_overflow INTEGER NOT NULL DEFAULT 0,
     memory_rows INTEGER NOT NULL DEFAULT 0,
-    memory_bytes INTEGER NOT NULL DEFAULT 0
+    memory_bytes INTEGER NOT NULL DEFAULT 0,
+    memory_ordered INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE skips (
     input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)

@@ -112,6 +112,8 @@ struct Shared {
     idle: Mutex<Vec<Connection>>,
     /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
     filter: Mutex<Option<filter::Filter>>,
+    /// Where rows lay that were recalled.
+    found: memory::Places,
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
@@ -141,6 +143,7 @@ impl Ledger {
             writer: Some(Mutex::new(writer)),
             idle: Mutex::default(),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: Some(lock),
         })))
     }
@@ -153,6 +156,7 @@ impl Ledger {
             writer: None,
             idle: Mutex::default(),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: None,
         }))
     }
@@ -169,6 +173,7 @@ impl Ledger {
             writer: None,
             idle: Mutex::new(vec![reader]),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: None,
         })))
     }

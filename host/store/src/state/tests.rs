@@ -143,7 +143,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 5).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 6).unwrap();
             },
             "newer tipline",
         ),
