@@ -19,8 +19,8 @@ use crate::memory::Memory;
 use crate::objects::Context;
 use crate::pause;
 use crate::read::Body;
-use crate::refusal::quote;
 use crate::seen::fingerprint;
+use crate::words::quote;
 use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};
 
 /// Walks of a window. Each is torn only where a whole page of a feed moved between two requests.

@@ -7,7 +7,7 @@ use super::request::{LONGEST_PATH, escape};
 use super::state::{Met, Place, Survey, Turn};
 use crate::config::{MAX_COLLECTIONS, has_vendors_collections};
 use crate::contract::Failure;
-use crate::refusal::{clean, quote};
+use crate::words::{clean, quote};
 
 /// Collections that people are told of.
 const MAX_TOLD: usize = 40;
