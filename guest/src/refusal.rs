@@ -12,7 +12,7 @@ use crate::contract::{Batch, Failure, Note, Response};
 use crate::words::{clean, quote};
 
 /// A longer body is no error of this feed, and not worth the memory of reading it as one.
-const LONGEST: usize = 16 * 1024;
+const LONGEST_ERROR: usize = 16 * 1024;
 
 /// How much of an unreadable record's body is kept with its reject. Stores cut at the same length.
 const RAW_KEPT: usize = 64 * 1024;
@@ -165,7 +165,7 @@ impl ServerError {
     /// Reads an error's body as far as it can be.
     pub(crate) fn read(body: &str) -> Self {
         // A generic value keeps this tolerant.
-        let short = (body.len() <= LONGEST).then_some(body);
+        let short = (body.len() <= LONGEST_ERROR).then_some(body);
         let value: Value = short.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         let error = value.get("error").unwrap_or(&value);
         let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -235,6 +235,19 @@ impl fmt::Display for ServerError {
             (false, _) => write!(out, "({})", said.join(", ")),
             (true, false) => write!(out, "(\"{}\")", self.body.replace('"', "'")),
             (true, true) => out.write_str("(without a body)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errors_body_is_read_up_to_its_longest() {
+        for (length, code) in [(LONGEST_ERROR, Some("E1")), (LONGEST_ERROR + 1, None)] {
+            let body = format!("{:<length$}", r#"{"code":"E1"}"#);
+            assert_eq!(ServerError::read(&body).code.as_deref(), code, "{length}");
         }
     }
 }

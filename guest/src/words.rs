@@ -3,6 +3,9 @@
 /// Characters of a server's text that are shown. Enough for a title or a message, too few to flood a log.
 const QUOTED: usize = 160;
 
+/// Characters of what the host says that are kept: its longest advice has half of them.
+const LONGEST_TOLD: usize = 800;
+
 /// [`clean`], in quotation marks.
 pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", clean(text).replace('"', "'"))
@@ -11,10 +14,9 @@ pub(crate) fn quote(text: &str) -> String {
 /// What the host says of a request without an answer. It says what to change at its end, and has cleaned what was a
 /// stranger's, so it is neither cut like a stranger's text nor put in quotation marks.
 pub(crate) fn told(text: &str) -> String {
-    const LONGEST: usize = 800;
     let text = text.trim();
-    let mut told: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    let mut told: String = text.chars().take(LONGEST_TOLD).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST_TOLD).is_some() {
         told.push('…');
     }
     told
@@ -38,4 +40,16 @@ pub(crate) fn clean(text: &str) -> String {
         out.push('…');
     }
     out.replace("://", "[:]//")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_says_is_told_up_to_its_longest() {
+        let said = "\u{e9}".repeat(LONGEST_TOLD);
+        assert_eq!(told(&said), said);
+        assert_eq!(told(&format!("{said}x")), format!("{said}…"));
+    }
 }

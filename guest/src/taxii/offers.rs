@@ -260,3 +260,17 @@ fn ambiguous(name: &str, one: &str, other: &str) -> Failure {
         quote(name)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_decoded_so_often_and_no_further() {
+        // What is coded once more than it is decoded may mean anything in the end.
+        let coded = |times: usize| format!("a%{}41", "25".repeat(times - 1));
+        assert!(!means_another_place(&coded(MAX_DECODINGS - 1)));
+        assert!(means_another_place(&coded(MAX_DECODINGS)));
+        assert!(means_another_place(&coded(MAX_DECODINGS + 1)));
+    }
+}
