@@ -21,7 +21,7 @@ use crate::config::{Config, Input, Output};
 use crate::guests::Guests;
 use crate::sandbox::CallLimits;
 use crate::state::{Ledger, LedgerError};
-use crate::store::elasticsearch::health::Level as OutputLevel;
+use crate::store::elasticsearch::finding::Level as OutputLevel;
 use crate::sweep::exclusion;
 use crate::text::{self, Style};
 
