@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{LedgerError, memory, tiers};
-use crate::sqlite::schema::SCHEMA as DOCUMENTS;
+use super::tiers;
+use crate::error::LedgerError;
+use crate::schema::{DOCUMENTS, LEDGER, MEMORY};
 use tipline_model::folder::make_private;
 
-/// The version of the tables below. A program refuses a file with any other one: none was ever released.
+/// The version of the tables. A program refuses a file with any other one: none was ever released.
 const SCHEMA_VERSION: i64 = 4;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
@@ -41,52 +42,6 @@ const WAL_PAGES: i64 = 2048;
 
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
-
-/// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
-/// `filled` whether any document of the input was written there.
-const SCHEMA: &str = "
-CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE inputs (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    state TEXT,
-    output TEXT,
-    filled INTEGER NOT NULL DEFAULT 0,
-    committed_at INTEGER,
-    status TEXT,
-    read INTEGER NOT NULL DEFAULT 0,
-    mapped INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    skipped INTEGER NOT NULL DEFAULT 0,
-    made INTEGER NOT NULL DEFAULT 0,
-    indexed INTEGER NOT NULL DEFAULT 0,
-    stale INTEGER NOT NULL DEFAULT 0,
-    quarantined INTEGER NOT NULL DEFAULT 0,
-    expired INTEGER NOT NULL DEFAULT 0,
-    dropped INTEGER NOT NULL DEFAULT 0,
-    rejects_overflow INTEGER NOT NULL DEFAULT 0,
-    memory_rows INTEGER NOT NULL DEFAULT 0,
-    memory_bytes INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE skips (
-    input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
-) WITHOUT ROWID;
-CREATE TABLE notes (
-    id INTEGER PRIMARY KEY,
-    input TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,
-    first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    UNIQUE (input, code, text)
-);
-CREATE TABLE rejects (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    digest BLOB NOT NULL UNIQUE,
-    input TEXT NOT NULL, kind TEXT NOT NULL, document_id TEXT,
-    code TEXT NOT NULL, detail TEXT NOT NULL, cut INTEGER NOT NULL,
-    observed INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    raw BLOB NOT NULL
-);
-CREATE INDEX rejects_by_input ON rejects (input, kind);
-";
 
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
@@ -237,10 +192,8 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-            memory::SCHEMA,
-            tiers::SCHEMA,
-            DOCUMENTS
+            "BEGIN; {LEDGER} {MEMORY} {} {DOCUMENTS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            tiers::SCHEMA
         ))?;
         connection.close().map_err(|(_, e)| e)
     };
