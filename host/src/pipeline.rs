@@ -159,8 +159,7 @@ impl Pipeline {
         }
         let sweeper = Sweeper {
             sink: sink.clone(),
-            // A history is never changed, so nothing in it is looked for.
-            catalog: catalog.clone().filter(|_| !config.output.keeps_history()),
+            catalog: catalog.clone().filter(|_| config.output.can_change()),
             ledger: ledger.clone(),
             inputs: pollers.iter().map(|p| (p.input.clone(), p.guest.clone())).collect(),
             settings: config.sweep,

@@ -160,7 +160,7 @@ fn own_guest(input: &Input) -> Option<Finding> {
 
 /// Whether `exclude:` is another one than what is stored was swept by.
 fn changed_exclusion(config: &Config, input: &Input, was_polled: bool) -> Option<Finding> {
-    if !was_polled || config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+    if !was_polled || !config.output.can_change() {
         return None;
     }
     let ledger = Ledger::read(&config.ledger_path()).ok()?;
