@@ -30,7 +30,7 @@ pub mod time;
 mod writer;
 
 pub use claim::{Claim, Feed, Frame, Identity, SECONDS_SHIFT};
-pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp, is_number};
+pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use indicator::{Confidence, Expiry, Indicator, Standing, hash_field};
 pub use json::{Begun, Json, Key, special, write_hex, write_number, write_string};

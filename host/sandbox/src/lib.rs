@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tipline_model::said::Said;
 use wasmtime::{Store, Trap};
 
 pub use bindings::{Batch, Event, Failure, Head, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait};
@@ -409,6 +410,16 @@ impl Guest {
         self.begin(&mut store, &limits)?;
         let input = compiled.pre.instantiate(&mut store).map_err(|e| explain(&e, store.data(), &limits))?;
         Ok(Live { compiled, store, input })
+    }
+}
+
+impl SandboxError {
+    /// In words: what a limit stopped is told in ours, with the setting; what else happened, in the guest's.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Costly(_) | Self::Exceeded(_) | Self::Interrupted => Said::ours(self.to_string()),
+            Self::Load(_) | Self::Imports(_) | Self::Trapped(_) | Self::Counts(_) => Said::theirs(self.to_string()),
+        }
     }
 }
 

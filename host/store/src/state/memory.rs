@@ -31,14 +31,6 @@ const ROW_BYTES: u64 = 80;
 /// A row's expiry is kept in hours, rounded up: the shorter number makes the file a fiftieth smaller.
 const HOUR: Millis = 60 * 60 * 1000;
 
-/// The table of the rows.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE memory (
-    row INTEGER PRIMARY KEY,
-    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
-);
-";
-
 /// Where an input's rows are, by half of their hashes.
 fn by_hash(input: i64) -> i64 {
     input << 1

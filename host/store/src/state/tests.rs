@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use tipline_model::said::Said;
 
 use super::*;
-use crate::Delivery;
 use crate::testing::NOW;
+use crate::{Delivery, Outage, Quarantined};
 use tipline_config::MAX_RAW_BYTES;
+use tipline_sandbox::{Note, Reject, Skip};
 
 struct Fixture {
     folder: tempfile::TempDir,
