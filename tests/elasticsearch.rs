@@ -17,7 +17,7 @@ use tipline::state::{Commit, Ledger};
 use tipline::store::elasticsearch::Elasticsearch;
 use tipline::store::elasticsearch::client::{Call, Client};
 use tipline::store::elasticsearch::fields::Fields;
-use tipline::store::elasticsearch::health::Level;
+use tipline::store::elasticsearch::finding::Level;
 use tipline::store::elasticsearch::setup::ALIAS;
 use tipline::store::{By, Catalog, Deletes, Delivery, Facet, Kind, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use url::Url;

@@ -580,11 +580,13 @@ async fn forbidden() -> Outcome {
         "connection",
         "keep-alive",
         "proxy-authenticate",
+        "proxy-authentication-info",
         "proxy-authorization",
         "proxy-connection",
         "te",
         "trailer",
         "upgrade",
+        "http2-settings",
         "X-Api-Key\r\nAuthorization",
     ];
     let mut cases: Vec<(Value, String)> = of_the_host

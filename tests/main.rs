@@ -27,6 +27,7 @@ mod guests;
 mod health;
 mod hostile;
 mod kills;
+mod listed;
 mod medallion;
 mod mutants;
 mod outputs;
@@ -40,11 +41,16 @@ mod transports;
 mod trial;
 mod verify;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     // What runs here is no program that could compile guests.
     tipline::sandbox::compile_with(env!("CARGO_BIN_EXE_tipline").into());
+    libtest_mimic::run(&Arguments::from_args(), trials()).exit();
+}
+
+/// All of them.
+fn trials() -> Vec<Trial> {
     let trials = [
         bounds::trials(),
         canary::trials(),
@@ -62,6 +68,7 @@ fn main() {
         health::trials(),
         hostile::trials(),
         kills::trials(),
+        listed::trials(),
         medallion::trials(),
         mutants::trials(),
         outputs::trials(),
@@ -72,5 +79,5 @@ fn main() {
         transports::trials(),
         verify::trials(),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+    trials.into_iter().flatten().collect()
 }

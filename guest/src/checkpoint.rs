@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::{Config, Transport};
 use crate::contract::{Failure, MAX_STATE_BYTES};
 use crate::members::{self, Members, number};
-use crate::refusal::clean;
+use crate::words::clean;
 use tipline_ecs::key;
 use tipline_ecs::{Begun, Json, Key, write_hex};
 

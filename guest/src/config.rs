@@ -15,8 +15,8 @@ use tipline_ecs::time::{DAY, HOUR, MINUTE, Millis, SECOND, parse_duration};
 use tipline_observable::Label;
 
 use crate::members::{self, Members, at};
-use crate::refusal::quote;
 use crate::rules;
+use crate::words::quote;
 
 /// How the feed is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -48,6 +48,7 @@ mod retry;
 pub mod rules;
 mod seen;
 mod taxii;
+mod words;
 
 pub use tipline_guest::contract;
 

@@ -8,7 +8,8 @@ use serde_json::error::Category;
 
 use crate::contract::Failure;
 use crate::read::{Data, Parts};
-use crate::refusal::{clean, error_under, is_markup, page_for_people, quote};
+use crate::refusal::{error_under, is_markup, page_for_people};
+use crate::words::{clean, quote};
 
 /// Why there is no page.
 pub(crate) enum Unreadable {

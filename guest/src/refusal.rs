@@ -9,12 +9,10 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::contract::{Batch, Failure, Note, Response};
-
-/// Characters of a server's text that are shown. Enough for a title or a message, too few to flood a log.
-const QUOTED: usize = 160;
+use crate::words::{clean, quote};
 
 /// A longer body is no error of this feed, and not worth the memory of reading it as one.
-const LONGEST: usize = 16 * 1024;
+const LONGEST_ERROR: usize = 16 * 1024;
 
 /// How much of an unreadable record's body is kept with its reject. Stores cut at the same length.
 const RAW_KEPT: usize = 64 * 1024;
@@ -167,7 +165,7 @@ impl ServerError {
     /// Reads an error's body as far as it can be.
     pub(crate) fn read(body: &str) -> Self {
         // A generic value keeps this tolerant.
-        let short = (body.len() <= LONGEST).then_some(body);
+        let short = (body.len() <= LONGEST_ERROR).then_some(body);
         let value: Value = short.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         let error = value.get("error").unwrap_or(&value);
         let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -241,39 +239,15 @@ impl fmt::Display for ServerError {
     }
 }
 
-/// [`clean`], in quotation marks.
-pub(crate) fn quote(text: &str) -> String {
-    format!("\"{}\"", clean(text).replace('"', "'"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What the host says of a request without an answer. It says what to change at its end, and has cleaned what was a
-/// stranger's, so it is neither cut like a stranger's text nor put in quotation marks.
-pub(crate) fn told(text: &str) -> String {
-    const LONGEST: usize = 800;
-    let text = text.trim();
-    let mut told: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        told.push('…');
-    }
-    told
-}
-
-/// The beginning of a foreign text for people: on one line, without control or direction characters and without
-/// anything a terminal would make a link of.
-pub(crate) fn clean(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.trim().chars();
-    for c in chars.by_ref().take(QUOTED) {
-        match c {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                out.extend(c.escape_unicode());
-            }
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
+    #[test]
+    fn an_errors_body_is_read_up_to_its_longest() {
+        for (length, code) in [(LONGEST_ERROR, Some("E1")), (LONGEST_ERROR + 1, None)] {
+            let body = format!("{:<length$}", r#"{"code":"E1"}"#);
+            assert_eq!(ServerError::read(&body).code.as_deref(), code, "{length}");
         }
     }
-    if chars.next().is_some() {
-        out.push('…');
-    }
-    out.replace("://", "[:]//")
 }

@@ -3,15 +3,16 @@
 //! The way of the data goes in one direction:
 //!
 //! ```text
-//! feed ──▶ http ──▶ sandbox (the guest's advance) ──▶ store (a Sink) ──▶ state (the Ledger)
+//! a feed ──▶ feed ──▶ sandbox (the guest's advance) ──▶ store (a Sink), with its state (the Ledger)
 //! ```
 //!
 //! [`poll`] drives it for one input, [`run`] all of them, [`cli`] is what a person meets. What is specific to a feed, its
 //! paging and its mapping, is a WASM component that [`sandbox`] runs; nothing here knows what a record means.
 //!
-//! The parts are crates in the folders beside this one, and imports go one way: [`text`], [`time`], [`clock`], [`secret`]
-//! and [`apart`] (`model`), then [`sandbox`], [`config`], [`connection`], [`http`] (`feed`) and [`store`] with [`state`] and
-//! [`memory`], [`eval`], [`mock`]. They are handed on here by the names of what they are about.
+//! The parts are crates in the folders beside this one, and imports go one way: `model` ([`text`], [`time`], [`clock`],
+//! [`secret`], [`said`], [`file`], [`folder`], [`apart`]), then [`sandbox`], [`config`], [`connection`], `feed` ([`http`] here)
+//! and [`store`] with [`state`] and [`memory`], [`recording`], [`eval`]. `kql`, the query language, and [`mock`] stand beside
+//! them; `template` is what `tipline guest new` writes. They are handed on here by the names of what they are about.
 
 pub mod cli;
 mod document;
@@ -33,5 +34,5 @@ pub use tipline_model::{apart, clock, file, folder, said, secret, text, time};
 pub use tipline_store::{memory, state};
 pub use {
     tipline_config as config, tipline_connection as connection, tipline_eval as eval, tipline_feed as http,
-    tipline_mock as mock, tipline_sandbox as sandbox, tipline_store as store,
+    tipline_mock as mock, tipline_recording as recording, tipline_sandbox as sandbox, tipline_store as store,
 };

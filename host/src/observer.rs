@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Millis;
 use crate::config::Input;
 use crate::http::RateLimit;
-use crate::poll::{PollError, PollReport};
+use crate::poll::report::{PollError, PollReport};
 use crate::sandbox::{Event, Note, Request, Wait};
 use crate::state::Counts;
 use crate::store::Outage;

@@ -12,8 +12,9 @@ use crate::config::{Config, Output};
 use crate::gate::Gates;
 use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::{Feed, FetchError};
+use crate::observer::Observer;
+use crate::poll::Poller;
 use crate::poll::trapped::Traps;
-use crate::poll::{Observer, Poller};
 use crate::sandbox::Interrupt;
 use crate::state::{Ledger, LedgerError};
 use crate::store::blocking;
@@ -159,8 +160,7 @@ impl Pipeline {
         }
         let sweeper = Sweeper {
             sink: sink.clone(),
-            // A history is never changed, so nothing in it is looked for.
-            catalog: catalog.clone().filter(|_| !config.output.keeps_history()),
+            catalog: catalog.clone().filter(|_| config.output.can_change()),
             ledger: ledger.clone(),
             inputs: pollers.iter().map(|p| (p.input.clone(), p.guest.clone())).collect(),
             settings: config.sweep,

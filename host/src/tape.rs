@@ -12,11 +12,11 @@ use tracing::{info, warn};
 
 use crate::clock::Millis;
 use crate::config::Input;
-use crate::eval::recording::{Recorded, Recorder, RecordingError};
 use crate::folder::make_private;
 use crate::observer::Observer;
-use crate::poll::trapped::{keep_newest, remove_parts};
 use crate::poll::{PollError, PollReport};
+use crate::recording::shelf::{keep_newest, remove_parts};
+use crate::recording::{Recorded, Recorder, RecordingError};
 use crate::sandbox::{Event, Request};
 
 /// Recordings kept of each input, if nothing else is said: of a day, at four polls an hour.
@@ -155,7 +155,7 @@ pub fn prepare(folder: &Path) -> Result<(), RecordingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::recording::Recording;
+    use crate::recording::Recording;
     use crate::sandbox::Response;
 
     fn in_folder(folder: &tempfile::TempDir, keep: u16) -> Target {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::fields::FIELDS;
+
 /// A field and a text for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fact {
@@ -28,9 +30,52 @@ pub(crate) const FILE_HASH: &str = "threat.indicator.file.hash.";
 /// Where those of SOC Defenders begin that ECS has no place for; another feed's stand below its own namespace.
 pub const OWN: &str = "socdefenders.ioc.";
 
-/// The fields whose values are numbers.
-pub fn is_number(field: &str) -> bool {
-    matches!(field, "threat.indicator.as.number" | "threat.indicator.file.size" | "socdefenders.ioc.score")
+/// Of how many fields of [`FIELDS`] the values are numbers.
+const fn count_numbers() -> usize {
+    let (mut count, mut rest) = (0_usize, FIELDS);
+    while let [(_, kind), others @ ..] = rest {
+        count = if is_numeric(kind) { count.saturating_add(1) } else { count };
+        rest = others;
+    }
+    count
+}
+
+/// The fields whose values are numbers, taken from [`FIELDS`] when this is compiled: every fact is looked up.
+const NUMBERS: [&str; count_numbers()] = {
+    let (mut numbers, mut rest) = ([""; count_numbers()], FIELDS);
+    let mut left: &mut [&str] = &mut numbers;
+    while let [(field, kind), others @ ..] = rest {
+        if is_numeric(kind)
+            && let [place, places @ ..] = left
+        {
+            *place = field;
+            left = places;
+        }
+        rest = others;
+    }
+    numbers
+};
+
+/// Whether a type of Elasticsearch's holds numbers.
+const fn is_numeric(kind: &str) -> bool {
+    matches!(
+        kind.as_bytes(),
+        b"long"
+            | b"integer"
+            | b"short"
+            | b"byte"
+            | b"unsigned_long"
+            | b"double"
+            | b"float"
+            | b"half_float"
+            | b"scaled_float"
+    )
+}
+
+/// Whether the values of a field are numbers. `root` is where its name begins as [`FIELDS`] has it, which for a feed's own is
+/// [`OWN`] whatever its namespace; `path` is the rest.
+pub(crate) fn is_number(root: &str, path: &str) -> bool {
+    NUMBERS.iter().any(|field| field.strip_prefix(root) == Some(path))
 }
 
 /// A level of the Traffic Light Protocol; the stricter is the greater.
@@ -58,7 +103,7 @@ pub enum Kept {
 pub struct Stix<'a> {
     /// Its name.
     pub name: Option<Cow<'a, str>>,
-    /// The identity that made it, as it stands in every document's identity.
+    /// The identity that made it. The claim is not that one's but the object's own: see [`crate::Indicator::claimant`].
     pub created_by: Option<Cow<'a, str>>,
     /// Its pattern; none where another document of the same object carries it.
     pub pattern: Option<Cow<'a, str>>,

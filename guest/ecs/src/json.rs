@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use tipline_observable::sixteen::{Sixteen, any, are, at_most};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::time::{Millis, write_rfc3339};
@@ -308,10 +309,11 @@ pub fn write_string(text: &str, out: &mut String) {
 
 /// Writes a string behind its first quote.
 fn write_rest(text: &str, out: &mut String) {
-    if is_plain(text.as_bytes()) {
-        out.push_str(text);
-    } else {
+    // Most texts have nothing to escape.
+    if any(text.as_bytes(), special) {
         escape(text, out);
+    } else {
+        out.push_str(text);
     }
     out.push('"');
 }
@@ -342,40 +344,10 @@ fn escape(mut rest: &str, out: &mut String) {
     }
 }
 
-/// Whether no byte needs an escape in a JSON string, as in most texts: sixteen, eight or four bytes are looked at together,
-/// the last of them twice where their number is no multiple.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    if let Some(last) = bytes.last_chunk::<16>() {
-        let (whole, _) = bytes.as_chunks::<16>();
-        return whole.iter().all(are_plain) && are_plain(last);
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return special(first) | special(last) == 0;
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let both = u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
-        return special(&both.to_le_bytes()) == 0;
-    }
-    bytes.iter().all(|b| are_plain(&[*b]))
-}
-
-/// All of them in any case, which takes vectors instead of a step for each byte.
-#[inline]
-fn are_plain<const N: usize>(bytes: &[u8; N]) -> bool {
-    bytes.iter().fold(true, |all, b| all & (*b >= 0x20) & (*b != b'"') & (*b != b'\\'))
-}
-
-/// Marks the bytes that have to be escaped in their highest bit: a byte below the subtracted one borrows it, which counts
-/// where it was not set before.
-#[inline]
-pub fn special(eight: &[u8; 8]) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let eight = u64::from_le_bytes(*eight);
-    let control = eight.wrapping_sub(EACH.wrapping_mul(0x20));
-    let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
-    let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
-    (control | quote | backslash) & !eight & EACH.wrapping_mul(0x80)
+/// Which bytes have to be escaped in a JSON string.
+#[inline(always)]
+pub fn special(bytes: Sixteen) -> Sixteen {
+    at_most(bytes, b' ' - 1) | are(bytes, b'"') | are(bytes, b'\\')
 }
 
 /// Every byte in hexadecimal.

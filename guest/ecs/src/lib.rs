@@ -30,11 +30,13 @@ pub mod time;
 mod writer;
 
 pub use claim::{Claim, Feed, Frame, Identity, SECONDS_SHIFT};
-pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp, is_number};
+pub use facts::{Fact, INDICATOR, Kept, OWN, Stix, Tlp};
 pub use fields::{FIELDS, HOST_FIELDS};
 pub use indicator::{Confidence, Expiry, Indicator, Standing, hash_field};
 pub use json::{Begun, Json, Key, special, write_hex, write_number, write_string};
 pub use writer::{Composed, Writer};
+
+use tipline_observable::sixteen::{any, within};
 
 /// The version of ECS whose names are used.
 pub const ECS_VERSION: &str = "8.17.0";
@@ -51,8 +53,7 @@ pub fn set<T: Ord>(list: &mut Vec<T>) {
 /// Whether a text is a link people can follow.
 pub fn is_web(text: &str) -> bool {
     let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    // To the end in any case, which takes vectors instead of a step for each byte.
-    let plain = || text.bytes().fold(true, |all, b| all & b.is_ascii_graphic());
+    let plain = || !any(text.as_bytes(), |some| !within(some, b'!', b'~'));
     let solid = || !text.contains(|c: char| c.is_whitespace() || c.is_control());
     (starts("https://") || starts("http://")) && (plain() || solid())
 }

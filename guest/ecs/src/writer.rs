@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tipline_observable::{Algorithm, AttackId, AttackKind, Host, Location, Observable, suffix, write_ip};
 
 use crate::claim::{Claim, Frame, sequence};
-use crate::facts::{FILE_HASH, Fact, INDICATOR, Kept, Stix, is_number};
+use crate::facts::{FILE_HASH, Fact, INDICATOR, Kept, OWN, Stix, is_number};
 use crate::indicator::{Confidence, Indicator, Standing};
 use crate::json::{self, Begun, Key};
 use crate::key;
@@ -173,7 +173,7 @@ impl Writer {
         }
         body.numbers(key!("ports"), &indicator.ports);
         body.text_field(key!("type"), &indicator.label);
-        self.facts(&indicator.facts, &frame.own);
+        self.facts(&indicator.facts, &frame.own, OWN);
         self.body.close(ioc);
         if let Some(stix) = &indicator.stix {
             self.stix(stix);
@@ -231,7 +231,7 @@ impl Writer {
             body.one_or_many(key!("reference"), &subs.iter().map(|id| reference(id, false)).collect::<Vec<_>>());
             body.close(object);
         }
-        self.facts(context, root);
+        self.facts(context, root, root);
         self.body.close(object);
     }
 
@@ -256,7 +256,7 @@ impl Writer {
             Observable::Ip(ip) => self.body.text_field(key!("ip"), address(*ip, &mut self.scratch)),
             _ => {}
         }
-        self.facts(&indicator.facts, INDICATOR);
+        self.facts(&indicator.facts, INDICATOR, INDICATOR);
         if let Some(stix) = &indicator.stix {
             self.body.text_field(key!("id"), indicator.id.as_deref().unwrap_or_default());
             if let Some(tlp) = &stix.tlp {
@@ -348,8 +348,8 @@ impl Writer {
         self.body.close(object);
     }
 
-    /// The facts whose fields begin with a name.
-    fn facts(&mut self, facts: &[Fact], root: &str) {
+    /// The facts whose fields begin with a name; `described` is what [`crate::FIELDS`] has for it.
+    fn facts(&mut self, facts: &[Fact], root: &str, described: &str) {
         let body = &mut self.body;
         let mut open: Vec<(&str, Begun)> = Vec::new();
         let mut rest = facts.iter().peekable();
@@ -370,7 +370,7 @@ impl Writer {
             while let Some(next) = rest.next_if(|next| next.field == fact.field) {
                 texts.push(&next.text);
             }
-            body.named(leaf, &texts, is_number(fact.field));
+            body.named(leaf, &texts, is_number(described, path));
         }
         while let Some((_, begun)) = open.pop() {
             body.close(begun);
@@ -431,4 +431,54 @@ fn extension(path: &str) -> Option<&str> {
     // Longer ones are parts of names.
     let plain = (1..=10).contains(&extension.len()) && extension.bytes().all(|b| b.is_ascii_alphanumeric());
     (plain && !stem.is_empty()).then_some(extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{FIELDS, Feed};
+
+    /// A document of one value with one fact.
+    fn document(namespace: &str, field: &'static str, text: &str) -> Value {
+        let feed = Feed { name: "F", reference: "", module: "m", dataset: "d", namespace };
+        let mut frame = Frame::new(feed, 0);
+        let mut indicator = Indicator::new(Observable::Cve("CVE-2021-44228".to_owned()));
+        indicator.facts.push(Fact::new(field, text));
+        let claim = frame.claim(&indicator.observable, "", &mut String::new());
+        let mut writer = Writer::default();
+        let composed = writer.compose(&frame, &claim, &indicator);
+        writer.finish(composed.version);
+        serde_json::from_str(&writer.into_documents()).unwrap()
+    }
+
+    #[test]
+    fn a_fact_is_a_number_where_its_field_is_described_as_one_in_whatever_namespace() {
+        let mut numbers = Vec::new();
+        for (field, kind) in FIELDS {
+            let Some((root, path)) =
+                [OWN, INDICATOR].into_iter().find_map(|root| Some((root, field.strip_prefix(root)?)))
+            else {
+                continue;
+            };
+            let is_number = matches!(*kind, "long" | "float");
+            for namespace in ["socdefenders", "my_feed", "a"] {
+                let root = if root == OWN { format!("{namespace}.ioc.") } else { root.to_owned() };
+                // Facts name fields that are known when a guest is built.
+                let name: &'static str = String::leak(format!("{root}{path}"));
+                // These every document has from elsewhere.
+                if !matches!(name, "threat.indicator.confidence" | "threat.indicator.name" | "threat.indicator.type") {
+                    let written = document(namespace, name, "7");
+                    let wanted = if is_number { Value::from(7) } else { Value::from("7") };
+                    let at = format!("/{}", name.replace('.', "/"));
+                    assert_eq!(written.pointer(&at), Some(&wanted), "{name} is described as {kind}");
+                }
+                numbers.extend(is_number.then_some(path));
+            }
+        }
+        for path in ["score", "ports", "as.number", "file.size", "port", "url.port"] {
+            assert!(numbers.contains(&path), "{path} of {numbers:?}");
+        }
+    }
 }

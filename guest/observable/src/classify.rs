@@ -9,6 +9,7 @@ use crate::location::{Location, LocationError, scheme_end};
 use crate::misfit::Misfit;
 use crate::name;
 use crate::refang::refang;
+use crate::sixteen::{any, are, at_most};
 use crate::wildcard;
 use crate::{Label, Observable};
 
@@ -55,7 +56,7 @@ pub fn classify(value: &str, label: Label) -> Result<Classified, Misfit> {
 
 /// Whether a text may hold control characters: a look at its bytes.
 fn has_controls(text: &str) -> bool {
-    text.bytes().any(|byte| byte < b' ' || byte == 0x7f || byte == 0xc2)
+    any(text.as_bytes(), |some| at_most(some, b' ' - 1) | are(some, 0x7f) | are(some, 0xc2))
 }
 
 /// A control character that is no white space.

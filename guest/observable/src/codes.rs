@@ -1,5 +1,7 @@
 //! Hashes, CVE ids and the ids of MITRE's frameworks.
 
+use crate::sixteen::{Sixteen, any, within};
+
 /// A hash's algorithm, by its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -27,8 +29,9 @@ impl Algorithm {
             128 => Self::Sha512,
             _ => return None,
         };
-        // To the end in any case, which takes vectors instead of a step for each digit.
-        let all_hex = text.bytes().fold(true, |all, b| all & b.is_ascii_hexdigit());
+        let in_lower_case = Sixteen::splat(0x20);
+        let are_digits = |some| within(some, b'0', b'9') | within(some | in_lower_case, b'a', b'f');
+        let all_hex = !any(text.as_bytes(), |some| !are_digits(some));
         all_hex.then(|| (algorithm, text.to_ascii_lowercase()))
     }
 
@@ -87,7 +90,7 @@ pub fn cve(text: &str) -> Option<String> {
         && year.bytes().all(|b| b.is_ascii_digit())
         && (4..=19).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_digit());
-    good.then(|| format!("CVE-{year}-{number}"))
+    good.then(|| ["CVE-", year, "-", number].concat())
 }
 
 /// Hyphens and dashes of all kinds, underscores and spaces.

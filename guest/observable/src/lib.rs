@@ -31,6 +31,7 @@ mod location;
 mod misfit;
 mod name;
 mod refang;
+pub mod sixteen;
 pub mod suffix;
 mod wildcard;
 

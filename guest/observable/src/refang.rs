@@ -8,15 +8,16 @@
 use std::borrow::Cow;
 
 use crate::location::scheme_end;
+use crate::sixteen::{any, are, within};
 
 /// The longest text between brackets that is looked at: ` dot ` with a space on either side, and room to spare.
 const MAX_TOKEN: usize = 8;
 
 pub(super) fn refang(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
-    // To the end in any case, which takes vectors instead of a step for each byte.
-    let is_mark = |b| (b == b'[') | (b == b'(') | (b == b'{') | (b == b'<') | (b == b']') | (b == b'\\');
-    if text.bytes().fold(false, |any, b| any | is_mark(b)) {
+    // From an opening bracket to a closing one there is but a backslash.
+    let are_marks = |some| within(some, b'[', b']') | are(some, b'(') | are(some, b'{') | are(some, b'<');
+    if any(text.as_bytes(), are_marks) {
         if let Some(changed) = tokens(&text) {
             text = Cow::Owned(changed);
         }

@@ -5,6 +5,7 @@
 
 use crate::location::{Location, scheme_end};
 use crate::misfit::Misfit;
+use crate::sixteen::{any, are};
 use crate::{Label, Observable, name};
 
 /// The code of a value that is none because of its wildcard.
@@ -29,7 +30,8 @@ fn refusal() -> Misfit {
 /// # Errors
 /// An address with letters in the place of numbers: `198.51.100.x` would pass for a name.
 pub(super) fn read(text: &str, label: Label) -> Result<Option<Observable>, Misfit> {
-    if !text.contains(['*', 'x', 'X']) && !text.starts_with('.') && !text.contains("/.") {
+    let is_asterisk_or_x = |some| are(some, b'*') | are(some, b'x') | are(some, b'X');
+    if !any(text.as_bytes(), is_asterisk_or_x) && !text.split('/').any(|step| step.starts_with('.')) {
         return Ok(None);
     }
     let start = scheme_end(text).map_or(0, |at| at.saturating_add(3));

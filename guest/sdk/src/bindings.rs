@@ -785,9 +785,11 @@ pub mod exports {
                 use super::super::super::super::_rt;
                 pub type Batch = super::super::super::super::exports::tipline::input::mapper::Batch;
                 pub type Failure = super::super::super::super::exports::tipline::input::mapper::Failure;
-                /// Relative to the feed's base URL. The host adds origin, credential and user agent, and refuses a request that
-                /// sets what is the host's: `authorization` and the header of the configured key, `host`, `cookie`, `user-agent`,
-                /// `content-length`, `transfer-encoding` and the hop-by-hop headers.
+                /// Relative to the feed's base URL. The host adds origin, credential and user agent. A request that sets what is the
+                /// host's is refused, which ends the poll: `authorization` and the header of the configured key, `host`, `cookie`,
+                /// `user-agent`, `content-length`, `transfer-encoding` and the hop-by-hop headers; how the answer is read, that is
+                /// `accept-encoding`, `range`, `if-range` and `expect`; and what makes another request of it, such as `forwarded`,
+                /// `x-forwarded-*`, `x-original-*`, `x-rewrite-*` and every method override.
                 #[derive(Clone)]
                 pub struct Request {
                     /// `GET` or `POST`.

@@ -31,7 +31,7 @@ pub struct Note {
 /// One statement: what one source says of one value. Its line in [`Batch::documents`] is the whole ECS document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Identity, `event.id`: 40 hexadecimal digits.
+    /// Identity, `event.id`: 1 to 512 bytes.
     pub id: String,
     /// Version, `event.sequence`: a higher one replaces a lower one.
     pub version: u64,
@@ -99,7 +99,9 @@ pub enum Failure {
     State(String),
 }
 
-/// Relative to the feed's base URL. The host adds origin, credential and user agent.
+/// Relative to the feed's base URL. The host adds origin, credential and user agent. A request that sets what is the host's
+/// (`authorization`, how the answer is read, what makes another request of it; `wit/input.wit` has the list) is refused, which
+/// ends the poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// `GET` or `POST`.

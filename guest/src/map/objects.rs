@@ -165,18 +165,7 @@ impl<'a> Mapper<'a> {
                 one.edition = known.place(one.edition, true);
             }
         }
-        let mut by_id: Vec<((u64, &str), Edition)> =
-            found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
-        by_id.sort_unstable();
-        let is_old: Vec<bool> = found
-            .iter()
-            .map(|one| {
-                let Some(id) = one.object.id.as_deref().map(hashed) else { return false };
-                let end = by_id.partition_point(|(known, _)| *known <= id);
-                let last = end.checked_sub(1).and_then(|place| by_id.get(place));
-                last.is_some_and(|(_, last)| *last > one.edition)
-            })
-            .collect();
+        let is_old = replaced(&found);
         let first = self.part.first;
         for (number, (one, is_old)) in found.iter_mut().zip(is_old).enumerate().skip(first) {
             // One object has room in any case.
@@ -344,6 +333,27 @@ impl<'a> Mapper<'a> {
         }
         corrected
     }
+}
+
+/// Of each object whether another one of the page is a later version of it.
+fn replaced(found: &[Found<'_>]) -> Vec<bool> {
+    let ids = found.iter().filter_map(|one| one.object.id.as_deref());
+    let mut known: Vec<u64> = ids.map(|id| xxh3_64(id.as_bytes())).collect();
+    known.sort_unstable();
+    // On most pages each object stands once.
+    if known.is_sorted_by(|one, next| one < next) {
+        return vec![false; found.len()];
+    }
+    let mut by_id: Vec<((u64, &str), Edition)> =
+        found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
+    by_id.sort_unstable();
+    let is_replaced = |one: &Found<'_>| {
+        let Some(id) = one.object.id.as_deref().map(hashed) else { return false };
+        let end = by_id.partition_point(|(known, _)| *known <= id);
+        let last = end.checked_sub(1).and_then(|place| by_id.get(place));
+        last.is_some_and(|(_, last)| *last > one.edition)
+    };
+    found.iter().map(is_replaced).collect()
 }
 
 /// An id with a hash before it: ids begin alike, so numbers are told apart sooner.

@@ -356,3 +356,22 @@ pub(crate) fn path<'p>(pattern: &'p Pattern<'_>, test: &Test<'_>) -> Cow<'p, str
 pub(crate) fn is_text(literal: &Literal<'_>) -> bool {
     literal.kind == LiteralKind::Text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_that_have_one_in_ecs_are_listed_and_no_others() {
+        let (_, rest) = include_str!("home.rs").split_once("pub(crate) fn ecs_type(").unwrap();
+        let (arms, _) = rest.split_once("_ => return None").unwrap();
+        let patterns = arms.lines().filter_map(|line| line.split_once("=>")).map(|(pattern, _)| pattern);
+        let mut matched: Vec<&str> = patterns.flat_map(|pattern| pattern.split('"').skip(1).step_by(2)).collect();
+        matched.sort_unstable();
+        assert_eq!(matched, TYPES);
+        assert!(OTHERS.iter().all(|other| ecs_type(other).is_none()));
+        for name in TYPES.into_iter().chain(OTHERS) {
+            assert_eq!(known(&name.to_ascii_uppercase().replace('-', "_")), name);
+        }
+    }
+}

@@ -356,4 +356,47 @@ mod tests {
             assert_eq!(change.is_ahead, shown != modified);
         }
     }
+    /// The properties that STIX 2.1 gives to all objects and to indicators, but for `extensions`, which holds others' own.
+    const OF_STIX: [&str; 23] = [
+        "confidence",
+        "created",
+        "created_by_ref",
+        "defanged",
+        "description",
+        "external_references",
+        "granular_markings",
+        "id",
+        "indicator_types",
+        "kill_chain_phases",
+        "labels",
+        "lang",
+        "modified",
+        "name",
+        "object_marking_refs",
+        "pattern",
+        "pattern_type",
+        "pattern_version",
+        "revoked",
+        "spec_version",
+        "type",
+        "valid_from",
+        "valid_until",
+    ];
+
+    #[test]
+    fn what_the_standard_has_is_read_and_never_kept_as_an_objects_own() {
+        for name in OF_STIX {
+            assert!(is_standard(name), "{name}");
+            let text = format!(r#"{{"{name}":null}}"#);
+            let mut object = Object::default();
+            object.read(&text).unwrap();
+            assert!(!object.has_own, "{name} is none that is read or passed over");
+        }
+        for name in ["x_own", "extensions", "x_opencti_score", "to_ids"] {
+            let text = format!(r#"{{"{name}":null}}"#);
+            let mut object = Object::default();
+            object.read(&text).unwrap();
+            assert!(object.has_own && !is_standard(name), "{name}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use tipline_ecs::time::{HOUR, MINUTE, Millis, parse_rfc3339};
 
 use super::Text;
 use crate::contract::Note;
-use crate::refusal::quote;
+use crate::words::quote;
 
 /// A date further ahead of the observation than this lies in the future. Less is left to clocks, which differ.
 const AHEAD: Millis = 10 * MINUTE;

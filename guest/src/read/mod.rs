@@ -18,6 +18,7 @@ pub use salvage::{MAX_NESTING, Pieces, Salvage, contents, pieces, says_what_it_i
 pub(crate) use texts::{Flag, InPlace, Switch};
 pub use texts::{Text, Texts};
 pub use tipline_guest::Body;
+use tipline_observable::sixteen::{any, at_most};
 
 /// A foreign text for a message, without anything that moves a cursor.
 pub fn escaped(text: &str) -> String {
@@ -25,12 +26,9 @@ pub fn escaped(text: &str) -> String {
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
 }
 
-/// Whether a text holds U+FFFD. Most texts are ASCII, which shows in whole words.
+/// Whether a text holds U+FFFD. Most texts are ASCII.
 pub fn is_damaged(text: &str) -> bool {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
-    let is_ascii = all & 0x8080_8080_8080_8080 == 0 && rest.is_ascii();
-    !is_ascii && text.contains('\u{fffd}')
+    any(text.as_bytes(), |some| !at_most(some, 0x7f)) && text.contains('\u{fffd}')
 }
 
 /// A text without the white space around it.

@@ -12,6 +12,7 @@ use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use tipline_ecs::special;
+use tipline_observable::sixteen::{Sixteen, are, marks};
 
 /// How deep objects and lists may stand in each other here. Records nest three deep.
 const DEEPEST: u8 = 32;
@@ -346,14 +347,13 @@ fn behind_text<const STRICT: bool>(bytes: &[u8], mut at: usize) -> Result<(usize
     let mut escaped = false;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let length = match rest.first_chunk::<8>() {
-            Some(eight) => match if STRICT { special(eight) } else { ends(eight) } {
+        let length = match rest.first_chunk::<16>() {
+            Some(sixteen) => match if STRICT { marks(sixteen, special) } else { marks(sixteen, quotes) } {
                 0 => {
-                    at = at.wrapping_add(8);
+                    at = at.wrapping_add(16);
                     continue;
                 }
-                // The lowest mark is at the first such byte; those above it may be wrong.
-                marks => usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0),
+                marks => usize::try_from(marks.trailing_zeros()).unwrap_or(0),
             },
             None => {
                 let is_meant = |b: &u8| matches!(b, b'"' | b'\\') || STRICT && *b < b' ';
@@ -373,14 +373,10 @@ fn behind_text<const STRICT: bool>(bytes: &[u8], mut at: usize) -> Result<(usize
     }
 }
 
-/// Marks quotes and backslashes in their highest bit.
-#[inline]
-fn ends(eight: &[u8; 8]) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let eight = u64::from_le_bytes(*eight);
-    let quote = (eight ^ EACH.wrapping_mul(b'"' as u64)).wrapping_sub(EACH);
-    let backslash = (eight ^ EACH.wrapping_mul(b'\\' as u64)).wrapping_sub(EACH);
-    (quote | backslash) & !eight & EACH.wrapping_mul(0x80)
+/// Which bytes are quotes and backslashes.
+#[inline(always)]
+fn quotes(bytes: Sixteen) -> Sixteen {
+    are(bytes, b'"') | are(bytes, b'\\')
 }
 
 impl<'de> Deserializer<'de> for &mut Plain<'de> {

@@ -122,7 +122,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
 
             fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
+                let mut text = String::new();
+                tipline_ecs::write_number(number, &mut text);
+                Ok(Text(Some(Cow::Owned(text))))
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {

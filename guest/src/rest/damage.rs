@@ -8,6 +8,7 @@ use super::{Poll, clock};
 use crate::contract::{Batch, Failure, Reject, Response, Step};
 use crate::page::Unreadable;
 use crate::refusal;
+use crate::words::quote;
 
 impl Poll<'_> {
     /// Reads a page: one that is damaged as far as it goes where its list has its end, or where it was tried often enough
@@ -93,7 +94,7 @@ impl Poll<'_> {
                  up for that: {}. Look at what stands between here and the feed, then at the feed.",
                 self.run.walk.offset(self.run.limit),
                 self.run.retry.unreadable,
-                refusal::quote(&response.text())
+                quote(&response.text())
             )));
         }
         let server = clock::of_feed(None, response);

@@ -42,6 +42,7 @@ use crate::pause::{self, Pause};
 use crate::read::Body;
 use crate::refusal::{self, Advice};
 use crate::retry::TRIES_AT_A_PAGE;
+use crate::words::told;
 use page::Page;
 use position::Phase;
 use run::{Hunt, Run, Why};
@@ -67,7 +68,7 @@ pub(crate) fn advance(config: &Config, state: &str, now: Millis, event: Event) -
     let poll = Poll { config, base, now, state, run, notes: Vec::new() };
     match event {
         Event::Response(response) => poll.answer(&response),
-        Event::Failed(reason) => poll.retry(&format!("no answer: {}", refusal::told(&reason)), None),
+        Event::Failed(reason) => poll.retry(&format!("no answer: {}", told(&reason)), None),
         // This pager asks for no rows.
         Event::Recalled(..) => Err(checkpoint::unasked()),
         Event::Start | Event::Wake => poll.go_on(None),

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::contract::Failure;
 use crate::members::{at, number};
 use crate::pause::Pause;
-use crate::refusal::clean;
+use crate::words::clean;
 use tipline_ecs::key;
 use tipline_ecs::time::Millis;
 use tipline_ecs::{Json, Key, write_number, write_string};

@@ -19,8 +19,8 @@ use crate::memory::Memory;
 use crate::objects::Context;
 use crate::pause;
 use crate::read::Body;
-use crate::refusal::quote;
 use crate::seen::fingerprint;
+use crate::words::quote;
 use tipline_ecs::time::{MINUTE, Millis, SECOND, rfc3339};
 
 /// Walks of a window. Each is torn only where a whole page of a feed moved between two requests.
@@ -44,7 +44,9 @@ pub(super) enum After {
 }
 
 impl Poll<'_> {
-    /// Folds a page.
+    /// Folds a page. The order of the steps matters: a page that was read by another clock answers another question and is not
+    /// mapped; the observation time, which every document has, stands before anything is mapped; and a window that is only
+    /// measured, or is to be divided, is read again later in its parts, so that its records are mapped once.
     pub(super) fn page(mut self, page: &Page<'_>, body: &Body<'_>, response: &Response) -> Result<Step, Failure> {
         let forward = self.links_forward(page);
         let server = clock::of_feed(page.meta.generated_at, response);
@@ -59,6 +61,7 @@ impl Poll<'_> {
         if self.moved(server) {
             return self.go_on(None);
         }
+        // The first answer of the run sets its clock here.
         let observed = self.observed(server);
         self.tell_of_cut(page);
         self.dug_through();

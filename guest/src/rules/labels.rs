@@ -57,40 +57,61 @@ pub fn verdict(types: &[Cow<'_, str>], labels: &[Cow<'_, str>]) -> Option<Verdic
     if types.is_empty() && labels.is_empty() {
         return None;
     }
-    let types: Vec<&str> = types.iter().map(|text| bare(text)).filter(|text| !same(text, "unknown")).collect();
-    let is = |list: &[&str], word: &str| list.iter().any(|known| same(word, known));
-    let all_benign = |words: &mut dyn Iterator<Item = &str>| {
-        let mut words = words.peekable();
-        words.peek().is_some() && words.all(|word| is(&BENIGN, word))
-    };
-    let words = || labels.iter().filter(|label| !is_tag(label)).map(|label| bare(label));
-    let is_benign = words().chain(types.iter().copied()).any(|word| is(&FALSE_POSITIVE, word))
-        || all_benign(&mut types.iter().copied())
-        || (types.is_empty() && all_benign(&mut words()));
-    let tags = labels.iter().filter(|label| is_tag(label)).filter_map(|label| label.split_once([':', '=']));
-    let tagged = tags.filter_map(|(space, rest)| tagged(space, rest));
-    tagged.max().max(is_benign.then_some(Verdict::Benign))
+    let (mut of_types, mut of_words, mut of_tags) = (Words::default(), Words::default(), None);
+    for word in types.iter().map(|text| bare(text)).filter(|text| !same(text, "unknown")) {
+        of_types.hear(word);
+    }
+    for label in labels {
+        match label.as_bytes().iter().position(|b| matches!(b, b':' | b'=')).and_then(|at| parted(label, at)) {
+            Some((space, rest)) => of_tags = of_tags.max(tagged(space, rest)),
+            None => of_words.hear(bare(label)),
+        }
+    }
+    let is_benign = of_types.has_false_positive
+        || of_words.has_false_positive
+        || of_types.all_benign.unwrap_or_else(|| of_words.all_benign == Some(true));
+    of_tags.max(is_benign.then_some(Verdict::Benign))
+}
+
+/// What words say that stand together.
+#[derive(Default)]
+struct Words {
+    has_false_positive: bool,
+    /// Whether all of them are for what is harmless; none where there is no word.
+    all_benign: Option<bool>,
+}
+
+impl Words {
+    fn hear(&mut self, word: &str) {
+        self.has_false_positive |= is_of(&FALSE_POSITIVE, word);
+        self.all_benign = Some(self.all_benign != Some(false) && is_of(&BENIGN, word));
+    }
+}
+
+/// Whether a word is one of a list.
+fn is_of(list: &[&str], word: &str) -> bool {
+    list.iter().any(|known| same(word, known))
+}
+
+/// What stands before a byte of ASCII and behind it.
+fn parted(text: &str, at: usize) -> Option<(&str, &str)> {
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// What `namespace:predicate="value"` or `name:value` says.
 fn tagged(space: &str, rest: &str) -> Option<Verdict> {
     let (predicate, value) = rest.rsplit_once(['=', ':']).unwrap_or((space, rest));
     let (space, predicate, value) = (bare(space), bare(predicate), bare(value));
-    let is = |list: &[&str], word: &str| list.iter().any(|known| same(word, known));
     if same(predicate, "to-ids") {
-        return is(&["false", "no", "0"], value).then_some(Verdict::NotForDetection);
+        return is_of(&["false", "no", "0"], value).then_some(Verdict::NotForDetection);
     }
     let is_benign = if same(space, "false-positive") {
-        is(&["confirmed", "false-positive"], predicate) && is(&["true", "yes", "1", "confirmed"], value)
+        is_of(&["confirmed", "false-positive"], predicate) && is_of(&["true", "yes", "1", "confirmed"], value)
     } else {
-        is(&PREDICATES, predicate) && (is(&BENIGN, value) || is(&FALSE_POSITIVE, value))
+        is_of(&PREDICATES, predicate) && (is_of(&BENIGN, value) || is_of(&FALSE_POSITIVE, value))
     };
     is_benign.then_some(Verdict::Benign)
-}
-
-/// `namespace:predicate="value"`, `name:value`.
-fn is_tag(label: &str) -> bool {
-    label.bytes().any(|b| matches!(b, b':' | b'='))
 }
 
 /// Without quotes.

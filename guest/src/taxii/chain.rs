@@ -31,8 +31,8 @@ use crate::objects::Context;
 use crate::page::Unreadable;
 use crate::read::Body;
 use crate::read::plain::NotPlain;
-use crate::refusal::clean;
 use crate::seen::fingerprint;
+use crate::words::clean;
 use tipline_ecs::time::parse_http_date;
 
 /// Objects asked for at least, to see what a server makes of `match[type]`.

@@ -4,8 +4,8 @@ use super::state::{Ask, Edge, Matching, Passing, Turn};
 use super::{Poll, step};
 use crate::contract::{Failure, Next, Response, Step};
 use crate::pause;
-use crate::refusal::quote;
 use crate::retry::TRIES_AT_A_PAGE;
+use crate::words::quote;
 use tipline_ecs::time::Millis;
 
 impl Poll<'_> {

@@ -6,8 +6,8 @@ use super::page::Page;
 use super::request::is_wanted;
 use super::state::{Chain, Edge};
 use crate::contract::Response;
-use crate::refusal::clean;
 use crate::seen::{fingerprint, print};
+use crate::words::clean;
 use tipline_ecs::time::{DAY, Millis, SECOND, rfc3339};
 
 /// The largest page asked for to get past an instant. STIX objects of a kilobyte make 16 MiB of it.

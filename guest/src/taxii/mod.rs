@@ -39,8 +39,9 @@ use crate::config::Config;
 use crate::contract::{Batch, Event, Failure, Next, Note, Request, Response, Step};
 use crate::memory::Memory;
 use crate::pause::{self, CLOCKS_APART, Pause};
-use crate::refusal::{self, Advice, told};
+use crate::refusal::{self, Advice};
 use crate::retry::Retry;
+use crate::words::told;
 use state::{Ask, Chain, Edge, Form, Matching, Passing, Place, Run, State, Survey, Turn};
 use tipline_ecs::time::{Millis, parse_http_date, rfc3339};
 

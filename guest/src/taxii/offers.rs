@@ -7,7 +7,7 @@ use super::request::{LONGEST_PATH, escape};
 use super::state::{Met, Place, Survey, Turn};
 use crate::config::{MAX_COLLECTIONS, has_vendors_collections};
 use crate::contract::Failure;
-use crate::refusal::{clean, quote};
+use crate::words::{clean, quote};
 
 /// Collections that people are told of.
 const MAX_TOLD: usize = 40;
@@ -259,4 +259,18 @@ fn ambiguous(name: &str, one: &str, other: &str) -> Failure {
          one you want, or `collection: [{one}, {other}]` for both.",
         quote(name)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_decoded_so_often_and_no_further() {
+        // What is coded once more than it is decoded may mean anything in the end.
+        let coded = |times: usize| format!("a%{}41", "25".repeat(times - 1));
+        assert!(!means_another_place(&coded(MAX_DECODINGS - 1)));
+        assert!(means_another_place(&coded(MAX_DECODINGS)));
+        assert!(means_another_place(&coded(MAX_DECODINGS + 1)));
+    }
 }

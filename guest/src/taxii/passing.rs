@@ -15,7 +15,7 @@ use super::instant::{self, Instant, from_millis};
 use super::state::{Chain, Edge, Passing, Turn};
 use crate::contract::{Failure, Step};
 use crate::pause::CLOCKS_APART;
-use crate::refusal::clean;
+use crate::words::clean;
 use tipline_ecs::time::{DAY, HOUR, MINUTE, SECOND, rfc3339};
 
 /// How far behind a date it is looked for what the server can give, one after the other.

@@ -3,7 +3,8 @@
 use super::state::{Ask, Chain, Edge, Form, Matching, Turn};
 use super::{ADVICE, Poll, request};
 use crate::contract::{Failure, Response, Step};
-use crate::refusal::{self, ServerError, clean};
+use crate::refusal::{self, ServerError};
+use crate::words::clean;
 
 /// How often in a row a server may forget a `next` before that is a failure.
 const MAX_LOST: u32 = 3;

@@ -18,10 +18,9 @@ use crate::config::MAX_COLLECTIONS;
 use crate::contract::{Failure, Note, Response, Step};
 use crate::members;
 use crate::page::text;
-use crate::refusal::{
-    ServerError, clean, error_under, is_error_with_status, is_login, is_markup, page_for_people, quote,
-};
+use crate::refusal::{ServerError, error_under, is_error_with_status, is_login, is_markup, page_for_people};
 use crate::seen::print;
+use crate::words::{clean, quote};
 
 /// API roots that one discovery may name. Each costs a request a poll.
 const MAX_ROOTS: usize = 16;

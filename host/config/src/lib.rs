@@ -406,9 +406,16 @@ pub enum Output {
 }
 
 impl Output {
-    /// Whether it is an append-only history, in which nothing is changed.
-    pub fn keeps_history(&self) -> bool {
-        matches!(self, Self::Elasticsearch(settings) if settings.mode == Mode::Events)
+    /// Whether what is stored can be looked for and changed: renewed, retired, deleted. Of a history and of lines nothing is.
+    pub fn can_change(&self) -> bool {
+        match self {
+            Self::Sqlite { .. } => true,
+            Self::Elasticsearch(settings) => match settings.mode {
+                Mode::Latest => true,
+                Mode::Events => false,
+            },
+            Self::Ndjson { .. } => false,
+        }
     }
 }
 

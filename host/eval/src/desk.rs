@@ -11,9 +11,9 @@ use anyhow::{Result, anyhow, bail};
 use super::cluster::Cluster;
 use super::finding::Tally;
 use super::paging::{self, Reader};
-use super::recording::Recording;
 use super::worker::Worker;
 use super::{Configs, Page};
+use tipline_recording::Recording;
 use tipline_sandbox::Guest;
 
 /// Pages that wait for a thread.

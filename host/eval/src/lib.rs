@@ -17,7 +17,6 @@ mod document;
 pub mod finding;
 pub mod golden;
 pub mod paging;
-pub mod recording;
 pub mod records;
 pub mod report;
 pub mod source;
@@ -348,19 +347,7 @@ pub(crate) fn count_error(error: &SandboxError, at: At<'_>, tally: &mut Tally) {
         SandboxError::Trapped(text) | SandboxError::Counts(text) => (Kind::Trap, first_line(text)),
         SandboxError::Interrupted => (Kind::Trap, first_line(&error.to_string())),
     };
-    tally.add(kind, &about, at, || said(error), None, None);
-}
-
-/// A sandbox's error in words: what a limit stopped is told in ours, with the setting; what else happened, in the guest's.
-pub fn said(error: &SandboxError) -> Said {
-    match error {
-        SandboxError::Costly(_) | SandboxError::Exceeded(_) | SandboxError::Interrupted => {
-            Said::ours(error.to_string())
-        }
-        SandboxError::Load(_) | SandboxError::Imports(_) | SandboxError::Trapped(_) | SandboxError::Counts(_) => {
-            Said::theirs(error.to_string())
-        }
-    }
+    tally.add(kind, &about, at, || error.said(), None, None);
 }
 
 /// A trap's text has a backtrace, which differs by the page.

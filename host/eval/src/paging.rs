@@ -12,10 +12,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 
 use super::finding::{At, Kind, Tally};
-use super::recording::Recording;
 use super::{Configs, count_error};
 use tipline_model::clock::Millis;
 use tipline_model::said::Said;
+use tipline_recording::Recording;
 use tipline_sandbox::{Event, Guest, Next, Request, SandboxError, sha256};
 use tipline_store::memory::Memory;
 use tipline_store::state::MAX_STATE_BYTES;

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::recording::{Recording, is_har};
 use super::{Configs, Intake, Page};
 use crate::records::for_each_part;
 use tipline_model::clock::Millis;
 use tipline_model::time;
+use tipline_recording::{Recording, is_har};
 
 /// When a page was shown that does not say so: the time the cases of this repository are written for.
 const OBSERVED: Millis = 1_733_740_200_000;

@@ -8,7 +8,7 @@ use super::conform::Rules;
 use super::cost::{Calls, Costs};
 use super::detection::Detection;
 use super::finding::{At, Kind, Tally};
-use super::{Page, Sums, count_error, first_line, said};
+use super::{Page, Sums, count_error, first_line};
 use crate::records::reject_line;
 use tipline_model::said::Said;
 use tipline_sandbox::{Batch, Exceeded, Failure, Guest, SandboxError, Session};
@@ -86,7 +86,7 @@ impl<'g> Worker<'g> {
             (Err(error), Err(_)) => {
                 // Both may have met a page that is too large for the limits.
                 let about = format!("the base, too: {}", first_line(&error.to_string()));
-                self.tally.add(Kind::Limit, &about, at, || said(&error), None, None);
+                self.tally.add(Kind::Limit, &about, at, || error.said(), None, None);
                 return 0;
             }
             (Err(_), _) => Batch::empty(),

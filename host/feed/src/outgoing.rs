@@ -118,8 +118,8 @@ mod tests {
 
     const OWN: &[HeaderName] = &[AUTHORIZATION];
 
-    /// RFC 9110, 7.6.1, and what frames a request.
-    const OF_THE_CONNECTION: [&str; 14] = [
+    /// The whole list has its test beside it, in the crate of the words that all share.
+    const OF_THE_CONNECTION: [&str; 15] = [
         "content-length",
         "cookie",
         "host",
@@ -127,6 +127,7 @@ mod tests {
         "connection",
         "keep-alive",
         "proxy-authenticate",
+        "proxy-authentication-info",
         "proxy-authorization",
         "proxy-connection",
         "te",

@@ -9,8 +9,9 @@
 //! Any other guest is compiled by Cranelift only: its steps are counted, and its NaNs made the same everywhere. That is
 //! done in a process of its own ([`super::compiling`]).
 //!
-//! All code looks at its engine's epoch, so that a call can be ended from outside: when the program stops, and, where
-//! time is limited, when the time is over.
+//! Code looks at its engine's epoch, so that a call can be ended from outside: when the program stops, and, where time is
+//! limited, when the time is over. Cranelift's of the built-in guest does not, as that takes a tenth to a sixth of its time:
+//! it is known to end, a page of 64 MiB takes it about a second, and a stop meets it where its memory grows and at its end.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,11 +4,12 @@
 //! left to bound is time, memory and output, and how much depends on whose guest it is:
 //!
 //! * [`Profile::Trusted`] is for the guest this program was built with. One instance is kept and used again; nothing
-//!   counts its steps, which makes it 1.5 times as fast.
+//!   counts its steps, which makes it 1.6 times as fast.
 //! * [`Profile::Sandboxed`] is for any other guest. Each call gets a fresh instance, fuel, and a smaller memory.
 //!
-//! Either can be ended from outside ([`Guest::interrupt`]), and all calls of a process share a budget of memory
-//! ([`budget`]). What this program was not built with is compiled in a process of its own ([`compiling`]).
+//! Either can be ended from outside ([`Guest::interrupt`]), the built-in one where its memory grows, and all calls of a
+//! process share a budget of memory ([`budget`]). What this program was not built with is compiled in a process of its own
+//! ([`compiling`]).
 //!
 //! A guest that traps gives [`SandboxError`], never a panic, and its instance is thrown away: the caller holds the
 //! state, so nothing is lost.
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tipline_model::said::Said;
 use wasmtime::{Store, Trap};
 
 pub use bindings::{Batch, Event, Failure, Head, Next, Note, Reject, Request, Response, Row, Skip, Step, Wait};
@@ -372,7 +374,9 @@ impl Guest {
         let result = run(&live.input, &mut live.store);
         let spent = fuel.and_then(|given| Some(given - live.store.get_fuel().ok()?)).unwrap_or(0);
         let cost = Cost { fuel: spent, peak_memory: live.store.data().peak() };
-        result.map(|answer| (answer, cost)).map_err(|error| explain(&error, live.store.data(), &limits))
+        let answer = result.map_err(|error| explain(&error, live.store.data(), &limits))?;
+        // Not every call is ended by a stop, and what comes after one is not taken.
+        if self.stop.is_set() { Err(SandboxError::Interrupted.into()) } else { Ok((answer, cost)) }
     }
 
     /// Time runs from here on, and an interrupt ends what comes next: the deadline is set before the stop is looked at, so
@@ -409,6 +413,16 @@ impl Guest {
         self.begin(&mut store, &limits)?;
         let input = compiled.pre.instantiate(&mut store).map_err(|e| explain(&e, store.data(), &limits))?;
         Ok(Live { compiled, store, input })
+    }
+}
+
+impl SandboxError {
+    /// In words: what a limit stopped is told in ours, with the setting; what else happened, in the guest's.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Costly(_) | Self::Exceeded(_) | Self::Interrupted => Said::ours(self.to_string()),
+            Self::Load(_) | Self::Imports(_) | Self::Trapped(_) | Self::Counts(_) => Said::theirs(self.to_string()),
+        }
     }
 }
 

@@ -248,6 +248,10 @@ impl Meter {
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if self.stop.is_set() {
+            self.refused = Some(Refused::Stopped);
+            return Err(wasmtime::Error::msg("ended from outside"));
+        }
         // A component may have several memories; the limit is for all of them.
         let asked = self.held.saturating_add(desired.saturating_sub(current) as u64);
         if asked > self.limit {
@@ -309,6 +313,16 @@ mod tests {
             let instance = wasmtime::Instance::new(&mut store, &module, &[]);
             assert_eq!(instance.is_ok(), number <= MAX_PARTS, "{number}");
         }
+    }
+
+    #[test]
+    fn memory_grows_no_further_once_the_program_is_to_stop() {
+        let stop = Interrupt::default();
+        let mut meter = Meter::new(1 << 20, stop.clone(), Share::alone());
+        assert!(meter.memory_growing(0, 65_536, None).unwrap());
+        stop.set();
+        assert!(meter.memory_growing(65_536, 131_072, None).is_err());
+        assert_eq!(meter.refused(), Some(Refused::Stopped));
     }
 
     #[test]

@@ -5,10 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
-
-use super::Cli;
 
 /// Print the completions of a shell
 #[derive(Debug, Args)]
@@ -24,10 +22,10 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, mut program: Command) -> Result<()> {
         // Written as one text: the generator panics at a pipe that was closed.
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "tipline", &mut text);
+        clap_complete::generate(self.shell, &mut program, "tipline", &mut text);
         Ok(io::stdout().lock().write_all(&text)?)
     }
 }
@@ -45,16 +43,16 @@ pub(super) struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, program: Command) -> Result<()> {
         let Some(folder) = self.out else {
             let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            clap_mangen::Man::new(program).render(&mut text)?;
             return Ok(io::stdout().lock().write_all(&text)?);
         };
         let advice = "name one where you may write";
         fs::create_dir_all(&folder)
             .with_context(|| format!("The folder {} cannot be made; {advice}", folder.display()))?;
-        clap_mangen::generate_to(Cli::command(), &folder)
+        clap_mangen::generate_to(program, &folder)
             .with_context(|| format!("The pages cannot be written into {}; {advice}", folder.display()))
     }
 }

@@ -16,7 +16,7 @@ use crate::clock::{Clock, Millis};
 use crate::records::{for_each_part, reject_line, whole};
 use crate::sandbox::{Batch, Failure, Guest};
 use crate::state::Commit;
-use crate::store::page::{Page, Quarantined};
+use crate::store::{Page, Quarantined};
 use crate::text;
 
 /// Map records to ECS documents: a page, an array or one record a line in, one document a line out

@@ -20,6 +20,7 @@ mod map;
 mod mapping;
 mod mock_feed;
 mod open;
+mod outcome;
 mod plan;
 mod progress;
 mod query;
@@ -43,21 +44,12 @@ mod when;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use outcome::{Failed, Misuse, runtime};
 
 use crate::config::ConfigError;
 use crate::text;
-
-/// The command or its arguments make no sense; exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Misuse(String);
-
-/// The work was done as far as it could be and all was said; exit code 1.
-#[derive(Debug, thiserror::Error)]
-#[error("the work failed")]
-struct Failed;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -179,18 +171,13 @@ pub fn main() -> ExitCode {
         Command::Guest(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Compile(command) => command.run(),
-        Command::Completions(command) => command.run(),
-        Command::Man(command) => command.run(),
+        Command::Completions(command) => command.run(Cli::command()),
+        Command::Man(command) => command.run(Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
-}
-
-/// The runtime of the commands that talk to a server or a store.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("The threads cannot be started")
 }
 
 fn report(error: &anyhow::Error) -> ExitCode {
@@ -211,8 +198,6 @@ fn report(error: &anyhow::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

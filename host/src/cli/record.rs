@@ -14,12 +14,12 @@ use super::settings::{Settings, check_guest_settings, feed_of, guest_of, one_inp
 use super::{Failed, Misuse, runtime, signals, when};
 use crate::clock::{Clock, Millis};
 use crate::config::parse_size;
-use crate::eval::recording::MAX_READ_BYTES;
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::observer::Observer;
 use crate::poll::trapped::Traps;
 use crate::poll::{Bounds, Ended, Poller};
+use crate::recording::MAX_READ_BYTES;
 use crate::state::Ledger;
 use crate::store::{Delivery, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::tape::{Tape, Target};

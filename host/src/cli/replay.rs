@@ -16,8 +16,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::{runtime, signals};
-use crate::eval::recording::Recording;
 use crate::http::MAX_REQUEST_BODY_BYTES;
+use crate::recording::Recording;
 use crate::text;
 use shelf::Shelf;
 

@@ -11,7 +11,7 @@ use super::open;
 use super::plan::Plan;
 use super::settings::Settings;
 use crate::clock::{Clock, Millis, millis};
-use crate::config::{Config, Input, Output};
+use crate::config::{Config, Input};
 use crate::said::Said;
 use crate::state::{Counts, InputStatus, Ledger, RejectFilter, StatusNote};
 use crate::store::Outage;
@@ -152,7 +152,7 @@ fn documents_ahead(ledger: &Ledger) -> Result<u64> {
 
 /// What becomes of the documents of an input that is no longer configured.
 fn farewell(config: &Config) -> String {
-    if config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+    if !config.output.can_change() {
         return "it is in the configuration no more; what it wrote stays as it is".to_owned();
     }
     format!(
@@ -374,6 +374,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Output;
 
     const NOW: Millis = 1_733_740_200_000;
     const MINUTE: Millis = 60_000;

@@ -101,8 +101,7 @@ impl<'p> Deliveries<'p> {
         let (began, requests) = (Instant::now(), commit.requests);
         let delivery = tokio::spawn(async move {
             let _place = place;
-            let mut page = blocking(move || page(commit, batch, &rows)).await??;
-            (page.turn, page.baton) = (turn, baton.clone());
+            let page = blocking(move || page(commit, batch, &rows)).await??.in_turn(turn, baton.clone());
             let counts = Counts::of_commit(&page.commit);
             let delivery = sink.deliver(page).await?;
             baton.pass();

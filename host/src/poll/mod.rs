@@ -8,7 +8,8 @@
 //! A stop request ends the poll at the next page border, after the pages under way are committed.
 
 mod delivery;
-mod report;
+mod poller;
+pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 pub mod trapped;
@@ -19,18 +20,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::apart::blocking;
-use crate::clock::{Clock, Millis, millis};
-use crate::config::Input;
-use crate::gate::Gate;
-use crate::http::{Feed, FetchError};
-use crate::sandbox::{Event, Failure, Guest, Hold, Next, Request, Response, SandboxError, Step, Wait};
-use crate::state::{InputStatus, Ledger, MAX_STATE_BYTES, Resumed};
-use crate::store::Sink;
+use crate::clock::{Millis, millis};
+use crate::http::FetchError;
+use crate::sandbox::{Event, Failure, Hold, Next, Request, Response, SandboxError, Step, Wait};
+use crate::state::{InputStatus, MAX_STATE_BYTES, Resumed};
 
 use delivery::Deliveries;
-use trapped::{Call, Trapped, Traps};
+use trapped::{Call, Trapped};
 
-pub use crate::observer::Observer;
+pub use poller::Poller;
 pub(crate) use report::naming_key_file;
 pub use report::{Ended, PollError, PollReport};
 
@@ -41,8 +39,8 @@ const GAVE_UP: &str = "gave-up";
 /// and then stored, a long one is left and asked for again. Fixed: it leaves time to store what was mapped.
 const CALL_GRACE: Duration = Duration::from_millis(1_500);
 
-/// How long a step may go on without asking for a fetch, a wait or the end. A guest that answers `wake` with a wait in
-/// the past for ever would spin; a well-behaved one needs one step. Fixed: it guards against a guest's fault, or a clock
+/// How many waits in a row a guest may ask for without a request between them. One that answers `wake` with a wait in the
+/// past for ever would spin; a well-behaved one asks for something after each. Fixed: it guards against a guest's fault, or a clock
 /// that is set back after every wait.
 const MAX_IDLE_STEPS: u32 = 100;
 
@@ -58,29 +56,6 @@ pub(crate) const MORE_IS_LEFT: &str =
 /// How often a guest may ask for rows before it says what comes of a response. One question holds all keys of a page; a
 /// second and a third follow what the rows name. Fixed: more would be a guest that goes in a circle.
 pub const MAX_RECALLS: u32 = 10;
-
-/// Everything one input needs to be polled.
-#[derive(Clone)]
-pub struct Poller {
-    /// The input's settings.
-    pub input: Arc<Input>,
-    /// Its guest.
-    pub guest: Arc<Guest>,
-    /// The connection to its feed.
-    pub feed: Arc<Feed>,
-    /// Where its documents go.
-    pub sink: Arc<dyn Sink>,
-    /// Its checkpoints.
-    pub ledger: Ledger,
-    /// Shared by all inputs of one origin and credential.
-    pub gate: Gate,
-    /// The time.
-    pub clock: Clock,
-    /// Told about each page and wait.
-    pub observer: Arc<dyn Observer>,
-    /// How often its guest gave no answer, and where the pages are that it met.
-    pub traps: Traps,
-}
 
 /// How a poll is bounded.
 #[derive(Debug, Clone, Copy, Default)]
@@ -223,6 +198,7 @@ impl Run<'_> {
             if batch.is_some() || matches!(next, Next::Done | Next::WaitUntil(_)) {
                 self.deliveries.hand_over(batch, newer.clone()).await?;
             }
+            // Not before the batch is handed over: from then on its documents are counted there.
             drop(hold);
             state = newer;
             event = match next {

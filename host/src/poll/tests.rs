@@ -3,11 +3,13 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, Input};
+use crate::observer::Observer;
 use crate::pipeline::Pipeline;
 use crate::sandbox::Response;
 use crate::state::Commit;
-use crate::store::{Delivery, Page, SinkError};
+use crate::store::{Delivery, Page, Sink, SinkError};
 
 const NOW: Millis = 1_760_000_000_000;
 const MINUTE: Millis = 60_000;

@@ -169,11 +169,12 @@ fn measure(folder: &Path, filled: &mut [Filled]) {
 
 /// Recalls a page's keys and commits its rows.
 fn page(ledger: &Ledger, rows: &[Row]) -> Took {
-    let (began, spent) = (Instant::now(), processor());
+    let (spent, began) = (processor(), Instant::now());
     let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
     ledger.recall(INPUT, &keys, usize::MAX).expect("rows");
     commit(ledger, rows);
-    Took { wall: began.elapsed(), processor: processor().saturating_sub(spent) }
+    let wall = began.elapsed();
+    Took { wall, processor: processor().saturating_sub(spent) }
 }
 
 fn median(times: Vec<Took>) -> Took {
@@ -311,6 +312,8 @@ fn size(file: &Path) -> u64 {
 
 /// What this thread has taken of the processor.
 fn processor() -> Duration {
+    // What a thread has spent is brought up to date with each tick of the clock, and when it pauses.
+    std::thread::sleep(Duration::from_nanos(1));
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0))
 }

@@ -64,12 +64,13 @@ pub fn is_of_the_mapping(field: &str) -> bool {
 #[error("The stored document cannot be read: {0}. Restore the store from a backup, or poll its feed again.")]
 pub struct FormError(#[from] serde_json::Error);
 
-/// The form a document is stored in at `now`: unchanged while it lives; where `expires_at` has come, `event.type` is
-/// `info` and `tipline.retired_at` says since when. One that the guest has retired keeps its time.
-pub fn stored<'a>(document: &Document<'a>, now: Millis) -> Cow<'a, str> {
+/// The form a document is stored in, where what ends until `ended_by` has ended: unchanged while it lives; where its
+/// `expires_at` has come, `event.type` is `info` and `tipline.retired_at` says since when. One that the guest has retired
+/// keeps its time.
+pub fn stored<'a>(document: &Document<'a>, ended_by: Millis) -> Cow<'a, str> {
     let change = match (document.retired_at, document.expires_at) {
         (Some(at), _) => Change::Expired(at),
-        (None, Some(at)) if at <= now => Change::Expired(at),
+        (None, Some(at)) if at <= ended_by => Change::Expired(at),
         _ => return Cow::Borrowed(document.json),
     };
     // A document comes from a page, which has read it as an object with the objects that are edited here.
@@ -77,8 +78,8 @@ pub fn stored<'a>(document: &Document<'a>, now: Millis) -> Cow<'a, str> {
 }
 
 /// The stored form with `tipline.input`, the input that delivers it.
-pub fn delivered(document: &Document<'_>, input: &str, now: Millis) -> String {
-    with_input(&stored(document, now), input)
+pub fn delivered(document: &Document<'_>, input: &str, ended_by: Millis) -> String {
+    with_input(&stored(document, ended_by), input)
 }
 
 /// A delivered document with `tipline.search`, the text in which plain text is looked for, for a store that has no other
@@ -102,8 +103,8 @@ pub fn searchable(delivered: String) -> String {
 }
 
 /// Whether [`stored`] gives a retired document.
-pub fn has_ended(document: &Document<'_>, now: Millis) -> bool {
-    document.retired_at.is_some() || document.expires_at.is_some_and(|at| at <= now)
+pub fn has_ended(document: &Document<'_>, ended_by: Millis) -> bool {
+    document.retired_at.is_some() || document.expires_at.is_some_and(|at| at <= ended_by)
 }
 
 /// How the object begins that host and guest share, as a guest that prints no spaces writes it.
@@ -111,7 +112,7 @@ const SHARED: &str = "\"tipline\":{";
 
 /// A page has made sure that there is at most one `tipline`, an object without `input`.
 fn with_input(json: &str, input: &str) -> String {
-    let Some(at) = shared_object(json) else {
+    let Some(at) = root_object(json, SHARED) else {
         return edit(json, &Change::Delivered(input)).unwrap_or_else(|_| json.to_owned());
     };
     let (before, after) = json.split_at(at);
@@ -124,17 +125,18 @@ fn with_input(json: &str, input: &str) -> String {
     text
 }
 
-/// Just after the brace of the root's `tipline` object, where it is found at a look.
+/// Just after the brace of an object of the root that begins so, where it is found at a look: what is looked for stands near
+/// the end, as our own guest writes `tipline` and `event`.
 ///
 /// The quote after a brace or a comma opens a key, as one inside a text has a backslash before it. Whether it is a key of
 /// the root, the rest of the text says: there, one more object ends than begins.
-fn shared_object(json: &str) -> Option<usize> {
-    let key = json.rfind(SHARED)?;
+pub(crate) fn root_object(json: &str, beginning: &str) -> Option<usize> {
+    let key = json.rfind(beginning)?;
     let bytes = json.as_bytes();
     if !matches!(bytes.get(key.checked_sub(1)?), Some(b'{' | b',')) {
         return None;
     }
-    let inside = key + SHARED.len();
+    let inside = key + beginning.len();
     let (mut depth, mut at) = (2_usize, inside);
     while let Some(&byte) = bytes.get(at) {
         match byte {

@@ -10,8 +10,9 @@
 
 use thiserror::Error;
 
-use crate::state::Commit;
-use crate::{Baton, Turn, probe};
+use crate::commit::{Commit, Quarantined};
+use crate::probe;
+use crate::turn::{Baton, Turn};
 use tipline_model::clock::Millis;
 use tipline_model::time;
 use tipline_sandbox::{Batch, Head};
@@ -41,7 +42,7 @@ pub struct Page {
     /// When it may be committed; at once, unless it follows another one.
     pub turn: Turn,
     /// What the page's turn is handed on with, for a store that commits several pages as one.
-    pub baton: Baton,
+    pub(crate) baton: Baton,
 }
 
 /// A document that passed.
@@ -97,19 +98,6 @@ pub struct Document<'a> {
     pub retired_at: Option<u64>,
     /// The document as the guest wrote it, without a line end.
     pub json: &'a str,
-}
-
-/// A document that was not stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// `event.id`, where it has one.
-    pub id: String,
-    /// Stable: Elasticsearch's `error.type`, or the host's own word.
-    pub code: String,
-    /// Elasticsearch's reason, or the host's.
-    pub detail: String,
-    /// The document.
-    pub document: String,
 }
 
 /// Where each head's line begins in the documents.
@@ -189,8 +177,8 @@ impl Page {
         commit.rejects = batch.rejects;
         commit.skips = batch.skips;
         commit.notes.extend(batch.notes);
-        let now = commit.latest.unwrap_or(commit.at);
-        Self::new(batch.documents, batch.heads, commit, now)
+        let latest = commit.latest();
+        Self::new(batch.documents, batch.heads, commit, latest)
     }
 
     /// A page of documents that were refused before; their heads are read from themselves.
@@ -219,6 +207,11 @@ impl Page {
     /// A page without documents: only its state, counters and rejects are committed.
     pub fn empty(commit: Commit) -> Self {
         Self { commit, ..Self::default() }
+    }
+
+    /// The page with its place in a row of pages: when it may be committed, and what hands the turn on.
+    pub fn in_turn(self, turn: Turn, baton: Baton) -> Self {
+        Self { turn, baton, ..self }
     }
 
     /// The documents in the guest's order.

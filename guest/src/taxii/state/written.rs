@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::contract::{Failure, MAX_STATE_BYTES};
 use crate::members::{self, Members, number};
 use crate::pause::Pause;
-use crate::refusal::clean;
 use crate::seen::Seen;
+use crate::words::clean;
 use tipline_ecs::key;
 use tipline_ecs::{Begun, Json, Key};
 

@@ -125,10 +125,13 @@ fn backslash(text: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
+/// The longest escape of HTML and XML that is read: a character's number with zeros before it. Fixed: none is written longer, and
+/// each byte of a text may begin one.
+const LONGEST_ENTITY: usize = 10;
+
 /// An escape of HTML and XML.
 fn entity(text: &[u8]) -> Option<(u8, usize)> {
-    const LONGEST: usize = 10;
-    let end = text.iter().take(LONGEST).position(|byte| *byte == b';')?;
+    let end = text.iter().take(LONGEST_ENTITY).position(|byte| *byte == b';')?;
     let name = std::str::from_utf8(&text[1..end]).ok()?;
     let byte = match name.strip_prefix('#') {
         Some(number) => match number.strip_prefix(['x', 'X']) {
@@ -215,6 +218,14 @@ mod tests {
         for (layers, is_found) in [(MAX_LAYERS, true), (MAX_LAYERS + 1, false)] {
             let text = format!("abcdefgh%{}2f", "25".repeat(layers - 1));
             assert_eq!(escapes.find(text.as_bytes()).len(), usize::from(is_found), "{text}");
+        }
+    }
+    #[test]
+    fn an_entity_is_read_up_to_its_longest() {
+        let escapes = Escapes::new(["abcdefgh/".to_owned()]);
+        for (length, is_found) in [(LONGEST_ENTITY, true), (LONGEST_ENTITY + 1, false)] {
+            let entity = format!("&#{:0>width$};", 47, width = length - 3);
+            assert_eq!(escapes.find(format!("abcdefgh{entity}").as_bytes()).len(), usize::from(is_found), "{entity}");
         }
     }
 }

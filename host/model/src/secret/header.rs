@@ -154,6 +154,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_protocol_gives_to_the_connection_is_no_guests() {
+        for (of, names) in [
+            (
+                "RFC 9110, 7.6.1",
+                &["connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade"][..],
+            ),
+            ("RFC 9110, 6.6.2 and 7.2 and 8.6", &["trailer", "host", "content-length"]),
+            ("RFC 9110, 11.7", &["proxy-authenticate", "proxy-authorization", "proxy-authentication-info"]),
+            ("RFC 9110, 10.1 and 11.6.2", &["expect", "user-agent", "authorization"]),
+            ("RFC 9110, 12.5.3 and 13.1.5 and 14.2", &["accept-encoding", "if-range", "range"]),
+            ("RFC 6265, 5.4", &["cookie"]),
+            ("RFC 7239, 4", &["forwarded"]),
+            ("RFC 7540, 3.2.1", &["http2-settings"]),
+        ] {
+            for name in names {
+                assert!(is_hosts(&HeaderName::from_static(name)), "{name} of {of}");
+            }
+        }
+    }
+
+    #[test]
     fn what_rewrites_a_request_is_no_guests() {
         for name in [
             "X-Original-URL",

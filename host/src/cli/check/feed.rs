@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::super::plan::{Plan, requests_a_day};
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::connection::explain::web_page;

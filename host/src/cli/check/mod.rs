@@ -4,16 +4,16 @@
 //! by the code that will use them (`feed`).
 
 mod feed;
+mod finding;
 mod folders;
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 
+use self::finding::{Finding, Level};
 use super::settings::Settings;
 use super::{Failed, open, runtime, waiting};
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use crate::config::{Config, Input, Output};
 use crate::guests::Guests;
 use crate::sandbox::CallLimits;
 use crate::state::{Ledger, LedgerError};
-use crate::store::elasticsearch::health::Level as OutputLevel;
+use crate::store::elasticsearch::finding::Level as OutputLevel;
 use crate::sweep::exclusion;
 use crate::text::{self, Style};
 
@@ -42,23 +42,6 @@ pub(super) struct Check {
     /// Print one JSON object a line: level (ok, warn, fail), about, subject, text
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Ok,
-    Warn,
-    Fail,
-}
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Finding {
-    level: Level,
-    /// The input's id, or `output`.
-    about: String,
-    subject: Cow<'static, str>,
-    text: String,
 }
 
 impl Check {
@@ -105,32 +88,6 @@ impl Check {
     }
 }
 
-impl Finding {
-    fn new(level: Level, about: &str, subject: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
-        Self { level, about: about.to_owned(), subject: subject.into(), text: text.into() }
-    }
-
-    fn to_json(&self) -> String {
-        let level = match self.level {
-            Level::Ok => "ok",
-            Level::Warn => "warn",
-            Level::Fail => "fail",
-        };
-        let json = json!({ "level": level, "about": self.about, "subject": self.subject, "text": self.text });
-        text::json(&json.to_string()).into_owned()
-    }
-
-    fn to_line(&self, style: Style) -> String {
-        let level = match self.level {
-            Level::Ok => style.green("ok  "),
-            Level::Warn => style.yellow("warn"),
-            Level::Fail => style.red("fail"),
-        };
-        // Addresses in these texts are the user's own; they are escaped, not defanged.
-        format!("{level}  {} {}: {}", text::escape(&self.about), text::escape(&self.subject), text::escape(&self.text))
-    }
-}
-
 fn configuration(config: &Config) -> Finding {
     match config.inputs.len() {
         0 => Finding::new(
@@ -160,7 +117,7 @@ fn own_guest(input: &Input) -> Option<Finding> {
 
 /// Whether `exclude:` is another one than what is stored was swept by.
 fn changed_exclusion(config: &Config, input: &Input, was_polled: bool) -> Option<Finding> {
-    if !was_polled || config.output.keeps_history() || matches!(config.output, Output::Ndjson { .. }) {
+    if !was_polled || !config.output.can_change() {
         return None;
     }
     let ledger = Ledger::read(&config.ledger_path()).ok()?;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use anyhow::{Result, bail};
 use url::Url;
 
+use super::answers::{Answers, ES_KEY_VARIABLE, Key, Output, Transport};
 use super::write::Guarded;
-use super::{Answers, ES_KEY_VARIABLE, Key, Output, Transport};
 use crate::config::API_KEY_VARIABLE;
 
 /// So often a question is put before it is given up: whoever types meets the end, a program that types may not.

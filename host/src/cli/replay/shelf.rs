@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use url::Position;
 
-use crate::eval::recording::Exchange;
+use crate::recording::Exchange;
 use crate::sandbox::Response;
 use crate::time;
 

@@ -1,10 +1,13 @@
 //! The bodies of bulk requests, built from the documents' own text without parsing it.
 //!
 //! One buffer holds the operations of a whole page; requests are slices of it, so a page that goes out in four
-//! requests is copied once. The only things written into a document are `event.ingested` and, when its life is over,
-//! its retired form. Ids are written by a JSON serializer: no value can add an action line.
+//! requests is copied once. Documents come here in their stored form, with what the host sets in them (`tipline.input`, and
+//! in events mode what [`super::events`] adds); only `event.ingested` is written here. Ids are written by a JSON serializer: no
+//! value can add an action line.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::form;
 
 /// Operations in their order, as the lines of a bulk body.
 #[derive(Debug, Clone, Default)]
@@ -150,9 +153,15 @@ impl Piece {
 }
 
 /// Just after the brace of the root's `event` object, where that has members.
-///
-/// It walks the text once, up to there; our own guest writes `event` among the first keys.
 fn event_object(json: &str) -> Option<usize> {
+    match form::root_object(json, "\"event\":{") {
+        Some(at) => json[at..].starts_with('"').then_some(at),
+        None => walked_to_event(json),
+    }
+}
+
+/// The same where the last `event` of the text is none of the root's: the text is walked from its beginning.
+fn walked_to_event(json: &str) -> Option<usize> {
     const KEY: &[u8] = b"\"event\":{\"";
     let bytes = json.as_bytes();
     let mut depth = 0_usize;
@@ -200,6 +209,9 @@ mod tests {
             (r#"{"a":{"event":{"x":1}},"event":{"id":"1"}}"#, false),
             (r#"{"a":"\"event\":{\"","b":[{"event":{"y":2}}],"event":{"id":"1"}}"#, false),
             (r#"{"a":"\\","event":{"id":"1"}}"#, false),
+            (r#"{"event":{"id":"1"},"a":{"event":{"x":1}}}"#, false),
+            (r#"{"event":{"id":"1"},"a":"\"event\":{\"x\"}"}"#, false),
+            (r#"{"event":{"id":"1"},"tipline":{"input":"a"}}"#, false),
             (r#"{"event.id":"1","b":{"event":{"id":"2"}}}"#, true),
             (r#"{"x":"event","event":{},"event.id":"1"}"#, true),
         ] {

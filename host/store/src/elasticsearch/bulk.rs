@@ -12,15 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::body::{Operations, Piece};
-use super::client::{Answer, Call, Client, ClientError, encoded};
-use super::ingest;
+use super::client::{Call, Client, ClientError, encoded};
+use super::explain::{LIFTED_BY, closed_text, lacks_pipeline, pipeline_advice, put_off, request_needs_person};
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
-use super::standing::is_closed;
 use crate::availability::Trying;
 use crate::{Availability, SinkError};
 use tipline_config::{ElasticsearchSettings, RetrySettings};
@@ -33,9 +32,6 @@ const BLOCKED_WAIT: Duration = Duration::from_secs(30);
 
 /// Good answers in a row after which one more request may be in flight again.
 const CALM_ANSWERS: usize = 16;
-
-/// What to do about a block, of which the refusal itself tells only that it is there.
-pub(super) const LIFTED_BY: &str = "`tipline check` names the block and how to lift it.";
 
 /// What Elasticsearch does first for a document whose index is not there.
 const AUTO_CREATE: &str = "indices:admin/auto_create";
@@ -131,7 +127,7 @@ impl Bulk {
     async fn settle(&self, piece: Piece) -> Result<Vec<(usize, Settled)>, SinkError> {
         let mut settled = Vec::with_capacity(piece.len());
         let mut waiting = vec![piece];
-        let mut patience = Patience::new(self.retry, self.availability.clone());
+        let mut backoff = Backoff::new(self.retry, self.availability.clone());
         let mut doubts: HashMap<usize, u32> = HashMap::new();
         while let Some(piece) = waiting.pop() {
             let permit = self.in_flight.enter().await;
@@ -141,7 +137,7 @@ impl Bulk {
                 Err(ClientError::Refused(text)) => return Err(SinkError::Setup(text)),
                 Err(ClientError::Unreachable(text)) => {
                     drop(permit);
-                    patience.wait(Sign::Silence, false, None, &text).await?;
+                    backoff.wait(Sign::Silence, false, None, &text).await?;
                     waiting.push(piece);
                     continue;
                 }
@@ -184,7 +180,7 @@ impl Bulk {
                         }
                     }
                     if again.len() < piece.len() {
-                        patience.progressed().await;
+                        backoff.progressed().await;
                     }
                     if again.is_empty() {
                         self.in_flight.calm(permit);
@@ -193,12 +189,12 @@ impl Bulk {
                     self.in_flight.leave(permit, is_pressure);
                     if is_doubtful {
                         // No outage, and over after a few tries whatever `give_up_after` says.
-                        sleep(patience.next_wait(false, None)).await;
+                        sleep(backoff.next_wait(false, None)).await;
                         waiting.push(piece.only(&again));
                         continue;
                     }
                     let text = match why.starts_with("index_closed_exception") {
-                        true => is_closed(&self.index),
+                        true => closed_text(&self.index),
                         false if is_slow => format!(
                             "Elasticsearch took {} of {} documents and put off the others ({why}). {LIFTED_BY}",
                             piece.len() - again.len(),
@@ -212,7 +208,7 @@ impl Bulk {
                     };
                     // What is put off beside what is taken is everyday life, and no outage.
                     let sign = if again.len() < piece.len() { Sign::Progress } else { Sign::Answer };
-                    patience.wait(sign, is_slow, answer.retry_after, &text).await?;
+                    backoff.wait(sign, is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece.only(&again));
                 }
                 Reading::TooLarge if piece.len() == 1 => {
@@ -223,7 +219,7 @@ impl Bulk {
                     );
                     let number = piece.numbers.first().copied().unwrap_or_default();
                     settled.push((number, Settled::Refused { code: "content_too_large".to_owned(), detail }));
-                    patience.progressed().await;
+                    backoff.progressed().await;
                 }
                 Reading::TooLarge => {
                     self.in_flight.leave(permit, false);
@@ -240,7 +236,7 @@ impl Bulk {
                 Reading::Again { is_slow, is_pressure } => {
                     self.in_flight.leave(permit, is_pressure);
                     let text = put_off(&self.client, &answer);
-                    patience.wait(Sign::Answer, is_slow, answer.retry_after, &text).await?;
+                    backoff.wait(Sign::Answer, is_slow, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Unreadable(reason) => {
@@ -249,7 +245,7 @@ impl Bulk {
                         "An answer to a bulk request acknowledges nothing, as {reason}; it was {}.",
                         self.client.describe(&answer)
                     );
-                    patience.wait(Sign::Answer, false, answer.retry_after, &text).await?;
+                    backoff.wait(Sign::Answer, false, answer.retry_after, &text).await?;
                     waiting.push(piece);
                 }
                 Reading::Setup => return Err(SinkError::Setup(request_needs_person(&self.client, &answer))),
@@ -270,8 +266,8 @@ impl Bulk {
         let (code, detail) = fault.unwrap_or_default();
         let own = self.pipeline.as_deref().map(|name| self.client.excerpt(name));
         let said = self.client.excerpt(&format!("{code}: {detail}"));
-        if ingest::is_missing(&code, &detail) {
-            let advice = ingest::missing_advice(own.as_deref());
+        if lacks_pipeline(&code, &detail) {
+            let advice = pipeline_advice(own.as_deref());
             return SinkError::Setup(format!("Elasticsearch has no such ingest pipeline: {said}. {advice}"));
         }
         let advice = match code.as_str() {
@@ -288,75 +284,6 @@ impl Bulk {
     }
 }
 
-/// What a refused request means for a person.
-pub(super) fn request_needs_person(client: &Client, answer: &Answer) -> String {
-    if is_put_off(answer.status) {
-        return put_off(client, answer);
-    }
-    let said = client.describe(answer);
-    match answer.status.as_u16() {
-        401 if client.has_credential() => {
-            let file = client.key_file_advice().map(|advice| format!(" {advice}")).unwrap_or_default();
-            format!(
-                "Elasticsearch refuses the credential: {said}. Check `api_key`, `username` and `password`, or `auth`; the key may have been revoked or have expired.{file}"
-            )
-        }
-        401 => {
-            format!("Elasticsearch wants a credential: {said}. Set `api_key`, `username` and `password`, or `auth`.")
-        }
-        403 => format!(
-            "The Elasticsearch credential lacks a privilege: {said}. Run `tipline check` for the list of those needed."
-        ),
-        404 => stranger(client, answer)
-            .unwrap_or_else(|| format!("Elasticsearch finds nothing there: {said}. Run `tipline setup`.")),
-        300..=399 => {
-            format!("{} redirects, which is not followed: {said}. Put the final address into `hosts`.", client.hosts())
-        }
-        _ => stranger(client, answer)
-            .unwrap_or_else(|| format!("Elasticsearch refuses the request: {said}. Run `tipline check`.")),
-    }
-}
-
-/// What answers where Elasticsearch should, unless it is Elasticsearch or something like it: their answers say what they are,
-/// or have the form of their errors.
-pub(super) fn stranger(client: &Client, answer: &Answer) -> Option<String> {
-    let json = answer.json();
-    let is_error = json.get("error").is_some() && json.get("status").is_some_and(serde_json::Value::is_number);
-    if answer.is_elastic || is_error {
-        return None;
-    }
-    Some(format!(
-        "At {} answers {}, and not Elasticsearch: {}. Put the address of Elasticsearch itself into `hosts`, with its port (often \
-         9200) and, behind a proxy, its path.",
-        client.hosts(),
-        answer.server.as_deref().unwrap_or("something else"),
-        client.describe(answer)
-    ))
-}
-
-/// Whether an answer of this status may be another one later.
-pub(super) fn is_put_off(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500..=599)
-}
-
-/// What an answer means that may be another one later.
-pub(super) fn put_off(client: &Client, answer: &Answer) -> String {
-    let said = client.describe(answer);
-    let is_blocked = answer.error_type().as_deref() == Some("cluster_block_exception");
-    match answer.status.as_u16() {
-        _ if is_blocked => format!(
-            "Elasticsearch takes no documents, as an index or the cluster is blocked: {said}. Free disk space on its nodes, or \
-             remove the block (`index.blocks.*`). {LIFTED_BY}"
-        ),
-        429 => format!("Elasticsearch is overloaded and puts requests off: {said}."),
-        503 => format!(
-            "Elasticsearch answers but is not ready: {said}. It may be starting, or lack a node; `GET _cluster/health` tells."
-        ),
-        502 | 504 => format!("A proxy answers, and Elasticsearch behind it does not: {said}."),
-        _ => format!("Elasticsearch answers with an error of its own: {said}. Its log tells more."),
-    }
-}
-
 /// What a request that is sent again tells of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
@@ -369,7 +296,7 @@ enum Sign {
 }
 
 /// How long one piece is tried, and how long is waited in between.
-struct Patience {
+struct Backoff {
     settings: RetrySettings,
     availability: Availability,
     failures: u32,
@@ -378,7 +305,7 @@ struct Patience {
     trying: Option<Trying>,
 }
 
-impl Patience {
+impl Backoff {
     fn new(settings: RetrySettings, availability: Availability) -> Self {
         Self { settings, availability, failures: 0, stuck_since: None, trying: None }
     }
@@ -486,43 +413,23 @@ mod tests {
         }
     }
 
-    fn patience() -> Patience {
+    fn backoff() -> Backoff {
         let settings = RetrySettings {
             initial: Duration::from_secs(1),
             max: Duration::from_secs(60),
             give_up_after: Duration::from_secs(300),
         };
-        Patience::new(settings, Availability::unwatched())
-    }
-
-    #[test]
-    fn a_block_is_told_with_where_to_look() {
-        let hosts = vec!["http://127.0.0.1:9".parse().unwrap()];
-        let client = Client::new(&ElasticsearchSettings::new(hosts, tipline_config::Mode::Latest)).unwrap();
-        for (body, is_told) in [
-            (r#"{"error":{"type":"cluster_block_exception","reason":"index [i] blocked by: [FORBIDDEN/8]"}}"#, true),
-            ("{}", false),
-        ] {
-            let answer = Answer {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                body: bytes::Bytes::from_static(body.as_bytes()),
-                location: None,
-                is_elastic: true,
-                server: None,
-                retry_after: None,
-            };
-            assert_eq!(put_off(&client, &answer).contains(LIFTED_BY), is_told, "{body}");
-        }
+        Backoff::new(settings, Availability::unwatched())
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_grow_are_capped_and_end() {
-        let mut patience = patience();
+        let mut backoff = backoff();
         let start = Instant::now();
         let mut waits = Vec::new();
         let error = loop {
             let before = Instant::now();
-            match patience.wait(Sign::Silence, false, None, "It is down.").await {
+            match backoff.wait(Sign::Silence, false, None, "It is down.").await {
                 Ok(()) => waits.push(before.elapsed()),
                 Err(error) => break error,
             }
@@ -538,11 +445,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_block_is_waited_for_slowly_and_progress_starts_afresh() {
-        let mut patience = patience();
+        let mut backoff = backoff();
         let start = Instant::now();
         for _ in 0..20 {
-            patience.wait(Sign::Answer, true, None, "").await.unwrap();
-            patience.progressed().await;
+            backoff.wait(Sign::Answer, true, None, "").await.unwrap();
+            backoff.progressed().await;
         }
         assert!(start.elapsed() >= 20 * BLOCKED_WAIT);
     }
@@ -550,7 +457,7 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_a_longer_wait_gets_it_within_the_bounds() {
         for (asked, least, most) in [(0, 0, 1), (7, 7, 7), (60, 60, 60), (61, 60, 60), (u64::MAX, 60, 60)] {
-            let wait = patience().next_wait(false, Some(Duration::from_secs(asked)));
+            let wait = backoff().next_wait(false, Some(Duration::from_secs(asked)));
             assert!((Duration::from_secs(least)..=Duration::from_secs(most)).contains(&wait), "{asked}: {wait:?}");
         }
     }

@@ -8,10 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Call, encoded};
+use super::explain::{CLOSED, is_put_off, request_needs_person, stranger};
+use super::finding::{Finding, Level, finding};
 use super::setup::{ALIAS, Inspection, backing_number};
-use super::standing::CLOSED;
 use tipline_config::Mode;
 
 /// What `run` needs on the index; without it nothing can be stored, or nothing ends.
@@ -62,28 +62,6 @@ const CLUSTER_BLOCKS: [&str; 2] = ["cluster.blocks.read_only", "cluster.blocks.r
 
 /// Kibana's default threat index.
 const KIBANA_PATTERN: &str = "logs-ti_*";
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// As it should be.
-    Good,
-    /// Works, but a person should know.
-    Warning,
-    /// Does not work.
-    Fault,
-}
-
-/// The answer to one question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// `connection`, `credential`, `privileges`, `setup`, `pipeline`, `blocks`, `kibana`, `lifecycle`.
-    pub subject: &'static str,
-    /// How bad.
-    pub level: Level,
-    /// In one or two sentences, with what to do.
-    pub text: String,
-}
 
 impl Elasticsearch {
     /// Asks the cluster everything that must be right before documents go there. Writes nothing.
@@ -325,10 +303,6 @@ impl Elasticsearch {
             ),
         });
     }
-}
-
-fn finding(subject: &'static str, level: Level, text: impl Into<String>) -> Finding {
-    Finding { subject, level, text: text.into() }
 }
 
 #[cfg(test)]

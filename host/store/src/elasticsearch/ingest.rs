@@ -2,7 +2,7 @@
 
 use super::Elasticsearch;
 use super::client::{Call, encoded};
-use super::health::{Finding, Level};
+use super::finding::{Finding, Level};
 use serde_json::Value;
 
 /// What an index calls the pipelines of its own.
@@ -70,23 +70,5 @@ impl Elasticsearch {
             }
         }
         all
-    }
-}
-
-/// Whether an error says that a pipeline is missing.
-pub(super) fn is_missing(code: &str, reason: &str) -> bool {
-    matches!(code, "illegal_argument_exception" | "illegal_state_exception")
-        && (reason.contains("pipeline with id [") || reason.contains("non-existent pipeline ["))
-}
-
-/// What to do where a pipeline is missing. `own` is what `pipeline:` names.
-pub(super) fn missing_advice(own: Option<&str>) -> String {
-    match own {
-        Some(own) => format!("Make the ingest pipeline, or change `pipeline`, which names {own}; then run `tipline check`."),
-        None => {
-            "Make the ingest pipeline, or change the index's `index.default_pipeline` or `index.final_pipeline`, which names it; \
-             then run `tipline check`."
-                .to_owned()
-        }
     }
 }

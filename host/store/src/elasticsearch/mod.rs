@@ -14,8 +14,10 @@ mod bulk;
 pub mod client;
 pub mod dry_run;
 mod events;
+mod explain;
 pub mod fields;
-pub mod health;
+pub mod finding;
+mod health;
 mod ingest;
 mod reply;
 mod retire;
@@ -29,8 +31,9 @@ use async_trait::async_trait;
 use reqwest::Method;
 
 use self::body::Operations;
-use self::bulk::{Bulk, Settled, is_put_off, put_off};
+use self::bulk::{Bulk, Settled};
 use self::client::{Call, Client, ClientError, encoded};
+use self::explain::{is_put_off, put_off};
 use self::fields::Fields;
 use crate::state::{self, Ledger, LedgerError};
 use crate::{
@@ -205,7 +208,7 @@ impl Sink for Elasticsearch {
     }
 
     async fn takes(&self) -> Result<(), SinkError> {
-        self.take_nothing().await
+        self.ask_whether_it_takes().await
     }
 
     async fn standing(&self) -> Result<Standing, SinkError> {

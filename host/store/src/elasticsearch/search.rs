@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, put_off, request_needs_person};
 use super::client::{Answer, Call, MAX_ANSWER_BYTES, encoded};
+use super::explain::{is_put_off, put_off, request_needs_person};
 use crate::{
     By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, network, observed_since, text,
 };

@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Answer, Call, ClientError, encoded};
+use super::explain::{is_put_off, request_needs_person, stranger};
 use super::fields::{Comparison, Difference, Fields, lacking_type};
 use crate::{Prepared, SinkError};
 use tipline_config::Mode;
@@ -221,7 +221,7 @@ impl Elasticsearch {
         }
         match existing {
             Existing::Nothing if self.settings.mode == Mode::Latest => {
-                faults.push(self.is_missing().await);
+                faults.push(self.missing_text().await);
                 return Ok(Inspection { report, faults });
             }
             Existing::Nothing | Existing::Alias(_) => {}
@@ -526,6 +526,26 @@ impl Elasticsearch {
             }
             None if indices.is_empty() => Ok(Existing::Nothing),
             None => Ok(Existing::Alias(indices.keys().cloned().collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    /// What there is to say of an index that is not there, with those that ours may be.
+    pub(super) async fn missing_text(&self) -> String {
+        let index = &self.settings.index;
+        let path = format!("/_alias/{}?filter_path=*.aliases", encoded(ALIAS));
+        let others = match self.ask(Call::get(path)).await {
+            Ok(answer) if answer.status == 200 => {
+                let json = answer.json();
+                json.as_object().into_iter().flat_map(|indices| indices.keys()).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        match others.first() {
+            None => format!("The index {index} is missing. Run `tipline setup`."),
+            Some(other) => format!(
+                "The index {index} is missing, and {} is there. Set `index:` to the one that is meant; if it is {index}, run `tipline setup`.",
+                self.client.excerpt(other)
+            ),
         }
     }
 

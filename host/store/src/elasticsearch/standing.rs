@@ -9,8 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use super::bulk::{LIFTED_BY, is_put_off, put_off, stranger};
 use super::client::{Call, ClientError, encoded};
+use super::explain::{LIFTED_BY, closed_text, is_put_off, put_off, stranger};
 use super::reply::{self, FILTER_PATH, Reading, Verdict};
 use crate::{SinkError, Standing};
 use tipline_config::{Mode, Setup};
@@ -29,7 +29,7 @@ impl Elasticsearch {
         if standing.ids.as_ref().is_some_and(std::collections::BTreeSet::is_empty) && self.settings.mode == Mode::Latest
         {
             if self.settings.setup == Setup::Check {
-                return Err(self.takes_nothing(self.is_missing().await).await);
+                return Err(self.unavailable(self.missing_text().await).await);
             }
             self.set_up().await?;
             standing = self.look().await?;
@@ -54,9 +54,9 @@ impl Elasticsearch {
         let own = |index: &Value, name: &str| index.pointer(&format!("/settings/index/{name}")).cloned();
         let is_gone = answer.error_type().as_deref() == Some("index_not_found_exception");
         let ids = match answer.status {
-            status if is_put_off(status) => return Err(self.takes_nothing(put_off(&self.client, &answer)).await),
+            status if is_put_off(status) => return Err(self.unavailable(put_off(&self.client, &answer)).await),
             StatusCode::OK if indices().any(|index| own(index, "verified_before_close") == Some(json!("true"))) => {
-                return Err(self.takes_nothing(is_closed(index)).await);
+                return Err(self.unavailable(closed_text(index)).await);
             }
             StatusCode::OK => indices()
                 .map(|index| own(index, "uuid").and_then(|uuid| uuid.as_str().map(str::to_owned)))
@@ -64,7 +64,7 @@ impl Elasticsearch {
             StatusCode::NOT_FOUND if is_gone => Some(std::collections::BTreeSet::new()),
             StatusCode::NOT_FOUND => {
                 let text = stranger(&self.client, &answer);
-                return Err(self.takes_nothing(text.unwrap_or_else(|| self.client.describe(&answer))).await);
+                return Err(self.unavailable(text.unwrap_or_else(|| self.client.describe(&answer))).await);
             }
             // What else there is to say, a delivery says.
             _ => None,
@@ -88,14 +88,14 @@ impl Elasticsearch {
         }
     }
 
-    async fn takes_nothing(&self, text: String) -> SinkError {
+    async fn unavailable(&self, text: String) -> SinkError {
         self.bulk.availability().failed(&text, true).await;
         SinkError::Unavailable(text)
     }
 
     /// As [`crate::Sink::takes`]: asks for a deletion that finds nothing, or where the credential may only create, for a document
     /// that is none. Both pass every block and queue that a document has to pass.
-    pub(super) async fn take_nothing(&self) -> Result<(), SinkError> {
+    pub(super) async fn ask_whether_it_takes(&self) -> Result<(), SinkError> {
         let index = &self.settings.index;
         let target = format!("/{}/_bulk?filter_path={FILTER_PATH}", encoded(index));
         let body = match self.settings.mode {
@@ -114,14 +114,14 @@ impl Elasticsearch {
                 )
             }
             Reading::Items(items) => match items.into_iter().next() {
-                Some((_, Some(fault))) if fault.code == "index_closed_exception" => is_closed(index),
+                Some((_, Some(fault))) if fault.code == "index_closed_exception" => closed_text(index),
                 Some((verdict @ (Verdict::Again | Verdict::AgainSlowly), fault)) => {
                     let fault = fault.map(|fault| format!("{}: {}", fault.code, fault.detail)).unwrap_or_default();
                     let advice = if verdict == Verdict::AgainSlowly { format!(" {LIFTED_BY}") } else { String::new() };
                     format!("Elasticsearch takes no documents for {index} ({}).{advice}", self.client.excerpt(&fault))
                 }
                 Some((Verdict::Setup, Some(fault))) if fault.code == "index_not_found_exception" => {
-                    self.is_missing().await
+                    self.missing_text().await
                 }
                 // What else needs a person is the next delivery's to say.
                 _ => return Ok(()),
@@ -130,33 +130,4 @@ impl Elasticsearch {
         };
         Err(SinkError::Unavailable(text))
     }
-
-    /// What there is to say of an index that is not there, with those that ours may be.
-    pub(super) async fn is_missing(&self) -> String {
-        let index = &self.settings.index;
-        let path = format!("/_alias/{}?filter_path=*.aliases", encoded(super::setup::ALIAS));
-        let others = match self.ask(Call::get(path)).await {
-            Ok(answer) if answer.status == 200 => {
-                let json = answer.json();
-                json.as_object().into_iter().flat_map(|indices| indices.keys()).cloned().collect()
-            }
-            _ => Vec::new(),
-        };
-        match others.first() {
-            None => format!("The index {index} is missing. Run `tipline setup`."),
-            Some(other) => format!(
-                "The index {index} is missing, and {} is there. Set `index:` to the one that is meant; if it is {index}, run `tipline setup`.",
-                self.client.excerpt(other)
-            ),
-        }
-    }
 }
-
-/// What there is to say of a closed index.
-pub(super) fn is_closed(index: &str) -> String {
-    CLOSED.replace("{index}", index)
-}
-
-/// The same, with `{index}` for its name.
-pub(super) const CLOSED: &str =
-    "{index} is closed, so it takes no documents and shows none. Open it: POST {index}/_open";

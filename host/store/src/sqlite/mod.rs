@@ -13,7 +13,6 @@ mod deliver;
 mod entry;
 mod queue;
 mod row;
-pub(crate) mod schema;
 mod search;
 mod sweep;
 

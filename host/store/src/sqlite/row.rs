@@ -71,8 +71,8 @@ impl Rows {
         rows
     }
 
-    fn add(&mut self, document: &Document<'_>, input: &str, now: u64) {
-        let json = form::delivered(document, input, now);
+    fn add(&mut self, document: &Document<'_>, input: &str, ended_by: u64) {
+        let json = form::delivered(document, input, ended_by);
         let entry = match Entry::read(&json) {
             Ok(entry) => entry,
             Err(error) => {

@@ -70,7 +70,8 @@ impl Ledger {
             known.count_requests(commit.at, commit.requests);
             status::store_status(transaction, &commit.input, &known)?;
         }
-        memory::remember(transaction, &self.0.filter, &commit.input, &commit.remember, self.0.limits.memory_bytes)?;
+        let most = self.0.limits.memory_bytes;
+        memory::remember(transaction, &self.0.filter, &self.0.found, &commit.input, &commit.remember, most)?;
         self.keep_rejects(transaction, commit, delivery)?;
         keep_skips(transaction, commit)?;
         keep_notes(transaction, commit)

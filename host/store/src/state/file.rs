@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{LedgerError, memory, tiers};
-use crate::sqlite::schema::SCHEMA as DOCUMENTS;
+use super::tiers;
+use crate::error::LedgerError;
+use crate::schema::{DOCUMENTS, LEDGER, MEMORY};
 use tipline_model::folder::make_private;
 
+<<<<<<< HEAD
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
+const SCHEMA_VERSION: i64 = 5;
+=======
+/// The version of the tables. A program refuses a file with any other one: none was ever released.
 const SCHEMA_VERSION: i64 = 4;
+>>>>>>> w/tidy
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -42,8 +48,10 @@ const WAL_PAGES: i64 = 2048;
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
+<<<<<<< HEAD
 /// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
 /// `filled` whether any document of the input was written there.
+/// `memory_ordered` is the number of the row up to which those of the memory stand in the order in which they go.
 const SCHEMA: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
@@ -66,7 +74,8 @@ CREATE TABLE inputs (
     dropped INTEGER NOT NULL DEFAULT 0,
     rejects_overflow INTEGER NOT NULL DEFAULT 0,
     memory_rows INTEGER NOT NULL DEFAULT 0,
-    memory_bytes INTEGER NOT NULL DEFAULT 0
+    memory_bytes INTEGER NOT NULL DEFAULT 0,
+    memory_ordered INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE skips (
     input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
@@ -88,6 +97,8 @@ CREATE TABLE rejects (
 CREATE INDEX rejects_by_input ON rejects (input, kind);
 ";
 
+=======
+>>>>>>> w/tidy
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     make_folder(path)?;
@@ -237,10 +248,8 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-            memory::SCHEMA,
-            tiers::SCHEMA,
-            DOCUMENTS
+            "BEGIN; {LEDGER} {MEMORY} {} {DOCUMENTS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            tiers::SCHEMA
         ))?;
         connection.close().map_err(|(_, e)| e)
     };

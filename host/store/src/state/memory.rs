@@ -1,11 +1,13 @@
 //! The rows that a guest asked to be remembered, in the input's own part of one table beside its state.
 //!
 //! A row is found by sixteen bytes of a hash over the input and its key; the key itself is not stored, as whoever asks
-//! has it. The table is in the order of arrival: rows of one page lie together, which is how they are mostly asked for again,
-//! so beside a row that is found the next ones are read ahead. Half of the hash leads to a row's place by [`super::tiers`],
-//! where a page's thousand keys in no order cost a few blocks; a [`Filter`] in memory says of keys that are new that they are.
+//! has it. The table is in the order of arrival: rows of one page lie together, which is how they are mostly asked for again.
+//! Half of the hash leads to a row's place by [`super::tiers`], where a page's thousand keys in no order cost a few blocks; a
+//! [`Filter`] in memory says of keys that are new that they are. A page's keys are looked up together: first their places, in
+//! the order of the keys, and then the rows, in the order of their places.
 //! Values are packed. A second order of tiers, by expiry and place, says which go first where [`Limits::memory_bytes`] is
-//! reached: those that expire earliest, and last those that say nothing.
+//! reached: those that expire earliest, and last those that say nothing. It would cost each page as much as the first one, so it
+//! is begun when half of that is reached, and made in step with what is added, so that it is whole when it is needed.
 //!
 //! Rows are written in the transaction of their state ([`super::Commit::remember`]), so a crash cannot separate them.
 
@@ -28,14 +30,6 @@ const ROW_BYTES: u64 = 80;
 
 /// A row's expiry is kept in hours, rounded up: the shorter number makes the file a fiftieth smaller.
 const HOUR: Millis = 60 * 60 * 1000;
-
-/// The table of the rows.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE memory (
-    row INTEGER PRIMARY KEY,
-    hash INTEGER NOT NULL, rest INTEGER NOT NULL, input INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL
-);
-";
 
 /// Where an input's rows are, by half of their hashes.
 fn by_hash(input: i64) -> i64 {
@@ -110,25 +104,27 @@ impl Ledger {
             let filter = self.reading(|connection| filter(&self.0.filter, connection))?;
             places.retain(|(hash, _)| filter.as_ref().is_none_or(|filter| filter.may_have(hash.indexed)));
         }
+        let hashes: Vec<Hash> = places.iter().map(|(hash, _)| *hash).collect();
+        let mut found = Vec::new();
         self.reading(|connection| {
             // One moment for all of them.
             let transaction = connection.unchecked_transaction()?;
             let Some(number) = number(&transaction, input)? else { return Ok(()) };
-            let mut finder = Finder::new(&transaction, number)?;
-            for (hash, place) in places {
-                let Some(found) = finder.find(hash)? else { continue };
+            Finder::new(&transaction, number)?.find(&hashes, &mut vec![None; hashes.len()], |nth, row| {
+                let (hash, place) = places[nth];
+                found.push((hash, row.row));
                 // A packed row may be a hundredth of what comes out of it.
                 if bytes >= most {
                     left_out += 1;
-                    continue;
+                    return;
                 }
-                let value = unpack(&found.packed).ok().and_then(|value| String::from_utf8(value).ok());
+                let value = unpack(row.packed).ok().and_then(|value| String::from_utf8(value).ok());
                 bytes += value.as_ref().map_or(0, String::len);
-                let expires = found.expires.map(|hours| unsigned(hours).saturating_mul(HOUR));
+                let expires = row.expires.map(|hours| unsigned(hours).saturating_mul(HOUR));
                 rows[place] = value.map(|value| Row { key: keys[place].to_owned(), value, expires });
-            }
-            Ok(())
+            })
         })?;
+        self.0.found.keep(found);
         Ok((rows, left_out))
     }
 
@@ -148,12 +144,34 @@ impl Ledger {
 struct Sums {
     rows: i64,
     bytes: i64,
+    /// The number of the row up to which rows stand in the order in which they go.
+    ordered: i64,
+}
+
+/// [`Sums::ordered`] once all rows stand there: from then on each one does when it comes.
+const ALL: i64 = i64::MAX;
+
+/// Numbers of rows that are brought into the order at once. Fixed, as the pairs are held in memory.
+const ORDERED_AT_ONCE: i64 = 16 * 1024;
+
+/// How many of the rows that are not in the order yet are to come there with a commit, so that none is left when the bound is reached.
+fn share(missing: i64, before: i64, after: i64, most: i64) -> i64 {
+    let begin = most / 2;
+    if after <= begin {
+        return 0;
+    }
+    let from = before.clamp(begin, most.max(begin));
+    if after >= most {
+        return missing;
+    }
+    let (grown, room) = (i128::from((after - from).max(0)), i128::from((most - from).max(1)));
+    i64::try_from((i128::from(missing) * grown + room - 1) / room).unwrap_or(missing)
 }
 
 fn sums(connection: &Connection, input: &str) -> rusqlite::Result<Sums> {
     let sums = connection
-        .prepare_cached("SELECT memory_rows, memory_bytes FROM inputs WHERE id = ?1")?
-        .query_row([input], |row| Ok(Sums { rows: row.get(0)?, bytes: row.get(1)? }))
+        .prepare_cached("SELECT memory_rows, memory_bytes, memory_ordered FROM inputs WHERE id = ?1")?
+        .query_row([input], |row| Ok(Sums { rows: row.get(0)?, bytes: row.get(1)?, ordered: row.get(2)? }))
         .optional()?;
     Ok(sums.unwrap_or_default())
 }
@@ -187,6 +205,7 @@ fn filter<'f>(
 pub(super) fn remember(
     transaction: &Transaction<'_>,
     known: &Mutex<Option<Filter>>,
+    found: &Places,
     input: &str,
     rows: &[Remembered],
     most: u64,
@@ -196,21 +215,37 @@ pub(super) fn remember(
     }
     let Some(number) = number(transaction, input)? else { return Ok(()) };
     let before = sums(transaction, input)?;
-    let mut writer = Writer::new(transaction, number, before)?;
     // In the order of the index; equal ones stay in the order they were given in.
     let mut sorted: Vec<&Remembered> = rows.iter().collect();
     sorted.sort_by_key(|row| row.hash);
     sorted.reverse();
     sorted.dedup_by_key(|row| row.hash);
     sorted.reverse();
-    let may_be: Vec<bool> = {
+    let may_be: Vec<&Remembered> = {
         let filter = filter(known, transaction)?;
         let may_have = |row: &&Remembered| filter.as_ref().is_none_or(|filter| filter.may_have(row.hash.indexed));
-        sorted.iter().map(may_have).collect()
+        sorted.iter().copied().filter(may_have).collect()
     };
-    for (row, may_be) in sorted.into_iter().zip(may_be) {
-        writer.write(row, may_be)?;
+    let hashes: Vec<Hash> = may_be.iter().map(|row| row.hash).collect();
+    let mut places = found.take(&hashes);
+    let mut lying: Vec<Option<Known>> = vec![None; hashes.len()];
+    Finder::new(transaction, number)?.find(&hashes, &mut places, |nth, row| {
+        let Found { row, expires, packed } = row;
+        let is_same = may_be[nth].packed.as_deref() == Some(packed) && may_be[nth].expires == expires;
+        lying[nth] = Some(Known { row, expires, length: packed.len() as u64, is_same });
+    })?;
+    let mut lying = hashes.into_iter().zip(lying).peekable();
+    let mut steps: Vec<(Option<Known>, &Remembered)> = sorted
+        .into_iter()
+        .map(|row| (lying.next_if(|(hash, _)| *hash == row.hash).and_then(|(_, known)| known), row))
+        .collect();
+    // Known ones in the order of the table, new ones in the order of the index.
+    steps.sort_by_key(|(known, _)| known.map(|known| known.row));
+    let mut writer = Writer::new(transaction, number, before)?;
+    for (known, row) in steps {
+        writer.write(row, known)?;
     }
+    writer.order(before, signed(most))?;
     writer.make_room(signed(most))?;
     let (after, added) = writer.finish()?;
     let mut held = filter(known, transaction)?;
@@ -224,8 +259,8 @@ pub(super) fn remember(
     }
     if after != before {
         transaction
-            .prepare_cached("UPDATE inputs SET memory_rows = ?2, memory_bytes = ?3 WHERE id = ?1")?
-            .execute((input, after.rows, after.bytes))?;
+            .prepare_cached("UPDATE inputs SET memory_rows = ?2, memory_bytes = ?3, memory_ordered = ?4 WHERE id = ?1")?
+            .execute((input, after.rows, after.bytes, after.ordered))?;
     }
     Ok(())
 }
@@ -236,7 +271,8 @@ pub(super) fn forget(transaction: &Transaction<'_>, input: &str) -> rusqlite::Re
     transaction.execute("DELETE FROM memory WHERE input = ?1", [number])?;
     tiers::clear(transaction, by_hash(number))?;
     tiers::clear(transaction, by_expiry(number))?;
-    transaction.execute("UPDATE inputs SET memory_rows = 0, memory_bytes = 0 WHERE id = ?1", [input])?;
+    let nothing = "UPDATE inputs SET memory_rows = 0, memory_bytes = 0, memory_ordered = 0 WHERE id = ?1";
+    transaction.execute(nothing, [input])?;
     Ok(())
 }
 
@@ -246,81 +282,111 @@ fn number(connection: &Connection, input: &str) -> rusqlite::Result<Option<i64>>
     connection.prepare_cached(find)?.query_row([input], |row| row.get(0)).optional()
 }
 
+/// Where rows lay when they were last recalled, for the commit of what became of them: it need not look their places up again.
+/// Each is looked at before it is believed.
+#[derive(Default)]
+pub(super) struct Places(Mutex<HashMap<Hash, i64>>);
+
+/// Places that are kept: of more pages than are under way at once. Fixed, as they are held in memory.
+const MAX_PLACES: usize = 32 * 1024;
+
+impl Places {
+    fn keep(&self, found: Vec<(Hash, i64)>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of steps that remembered nothing of what they asked for.
+        if held.len() + found.len() > MAX_PLACES {
+            held.clear();
+        }
+        held.extend(found.into_iter().take(MAX_PLACES));
+    }
+
+    fn take(&self, hashes: &[Hash]) -> Vec<Option<i64>> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes.iter().map(|hash| held.remove(hash)).collect()
+    }
+}
+
 /// A row as it lies in the table.
-#[derive(Debug)]
-struct Found {
+struct Found<'r> {
     row: i64,
     expires: Option<i64>,
-    packed: Vec<u8>,
+    packed: &'r [u8],
+}
+
+/// What is known of a row that lies in the table.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    row: i64,
+    expires: Option<i64>,
+    length: u64,
+    /// Whether it says what is to be written.
+    is_same: bool,
 }
 
 /// Finds the rows of a page, which mostly came in a page.
 struct Finder<'c> {
     tiers: Tiers<'c>,
-    from: CachedStatement<'c>,
-    /// Rows read beside those asked for.
-    ahead: HashMap<Hash, Found>,
-    ahead_bytes: usize,
-    /// How many are read at once: more as long as half of those read ahead were asked for, and else as few as show it.
-    window: i64,
-    /// How many were read ahead, and how many of them were asked for.
-    read: u64,
-    used: u64,
+    between: CachedStatement<'c>,
 }
 
-/// Rows read ahead of one that is found: half a page of the database, as most are.
-const WINDOW: i64 = 64;
-
-/// Packed values kept of rows that were read ahead and not asked for, but for one more row: four pages' worth. Fixed, as they
-/// are held in memory.
-const MAX_AHEAD_BYTES: usize = 1024 * 1024;
+/// Rows that nobody asked for are stepped over where they are so few: that takes less than to begin anew.
+const GAP: i64 = 16;
 
 impl<'c> Finder<'c> {
     fn new(connection: &'c Connection, input: i64) -> rusqlite::Result<Self> {
-        let from = "SELECT row, hash, rest, expires, value FROM memory WHERE row >= ?1 ORDER BY row LIMIT ?2";
-        Ok(Self {
-            tiers: Tiers::new(connection, by_hash(input))?,
-            from: connection.prepare_cached(from)?,
-            ahead: HashMap::new(),
-            ahead_bytes: 0,
-            window: 2,
-            read: 0,
-            used: 0,
-        })
+        let between = "SELECT row, hash, rest, expires, value FROM memory WHERE row BETWEEN ?1 AND ?2 ORDER BY row";
+        Ok(Self { tiers: Tiers::new(connection, by_hash(input))?, between: connection.prepare_cached(between)? })
     }
 
-    fn find(&mut self, hash: Hash) -> rusqlite::Result<Option<Found>> {
-        if let Some(found) = self.ahead.remove(&hash) {
-            self.used += 1;
-            self.ahead_bytes -= found.packed.len();
-            return Ok(Some(found));
+    /// Gives the rows that are there of hashes in their order, each with its hash's place among them; first those of which it is
+    /// known where they lie.
+    fn find(
+        &mut self,
+        hashes: &[Hash],
+        places: &mut [Option<i64>],
+        mut visit: impl FnMut(usize, Found<'_>),
+    ) -> rusqlite::Result<()> {
+        let mut lying: Vec<(i64, usize)> =
+            places.iter().enumerate().filter_map(|(nth, place)| Some(((*place)?, nth))).collect();
+        let mut wanted: Vec<usize> = (0..hashes.len()).collect();
+        for tier in 0..=self.tiers.len() {
+            let mut is_found = vec![false; hashes.len()];
+            self.read(hashes, lying, |nth, found| {
+                is_found[nth] = true;
+                visit(nth, found);
+            })?;
+            wanted.retain(|&nth| !is_found[nth]);
+            lying = Vec::new();
+            let keys: Vec<i64> = wanted.iter().map(|&nth| hashes[nth].indexed).collect();
+            self.tiers.find(tier, &keys, |place, number| lying.push((signed(number), wanted[place])))?;
         }
-        let is_worth_it = self.used * 2 >= self.read;
-        self.window = if is_worth_it { (self.window * 2).min(WINDOW) } else { (self.window / 2).max(2) };
-        if self.ahead_bytes >= MAX_AHEAD_BYTES {
-            self.ahead.clear();
-            self.ahead_bytes = 0;
-        }
-        let Self { tiers, from, ahead, ahead_bytes, window, read: read_ahead, .. } = self;
-        tiers.find(hash.indexed, |place| {
-            let mut rows = from.query((signed(place), *window))?;
-            let mut found = None;
+        Ok(())
+    }
+
+    /// Gives the rows in these places that have these hashes.
+    fn read(
+        &mut self,
+        hashes: &[Hash],
+        mut lying: Vec<(i64, usize)>,
+        mut visit: impl FnMut(usize, Found<'_>),
+    ) -> rusqlite::Result<()> {
+        lying.sort_unstable();
+        for run in lying.chunk_by(|before, after| after.0 - before.0 <= GAP) {
+            let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { continue };
+            let mut rows = self.between.query((first, last))?;
+            let mut asked = run.iter().peekable();
             while let Some(row) = rows.next()? {
-                let at = Hash { indexed: row.get(1)?, rest: row.get(2)? };
-                let read = Found { row: row.get(0)?, expires: row.get(3)?, packed: row.get(4)? };
-                if at == hash {
-                    found = Some(read);
-                } else if found.is_none() || *ahead_bytes >= MAX_AHEAD_BYTES {
-                    break;
-                } else {
-                    *read_ahead += 1;
-                    *ahead_bytes += read.packed.len();
-                    let again = ahead.insert(at, read);
-                    *ahead_bytes -= again.map_or(0, |row| row.packed.len());
+                let place = row.get(0)?;
+                while asked.next_if(|(asked, _)| *asked < place).is_some() {}
+                while let Some(&(_, nth)) = asked.next_if(|(asked, _)| *asked == place) {
+                    let hash = Hash { indexed: row.get(1)?, rest: row.get(2)? };
+                    if hash == hashes[nth] {
+                        visit(nth, Found { row: place, expires: row.get(3)?, packed: row.get_ref(4)?.as_blob()? });
+                    }
                 }
             }
-            Ok(found)
-        })
+        }
+        Ok(())
     }
 }
 
@@ -329,7 +395,6 @@ struct Writer<'t> {
     transaction: &'t Transaction<'t>,
     input: i64,
     sums: Sums,
-    finder: Finder<'t>,
     insert: CachedStatement<'t>,
     update: CachedStatement<'t>,
     delete: CachedStatement<'t>,
@@ -344,7 +409,6 @@ impl<'t> Writer<'t> {
             transaction,
             input,
             sums,
-            finder: Finder::new(transaction, input)?,
             insert: transaction
                 .prepare_cached("INSERT INTO memory (hash, rest, input, expires, value) VALUES (?1, ?2, ?3, ?4, ?5)")?,
             update: transaction.prepare_cached("UPDATE memory SET expires = ?2, value = ?3 WHERE row = ?1")?,
@@ -355,34 +419,70 @@ impl<'t> Writer<'t> {
         })
     }
 
-    fn write(&mut self, row: &Remembered, may_be: bool) -> rusqlite::Result<()> {
-        let known = if may_be { self.finder.find(row.hash)? } else { None };
+    fn write(&mut self, row: &Remembered, known: Option<Known>) -> rusqlite::Result<()> {
         match (known, &row.packed) {
             // A feed that says the same again costs no write.
-            (Some(known), Some(packed)) if known.packed == *packed && known.expires == row.expires => {}
+            (Some(Known { is_same: true, .. }), Some(_)) => {}
             (None, None) => {}
             (Some(known), Some(packed)) => {
                 self.update.execute((known.row, row.expires, packed))?;
-                self.sums.bytes += signed(packed.len() as u64) - signed(known.packed.len() as u64);
+                self.sums.bytes += signed(packed.len() as u64) - signed(known.length);
                 if known.expires != row.expires {
-                    self.hours.push((going(known.expires, known.row), GONE));
-                    self.hours.push((going(row.expires, known.row), STANDS));
+                    self.goes(known.expires, known.row, GONE);
+                    self.goes(row.expires, known.row, STANDS);
                 }
             }
             (None, Some(packed)) => {
                 let place = self.insert.insert((row.hash.indexed, row.hash.rest, self.input, row.expires, packed))?;
                 self.hashes.push((row.hash.indexed, unsigned(place)));
-                self.hours.push((going(row.expires, place), STANDS));
+                self.goes(row.expires, place, STANDS);
                 self.sums.rows += 1;
                 self.sums.bytes += signed(packed.len() as u64 + ROW_BYTES);
             }
             (Some(known), None) => {
                 self.delete.execute([known.row])?;
                 self.hashes.push((row.hash.indexed, GONE));
-                self.hours.push((going(known.expires, known.row), GONE));
+                self.goes(known.expires, known.row, GONE);
                 self.sums.rows -= 1;
-                self.sums.bytes -= signed(known.packed.len() as u64 + ROW_BYTES);
+                self.sums.bytes -= signed(known.length + ROW_BYTES);
             }
+        }
+        Ok(())
+    }
+
+    /// Notes where a row stands in the order in which they go, if it has got that far.
+    fn goes(&mut self, expires: Option<i64>, row: i64, number: u64) {
+        if row <= self.sums.ordered {
+            self.hours.push((going(expires, row), number));
+        }
+    }
+
+    /// Brings more rows into the order in which they go, as [`share`] says.
+    fn order(&mut self, before: Sums, most: i64) -> rusqlite::Result<()> {
+        if self.sums.ordered == ALL || self.sums.bytes <= most / 2 {
+            return Ok(());
+        }
+        let last: i64 = self
+            .transaction
+            .prepare_cached("SELECT coalesce(max(row), 0) FROM memory")?
+            .query_row([], |row| row.get(0))?;
+        let missing = (last - self.sums.ordered).max(0);
+        // As many more as came, or the last shares would be the largest.
+        let came = (self.sums.rows - before.rows).max(0);
+        let end = self.sums.ordered + (share(missing, before.bytes, self.sums.bytes, most) + came).min(missing);
+        let mut next = self
+            .transaction
+            .prepare_cached("SELECT expires, row FROM memory WHERE row > ?1 AND row <= ?2 AND input = ?3")?;
+        while self.sums.ordered < end {
+            let until = end.min(self.sums.ordered + ORDERED_AT_ONCE);
+            let pairs = next
+                .query_map((self.sums.ordered, until, self.input), |row| Ok((going(row.get(0)?, row.get(1)?), STANDS)))?
+                .collect::<Result<_, _>>()?;
+            tiers::add(self.transaction, by_expiry(self.input), pairs)?;
+            self.sums.ordered = until;
+        }
+        if self.sums.ordered >= last {
+            self.sums.ordered = ALL;
         }
         Ok(())
     }
@@ -432,40 +532,174 @@ mod tests {
     use crate::Delivery;
     use crate::state::Commit;
 
-    #[test]
-    fn rows_read_ahead_are_found_and_so_many_are_kept() {
+    fn ledger() -> (tempfile::TempDir, Ledger) {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("tipline.db")).unwrap();
+        (folder, ledger)
+    }
+
+    fn row(n: u64, value: &str) -> Row {
+        Row { key: n.to_string(), value: value.to_owned(), expires: None }
+    }
+
+    fn commit(ledger: &Ledger, rows: &[Row]) {
+        let remember = rows.iter().map(|row| Remembered::new("feed", row)).collect();
+        ledger
+            .commit(&Commit { input: "feed".to_owned(), remember, ..Commit::default() }, &Delivery::default())
+            .unwrap();
+    }
+
+    fn recalled(ledger: &Ledger, rows: &[u64]) -> Vec<Option<String>> {
+        let keys: Vec<String> = rows.iter().map(u64::to_string).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        ledger.recall("feed", &keys, usize::MAX).unwrap().0.into_iter().map(|row| Some(row?.value)).collect()
+    }
+
+    #[test]
+    fn rows_are_found_together_and_apart() {
+        let (_folder, ledger) = ledger();
         let mut random = fastrand::Rng::with_seed(5);
-        let rows: Vec<Row> = (0..120)
-            .map(|n| {
-                let value = (0..50_000).map(|_| random.alphanumeric()).collect();
-                Row { key: n.to_string(), value, expires: None }
-            })
-            .collect();
-        let remember: Vec<Remembered> = rows.iter().map(|row| Remembered::new("feed", row)).collect();
-        let longest = remember.iter().filter_map(|row| row.packed.as_ref()).map(Vec::len).max().unwrap();
-        let mut sorted: Vec<Hash> = remember.iter().map(|row| row.hash).collect();
-        sorted.sort_unstable();
-        let commit = Commit { input: "feed".to_owned(), remember, ..Commit::default() };
-        ledger.commit(&commit, &Delivery::default()).unwrap();
-        let most = ledger.reading(|connection| {
-            let input = number(connection, "feed")?.unwrap();
-            let mut finder = Finder::new(connection, input)?;
-            let mut most = 0;
-            // In the order of the table, as the rows of a page are asked for, and then the other way round.
-            for &hash in sorted.iter().chain(sorted.iter().rev()) {
-                assert!(finder.find(hash)?.is_some());
-                let kept: usize = finder.ahead.values().map(|row| row.packed.len()).sum();
-                assert_eq!(kept, finder.ahead_bytes);
-                most = most.max(kept);
+        for page in 0..40 {
+            commit(&ledger, &(page * 500..(page + 1) * 500).map(|n| row(n, &format!("first {n}"))).collect::<Vec<_>>());
+        }
+        let mut values: Vec<Option<String>> = (0..20_000).map(|n| Some(format!("first {n}"))).collect();
+        for round in 0..30 {
+            // In no order, some of them twice, of stretches that came together, and some that never came.
+            let some = (0..300).map(|_| random.u64(0..21_000)).collect::<Vec<_>>();
+            let begin = random.u64(0..20_000);
+            let asked: Vec<u64> = some.into_iter().chain(begin..begin + random.u64(0..900)).collect();
+            let expected: Vec<Option<String>> =
+                asked.iter().map(|&n| values.get(usize::try_from(n).unwrap()).cloned().flatten()).collect();
+            assert_eq!(recalled(&ledger, &asked), expected, "{round}");
+            // Some of those asked for, and others of which nobody asked where they lie, are changed, deleted, or new again.
+            let written: Vec<Row> = (0..200)
+                .map(|_| {
+                    let n = if random.bool() { asked[random.usize(..asked.len())] } else { random.u64(0..20_000) };
+                    row(n, &if random.u8(0..4) == 0 { String::new() } else { format!("round {round} of {n}") })
+                })
+                .collect();
+            commit(&ledger, &written);
+            for row in written {
+                let n: usize = row.key.parse().unwrap();
+                if values.len() <= n {
+                    values.resize(n + 1, None);
+                }
+                values[n] = Some(row.value).filter(|value| !value.is_empty());
             }
-            Ok(most)
-        });
-        let most = most.unwrap();
-        assert!((MAX_AHEAD_BYTES..MAX_AHEAD_BYTES + longest).contains(&most), "{most}");
-        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-        let found = ledger.recall("feed", &keys, usize::MAX).unwrap().0;
-        assert!(found.into_iter().flatten().eq(rows), "each with its own value");
+        }
+        let stored = values.iter().flatten().count() as u64;
+        assert_eq!(ledger.memory("feed").unwrap().0, stored);
+    }
+
+    #[test]
+    fn places_are_looked_at_before_they_are_believed() {
+        let (_folder, ledger) = ledger();
+        commit(&ledger, &[row(1, "one"), row(2, "two")]);
+        let of = |n: u64| Hash::of("feed", &n.to_string());
+        let place = |n: u64| {
+            let mut place = None;
+            ledger
+                .reading(|connection| {
+                    let input = number(connection, "feed")?.unwrap();
+                    Finder::new(connection, input)?.find(&[of(n)], &mut [None], |_, found| place = Some(found.row))
+                })
+                .unwrap();
+            place.unwrap()
+        };
+        // Each is said to lie where the other one does, and one where there is nothing.
+        for wrong in [place(2), place(2) + 100] {
+            ledger.0.found.keep(vec![(of(1), wrong)]);
+            commit(&ledger, &[row(1, "changed")]);
+            assert_eq!(recalled(&ledger, &[1, 2]), [Some("changed".to_owned()), Some("two".to_owned())]);
+            assert_eq!(ledger.memory("feed").unwrap().0, 2);
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_rows_go_is_whole_when_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = tipline_config::Limits { memory_bytes: 250_000, ..tipline_config::Limits::default() };
+        let ledger = Ledger::open_with(&folder.path().join("tipline.db"), limits).unwrap();
+        let mut random = fastrand::Rng::with_seed(11);
+        // Each row expires in an hour of its own.
+        let mut hours: Vec<u64> = (1..20_000).collect();
+        random.shuffle(&mut hours);
+        let mut next = || hours.pop().unwrap();
+        let mut model: HashMap<u64, u64> = HashMap::new();
+        let (mut states, mut begun) = ([0; 3], 0);
+        for page in 0..120 {
+            let before = ledger.reading(|connection| sums(connection, "feed")).unwrap();
+            let mut rows: Vec<Row> =
+                (0..40).map(|n| Row { expires: Some(next() * HOUR), ..row(page * 40 + n, "value") }).collect();
+            // Known ones that expire elsewhere or go.
+            let mut known: Vec<u64> = model.keys().copied().collect();
+            known.sort_unstable();
+            for _ in 0..4.min(known.len()) {
+                let value = if random.bool() { "" } else { "other" };
+                let n = known.swap_remove(random.usize(..known.len()));
+                rows.push(Row { expires: Some(next() * HOUR), ..row(n, value) });
+            }
+            commit(&ledger, &rows);
+            // Rows of another input lie between.
+            let others = (0..10).map(|n| Remembered::new("other", &row(page * 10 + n, "value"))).collect();
+            let other = Commit { input: "other".to_owned(), remember: others, ..Commit::default() };
+            ledger.commit(&other, &Delivery::default()).unwrap();
+            for row in rows {
+                let n = row.key.parse().unwrap();
+                match row.value.as_str() {
+                    "" => model.remove(&n),
+                    _ => model.insert(n, row.expires.unwrap()),
+                };
+            }
+            let after = ledger.reading(|connection| sums(connection, "feed")).unwrap();
+            assert!(after.bytes <= 250_000);
+            while model.len() > usize::try_from(after.rows).unwrap() {
+                let first = model.iter().min_by_key(|(_, expires)| **expires).map(|(n, _)| *n).unwrap();
+                model.remove(&first);
+            }
+            let asked: Vec<u64> = (0..(page + 1) * 40).collect();
+            let found = recalled(&ledger, &asked);
+            assert!(asked.iter().zip(&found).all(|(n, row)| row.is_some() == model.contains_key(n)), "{page}");
+            begun += usize::from(before.ordered == 0 && after.ordered > 0);
+            match after.ordered {
+                0 => assert!(after.bytes <= 125_000),
+                ALL => states[2] += 1,
+                // In step with what is added: not all at the end.
+                ordered => {
+                    assert!(ordered - before.ordered <= 150, "{page}: {} to {ordered}", before.ordered);
+                    states[1] += 1;
+                }
+            }
+            states[0] += usize::from(after.ordered == 0);
+        }
+        assert!(begun == 1 && states.iter().all(|pages| *pages > 10), "{states:?}");
+    }
+
+    #[test]
+    fn what_is_missing_of_the_order_comes_in_step_with_what_is_added() {
+        for (missing, before, after, most, expected) in [
+            (1_000, 0, 100, 200, 0),
+            (1_000, 100, 101, 200, 10),
+            (1_000, 90, 101, 200, 10),
+            (999, 100, 101, 200, 10),
+            (1_000, 199, 200, 200, 1_000),
+            (1_000, 250, 240, 200, 1_000),
+            (1_000, 150, 140, 200, 0),
+            (1_000, 0, 1, 0, 1_000),
+            (1 << 40, 1 << 61, (1 << 61) + (1 << 60), 1 << 62, 1 << 39),
+        ] {
+            assert_eq!(share(missing, before, after, most), expected, "{missing}, {before} to {after} of {most}");
+        }
+    }
+
+    #[test]
+    fn so_many_places_are_kept() {
+        let of = |n: usize| (Hash { indexed: signed(n as u64), rest: 0 }, 1);
+        for (more, kept) in [(0, MAX_PLACES), (1, 1)] {
+            let places = Places::default();
+            places.keep((0..MAX_PLACES).map(of).collect());
+            places.keep((MAX_PLACES..MAX_PLACES + more).map(of).collect());
+            assert_eq!(places.0.lock().unwrap().len(), kept);
+        }
     }
 }

@@ -15,6 +15,7 @@ mod counts;
 mod file;
 mod filter;
 mod memory;
+mod number;
 pub mod pack;
 mod rejects;
 mod resume;
@@ -27,79 +28,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use thiserror::Error;
 
-use crate::{Outage, Quarantined};
 use tipline_config::Limits;
 use tipline_model::apart::{Broken, blocking};
 use tipline_model::clock::Millis;
 use tipline_model::clock::judge::{Known, Witness};
-use tipline_sandbox::{Note, Reject, Skip};
 
+pub use crate::commit::Commit;
+pub use crate::error::LedgerError;
 pub(crate) use commit::check;
 pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
 pub use memory::Remembered;
+pub(crate) use number::{signed, unsigned};
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};
 pub use resume::Resumed;
 pub use status::{Gap, InputStatus, StatusNote};
-
-/// Why the ledger could not be read or written.
-#[derive(Debug, Error)]
-pub enum LedgerError {
-    /// Another process writes to it.
-    #[error("{0}")]
-    Locked(String),
-    /// Made by a newer version, damaged, on a full or read-only disk.
-    #[error("{0}")]
-    Unusable(String),
-}
-
-/// What becomes durable with a page. The counters are added, not set.
-#[derive(Debug, Clone, Default)]
-pub struct Commit {
-    /// The input.
-    pub input: String,
-    /// The guest's new state; `None` leaves the checkpoint as it is (a retried reject, an import).
-    pub state: Option<String>,
-    /// When it is committed, by the host's clock.
-    pub at: Millis,
-    /// Until when documents have ended, where that is not [`Commit::at`]: our clock is doubted, or the feed's is behind.
-    pub ended_by: Option<Millis>,
-    /// The latest that it can be, where that is not [`Commit::at`]: a version from later still is refused.
-    pub latest: Option<Millis>,
-    /// When the feed showed the page's records; kept with what is refused of them.
-    pub observed: Millis,
-    /// Requests sent to the feed since the commit before, for the input's status.
-    pub requests: u64,
-    /// Records read.
-    pub read: u64,
-    /// Records mapped.
-    pub mapped: u64,
-    /// Records skipped on purpose.
-    pub skipped: u64,
-    /// Documents made.
-    pub made: u64,
-    /// Records that could not be mapped; they count as rejected.
-    pub rejects: Vec<Reject>,
-    /// Documents the host refused before the store saw them; they count as quarantined.
-    pub refused: Vec<Quarantined>,
-    /// Reasons of the skipped.
-    pub skips: Vec<Skip>,
-    /// Rows the guest asked to be remembered.
-    pub remember: Vec<Remembered>,
-    /// What a person should know; `gap` notes are kept in the input's status.
-    pub notes: Vec<Note>,
-    /// Kept rejects this page is the retry of: they are dropped with it, unless it refuses them again.
-    pub resolves: Vec<u64>,
-}
-
-impl Commit {
-    /// What ends until then has ended.
-    pub fn ended_by(&self) -> Millis {
-        self.ended_by.unwrap_or(self.at)
-    }
-}
 
 /// The file. Cheap to clone; clones share the lock and the connections. Its calls block for as long as a disk takes.
 #[derive(Clone)]
@@ -112,6 +56,8 @@ struct Shared {
     idle: Mutex<Vec<Connection>>,
     /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
     filter: Mutex<Option<filter::Filter>>,
+    /// Where rows lay that were recalled.
+    found: memory::Places,
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
@@ -141,6 +87,7 @@ impl Ledger {
             writer: Some(Mutex::new(writer)),
             idle: Mutex::default(),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: Some(lock),
         })))
     }
@@ -153,6 +100,7 @@ impl Ledger {
             writer: None,
             idle: Mutex::default(),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: None,
         }))
     }
@@ -169,6 +117,7 @@ impl Ledger {
             writer: None,
             idle: Mutex::new(vec![reader]),
             filter: Mutex::default(),
+            found: memory::Places::default(),
             _lock: None,
         })))
     }
@@ -219,20 +168,6 @@ impl Ledger {
     /// Whether there is no file: a poll with this ledger leaves no trace.
     pub fn is_nowhere(&self) -> bool {
         self.0.path.as_os_str().is_empty()
-    }
-
-    /// Forgets the input's state and what its guest asked to be remembered, so that its next poll begins as the first one
-    /// did. Counters and rejects stay. Tells whether there was a state.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn reset(&self, input: &str) -> Result<bool, LedgerError> {
-        self.writing(|transaction| {
-            let had_one =
-                transaction.execute("UPDATE inputs SET state = NULL WHERE id = ?1 AND state IS NOT NULL", [input])? > 0;
-            memory::forget(transaction, input)?;
-            Ok(had_one)
-        })
     }
 
     /// Moves everything that is committed into the file itself, so that its length says what it holds.
@@ -310,38 +245,6 @@ impl Ledger {
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
             }
             Ok(())
-        })
-    }
-
-    /// What keeps the output from taking documents, as the run noted.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn outage(&self) -> Result<Option<Outage>, LedgerError> {
-        self.reading(|connection| {
-            let Some(since) = fact(connection, OUTAGE)?.filter(|since| *since > 0) else { return Ok(None) };
-            let reason = connection
-                .prepare_cached("SELECT text FROM notes WHERE input = '' AND code = ?1")?
-                .query_row([OUTAGE], |row| row.get(0))
-                .optional()?;
-            let is_blocked = fact(connection, BLOCKED)?.is_some_and(|blocked| blocked != 0);
-            Ok(Some(Outage { since: unsigned(since), reason: reason.unwrap_or_default(), is_blocked }))
-        })
-    }
-
-    /// Notes what keeps the output from taking documents, or that nothing does.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn set_outage(&self, outage: Option<&Outage>) -> Result<(), LedgerError> {
-        self.writing(|transaction| {
-            set_fact(transaction, OUTAGE, outage.map_or(0, |outage| signed(outage.since)))?;
-            set_fact(transaction, BLOCKED, outage.map_or(0, |outage| i64::from(outage.is_blocked)))?;
-            transaction.execute("DELETE FROM notes WHERE input = '' AND code = ?1", [OUTAGE])?;
-            match outage {
-                Some(Outage { since, reason, .. }) => status::note(transaction, "", OUTAGE, reason, *since),
-                None => Ok(()),
-            }
         })
     }
 
@@ -425,10 +328,6 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The names of what is known of the output. Its reason is a note of no input.
-const OUTAGE: &str = "output/outage";
-const BLOCKED: &str = "output/blocked";
-
 /// The names of what is known of the time; an input's id follows the latter two.
 const CLOCK: &str = "clock";
 const DOUBTED: &str = "clock/doubted";
@@ -444,15 +343,6 @@ fn set_fact(transaction: &Transaction<'_>, name: &str, value: i64) -> rusqlite::
         .prepare_cached("INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2")?
         .execute((name, value))?;
     Ok(())
-}
-
-/// SQLite's integers have a sign; counters and times stay below half of ours for millions of years.
-pub(crate) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -17,6 +17,20 @@ pub struct Resumed {
 }
 
 impl Ledger {
+    /// Forgets the input's state and what its guest asked to be remembered, so that its next poll begins as the first one
+    /// did. Counters and rejects stay. Tells whether there was a state.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn reset(&self, input: &str) -> Result<bool, LedgerError> {
+        self.writing(|transaction| {
+            let had_one =
+                transaction.execute("UPDATE inputs SET state = NULL WHERE id = ?1 AND state IS NOT NULL", [input])? > 0;
+            memory::forget(transaction, input)?;
+            Ok(had_one)
+        })
+    }
+
     /// The input's state, to go on from with this store. Where the store is not the one it was committed to, state and memory
     /// are forgotten, so that the feed is read as at the first poll; that is noted.
     ///

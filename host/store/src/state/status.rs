@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, LedgerError, signed, unsigned};
+use super::{Ledger, LedgerError, fact, set_fact, signed, unsigned};
+use crate::Outage;
 use tipline_model::clock::Millis;
 use tipline_model::said::Said;
 
@@ -22,6 +23,10 @@ mod said {
         Ok(parts.map(|parts| parts.into_iter().map(part).fold(Said::default(), Said::and)))
     }
 }
+
+/// The names of what is known of the output. Its reason is a note of no input.
+const OUTAGE: &str = "output/outage";
+const BLOCKED: &str = "output/blocked";
 
 /// The length of a UTC day; leap seconds do not exist in Unix time.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -106,6 +111,38 @@ impl InputStatus {
 }
 
 impl Ledger {
+    /// What keeps the output from taking documents, as the run noted.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn outage(&self) -> Result<Option<Outage>, LedgerError> {
+        self.reading(|connection| {
+            let Some(since) = fact(connection, OUTAGE)?.filter(|since| *since > 0) else { return Ok(None) };
+            let reason = connection
+                .prepare_cached("SELECT text FROM notes WHERE input = '' AND code = ?1")?
+                .query_row([OUTAGE], |row| row.get(0))
+                .optional()?;
+            let is_blocked = fact(connection, BLOCKED)?.is_some_and(|blocked| blocked != 0);
+            Ok(Some(Outage { since: unsigned(since), reason: reason.unwrap_or_default(), is_blocked }))
+        })
+    }
+
+    /// Notes what keeps the output from taking documents, or that nothing does.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn set_outage(&self, outage: Option<&Outage>) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            set_fact(transaction, OUTAGE, outage.map_or(0, |outage| signed(outage.since)))?;
+            set_fact(transaction, BLOCKED, outage.map_or(0, |outage| i64::from(outage.is_blocked)))?;
+            transaction.execute("DELETE FROM notes WHERE input = '' AND code = ?1", [OUTAGE])?;
+            match outage {
+                Some(Outage { since, reason, .. }) => note(transaction, "", OUTAGE, reason, *since),
+                None => Ok(()),
+            }
+        })
+    }
+
     /// The input's status; an empty one where it has none yet.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use tipline_model::said::Said;
 
 use super::*;
-use crate::Delivery;
 use crate::testing::NOW;
+use crate::{Delivery, Outage, Quarantined};
 use tipline_config::MAX_RAW_BYTES;
+use tipline_sandbox::{Note, Reject, Skip};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -143,7 +144,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 5).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 6).unwrap();
             },
             "newer tipline",
         ),

@@ -68,26 +68,39 @@ impl<'c> Tiers<'c> {
         Ok(Self { tree, tiers, block })
     }
 
-    /// The numbers of a key, from the lowest tier on, until one is taken. What was ended higher up is among them: whoever asks
-    /// sees whether it stands.
-    pub(super) fn find<T>(
+    /// How many tiers there are to ask.
+    pub(super) fn len(&self) -> usize {
+        self.tiers.len()
+    }
+
+    /// The numbers that one tier, counted from the lowest, has of keys in their order, each with its key's place among them. What
+    /// was ended higher up is among them: whoever asks sees whether it stands.
+    pub(super) fn find(
         &mut self,
-        key: i64,
-        mut take: impl FnMut(u64) -> rusqlite::Result<Option<T>>,
-    ) -> rusqlite::Result<Option<T>> {
-        for tier in &self.tiers {
-            let number = self
-                .block
-                .query_row((self.tree, tier, key), |row| Ok(search(row.get_ref(0)?.as_blob()?, key)))
-                .optional()?
-                .flatten();
-            if let Some(number) = number.filter(|&number| number != GONE)
-                && let Some(taken) = take(number)?
-            {
-                return Ok(Some(taken));
+        tier: usize,
+        keys: &[i64],
+        mut visit: impl FnMut(usize, u64),
+    ) -> rusqlite::Result<()> {
+        let Some(tier) = self.tiers.get(tier) else { return Ok(()) };
+        let mut begin = 0;
+        while let Some(&key) = keys.get(begin) {
+            let mut blocks = self.block.query((self.tree, tier, key))?;
+            let Some(block) = blocks.next()? else {
+                begin += 1;
+                continue;
+            };
+            let pairs = block.get_ref(0)?.as_blob()?.as_chunks::<PAIR>().0;
+            // What comes after its last pair may be in the next block.
+            let last = pairs.last().map_or(i64::MIN, |bytes| pair(bytes).0);
+            let end = begin + keys[begin..].partition_point(|key| *key <= last).max(1);
+            for (place, &key) in keys.iter().enumerate().take(end).skip(begin) {
+                if let Some(number) = search(pairs, key).filter(|&number| number != GONE) {
+                    visit(place, number);
+                }
             }
+            begin = end;
         }
-        Ok(None)
+        Ok(())
     }
 }
 
@@ -349,8 +362,7 @@ fn read(bytes: &[u8]) -> impl Iterator<Item = Pair> + '_ {
     bytes.as_chunks::<PAIR>().0.iter().map(pair)
 }
 
-fn search(bytes: &[u8], key: i64) -> Option<u64> {
-    let pairs = bytes.as_chunks::<PAIR>().0;
+fn search(pairs: &[[u8; PAIR]], key: i64) -> Option<u64> {
     let place = pairs.binary_search_by_key(&key, |bytes| pair(bytes).0).ok()?;
     pairs.get(place).map(|bytes| pair(bytes).1)
 }

@@ -10,9 +10,28 @@ fn database() -> Connection {
     connection
 }
 
-/// What is found of a key, where only the number that stands is taken.
-fn found(tiers: &mut Tiers<'_>, key: i64, stands: Option<&u64>) -> Option<u64> {
-    tiers.find(key, |number| Ok(Some(number).filter(|number| Some(number) == stands))).unwrap()
+/// What is found of keys, where only the number that stands is taken, from the lowest tier on.
+fn found(tiers: &mut Tiers<'_>, keys: &[i64], stands: &BTreeMap<i64, u64>) -> BTreeMap<i64, u64> {
+    let mut found = BTreeMap::new();
+    for tier in 0..tiers.len() {
+        let visit = |place: usize, number| {
+            if stands.get(&keys[place]) == Some(&number) {
+                found.insert(keys[place], number);
+            }
+        };
+        tiers.find(tier, keys, visit).unwrap();
+    }
+    found
+}
+
+/// What one key has in any tier.
+fn numbers(connection: &Connection, key: i64) -> Vec<u64> {
+    let mut tiers = Tiers::new(connection, 1).unwrap();
+    let mut numbers = Vec::new();
+    for tier in 0..tiers.len() {
+        tiers.find(tier, &[key], |_, number| numbers.push(number)).unwrap();
+    }
+    numbers
 }
 
 /// Keys as they come: in no order, in order, or many of them close together.
@@ -49,7 +68,14 @@ fn what_was_added_last_is_found() {
         }
         let mut tiers = Tiers::new(&connection, 1).unwrap();
         assert!(tiers.tiers.len() > 1, "{kind}");
-        assert!(map.iter().all(|(key, number)| found(&mut tiers, *key, Some(number)) == Some(*number)), "{kind}");
+        let known: Vec<i64> = map.keys().copied().collect();
+        assert!(found(&mut tiers, &known, &map) == map, "{kind}");
+        // A few of them, and others between and around them.
+        let mut asked: Vec<i64> = (0..300).map(|_| known[random.usize(..known.len())]).collect();
+        asked.extend((0..300).map(|_| random.i64(..)).chain([i64::MIN, i64::MAX]));
+        asked.sort_unstable();
+        let expected = asked.iter().filter_map(|key| Some((*key, *map.get(key)?))).collect();
+        assert!(found(&mut tiers, &asked, &map) == expected, "{kind}");
         let mut seen = std::collections::BTreeSet::new();
         keys(&connection, 1, |key| {
             seen.insert(key);
@@ -137,7 +163,7 @@ fn what_is_damaged_is_not_found_and_ends_nothing() {
     let connection = database();
     add(&connection, 1, vec![(1, 5), (2, 6)]).unwrap();
     connection.execute("UPDATE blocks SET pairs = x'00ff'", []).unwrap();
-    assert_eq!(Tiers::new(&connection, 1).unwrap().find(1, |number| Ok(Some(number))).unwrap(), None);
+    assert!(numbers(&connection, 1).is_empty());
     add(&connection, 1, vec![(3, 7)]).unwrap();
-    assert_eq!(Tiers::new(&connection, 1).unwrap().find(3, |number| Ok(Some(number))).unwrap(), Some(7));
+    assert_eq!(numbers(&connection, 3), [7]);
 }

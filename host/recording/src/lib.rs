@@ -9,6 +9,8 @@
 //!
 //! Format: <http://www.softwareishard.com/blog/har-12-spec/>.
 
+pub mod shelf;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};

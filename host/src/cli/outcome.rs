@@ -1,0 +1,18 @@
+//! What a command's end means to whoever called it, and what commands run on.
+
+use anyhow::Context as _;
+
+/// The command or its arguments make no sense; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+/// The work was done as far as it could be and all was said; exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("the work failed")]
+pub(super) struct Failed;
+
+/// The runtime of the commands that talk to a server or a store.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("The threads cannot be started")
+}
