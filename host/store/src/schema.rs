@@ -2,7 +2,8 @@
 //! stored there.
 
 /// The tables of the ledger. `output` is the store that `state` was committed to, and
-/// `filled` whether any document of the input was written there.
+/// `filled` whether any document of the input was written there. `memory_ordered` is the number of the row up to which those of
+/// the memory stand in the order in which they go.
 pub(crate) const LEDGER: &str = "
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (
@@ -25,7 +26,8 @@ CREATE TABLE inputs (
     dropped INTEGER NOT NULL DEFAULT 0,
     rejects_overflow INTEGER NOT NULL DEFAULT 0,
     memory_rows INTEGER NOT NULL DEFAULT 0,
-    memory_bytes INTEGER NOT NULL DEFAULT 0
+    memory_bytes INTEGER NOT NULL DEFAULT 0,
+    memory_ordered INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE skips (
     input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)

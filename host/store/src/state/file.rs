@@ -13,13 +13,8 @@ use crate::error::LedgerError;
 use crate::schema::{DOCUMENTS, LEDGER, MEMORY};
 use tipline_model::folder::make_private;
 
-<<<<<<< HEAD
-/// The version of the tables below. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 5;
-=======
 /// The version of the tables. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 4;
->>>>>>> w/tidy
+const SCHEMA_VERSION: i64 = 5;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -48,57 +43,6 @@ const WAL_PAGES: i64 = 2048;
 /// The log is cut to this after a move, in bytes, where a long reader had let it grow.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 
-<<<<<<< HEAD
-/// The tables of the ledger; those of the documents are the store's. `output` is the store that `state` was committed to, and
-/// `filled` whether any document of the input was written there.
-/// `memory_ordered` is the number of the row up to which those of the memory stand in the order in which they go.
-const SCHEMA: &str = "
-CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE inputs (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    state TEXT,
-    output TEXT,
-    filled INTEGER NOT NULL DEFAULT 0,
-    committed_at INTEGER,
-    status TEXT,
-    read INTEGER NOT NULL DEFAULT 0,
-    mapped INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    skipped INTEGER NOT NULL DEFAULT 0,
-    made INTEGER NOT NULL DEFAULT 0,
-    indexed INTEGER NOT NULL DEFAULT 0,
-    stale INTEGER NOT NULL DEFAULT 0,
-    quarantined INTEGER NOT NULL DEFAULT 0,
-    expired INTEGER NOT NULL DEFAULT 0,
-    dropped INTEGER NOT NULL DEFAULT 0,
-    rejects_overflow INTEGER NOT NULL DEFAULT 0,
-    memory_rows INTEGER NOT NULL DEFAULT 0,
-    memory_bytes INTEGER NOT NULL DEFAULT 0,
-    memory_ordered INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE skips (
-    input TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (input, reason)
-) WITHOUT ROWID;
-CREATE TABLE notes (
-    id INTEGER PRIMARY KEY,
-    input TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,
-    first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    UNIQUE (input, code, text)
-);
-CREATE TABLE rejects (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    digest BLOB NOT NULL UNIQUE,
-    input TEXT NOT NULL, kind TEXT NOT NULL, document_id TEXT,
-    code TEXT NOT NULL, detail TEXT NOT NULL, cut INTEGER NOT NULL,
-    observed INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, count INTEGER NOT NULL,
-    raw BLOB NOT NULL
-);
-CREATE INDEX rejects_by_input ON rejects (input, kind);
-";
-
-=======
->>>>>>> w/tidy
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     make_folder(path)?;
