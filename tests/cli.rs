@@ -18,7 +18,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 30] = [
+    let tests: [(&str, Test); 34] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -36,6 +36,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("status", status),
         ("search_and_show", search_and_show),
         ("search_tells_hashes_and_times_apart", search_tells_hashes_and_times_apart),
+        ("search_is_asked_in_kql", search_is_asked_in_kql),
+        ("values_of_any_text_are_looked_up", values_of_any_text_are_looked_up),
+        ("what_is_stored_is_exported", what_is_stored_is_exported),
+        ("what_is_stored_is_counted", what_is_stored_is_counted),
         ("check", check),
         ("setup_dry_run", setup_dry_run),
         ("rejects", rejects),
@@ -525,6 +529,113 @@ fn search_and_show() -> Outcome {
         ensure(shown[0]["event"]["id"] == id.as_str(), &format!("{beginning} is {id}"))?;
     }
     place.run(&["show", &id[..3]])?.exits(2)?.says("write its first 4 characters or more")?;
+    Ok(())
+}
+
+fn search_is_asked_in_kql() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(&records_of_kinds(), &[], "    ttl: {ip: none, hash: none, email: none}\n")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    for (query, count) in [
+        ("type: ip", "2\n"),
+        ("type: (ip or domain) and not type: ipv6", "2\n"),
+        ("threat.indicator.ip: 198.51.100.0/24", "1\n"),
+        ("threat.indicator.file.hash.*: *", "4\n"),
+        ("last_seen > now-132h and type: hash", "1\n"),
+        ("not type: *", "2\n"),
+    ] {
+        let ran = place.run(&["search", query, "--count"])?.exits(0)?;
+        ensure(ran.out == count, &format!("{}: {}", ran.what, ran.out))?;
+    }
+    // The place of an error stands below it, and the nearest names in it.
+    place
+        .run(&["search", "typ: url and confidence >= medium"])?
+        .exits(2)?
+        .says("Column 1: there is no field `typ`. Did you mean `type`")?
+        .says("\n  typ: url and confidence >= medium\n  ^^^")?;
+    place.run(&["search", "type: url and"])?.exits(2)?.says("Column 14")?;
+    place.run(&["search", "--sort", "colour"])?.exits(2)?.says("expected one of value, type,")?;
+    // Pages follow each other.
+    let whole = place.run(&["search", "--json", "--sort", "value"])?.exits(0)?.json_lines()?;
+    let mut pages = Vec::new();
+    for skip in ["0", "4", "8"] {
+        let page = place.run(&["search", "--json", "--sort", "value", "--limit", "4", "--skip", skip])?.exits(0)?;
+        pages.extend(page.json_lines()?);
+    }
+    ensure(whole == pages && whole.len() == 10, "three pages are the whole")?;
+    place.run(&["search", "--group", "--sort", "claims"])?.exits(0)?.prints("CLAIMS")?.prints("10 of 10")?;
+    Ok(())
+}
+
+fn values_of_any_text_are_looked_up() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.write(
+        "report.txt",
+        "The loader at hxxps://EVIL[.]example/a (evil[.]example), its C2 198[.]51[.]100[.]7:443, \
+         10.1.2.3 behind it, and http://203.0.113.9/b.",
+    )?;
+    place
+        .run(&["lookup", "report.txt"])?
+        .exits(0)?
+        .prints("VERDICT")?
+        .prints("evil[.]example")?
+        .prints("198[.]51[.]100[.]7")?
+        .prints("2 known, 1 harmless, 3 unknown")?;
+    let lines = place.run(&["lookup", "--json", "report.txt"])?.exits(0)?.json_lines()?;
+    let verdicts: Vec<(&str, &str)> =
+        lines.iter().map(|l| (l["value"].as_str().unwrap_or(""), l["verdict"].as_str().unwrap_or(""))).collect();
+    let expected = [
+        ("https://evil.example/a", "unknown"),
+        ("evil.example", "known"),
+        ("198.51.100.7", "known"),
+        ("10.1.2.3", "harmless"),
+        ("http://203.0.113.9/b", "unknown"),
+        ("203.0.113.9", "unknown"),
+    ];
+    ensure(verdicts == expected, &format!("{verdicts:?}"))?;
+    ensure(lines[1]["times"] == 2 && lines[1]["claims"][0]["live"] == true, &lines[1].to_string())?;
+    place.run(&["lookup", "--all", "report.txt"])?.exits(0)?.prints("private address")?.prints("unknown")?;
+    place.write("words.txt", "nothing of this is a value")?;
+    place.run(&["lookup", "words.txt"])?.exits(0)?.says("The text has no value that could be looked up")?;
+    place.write("report.pdf", "%PDF-1.7 and so on")?;
+    place
+        .run(&["lookup", "report.pdf"])?
+        .exits(2)?
+        .says("report.pdf is a PDF and no text. Convert or unpack it first.")?;
+    place.run(&["lookup", "none.txt"])?.exits(2)?.says("none.txt cannot be read")?;
+    Ok(())
+}
+
+fn what_is_stored_is_exported() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    let found = place.run(&["search", "--json"])?.exits(0)?;
+    ensure(place.run(&["export"])?.exits(0)?.says("2 written.")?.out == found.out, "NDJSON is what search prints")?;
+    let list = place.run(&["export", "--format", "list", "--type", "domain"])?.exits(0)?;
+    ensure(list.out == "evil.example\n", &list.out)?;
+    let csv = place.run(&["export", "--format", "csv"])?.exits(0)?;
+    ensure(csv.out.lines().count() == 3 && csv.out.contains("198.51.100.7"), &csv.out)?;
+    place.run(&["export", "--format", "stix", "-o", "bundle.json"])?.exits(0)?.says("2 written.")?;
+    let bundle: serde_json::Value = serde_json::from_str(&fs::read_to_string(place.path("bundle.json"))?)?;
+    let patterns: Vec<_> =
+        bundle["objects"].as_array().into_iter().flatten().filter_map(|o| o["pattern"].as_str()).collect();
+    ensure(patterns.contains(&"[domain-name:value = 'evil.example']"), &bundle.to_string())?;
+    // Nothing that is there is written over.
+    place.run(&["export", "-o", "bundle.json"])?.exits(1)?.says("bundle.json cannot be made")?;
+    Ok(())
+}
+
+fn what_is_stored_is_counted() -> Outcome {
+    let place = Place::new()?;
+    let _feed = place.feed(RECORDS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.run(&["stats"])?.exits(0)?.prints("TYPE")?.prints("domain-name")?.prints("2 in all")?;
+    let counted = place.run(&["stats", "--json", "type: domain"])?.exits(0)?.json_lines()?;
+    ensure(counted[0]["total"] == 1, &counted[0].to_string())?;
+    ensure(counted[0]["facets"]["threat.indicator.type"][0][0] == "domain-name", &counted[0].to_string())?;
     Ok(())
 }
 

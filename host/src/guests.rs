@@ -13,6 +13,7 @@ use crate::config::{Config, ElasticsearchSettings, GuestFile, Input};
 use crate::sandbox::{CallLimits, Guest, Interrupt, Profile, SandboxError};
 use crate::store::SinkError;
 use crate::store::elasticsearch::Elasticsearch;
+use crate::store::elasticsearch::fields::{DescribeError, Fields};
 
 /// A guest that cannot be used.
 #[derive(Debug, Error)]
@@ -82,6 +83,24 @@ impl Guests {
         let guest = Arc::new(guest.map_err(|reason| of_file(input, file, reason))?);
         self.files.push((file.limits, guest.clone()));
         Ok(guest)
+    }
+
+    /// The fields of a configuration's documents, as they are searched: those that its guests describe, and the host's own.
+    /// The built-in guest's are always among them.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn fields(&mut self, config: &Config) -> Result<tipline_kql::Fields, ConnectError> {
+        let built_in = self.built_in()?.describe().map_err(GuestError::BuiltIn)?;
+        let unusable = |error: DescribeError| SinkError::Setup(error.to_string());
+        let mut fields = Fields::read(&built_in, false).map_err(unusable)?;
+        for input in &config.inputs {
+            if let Some(file) = &input.guest_file {
+                let described = self.of(input)?.describe().map_err(|reason| of_file(input, file, reason))?;
+                fields.add(&described).map_err(unusable)?;
+            }
+        }
+        Ok(tipline_kql::Fields::new(fields.iter().chain([(tipline_kql::SEARCH, "wildcard")])))
     }
 
     /// The Elasticsearch output of a configuration, with the fields of all its guests; opens no connection. The

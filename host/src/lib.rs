@@ -11,12 +11,15 @@
 //!
 //! The parts are crates in the folders beside this one, and imports go one way: `model` ([`text`], [`time`], [`clock`],
 //! [`secret`], [`said`], [`file`], [`folder`], [`apart`]), then [`sandbox`], [`config`], [`connection`], `feed` ([`http`] here)
-//! and [`store`] with [`state`] and [`memory`], [`recording`], [`eval`]. `kql`, the query language, and [`mock`] stand beside
-//! them; `template` is what `tipline guest new` writes. They are handed on here by the names of what they are about.
+//! and [`store`] with [`state`] and [`memory`], [`recording`], [`eval`]. `kql`, the query language, and `catalog`, which answers
+//! queries from memory, are below the store; [`mock`] stands beside them; `template` is what `tipline guest new` writes. They are handed on here by the names of what they are about.
 
 pub mod cli;
+mod document;
+mod export;
 pub mod gate;
 pub mod guests;
+mod lookup;
 pub mod observer;
 pub mod pipeline;
 pub mod poll;

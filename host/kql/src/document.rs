@@ -62,7 +62,7 @@ impl Document {
             }
             true
         });
-        if !has_search {
+        if !has_search && fields.kind(SEARCH).is_some() {
             let text = search_text(searched.iter().flatten().map(String::as_str));
             if !text.is_empty() {
                 self.columns.entry(SEARCH.to_owned()).or_default().push(Value::Text(text));
@@ -160,6 +160,8 @@ impl Value {
         match (test, self) {
             (Test::Exists, _) => true,
             (Test::Equals(wanted), Self::Text(text)) => text == wanted,
+            (Test::Named(wanted), Self::Text(text)) => text.eq_ignore_ascii_case(wanted),
+            (Test::OneOf(wanted), Self::Text(text)) => wanted.contains(text),
             (Test::Like(pattern), Self::Text(text)) => pattern.fits(text),
             (Test::Between { from, to }, Self::Text(text)) => within(text, from.as_ref(), to.as_ref()),
             (Test::Contains(pattern), Self::Text(text)) => pattern.is_in(text),
@@ -180,6 +182,29 @@ impl Value {
             _ => false,
         }
     }
+}
+
+impl Test {
+    /// Whether a keyword's text fits.
+    pub fn fits_text(&self, text: &str) -> bool {
+        match self {
+            Self::Exists => true,
+            Self::Equals(wanted) => text == wanted,
+            Self::Named(wanted) => text.eq_ignore_ascii_case(wanted),
+            Self::OneOf(wanted) => wanted.contains(text),
+            Self::Like(pattern) => pattern.fits(text),
+            Self::Between { from, to } => {
+                from.as_ref().is_none_or(|(from, is_one)| text > from.as_str() || *is_one && text == from)
+                    && to.as_ref().is_none_or(|(to, is_one)| text < to.as_str() || *is_one && text == to)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The first and the last address of a network, or of one address; as numbers of IPv6 addresses.
+pub fn network(text: &str) -> Option<(u128, u128)> {
+    Network::parse(text).map(|network| (network.from, network.to))
 }
 
 /// A network, or an object with its ends.

@@ -49,6 +49,8 @@ fn query(column: &str, test: &Test) -> Value {
     match test {
         Test::Exists => json!({ "exists": { "field": column } }),
         Test::Equals(text) => of("term", column, json!({ "value": text })),
+        Test::Named(text) => of("term", column, json!({ "value": text, "case_insensitive": true })),
+        Test::OneOf(texts) => of("terms", column, json!(texts)),
         Test::Like(pattern) => match pattern.as_prefix() {
             Some(begin) => of("prefix", column, json!({ "value": begin })),
             None => of("wildcard", column, json!({ "value": wildcard(pattern) })),

@@ -28,7 +28,7 @@ mod tree;
 mod value;
 
 pub use complete::{Completion, Expected, complete};
-pub use document::Document;
+pub use document::{Document, network};
 pub use elasticsearch::elasticsearch;
 pub use error::{KqlError, Span};
 pub use fields::{Fields, Type};

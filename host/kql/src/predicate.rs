@@ -1,5 +1,7 @@
 //! What a query asks of a document, without the words it was asked in.
 
+use std::collections::HashSet;
+
 use crate::Pattern;
 
 /// A query as tests of columns. A column may hold several values, and a test asks whether one of them fits.
@@ -29,6 +31,10 @@ pub enum Test {
     Exists,
     /// The whole text is this one.
     Equals(String),
+    /// The whole text is this one, whatever the case of its ASCII letters. No query that is written becomes one.
+    Named(String),
+    /// The whole text is one of these: what a list of values asks. No query that is written becomes one.
+    OneOf(HashSet<String>),
     /// The whole text fits. [`Pattern::as_prefix`] tells the easy case.
     Like(Pattern),
     /// The text lies between, by its bytes.
@@ -135,6 +141,16 @@ impl Predicate {
             Self::None => Self::All,
             Self::Not(inner) => *inner,
             other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// The columns that are tested, in their order, some of them more than once.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::All | Self::None => Vec::new(),
+            Self::And(parts) | Self::Or(parts) => parts.iter().flat_map(Self::columns).collect(),
+            Self::Not(inner) => inner.columns(),
+            Self::Test(column, _) => vec![column],
         }
     }
 

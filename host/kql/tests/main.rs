@@ -7,6 +7,7 @@ mod completion;
 mod data;
 mod judge;
 mod quoting;
+mod store;
 mod trees;
 
 use libtest_mimic::{Arguments, Trial};
@@ -14,7 +15,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let arguments = Arguments::from_args();
     let trials: Vec<Trial> =
-        [cases::trials(), completion::trials(), quoting::trials(), trees::trials(), judge::trials()]
+        [cases::trials(), completion::trials(), quoting::trials(), trees::trials(), store::trials(), judge::trials()]
             .into_iter()
             .flatten()
             .collect();

@@ -2,23 +2,9 @@
 
 use serde_json::Value;
 
-use crate::clock::Millis;
-use crate::store::{By, Hit, form};
+pub(super) use crate::document::{at, is_live, kind, name, state, text_at};
+use crate::store::{By, Hit};
 use crate::text::{self, Align, Style, Table};
-use crate::time;
-
-/// The value at a dotted path; the guest nests, other writers of the index may not.
-pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
-    if let Some(found) = value.get(path) {
-        return Some(found);
-    }
-    path.match_indices('.').find_map(|(dot, _)| at(value.get(&path[..dot])?, &path[dot + 1..]))
-}
-
-/// The text at a dotted path, or the empty one.
-pub(super) fn text_at<'v>(value: &'v Value, path: &str) -> &'v str {
-    at(value, path).and_then(Value::as_str).unwrap_or_default()
-}
 
 /// Takes the value at a dotted path out.
 pub(super) fn remove(value: &mut Value, path: &str) {
@@ -31,46 +17,6 @@ pub(super) fn remove(value: &mut Value, path: &str) {
             remove(below, &path[dot + 1..]);
         }
     }
-}
-
-/// The value as people write it; not safe to print as it is.
-pub(super) fn name(document: &Value) -> &str {
-    ["threat.indicator.name", "vulnerability.id", "threat.technique.id"]
-        .iter()
-        .map(|path| text_at(document, path))
-        .find(|name| !name.is_empty())
-        .unwrap_or_default()
-}
-
-/// What the catalog calls its kind: the ECS type, `vulnerability` or `technique`.
-pub(super) fn kind(document: &Value) -> &str {
-    match text_at(document, "threat.indicator.type") {
-        "" if at(document, "vulnerability.id").is_some() => "vulnerability",
-        "" if at(document, "threat.technique").is_some() || at(document, "threat.tactic").is_some() => "technique",
-        kind => kind,
-    }
-}
-
-/// Whether it is matched against, as [`crate::store::form`] has it.
-fn state(document: &Value) -> &'static str {
-    let says = |path, word| match at(document, path) {
-        Some(Value::Array(items)) => items.iter().any(|item| item == word),
-        Some(item) => item == word,
-        None => false,
-    };
-    if at(document, "tipline.retired_at").is_some() {
-        "retired"
-    } else if says("event.category", form::THREAT) && says("event.type", form::INFO) {
-        "condition"
-    } else {
-        "live"
-    }
-}
-
-/// Whether it is matched against at `now`.
-pub(super) fn is_live(document: &Value, now: Millis) -> bool {
-    let expires_at = time::parse(text_at(document, "tipline.expires_at"));
-    state(document) == "live" && expires_at.is_none_or(|at| at > now)
 }
 
 /// Documents as a table, with the time they are sorted by.
@@ -104,6 +50,47 @@ pub(super) fn table(hits: &[Hit], by: By, style: Style) -> String {
             },
             state(&document).to_owned(),
             text::cell(&hit.id),
+        ]);
+    }
+    table.render(style)
+}
+
+/// Values as a table, each with what its claims say together: the surest confidence, the strictest marking, the earliest and
+/// the latest sight, the latest end.
+pub(super) fn values(found: &[Vec<Hit>], style: Style) -> String {
+    let mut table = Table::new(&[
+        ("TYPE", Align::Left),
+        ("VALUE", Align::Left),
+        ("CLAIMS", Align::Right),
+        ("CONFIDENCE", Align::Left),
+        ("PROVIDERS", Align::Left),
+        ("FIRST SEEN", Align::Left),
+        ("LAST SEEN", Align::Left),
+        ("ENDS", Align::Left),
+    ]);
+    for hits in found {
+        let documents: Vec<Value> = hits.iter().map(parse).collect();
+        let Some(leading) = documents.first() else { continue };
+        let texts =
+            |path| documents.iter().map(move |document| text_at(document, path)).filter(|text| !text.is_empty());
+        let surest = texts("threat.indicator.confidence").max_by_key(|word| {
+            ["Not Specified", "None", "Low", "Medium", "High"].iter().position(|known| known == word)
+        });
+        let mut providers: Vec<&str> = texts("threat.indicator.provider").collect();
+        providers.sort_unstable();
+        providers.dedup();
+        // Times are written alike, so their texts are in their order.
+        let has_no_end = documents.iter().any(|document| text_at(document, "tipline.expires_at").is_empty());
+        let ends = texts("tipline.expires_at").max().filter(|_| !has_no_end);
+        table.row([
+            text::cell(kind(leading)),
+            text::cell(name(leading)),
+            text::count(hits.len() as u64),
+            text::cell(surest.unwrap_or_default()),
+            text::cell(&providers.join(", ")),
+            text::cell(texts("threat.indicator.first_seen").min().unwrap_or_default()),
+            text::cell(texts("threat.indicator.last_seen").max().unwrap_or_default()),
+            text::cell(ends.unwrap_or_default()),
         ]);
     }
     table.render(style)
@@ -162,19 +149,6 @@ mod tests {
         assert_eq!(kind(&json!({"threat": {"indicator": {"type": "url"}}})), "url");
         assert_eq!(kind(&json!({"vulnerability": {"id": "CVE-2024-1"}})), "vulnerability");
         assert_eq!(kind(&json!({"threat": {"tactic": {"id": ["TA0011"]}}})), "technique");
-    }
-
-    #[test]
-    fn what_is_matched_against_is_told_apart() {
-        for (document, expected) in [
-            (json!({"event": {"category": ["threat"], "type": ["indicator"]}}), "live"),
-            (json!({"event": {"category": ["vulnerability"], "type": ["info"]}}), "live"),
-            (json!({"event": {"type": ["info"]}}), "live"),
-            (json!({"event": {"category": "threat", "type": ["info"]}}), "condition"),
-            (json!({"event": {"category": ["threat"], "type": ["info"]}, "tipline": {"retired_at": "t"}}), "retired"),
-        ] {
-            assert_eq!(state(&document), expected, "{document}");
-        }
     }
 
     #[test]

@@ -12,8 +12,10 @@ mod demo;
 mod document;
 mod dry_run;
 mod eval;
+mod export;
 mod guest;
 mod init;
+mod lookup;
 mod map;
 mod mapping;
 mod mock_feed;
@@ -21,6 +23,7 @@ mod open;
 mod outcome;
 mod plan;
 mod progress;
+mod query;
 mod record;
 mod rejects;
 mod replay;
@@ -31,6 +34,7 @@ mod settings;
 mod setup;
 mod signals;
 mod state;
+mod stats;
 mod status;
 mod sweep;
 mod verify;
@@ -96,6 +100,9 @@ enum Command {
     Sweep(sweep::Sweep),
     Map(map::Map),
     Search(search::Search),
+    Lookup(lookup::Lookup),
+    Export(export::ExportCommand),
+    Stats(stats::Stats),
     Show(search::Show),
     #[command(subcommand)]
     Rejects(rejects::Rejects),
@@ -149,6 +156,9 @@ pub fn main() -> ExitCode {
         Command::Sweep(command) => command.run(),
         Command::Map(command) => command.run(),
         Command::Search(command) => command.run(),
+        Command::Lookup(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Stats(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Rejects(command) => command.run(),
         Command::Backfill(command) => command.run(),

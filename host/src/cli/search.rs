@@ -3,90 +3,64 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use tipline_catalog::{Grouping, Order};
 
+use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
-use super::{Misuse, document, runtime, waiting, when};
-use crate::clock::{Clock, Millis};
+use super::{Misuse, document, runtime, waiting};
+use crate::clock::Clock;
 use crate::said::Said;
-use crate::store::{self, Catalog, Hit, Kind, Query, form};
+use crate::store::{Among, Catalog, Hit, Question, form};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
 const DEFAULT_LIMIT: usize = 50;
 
-/// Search what is stored
+/// Search what is stored, in KQL or plain text
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
-TEXT is looked for in value, description, provider and tags; evil[.]example finds evil.example. An address finds the
-networks that hold it, too. Expired and retired indicators are left out unless --expired is given.
+#[command(after_long_help = format!("\
+{LANGUAGE}
 
-What its source saw last comes first, as the column LAST SEEN shows; where a source does not say, --since goes by when the
-feed showed it, and it comes behind the others. With --by observed both go by when the feed last showed it. What was seen at
-the same time comes in the order in which the feed showed it, the newest first, and then by its id.
+Expired and retired indicators are left out unless --expired is given. What its source saw last comes first, as the column
+LAST SEEN shows; where a source does not say, --since goes by when the feed showed it, and it comes behind the others. With
+--by observed both go by when the feed last showed it. What is equal goes by its id.
 
 TYPE is a type of ECS (ipv4-addr, domain-name, url, file, email-addr, windows-registry-key, …), vulnerability or technique;
 what feeds call them (ip, ipv4, domain, email, cve); or what a file is hashed with (sha256, sha1, md5, …; hash for any).
 
 Examples:
   tipline search evil.example
+  tipline search 'type: url and confidence >= medium and not tag: sinkhole'
   tipline search --type ipv4 --since 24h
   tipline search --type sha256 --by observed --since 1h      # what the last polls brought
+  tipline search --sort ends 'ends < now+7d'                 # what ends within a week
+  tipline search --group --sort claims                       # what most sources speak of
   tipline search --provider \"Krebs on Security\" --json | jq .threat.indicator.ip
-  tipline search --expired --count      # how many are stored at all")]
+  tipline search --expired --count      # how many are stored at all"))]
 pub(super) struct Search {
     #[command(flatten)]
     settings: Settings,
-    /// What to look for; everything if left out
-    #[arg(value_name = "TEXT")]
-    text: Option<String>,
-    /// Of this type (ipv4-addr, domain-name, url, file, …; --help lists more), or hashed so (sha256, md5, …)
-    #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
-    kind: Option<Kind>,
-    /// Who reported it; case does not matter
+    #[command(flatten)]
+    which: Which,
+    /// What comes first: value, type, provider, confidence, first_seen, last_seen, ends, claims, …; `:asc` or `:desc` behind
+    #[arg(long, value_name = "FIELD", value_parser = query::order)]
+    sort: Option<Order>,
+    /// One row for each value, whoever speaks of it
     #[arg(long)]
-    provider: Option<String>,
-    /// Seen since this time, or this long ago: 2024-12-09, 24h
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    since: Option<Millis>,
-    /// The time that --since is of, and by which the newest come first
-    #[arg(long, value_enum, value_name = "TIME", default_value_t)]
-    by: By,
-    /// Expired and retired ones too
-    #[arg(long)]
-    expired: bool,
+    group: bool,
     /// Print only how many there are
-    #[arg(long, conflicts_with = "limit")]
+    #[arg(long, conflicts_with_all = ["limit", "skip"])]
     count: bool,
-    /// At most so many documents; --count tells how many there are
+    /// At most so many; --count tells how many there are
     #[arg(long, default_value_t = DEFAULT_LIMIT, value_parser = limit)]
     limit: usize,
-    /// Print the documents, one JSON object a line; with --count {"count": n}
+    /// Leave out so many at the beginning
+    #[arg(long, default_value_t = 0)]
+    skip: usize,
+    /// Print the documents, one JSON object a line (with --group those of a value in one list); with --count {"count": n}
     #[arg(long)]
     json: bool,
-}
-
-/// The times of a document, by what people call them.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum By {
-    /// When its source last saw it
-    #[default]
-    LastSeen,
-    /// When the feed last showed it
-    Observed,
-}
-
-impl From<By> for store::By {
-    fn from(by: By) -> Self {
-        match by {
-            By::LastSeen => Self::LastSeen,
-            By::Observed => Self::Observed,
-        }
-    }
-}
-
-fn kind(text: &str) -> Result<Kind, String> {
-    Kind::of(text).ok_or_else(|| format!("expected one of {}", Kind::words().collect::<Vec<_>>().join(", ")))
 }
 
 /// How many are shown.
@@ -98,43 +72,58 @@ pub(super) fn limit(text: &str) -> Result<usize, String> {
 impl Search {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let query = Query {
-            text: self.text,
-            kind: self.kind,
-            provider: self.provider,
-            since: self.since,
-            by: self.by.into(),
-            expired: self.expired,
+        let question = Question {
+            condition: self.which.condition(&config)?,
+            among: self.which.among(),
             now: Clock::system().now(),
-            limit: self.limit,
+            grouping: if self.group { Grouping::Values } else { Grouping::Claims },
+            order: self.sort.unwrap_or_else(|| self.which.order()),
+            behind: self.skip,
+            limit: if self.count { 0 } else { self.limit },
+            facets: Vec::new(),
         };
-        let (hits, count) = runtime()?.block_on(waiting::on(&config.output, async {
+        let answer = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = super::open::catalog(&config)?;
             // What a run has just stored is found.
             catalog.settle().await;
-            let hits = if self.count { Vec::new() } else { catalog.search(&query).await? };
-            anyhow::Ok((hits, catalog.count(&query).await?))
+            anyhow::Ok(catalog.ask(&question).await?)
         }))?;
+        if self.group && !answer.is_grouped {
+            writeln!(io::stderr(), "Elasticsearch does not group by value yet: each claim is a row of its own.")?;
+        }
         let mut out = io::stdout().lock();
         match (self.count, self.json) {
-            (true, false) => writeln!(out, "{count}")?,
-            (true, true) => writeln!(out, "{}", serde_json::json!({ "count": count }))?,
+            (true, false) => writeln!(out, "{}", answer.total)?,
+            (true, true) => writeln!(out, "{}", serde_json::json!({ "count": answer.total }))?,
             (false, true) => {
-                for hit in &hits {
-                    writeln!(out, "{}", text::json(&hit.json))?;
+                for hits in &answer.found {
+                    let documents: Vec<_> = hits.iter().map(|hit| text::json(&hit.json)).collect();
+                    match answer.is_grouped {
+                        true => writeln!(out, "[{}]", documents.join(","))?,
+                        false => writeln!(out, "{}", documents.join("\n"))?,
+                    }
                 }
             }
-            (false, false) if hits.is_empty() => {
-                let hint = if query.expired { "" } else { " Expired ones are shown with --expired." };
-                let provider = match &query.provider {
-                    Some(_) => " --provider takes the whole name, as the column PROVIDER shows it.",
-                    None => "",
+            (false, false) if answer.found.is_empty() => {
+                let hint = match question.among {
+                    Among::Live => " Expired ones are shown with --expired.",
+                    Among::All | Among::Ended => "",
+                };
+                let provider = match self.which.names_provider() {
+                    true => " --provider takes the whole name, as the column PROVIDER shows it.",
+                    false => "",
                 };
                 writeln!(out, "Nothing found.{hint}{provider}")?;
             }
             (false, false) => {
-                write!(out, "{}", document::table(&hits, query.by, Style::stdout()))?;
-                writeln!(out, "{} of {}", text::count(hits.len() as u64), text::count(count))?;
+                let table = match answer.is_grouped {
+                    true => document::values(&answer.found, Style::stdout()),
+                    false => document::table(&answer.found.concat(), self.which.by().into(), Style::stdout()),
+                };
+                write!(out, "{table}")?;
+                let (shown, total) = (text::count(answer.found.len() as u64), text::count(answer.total));
+                let place = if self.skip > 0 { format!(", from the {}th", self.skip + 1) } else { String::new() };
+                writeln!(out, "{shown} of {total}{place}")?;
             }
         }
         Ok(())

@@ -25,6 +25,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
+use tipline_catalog::walk;
+use tipline_kql::{SEARCHED, search_text};
 
 use crate::Document;
 use tipline_model::clock::Millis;
@@ -77,7 +79,23 @@ pub fn stored<'a>(document: &Document<'a>, ended_by: Millis) -> Cow<'a, str> {
 
 /// The stored form with `tipline.input`, the input that delivers it.
 pub fn delivered(document: &Document<'_>, input: &str, ended_by: Millis) -> String {
-    with_input(&stored(document, ended_by), input)
+    with_shared(&stored(document, ended_by), "input", input)
+}
+
+/// A delivered document with `tipline.search`, the text in which plain text is looked for, for a store that has no other
+/// place for it.
+pub fn searchable(delivered: String) -> String {
+    let mut texts: [Vec<String>; SEARCHED.len()] = Default::default();
+    let read = walk(&delivered, &mut |path, leaf| {
+        if let Some(values) = SEARCHED.iter().position(|known| *known == path) {
+            texts[values].push(leaf.text().into_owned());
+        }
+    });
+    let text = search_text(texts.iter().flatten().map(String::as_str));
+    match read {
+        Ok(()) if !text.is_empty() => with_shared(&delivered, "search", &text),
+        _ => delivered,
+    }
 }
 
 /// Whether [`stored`] gives a retired document.
@@ -88,16 +106,17 @@ pub fn has_ended(document: &Document<'_>, ended_by: Millis) -> bool {
 /// How the object begins that host and guest share, as a guest that prints no spaces writes it.
 const SHARED: &str = "\"tipline\":{";
 
-/// A page has made sure that there is at most one `tipline`, an object without `input`.
-fn with_input(json: &str, input: &str) -> String {
+/// With a text in the object that host and guest share, where it has none of this key. A page has made sure that there is at
+/// most one `tipline`, an object without those of the host.
+fn with_shared(json: &str, key: &'static str, value: &str) -> String {
     let Some(at) = root_object(json, SHARED) else {
-        return edit(json, &Change::Delivered(input)).unwrap_or_else(|_| json.to_owned());
+        return edit(json, &Change::Shared(key, value)).unwrap_or_else(|_| json.to_owned());
     };
     let (before, after) = json.split_at(at);
     let comma = if after.starts_with('}') { "" } else { "," };
-    let input = quoted(input);
-    let mut text = String::with_capacity(json.len() + input.len() + "\"input\":,".len());
-    for part in [before, "\"input\":", &input, comma, after] {
+    let value = quoted(value);
+    let mut text = String::with_capacity(json.len() + key.len() + value.len() + "\"\":,".len());
+    for part in [before, "\"", key, "\":", &value, comma, after] {
         text.push_str(part);
     }
     text
@@ -164,7 +183,7 @@ enum Change<'a> {
     Renewed(Millis),
     Expired(Millis),
     Ended(Millis, &'a str),
-    Delivered(&'a str),
+    Shared(&'static str, &'a str),
     SetBack(Millis, u64),
 }
 
@@ -193,9 +212,9 @@ fn edit(json: &str, change: &Change<'_>) -> Result<String, FormError> {
                 root.set("tipline", shared.print());
             }
         }
-        Change::Delivered(input) => {
+        Change::Shared(key, value) => {
             let mut shared = root.object("tipline")?;
-            shared.set("input", quoted(input));
+            shared.set(key, quoted(value));
             root.set("tipline", shared.print());
         }
         Change::Ended(at, reason) => {

@@ -17,6 +17,7 @@ pub mod ndjson;
 mod network;
 pub mod page;
 mod probe;
+pub mod question;
 mod schema;
 mod sink;
 pub mod sqlite;
@@ -38,6 +39,7 @@ pub use commit::{Delivery, Quarantined};
 pub use error::SinkError;
 pub use kind::Kind;
 pub use page::{Document, Page};
+pub use question::{Among, Answer, Condition, Counts, Question};
 pub use sink::{DELETED_FROM, DELETED_SHARE, Deletes, INPUT_REMOVED, PAGES_AT_ONCE, Prepared, Sink, SweepOrder, Swept};
 pub use standing::{Loss, Standing};
 pub use turn::{Baton, Turn};
@@ -150,6 +152,19 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`].
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError>;
+
+    /// Answers a question in the query language.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn ask(&self, question: &Question) -> Result<Answer, CatalogError>;
+
+    /// Shows every claim that a question finds, in its order, without holding them all; what is to be grouped or counted is
+    /// not.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError>;
 
     /// Shows every stored document that matches, in no particular order, without holding them all.
     ///

@@ -140,6 +140,7 @@ enum InnerKey {
     ExpiryReason,
     RetiredAt,
     Input,
+    Search,
     Ingested,
     Other,
 }
@@ -161,6 +162,7 @@ impl InnerKey {
             "expiry_reason" => Self::ExpiryReason,
             "retired_at" => Self::RetiredAt,
             _ if key == "input" || key.starts_with("input.") => Self::Input,
+            _ if key == "search" || key.starts_with("search.") => Self::Search,
             _ => Self::Other,
         }
     }
@@ -289,6 +291,7 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
                 InnerKey::ExpiryReason => (4, "tipline.expiry_reason"),
                 InnerKey::RetiredAt => (5, "tipline.retired_at"),
                 InnerKey::Input => return Err(seen.refuse(ProbeError::Forbidden("tipline.input".to_owned()))),
+                InnerKey::Search => return Err(seen.refuse(ProbeError::Forbidden("tipline.search".to_owned()))),
                 _ => {
                     map.next_value::<Passed>()?;
                     continue;

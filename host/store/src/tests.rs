@@ -283,6 +283,22 @@ fn a_delivery_names_its_input() {
 }
 
 #[test]
+fn plain_text_is_looked_for_in_a_field_of_its_own() {
+    for (json, expected) in [
+        (
+            r#"{"threat":{"indicator":{"name":"HXXP://Evil[.]example","description":"Of  APT28"}},"tags":["C2"],"tipline":{"key":"k"}}"#,
+            r#"{"threat":{"indicator":{"name":"HXXP://Evil[.]example","description":"Of  APT28"}},"tags":["C2"],"tipline":{"search":"http://evil.example\nof apt28\nc2","key":"k"}}"#,
+        ),
+        // By a guest that prints spaces, and without the shared object.
+        (r#"{"tags": ["a"], "tipline": {"key": "k"}}"#, r#"{"tags":["a"],"tipline":{"key":"k","search":"a"}}"#),
+        (r#"{"tags":["a"]}"#, r#"{"tags":["a"],"tipline":{"search":"a"}}"#),
+        (r#"{"x":"a","tipline":{}}"#, r#"{"x":"a","tipline":{}}"#),
+    ] {
+        assert_eq!(form::searchable(json.to_owned()), expected);
+    }
+}
+
+#[test]
 fn renewal_changes_the_timestamp_only() {
     for (json, expected) in [
         (

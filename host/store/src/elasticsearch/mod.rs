@@ -8,6 +8,7 @@
 //! committed to the ledger. Where a fifth of a page (and at least twenty documents) is refused, the fault is not in
 //! the documents: nothing is committed and the run stops with advice.
 
+mod ask;
 mod body;
 mod bulk;
 pub mod client;
@@ -179,11 +180,11 @@ fn operations(page: &Page, settings: &ElasticsearchSettings, now: Millis) -> Ope
     for document in page.documents() {
         match settings.mode {
             Mode::Latest => {
-                let stored = form::delivered(&document, input, ended_by);
+                let stored = form::searchable(form::delivered(&document, input, ended_by));
                 operations.index(document.id, document.version, &stored, Some(&ingested));
             }
             Mode::Events => {
-                let stored = form::stored(&document, ended_by);
+                let stored = form::searchable(form::stored(&document, ended_by).into_owned());
                 let event = events::event(document.id, &stored, input, &ingested, settings);
                 operations.create(&event.id, &event.json);
             }

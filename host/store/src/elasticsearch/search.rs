@@ -21,10 +21,10 @@ use tipline_model::clock::Millis;
 use tipline_model::time;
 
 /// Documents of one page of a walk, or of a search that asks for many.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// A facet's values; a feed has a dozen types and some dozens of providers.
-const FACET_VALUES: usize = 1_000;
+pub(super) const FACET_VALUES: usize = 1_000;
 
 /// Where a text is looked for.
 const SEARCHED: [&str; 4] =
@@ -83,7 +83,7 @@ impl Found {
         serde_json::from_str(self.json()).unwrap_or_default()
     }
 
-    fn into_hit(self) -> Hit {
+    pub(super) fn into_hit(self) -> Hit {
         let event = self.stored().event;
         Hit { id: event.id, version: event.sequence, json: Box::<str>::from(self.source).into() }
     }
@@ -147,7 +147,7 @@ impl Elasticsearch {
         self.found(query, &sort, after, size).await
     }
 
-    async fn found(
+    pub(super) async fn found(
         &self,
         query: &Value,
         sort: &Value,
@@ -181,7 +181,7 @@ impl Elasticsearch {
         }
     }
 
-    async fn query(&self, endpoint: &str, filter_path: &str, body: &Value) -> Result<Answer, SearchFault> {
+    pub(super) async fn query(&self, endpoint: &str, filter_path: &str, body: &Value) -> Result<Answer, SearchFault> {
         // A data stream that no document has created yet is an empty one.
         let lenient = if self.settings.mode == Mode::Events { "&ignore_unavailable=true" } else { "" };
         let path = format!("/{}/{endpoint}?filter_path={filter_path}{lenient}", encoded(&self.settings.index));
@@ -370,6 +370,18 @@ impl Catalog for Elasticsearch {
         Ok(counts)
     }
 
+    async fn ask(&self, question: &crate::Question) -> Result<crate::Answer, CatalogError> {
+        self.answer(question).await
+    }
+
+    async fn stream(
+        &self,
+        question: &crate::Question,
+        visit: &mut (dyn FnMut(Hit) + Send),
+    ) -> Result<(), CatalogError> {
+        self.show(question, visit).await
+    }
+
     async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
         let dsl = self.dsl(query);
         let (mut after, mut size) = (None, PAGE);
@@ -403,7 +415,7 @@ pub(super) fn condition() -> Value {
 }
 
 /// Some shards' answer looks like a whole one.
-fn refuse_holes(failed_shards: u64) -> Result<(), SearchFault> {
+pub(super) fn refuse_holes(failed_shards: u64) -> Result<(), SearchFault> {
     if failed_shards == 0 {
         return Ok(());
     }
@@ -413,7 +425,7 @@ fn refuse_holes(failed_shards: u64) -> Result<(), SearchFault> {
     ))
 }
 
-fn failed_shards(reply: &Value) -> u64 {
+pub(super) fn failed_shards(reply: &Value) -> u64 {
     reply.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0)
 }
 

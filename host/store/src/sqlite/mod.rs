@@ -8,6 +8,7 @@
 //! Work on the file runs on tokio's blocking threads. A full disk, a damaged file or a reader's handle give a
 //! [`SinkError::Ledger`] with nothing committed.
 
+mod ask;
 mod deliver;
 mod entry;
 mod queue;
@@ -18,7 +19,9 @@ mod sweep;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tipline_catalog::Grouping;
 
+use crate::question::{Answer, Question};
 use crate::state::{Ledger, LedgerError};
 use crate::{
     Catalog, CatalogError, Delivery, Facet, Hit, Page, Query, Sink, SinkError, Standing, SweepOrder, Swept, blocking,
@@ -28,6 +31,9 @@ use tipline_model::clock::Millis;
 pub use sweep::SWEEP_BATCH;
 
 use queue::Queue;
+
+/// Documents read ahead of whoever takes them. Fixed: they are a few hundred kilobytes.
+const HITS_AHEAD: usize = 256;
 
 /// The store in a ledger's file.
 #[derive(Debug, Clone)]
@@ -135,6 +141,23 @@ impl Catalog for Sqlite {
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
         let query = query.clone();
         Ok(self.on_ledger(move |ledger| search::facets(ledger, &query, facet)).await?)
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answer, CatalogError> {
+        let (ledger, question) = (self.ledger.clone(), question.clone());
+        blocking(move || ask::answer(&ledger, &question)).await
+    }
+
+    async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
+        let (ledger, question) = (self.ledger.clone(), Question { grouping: Grouping::Claims, ..question.clone() });
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(HITS_AHEAD);
+        let reader = tokio::task::spawn_blocking(move || {
+            ask::stream(&ledger, &question, |hit| sender.blocking_send(hit).is_ok())
+        });
+        while let Some(hit) = receiver.recv().await {
+            visit(hit);
+        }
+        reader.await.map_err(|error| CatalogError(format!("Reading the store ended early: {error}.")))?
     }
 
     async fn scan(&self, query: &Query, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {

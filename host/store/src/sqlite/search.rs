@@ -189,7 +189,7 @@ pub(super) fn scan(ledger: &Ledger, query: &Query, after: i64) -> Result<(Vec<Hi
     })
 }
 
-fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
+pub(super) fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
     let json = row::unpacked(row.get_ref(2)?.as_blob()?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error)))?;
     Ok(Hit { id: row::unpacked_id(row.get(0)?), version: unsigned(row.get(1)?), json })

@@ -1,0 +1,461 @@
+//! The columns of all claims, filled from documents.
+//!
+//! A claim has a *slot*, its place in every column, for as long as it is stored; slots follow the order in which the store
+//! numbers its rows. Whatever a document says under the paths listed here is held exactly, of all else only *hints* from
+//! which it can be told that a claim does not have a value.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use tipline_model::clock::Millis;
+use tipline_model::time;
+
+use tipline_kql::{Fields, SEARCHED, Type, fold, search_text};
+
+use crate::addresses::{AddressColumn, number};
+use crate::bits::Bits;
+use crate::leaf::walk;
+use crate::names::{NameColumn, TooLong};
+use crate::ranges::RangeColumns;
+use crate::texts::TextColumn;
+use crate::times::TimeColumn;
+use crate::words::WordColumn;
+
+/// The paths of the columns of words.
+pub const WORDS: [&str; 15] = [
+    "threat.indicator.type",
+    "threat.feed.name",
+    "threat.indicator.provider",
+    "threat.indicator.confidence",
+    "threat.indicator.marking.tlp",
+    "tags",
+    "threat.software.name",
+    "threat.software.alias",
+    "threat.group.name",
+    "threat.group.alias",
+    "event.type",
+    "event.category",
+    "event.kind",
+    "tipline.input",
+    "tipline.expiry_reason",
+];
+
+/// The paths of the columns of times.
+pub const TIMES: [&str; 6] = [
+    "@timestamp",
+    "tipline.observed_at",
+    "threat.indicator.first_seen",
+    "threat.indicator.last_seen",
+    "tipline.expires_at",
+    "tipline.retired_at",
+];
+
+/// The path of the names.
+pub const NAME: &str = "threat.indicator.name";
+
+/// The path of the addresses.
+pub const IP: &str = "threat.indicator.ip";
+
+const DESCRIPTION: &str = "threat.indicator.description";
+/// The path of what all claims of a value have in common.
+pub(crate) const KEY: &str = "tipline.key";
+
+/// Paths without hints: what every document has, and long texts, of which nobody knows the whole.
+const WITHOUT_HINTS: [&str; 6] =
+    ["event.", "ecs.", "tipline.", "threat.feed.", "socdefenders.stix.pattern", DESCRIPTION];
+
+/// Bits set of a claim's hints for each value: with nine values, as a URL has, one of a hundred claims is looked at in vain.
+const HINT_BITS: u32 = 3;
+
+/// The number of a column in [`WORDS`].
+pub fn word_column(path: &str) -> Option<usize> {
+    WORDS.iter().position(|known| *known == path)
+}
+
+/// The number of a column in [`TIMES`].
+pub fn time_column(path: &str) -> Option<usize> {
+    TIMES.iter().position(|known| *known == path)
+}
+
+/// All claims of a store, in columns.
+#[derive(Debug)]
+pub struct Columns {
+    /// The store's number of each claim's row; rising.
+    rows: Vec<u32>,
+    alive: Bits,
+    /// Claims with several names, of which the column has the first.
+    several_names: Bits,
+    ids: Vec<u64>,
+    hints: Vec<u128>,
+    groups: Vec<u32>,
+    keys: Keys,
+    pub(crate) names: NameColumn,
+    by_name: ByName,
+    pub(crate) texts: TextColumn,
+    pub(crate) words: [WordColumn; WORDS.len()],
+    pub(crate) times: [TimeColumn; TIMES.len()],
+    pub(crate) addresses: AddressColumn,
+    hasher: DefaultHashBuilder,
+    pub(crate) ranges: RangeColumns,
+    draft: Draft,
+}
+
+/// What a document says, before it has a slot. One is used again and again, as its lists keep their room.
+#[derive(Debug, Default)]
+struct Draft {
+    words: [Vec<u32>; WORDS.len()],
+    times: [Option<(Millis, Millis)>; TIMES.len()],
+    searched: [Vec<String>; SEARCHED.len()],
+    addresses: Vec<u128>,
+    ranges: Vec<(String, Option<(u128, u128)>)>,
+    key: Option<u64>,
+    hints: Vec<(u64, String)>,
+}
+
+/// The groups' keys, hashed, with the number of each.
+#[derive(Debug, Default)]
+struct Keys {
+    hashes: Vec<u64>,
+    places: HashTable<u32>,
+}
+
+impl Keys {
+    fn find(&self, hash: u64) -> Option<usize> {
+        let known = self.places.find(hash, |&number| self.hashes[number as usize] == hash);
+        known.map(|number| *number as usize)
+    }
+
+    fn number(&mut self, hash: u64) -> u32 {
+        if let Some(known) = self.places.find(hash, |&number| self.hashes[number as usize] == hash) {
+            return *known;
+        }
+        let number = u32::try_from(self.hashes.len()).unwrap_or(u32::MAX);
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.places.insert_unique(hash, number, |&number| hashes[number as usize]);
+        number
+    }
+}
+
+/// The slots by name, then id.
+#[derive(Debug, Default)]
+struct ByName {
+    order: Vec<u32>,
+    /// Slots that are not in the order yet, or no longer where they belong.
+    astray: Bits,
+}
+
+impl Columns {
+    /// No claims yet; of documents with these fields.
+    pub fn new(fields: &Fields) -> Self {
+        let ranges = fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(path, _)| path.to_owned());
+        Self {
+            ranges: RangeColumns::new(ranges),
+            rows: Vec::new(),
+            alive: Bits::default(),
+            several_names: Bits::default(),
+            ids: Vec::new(),
+            hints: Vec::new(),
+            groups: Vec::new(),
+            keys: Keys::default(),
+            names: NameColumn::default(),
+            by_name: ByName::default(),
+            texts: TextColumn::default(),
+            words: Default::default(),
+            times: Default::default(),
+            addresses: AddressColumn::default(),
+            hasher: DefaultHashBuilder::default(),
+            draft: Draft::default(),
+        }
+    }
+
+    /// How many slots there are, also of claims that are gone.
+    pub fn slots(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many groups there are, also of claims that are gone.
+    pub fn groups(&self) -> usize {
+        self.keys.hashes.len()
+    }
+
+    /// The claims that are stored.
+    pub fn stored(&self) -> &Bits {
+        &self.alive
+    }
+
+    /// The claims that match something at `now`: neither retired nor expired, and no conditions.
+    pub fn live(&self, now: Millis) -> Bits {
+        let sets = |path, word| {
+            let column = word_column(path).unwrap_or_default();
+            let sets = self.words[column].sets_with(|one| one == word);
+            move |slot: usize| sets.get(self.words[column].set_of(slot) as usize) == Some(&true)
+        };
+        let (is_threat, is_info) = (sets("event.category", "threat"), sets("event.type", "info"));
+        let time = |path| &self.times[time_column(path).unwrap_or_default()];
+        let (ends, retired) = (time("tipline.expires_at"), time("tipline.retired_at"));
+        Bits::of(self.slots(), |slot| {
+            self.alive.has(slot)
+                && retired.of(slot).is_none()
+                && ends.of(slot).is_none_or(|(_, at)| at > now)
+                && !(is_threat(slot) && is_info(slot))
+        })
+    }
+
+    /// Those with several names.
+    pub(crate) fn several_names(&self) -> &Bits {
+        &self.several_names
+    }
+
+    /// The store's number of a claim's row.
+    pub fn row(&self, slot: usize) -> u32 {
+        self.rows.get(slot).copied().unwrap_or(u32::MAX)
+    }
+
+    /// The beginning of a claim's id, in its order.
+    pub fn id(&self, slot: usize) -> u64 {
+        self.ids.get(slot).copied().unwrap_or(u64::MAX)
+    }
+
+    /// The number of a claim's group: the claims of one value have one.
+    pub fn group(&self, slot: usize) -> usize {
+        self.groups.get(slot).map_or(usize::MAX, |group| *group as usize)
+    }
+
+    fn slot(&self, row: u32) -> Result<usize, usize> {
+        match self.rows.last() {
+            Some(last) if *last < row => Err(self.rows.len()),
+            _ => self.rows.binary_search(&row),
+        }
+    }
+
+    /// Takes a claim in, or what has become of it. A row that comes for the first time has a higher number than all
+    /// before; any other was removed long ago and is not taken in.
+    ///
+    /// # Errors
+    /// [`PutError`]; nothing of it is taken in then.
+    pub fn put(&mut self, row: u32, id: &str, json: &str) -> Result<(), PutError> {
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.clear();
+        let outcome =
+            self.read(json, &mut draft).map_err(PutError::from).and_then(|()| self.place(row, id, &mut draft));
+        self.draft = draft;
+        outcome
+    }
+
+    fn read(&mut self, json: &str, draft: &mut Draft) -> Result<(), serde_json::Error> {
+        let (words, ranges, hasher) = (&mut self.words, &self.ranges, &self.hasher);
+        walk(json, &mut |path, leaf| {
+            let text = leaf.text();
+            if let Some(values) = SEARCHED.iter().position(|known| *known == path) {
+                draft.searched[values].push(text.as_ref().to_owned());
+            }
+            if let Some(column) = word_column(path) {
+                draft.words[column].push(words[column].number(&text));
+            } else if let Some(column) = time_column(path) {
+                if let Some(at) = time::parse(&text) {
+                    let (first, last) = draft.times[column].unwrap_or((at, at));
+                    draft.times[column] = Some((first.min(at), last.max(at)));
+                }
+            } else if path == KEY {
+                draft.key = Some(hasher.hash_one(text.as_ref()));
+            } else if path == NAME {
+                // It is the first of what is searched.
+            } else if let Some(known) = ranges.path_of(path) {
+                let range = if known == path { tipline_kql::network(&text) } else { None };
+                draft.ranges.push((known.to_owned(), range));
+            } else {
+                if path == IP
+                    && let Ok(address) = text.parse::<IpAddr>()
+                {
+                    draft.addresses.push(number(address));
+                }
+                draft.hint(hasher, path, &text);
+            }
+        })
+    }
+
+    fn place(&mut self, row: u32, id: &str, draft: &mut Draft) -> Result<(), PutError> {
+        let slot = match self.slot(row) {
+            Ok(slot) => slot,
+            Err(slot) if slot == self.rows.len() => slot,
+            Err(_) => return Ok(()),
+        };
+        let [names, ..] = &draft.searched;
+        let name = names.first().map_or("", String::as_str);
+        let is_new = slot == self.rows.len();
+        if self.names.put(slot, name)? || is_new {
+            self.by_name.astray.set(slot, true);
+        }
+        if is_new {
+            self.rows.push(row);
+            self.ids.push(beginning(id));
+            self.hints.push(0);
+            self.groups.push(0);
+        }
+        self.alive.set(slot, true);
+        self.several_names.set(slot, names.len() > 1);
+        let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
+        self.groups[slot] = self.keys.number(key);
+        self.hints[slot] =
+            draft.hints.iter().filter(|(_, value)| value != name).fold(0, |hints, (hash, _)| hints | hint_bits(*hash));
+        for (column, words) in self.words.iter_mut().zip(&mut draft.words) {
+            column.put(slot, words);
+        }
+        for (column, times) in self.times.iter_mut().zip(draft.times) {
+            column.put(slot, times);
+        }
+        draft.addresses.sort_unstable();
+        draft.addresses.dedup();
+        self.addresses.put(slot, &draft.addresses);
+        self.ranges.clear(slot);
+        for (path, range) in draft.ranges.drain(..) {
+            self.ranges.add(&path, slot, range);
+        }
+        // The name stands first and has a column of its own.
+        let text = search_text(draft.searched.iter().flatten().map(String::as_str));
+        let folded = if name.is_empty() { 0 } else { fold(name).len() + 1 };
+        self.texts.put(slot, text.get(folded..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes a claim out that is stored no more.
+    pub fn remove(&mut self, row: u32) {
+        if let Ok(slot) = self.slot(row) {
+            self.alive.set(slot, false);
+        }
+    }
+
+    /// Puts the names that came meanwhile in order. Without it, sorting by name leaves them out.
+    pub fn settle(&mut self) {
+        self.alive.grow(self.rows.len());
+        self.several_names.grow(self.rows.len());
+        let ByName { order, astray } = &mut self.by_name;
+        if astray.is_empty() {
+            return;
+        }
+        let names = &self.names;
+        let ids = &self.ids;
+        let key = |slot: u32| (names.of(slot as usize), ids.get(slot as usize), slot);
+        let mut new: Vec<(u128, u32)> =
+            astray.iter().map(|slot| (first_bytes(names.of(slot)), u32::try_from(slot).unwrap_or(u32::MAX))).collect();
+        // The first bytes decide most comparisons without a look at the names.
+        new.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
+        let mut merged = Vec::with_capacity(order.len() + new.len());
+        let mut old = order.iter().copied().filter(|slot| !astray.has(*slot as usize)).peekable();
+        for (_, slot) in new {
+            while let Some(before) = old.next_if(|before| key(*before) < key(slot)) {
+                merged.push(before);
+            }
+            merged.push(slot);
+        }
+        merged.extend(old);
+        *order = merged;
+        *astray = Bits::none(self.rows.len());
+    }
+
+    /// The slots by name, then id, as of the last [`Columns::settle`].
+    pub(crate) fn by_name(&self) -> &[u32] {
+        &self.by_name.order
+    }
+
+    /// The claims that may have this value at this path, if there are hints for it; the others do not have it.
+    pub(crate) fn hinted(&self, path: &str, value: &str) -> Option<Bits> {
+        if !has_hints(path) {
+            return None;
+        }
+        let wanted = hint_bits(hint_hash(&self.hasher, path, value));
+        Some(Bits::of(self.slots(), |slot| self.hints[slot] & wanted == wanted || self.names.of(slot) == value))
+    }
+
+    /// The claims that may have one of these keys; the others have none of them.
+    pub(crate) fn keyed<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Bits {
+        let mut groups = Bits::none(self.groups());
+        keys.into_iter()
+            .filter_map(|key| self.keys.find(self.hasher.hash_one(key)))
+            .for_each(|group| groups.set(group, true));
+        Bits::of(self.slots(), |slot| groups.has(self.group(slot)))
+    }
+
+    /// Bytes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.order.capacity() * 4;
+        let keys = self.keys.hashes.capacity() * 8 + self.keys.places.capacity() * 5;
+        let words: usize = self.words.iter().map(WordColumn::bytes).sum();
+        let times: usize = self.times.iter().map(TimeColumn::bytes).sum();
+        slots
+            + keys
+            + words
+            + times
+            + self.names.bytes()
+            + self.texts.bytes()
+            + self.addresses.bytes()
+            + self.ranges.bytes()
+    }
+}
+
+impl Draft {
+    fn clear(&mut self) {
+        self.words.iter_mut().for_each(Vec::clear);
+        self.searched.iter_mut().for_each(Vec::clear);
+        self.ranges.clear();
+        self.times = Default::default();
+        self.addresses.clear();
+        self.key = None;
+        self.hints.clear();
+    }
+
+    fn hint(&mut self, hasher: &DefaultHashBuilder, path: &str, value: &str) {
+        if !has_hints(path) {
+            return;
+        }
+        self.hints.push((hint_hash(hasher, path, value), value.to_owned()));
+        // A field of whole numbers takes it without its fraction.
+        if value.contains(['.', 'e', 'E'])
+            && let Ok(number) = value.parse::<f64>()
+        {
+            let whole = format!("{:.0}", number.trunc());
+            self.hints.push((hint_hash(hasher, path, &whole), whole));
+        }
+    }
+}
+
+fn has_hints(path: &str) -> bool {
+    !WITHOUT_HINTS.iter().any(|without| path.starts_with(without))
+}
+
+fn hint_hash(hasher: &DefaultHashBuilder, path: &str, value: &str) -> u64 {
+    hasher.hash_one((path, value))
+}
+
+fn hint_bits(hash: u64) -> u128 {
+    (0..HINT_BITS).fold(0, |bits, turn| bits | 1 << (hash >> (turn * 16) & 127))
+}
+
+/// The first bytes of a text, in its order.
+fn first_bytes(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let length = text.len().min(16);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(bytes)
+}
+
+/// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
+fn beginning(id: &str) -> u64 {
+    match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
+        Some(Ok(number)) => number,
+        _ => (first_bytes(id) >> 64) as u64,
+    }
+}
+
+/// Why a claim is not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// Its document cannot be read.
+    #[error("A stored document cannot be read: {0}.")]
+    Json(#[from] serde_json::Error),
+    /// There is no room.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+}

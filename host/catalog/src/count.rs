@@ -1,0 +1,134 @@
+//! Counts: of words, and of words over time.
+
+use tipline_model::clock::Millis;
+
+use crate::bits::Bits;
+use crate::columns::Columns;
+use crate::filter::Grouping;
+
+/// How many have a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The word.
+    pub word: String,
+    /// Of the claims or values found.
+    pub count: u64,
+}
+
+/// Words over time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trend {
+    /// The words with the highest totals, each with its counts by interval.
+    pub series: Vec<(Counted, Vec<u64>)>,
+    /// What has only other words, or none, by interval.
+    pub others: Vec<u64>,
+}
+
+/// What a trend is drawn over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    /// A column of [`crate::TIMES`], by its number.
+    pub time: usize,
+    /// Where the first interval begins.
+    pub from: Millis,
+    /// Where the last one ends.
+    pub to: Millis,
+    /// How long each is, in milliseconds.
+    pub interval: Millis,
+}
+
+/// The most intervals of a trend: more than a screen has points across.
+pub(crate) const MAX_INTERVALS: usize = 4_000;
+
+impl Columns {
+    /// How many of the claims or values found have each word of a column; the most frequent first, then by the word.
+    /// Of a group, the words of its claims in scope count.
+    pub fn facet(&self, found: &Bits, scope: &Bits, grouping: Grouping, column: usize) -> Vec<Counted> {
+        let words = &self.words[column];
+        let mut counts = vec![0_u64; words.words().iter().len()];
+        match grouping {
+            Grouping::Claims => {
+                let mut sets = vec![0_u64; words.sets()];
+                found.iter().for_each(|slot| sets[words.set_of(slot) as usize] += 1);
+                for (set, count) in sets.into_iter().enumerate() {
+                    for word in words.members(u32::try_from(set).unwrap_or(u32::MAX)) {
+                        counts[*word as usize] += count;
+                    }
+                }
+            }
+            Grouping::Values => {
+                // A word counts once for a group, however many claims say it.
+                let mut pairs: Vec<u64> = scope
+                    .iter()
+                    .filter(|slot| found.has(self.group(*slot)))
+                    .flat_map(|slot| {
+                        let group = self.group(slot) as u64;
+                        words.members(words.set_of(slot)).iter().map(move |word| group << 32 | u64::from(*word))
+                    })
+                    .collect();
+                pairs.sort_unstable();
+                pairs.dedup();
+                pairs.into_iter().for_each(|pair| counts[(pair & 0xffff_ffff) as usize] += 1);
+            }
+        }
+        let mut counted: Vec<_> = words
+            .words()
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .map(|(word, count)| Counted { word: word.to_owned(), count })
+            .collect();
+        counted.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
+        counted
+    }
+
+    /// The claims found over time, by the words of a column: the `top` most
+    /// frequent by themselves. A claim with several of these words counts for each.
+    pub fn trend(&self, found: &Bits, over: &Over, column: usize, top: usize) -> Trend {
+        let &Over { time, from, to, interval } = over;
+        let intervals = usize::try_from(to.saturating_sub(from).div_ceil(interval.max(1))).unwrap_or(usize::MAX);
+        let intervals = intervals.min(MAX_INTERVALS);
+        let (times, words) = (&self.times[time], &self.words[column]);
+        let place = |slot: usize| {
+            let (_, at) = times.of(slot).filter(|(_, at)| (from..to).contains(at))?;
+            usize::try_from((at - from) / interval.max(1)).ok().filter(|place| *place < intervals)
+        };
+        let mut totals = vec![0_u64; words.words().iter().len()];
+        let mut sets = vec![0_u64; words.sets()];
+        found.iter().filter(|slot| place(*slot).is_some()).for_each(|slot| sets[words.set_of(slot) as usize] += 1);
+        let members = |set: usize| words.members(u32::try_from(set).unwrap_or(u32::MAX));
+        for (set, count) in sets.iter().enumerate() {
+            members(set).iter().for_each(|word| totals[*word as usize] += count);
+        }
+        let mut first: Vec<(u64, &str, usize)> = words
+            .words()
+            .iter()
+            .zip(&totals)
+            .enumerate()
+            .map(|(number, (word, total))| (*total, word, number))
+            .filter(|(total, _, _)| *total > 0)
+            .collect();
+        first.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        first.truncate(top);
+        // For each set the series to which it counts.
+        let series_of: Vec<Vec<usize>> = (0..words.sets())
+            .map(|set| {
+                let is_in = |(_, (_, _, number)): &(usize, &(u64, &str, usize))| {
+                    members(set).contains(&u32::try_from(*number).unwrap_or(u32::MAX))
+                };
+                first.iter().enumerate().filter(is_in).map(|(series, _)| series).collect()
+            })
+            .collect();
+        let mut counts = vec![vec![0_u64; intervals]; first.len()];
+        let mut others = vec![0_u64; intervals];
+        for slot in found.iter() {
+            let Some(place) = place(slot) else { continue };
+            match series_of[words.set_of(slot) as usize].as_slice() {
+                [] => others[place] += 1,
+                series => series.iter().for_each(|series| counts[*series][place] += 1),
+            }
+        }
+        let counted = first.iter().map(|(count, word, _)| Counted { word: (*word).to_owned(), count: *count });
+        Trend { series: counted.zip(counts).collect(), others }
+    }
+}

@@ -1,0 +1,28 @@
+//! The catalog: what of all claims is held in memory, so that a million are searched, sorted, grouped and counted in
+//! milliseconds.
+//!
+//! The truth is in the store. A [`Columns`] is filled from its documents, kept up with what changes there, and thrown away
+//! without loss. It answers most questions by itself: what is asked of types, feeds, names, addresses, times and plain text.
+//! Of any other field it knows only which claims cannot have a value; for what it leaves [undecided](Found::undecided) the
+//! store reads the documents and judges by them. So every question is answered exactly, and the usual ones at once.
+
+mod addresses;
+mod bits;
+mod columns;
+mod count;
+mod filter;
+mod leaf;
+mod names;
+mod page;
+mod ranges;
+mod texts;
+mod times;
+mod words;
+
+pub use bits::Bits;
+pub use columns::{Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
+pub use count::{Counted, Over, Trend};
+pub use filter::{Found, Grouping};
+pub use leaf::{Leaf, walk};
+pub use names::TooLong;
+pub use page::{Direction, Order, SortKey};

@@ -1,0 +1,233 @@
+//! A page of claims, or of values, in any order.
+//!
+//! The order is total: what is equal in the column asked for goes by the beginning of its id, then by the order of arrival.
+//! What has nothing in that column comes last, whichever way it is sorted. Of several words or times of a claim the first in
+//! the direction of the sort counts, as in Elasticsearch.
+
+use crate::bits::Bits;
+use crate::columns::{Columns, NAME, TIMES, WORDS, time_column, word_column};
+use crate::filter::Grouping;
+
+/// What is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    /// The name.
+    Name,
+    /// A column of [`WORDS`], by its number.
+    Word(usize),
+    /// A column of [`TIMES`], by its number.
+    Time(usize),
+    /// How many claims a value has; ungrouped all are alike.
+    Claims,
+}
+
+impl SortKey {
+    /// The key of a field, if there is a column of it.
+    pub fn of(field: &str) -> Option<Self> {
+        match field {
+            NAME => Some(Self::Name),
+            field => word_column(field).map(Self::Word).or_else(|| time_column(field).map(Self::Time)),
+        }
+    }
+
+    /// The field of a key.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Name => Some(NAME),
+            Self::Word(column) => WORDS.get(column).copied(),
+            Self::Time(column) => TIMES.get(column).copied(),
+            Self::Claims => None,
+        }
+    }
+}
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    #[default]
+    Descending,
+}
+
+/// An order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// What is sorted by.
+    pub key: SortKey,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// What has nothing to sort by.
+const LAST: u64 = u64::MAX;
+
+/// Words with an order of their own, which is not that of their letters.
+const CONFIDENCES: [&str; 5] = ["Not Specified", "None", "Low", "Medium", "High"];
+const MARKINGS: [&str; 6] = ["WHITE", "CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"];
+
+impl Columns {
+    /// The slots of the claims on a page, or the numbers of the groups, of those found: `limit` behind
+    /// the first `behind`. However far that is, a page takes as long.
+    pub fn page(
+        &self,
+        found: &Bits,
+        scope: &Bits,
+        grouping: Grouping,
+        order: Order,
+        behind: usize,
+        limit: usize,
+    ) -> Vec<usize> {
+        if order.key == SortKey::Name {
+            return self.page_by_name(found, scope, grouping, order.direction, behind, limit);
+        }
+        let mut ranked: Vec<(u64, u64, usize)> = match grouping {
+            Grouping::Claims => {
+                let rank = self.ranks(order);
+                found.iter().map(|slot| (rank(slot), self.id(slot), slot)).collect()
+            }
+            Grouping::Values => self.ranked_groups(found, scope, order),
+        };
+        if behind >= ranked.len() {
+            return Vec::new();
+        }
+        // Only the page itself is sorted.
+        let end = ranked.len().min(behind.saturating_add(limit));
+        if end < ranked.len() {
+            ranked.select_nth_unstable(end);
+            ranked.truncate(end);
+        }
+        if behind > 0 {
+            ranked.select_nth_unstable(behind);
+            ranked.drain(..behind);
+        }
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, _, place)| place).collect()
+    }
+
+    /// How far a claim stands in an order.
+    fn ranks(&self, order: Order) -> Box<dyn Fn(usize) -> u64 + '_> {
+        let turn = move |rank: u64| match order.direction {
+            Direction::Ascending => rank,
+            Direction::Descending => LAST - 1 - rank,
+        };
+        match order.key {
+            SortKey::Time(column) => {
+                let times = &self.times[column];
+                Box::new(move |slot| match (times.of(slot), order.direction) {
+                    (None, _) => LAST,
+                    (Some((first, _)), Direction::Ascending) => turn(first.min(LAST - 1)),
+                    (Some((_, last)), Direction::Descending) => turn(last.min(LAST - 1)),
+                })
+            }
+            SortKey::Word(column) => {
+                let words = &self.words[column];
+                let ranks = word_ranks(WORDS[column], words.words().iter());
+                let sets: Vec<u64> = (0..words.sets())
+                    .map(|set| {
+                        let of = words.members(u32::try_from(set).unwrap_or(u32::MAX));
+                        let of = of.iter().filter_map(|word| ranks.get(*word as usize)).copied();
+                        let first = match order.direction {
+                            Direction::Ascending => of.min(),
+                            Direction::Descending => of.max(),
+                        };
+                        first.map_or(LAST, turn)
+                    })
+                    .collect();
+                Box::new(move |slot| sets.get(words.set_of(slot) as usize).copied().unwrap_or(LAST))
+            }
+            SortKey::Claims | SortKey::Name => Box::new(|_| 0),
+        }
+    }
+
+    /// The groups found, with how far each stands in an order: as far as the first of its claims does.
+    fn ranked_groups(&self, found: &Bits, scope: &Bits, order: Order) -> Vec<(u64, u64, usize)> {
+        let mut ranked = vec![(LAST, u64::MAX, 0_u64); self.groups()];
+        let rank = self.ranks(order);
+        for slot in scope.iter() {
+            if let Some(group) = ranked.get_mut(self.group(slot)) {
+                *group = (group.0.min(rank(slot)), group.1.min(self.id(slot)), group.2 + 1);
+            }
+        }
+        let place = |group: usize| {
+            let (rank, id, claims) = ranked[group];
+            let rank = match (order.key, order.direction) {
+                (SortKey::Claims, Direction::Ascending) => claims,
+                (SortKey::Claims, Direction::Descending) => LAST - 1 - claims,
+                _ => rank,
+            };
+            (rank, id, group)
+        };
+        found.iter().map(place).collect()
+    }
+
+    fn page_by_name(
+        &self,
+        found: &Bits,
+        scope: &Bits,
+        grouping: Grouping,
+        direction: Direction,
+        behind: usize,
+        limit: usize,
+    ) -> Vec<usize> {
+        let by_name = self.by_name();
+        let mut seen = Bits::none(if grouping == Grouping::Values { self.groups() } else { 0 });
+        let has_name = |slot: &u32| !self.names.of(*slot as usize).is_empty();
+        let unnamed = by_name.iter().take_while(|slot| !has_name(slot)).count();
+        let (none, named) = by_name.split_at(unnamed);
+        let place = |slot: &u32| {
+            let slot = *slot as usize;
+            match grouping {
+                Grouping::Claims => found.has(slot).then_some(slot),
+                Grouping::Values => {
+                    let group = self.group(slot);
+                    if !scope.has(slot) || !found.has(group) || seen.has(group) {
+                        return None;
+                    }
+                    seen.set(group, true);
+                    Some(group)
+                }
+            }
+        };
+        match direction {
+            Direction::Ascending => named.iter().chain(none).filter_map(place).skip(behind).take(limit).collect(),
+            Direction::Descending => {
+                named.iter().rev().chain(none).filter_map(place).skip(behind).take(limit).collect()
+            }
+        }
+    }
+
+    /// The claims in scope of some groups, those of each in an order.
+    pub fn claims_of(&self, groups: &[usize], scope: &Bits, order: Order) -> Vec<Vec<usize>> {
+        let wanted: hashbrown::HashMap<usize, usize> =
+            groups.iter().enumerate().map(|(place, group)| (*group, place)).collect();
+        let mut claims = vec![Vec::new(); groups.len()];
+        for slot in scope.iter() {
+            if let Some(place) = wanted.get(&self.group(slot)) {
+                claims[*place].push(slot);
+            }
+        }
+        let rank = self.ranks(order);
+        claims.iter_mut().for_each(|slots| slots.sort_by_key(|slot| (rank(*slot), self.id(*slot), *slot)));
+        claims
+    }
+}
+
+/// Where each word stands among all: by its meaning where it has one, else by its bytes.
+fn word_ranks<'a>(path: &str, words: impl ExactSizeIterator<Item = &'a str>) -> Vec<u64> {
+    let known: &[&str] = match path {
+        "threat.indicator.confidence" => &CONFIDENCES,
+        "threat.indicator.marking.tlp" => &MARKINGS,
+        _ => &[],
+    };
+    let rank = |word: &str| known.iter().position(|known| *known == word).map_or(0, |place| place + 1);
+    let mut order: Vec<(usize, &str, usize)> =
+        words.enumerate().map(|(number, word)| (rank(word), word, number)).collect();
+    order.sort_unstable();
+    let mut ranks = vec![0; order.len()];
+    for (rank, (_, _, number)) in order.into_iter().enumerate() {
+        ranks[number] = rank as u64;
+    }
+    ranks
+}

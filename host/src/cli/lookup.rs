@@ -1,0 +1,250 @@
+//! `tipline lookup`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use super::{Misuse, open, query, runtime, waiting};
+use crate::clock::Clock;
+use crate::document::text_at;
+use crate::lookup::{self, Claim, Looked, MAX_TEXT_BYTES, Verdict};
+use crate::text::{self, Align, Style, Table};
+
+/// Look up all values of a text: a report, a log, a list
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Addresses, ranges, names, URLs, hashes, mailboxes, CVEs and techniques are found in any text, defanged or not; a URL gives its
+host as well. Each is looked up at once:
+
+  known     a live indicator is about it
+  in range  it lies in a range that a live indicator is about
+  ended     what is stored of it has expired or was retired
+  harmless  nobody should look for it, such as a private address
+  unknown   nothing is stored of it
+
+Unknown and harmless values are counted, and listed with --all. A text may have 20 MiB and 100,000 different values. PDF and
+office files are no text: convert them first, for example with pdftotext.
+
+Examples:
+  tipline lookup report.txt
+  pdftotext report.pdf - | tipline lookup -
+  tipline lookup --json proxy.log | jq -r 'select(.verdict == \"known\") | .value'
+  echo 'hxxps://evil[.]example/login 198.51.100.7' | tipline lookup --all -")]
+pub(super) struct Lookup {
+    #[command(flatten)]
+    settings: Settings,
+    /// The file, or `-` for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// List unknown and harmless values too
+    #[arg(long)]
+    all: bool,
+    /// One JSON object a line for each value, also for unknown ones
+    #[arg(long)]
+    json: bool,
+}
+
+impl Lookup {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let text = self.text()?;
+        let values = lookup::read(&text).map_err(|error| Misuse(error.to_string()))?;
+        if values.is_empty() {
+            writeln!(
+                io::stderr(),
+                "The text has no value that could be looked up: no address, name, URL, hash, mailbox, CVE or technique."
+            )?;
+            return Ok(());
+        }
+        let fields = Arc::new(query::fields(&config)?);
+        let looked = runtime()?.block_on(waiting::on(&config.output, async {
+            let catalog = open::catalog(&config)?;
+            catalog.settle().await;
+            anyhow::Ok(lookup::look_up(catalog.as_ref(), &fields, values, Clock::system().now()).await?)
+        }))?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            for one in &looked {
+                writeln!(out, "{}", text::json(&line(one).to_string()))?;
+            }
+            return Ok(());
+        }
+        write!(out, "{}", self.table(&looked))?;
+        writeln!(out, "{}", sum(&looked))?;
+        Ok(())
+    }
+
+    /// The text, whatever a program for Windows has written.
+    fn text(&self) -> Result<String> {
+        let (name, source): (String, Box<dyn Read>) = if self.file.as_os_str() == "-" {
+            ("Standard input".to_owned(), Box::new(io::stdin()))
+        } else {
+            let name = self.file.display().to_string();
+            let file = File::open(&self.file).map_err(|error| {
+                Misuse(format!("{name} cannot be read: {error}. Name a file of text, or - for standard input."))
+            })?;
+            (name, Box::new(file))
+        };
+        let mut bytes = Vec::new();
+        source
+            .take(MAX_TEXT_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("{name} cannot be read"))?;
+        if bytes.len() > MAX_TEXT_BYTES {
+            let most = MAX_TEXT_BYTES / 1024 / 1024;
+            return Err(Misuse(format!(
+                "{name} has more than {most} MiB. Look it up in parts, for example with `split`."
+            ))
+            .into());
+        }
+        for (beginning, kind) in [
+            (&b"%PDF"[..], "a PDF"),
+            (b"PK\x03\x04", "a ZIP archive, as office files are"),
+            (b"\x1f\x8b", "a gzip file"),
+        ] {
+            if bytes.starts_with(beginning) {
+                return Err(Misuse(format!("{name} is {kind} and no text. Convert or unpack it first.")).into());
+            }
+        }
+        let utf16 = |of: fn([u8; 2]) -> u16| {
+            let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
+            String::from_utf16_lossy(&units)
+        };
+        Ok(match bytes.as_slice() {
+            [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+            [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+            bytes => String::from_utf8_lossy(bytes).into_owned(),
+        })
+    }
+
+    fn table(&self, looked: &[Looked]) -> String {
+        let mut table = Table::new(&[
+            ("VERDICT", Align::Left),
+            ("TYPE", Align::Left),
+            ("VALUE", Align::Left),
+            ("CONFIDENCE", Align::Left),
+            ("ABOUT", Align::Left),
+            ("PROVIDERS", Align::Left),
+            ("LAST SEEN", Align::Left),
+            ("ID", Align::Left),
+        ])
+        .giving_way(&["ABOUT", "PROVIDERS", "CONFIDENCE", "LAST SEEN", "TYPE"]);
+        let mut shown: Vec<&Looked> = looked
+            .iter()
+            .filter(|one| self.all || !matches!(one.verdict, Verdict::Harmless(_) | Verdict::Unknown))
+            .collect();
+        if shown.is_empty() {
+            return String::new();
+        }
+        shown.sort_by_key(|one| one.verdict);
+        for one in shown {
+            let first = one.claims.first();
+            let of = |path| first.map_or("", |claim| text_at(&claim.document, path));
+            let about = match (&one.verdict, first) {
+                (Verdict::Harmless(reason), _) => (*reason).to_owned(),
+                (Verdict::Covered, Some(claim)) => crate::document::name(&claim.document).to_owned(),
+                (_, Some(claim)) => about(&claim.document),
+                (_, None) => String::new(),
+            };
+            table.row([
+                word(one.verdict).to_owned(),
+                text::cell(one.value.observable.ecs_type()),
+                text::cell(&one.value.name),
+                text::cell(of("threat.indicator.confidence")),
+                text::cell(&about),
+                text::cell(&providers(&one.claims)),
+                text::cell(of("threat.indicator.last_seen")),
+                text::cell(first.map_or("", |claim| &claim.id)),
+            ]);
+        }
+        table.render(Style::stdout())
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Known => "known",
+        Verdict::Covered => "in range",
+        Verdict::Ended => "ended",
+        Verdict::Harmless(_) => "harmless",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+/// What a claim links its value with: software, actor, or its tags.
+fn about(document: &serde_json::Value) -> String {
+    for path in ["threat.software.name", "threat.group.name", "tags"] {
+        let texts = crate::document::texts_at(document, path);
+        if !texts.is_empty() {
+            return texts.join(", ");
+        }
+    }
+    String::new()
+}
+
+/// Who speaks of it, each once.
+fn providers(claims: &[Arc<Claim>]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for claim in claims {
+        let name = text_at(&claim.document, "threat.indicator.provider");
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
+/// How many of each, the most telling first.
+fn sum(looked: &[Looked]) -> String {
+    let mut parts = Vec::new();
+    for name in ["known", "in range", "ended", "harmless", "unknown"] {
+        let count = looked.iter().filter(|one| word(one.verdict) == name).count();
+        if count > 0 {
+            parts.push(format!("{} {name}", text::count(count as u64)));
+        }
+    }
+    let values = if looked.len() == 1 { "value" } else { "values" };
+    format!("{} {values}: {}", text::count(looked.len() as u64), parts.join(", "))
+}
+
+fn line(one: &Looked) -> serde_json::Value {
+    let claims: Vec<_> = one
+        .claims
+        .iter()
+        .map(|claim| {
+            let mut said =
+                json!({ "id": claim.id, "live": claim.is_live, "value": crate::document::name(&claim.document) });
+            for (name, path) in [
+                ("provider", "threat.indicator.provider"),
+                ("feed", "threat.feed.name"),
+                ("confidence", "threat.indicator.confidence"),
+                ("tlp", "threat.indicator.marking.tlp"),
+                ("last_seen", "threat.indicator.last_seen"),
+                ("ends", "tipline.expires_at"),
+            ] {
+                let text = text_at(&claim.document, path);
+                if !text.is_empty() {
+                    said[name] = json!(text);
+                }
+            }
+            said
+        })
+        .collect();
+    let mut said = json!({
+        "value": one.value.name,
+        "type": one.value.observable.ecs_type(),
+        "verdict": word(one.verdict),
+        "times": one.value.times,
+        "claims": claims,
+    });
+    if let Verdict::Harmless(reason) = one.verdict {
+        said["reason"] = json!(reason);
+    }
+    said
+}

@@ -1,0 +1,131 @@
+//! `tipline stats`.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tipline_catalog::Grouping;
+
+use super::query::{LANGUAGE, Which};
+use super::settings::Settings;
+use super::{open, runtime};
+use crate::clock::Clock;
+use crate::store::Question;
+use crate::text::{self, Align, Style, Table};
+
+/// So many words of a field are shown.
+const SHOWN: usize = 10;
+
+/// The longest bar, in characters.
+const BAR: u64 = 30;
+
+/// Count what is stored by type, provider, confidence, tag and so on
+#[derive(Debug, Args)]
+#[command(after_long_help = format!("\
+{LANGUAGE}
+
+Examples:
+  tipline stats
+  tipline stats --by-field tag --by-field actor 'last_seen > now-7d'
+  tipline stats --json 'type: url' | jq .facets"))]
+pub(super) struct Stats {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    which: Which,
+    /// What is counted by; may be given several times
+    #[arg(long = "by-field", value_enum, value_name = "FIELD", default_values_t = [Facet::Type, Facet::Provider, Facet::Confidence, Facet::Tlp, Facet::Tag])]
+    facets: Vec<Facet>,
+    /// Print one JSON object with all words
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Facet {
+    Type,
+    Feed,
+    Provider,
+    Confidence,
+    Tlp,
+    Tag,
+    Software,
+    Actor,
+    Input,
+}
+
+impl Facet {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Type => "threat.indicator.type",
+            Self::Feed => "threat.feed.name",
+            Self::Provider => "threat.indicator.provider",
+            Self::Confidence => "threat.indicator.confidence",
+            Self::Tlp => "threat.indicator.marking.tlp",
+            Self::Tag => "tags",
+            Self::Software => "threat.software.name",
+            Self::Actor => "threat.group.name",
+            Self::Input => "tipline.input",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Type => "TYPE",
+            Self::Feed => "FEED",
+            Self::Provider => "PROVIDER",
+            Self::Confidence => "CONFIDENCE",
+            Self::Tlp => "TLP",
+            Self::Tag => "TAG",
+            Self::Software => "SOFTWARE",
+            Self::Actor => "ACTOR",
+            Self::Input => "INPUT",
+        }
+    }
+}
+
+impl Stats {
+    pub(super) fn run(self) -> Result<()> {
+        let config = self.settings.load()?;
+        let question = Question {
+            condition: self.which.condition(&config)?,
+            among: self.which.among(),
+            now: Clock::system().now(),
+            grouping: Grouping::Claims,
+            order: self.which.order(),
+            behind: 0,
+            limit: 0,
+            facets: self.facets.iter().map(|facet| facet.field()).collect(),
+        };
+        let answer = runtime()?.block_on(async {
+            let catalog = open::catalog(&config)?;
+            catalog.settle().await;
+            anyhow::Ok(catalog.ask(&question).await?)
+        })?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            let facets: serde_json::Map<String, serde_json::Value> =
+                answer.facets.iter().map(|counts| (counts.field.to_owned(), json!(counts.words))).collect();
+            writeln!(out, "{}", json!({ "total": answer.total, "facets": facets }))?;
+            return Ok(());
+        }
+        let style = Style::stdout();
+        for (facet, counts) in self.facets.iter().zip(&answer.facets) {
+            let mut table = Table::new(&[(facet.title(), Align::Left), ("COUNT", Align::Right), ("", Align::Left)]);
+            let most = counts.words.first().map_or(1, |(_, count)| *count).max(1);
+            for (word, count) in counts.words.iter().take(SHOWN) {
+                let length = usize::try_from((count * BAR).div_ceil(most)).unwrap_or(0);
+                table.row([text::cell(word), text::count(*count), "█".repeat(length)]);
+            }
+            write!(out, "{}", table.render(style))?;
+            if counts.words.len() > SHOWN {
+                writeln!(out, "and {} more", text::count((counts.words.len() - SHOWN) as u64))?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "{} in all", text::count(answer.total))?;
+        Ok(())
+    }
+}

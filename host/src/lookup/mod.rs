@@ -1,0 +1,204 @@
+//! Looking up values: which of those in a text are stored, have ended, lie in a stored range, are harmless, or unknown.
+//!
+//! A value is asked for by its key (`tipline.key`), which is made here as the guest makes it; documents of guests that have
+//! keys of their own are found by their name. An address is also held against all stored ranges. Nothing but the catalog is
+//! asked.
+
+mod read;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use tipline_catalog::{Direction, Grouping, NAME, Order, SortKey, time_column};
+use tipline_kql::{Fields, Predicate, Test, Type, network};
+use tipline_observable::{Observable, harmless};
+
+use crate::clock::Millis;
+use crate::document::{self, text_at, texts_at};
+use crate::store::{Among, Catalog, CatalogError, Condition, Question};
+
+pub(crate) use read::{MAX_TEXT_BYTES, Value, read};
+
+/// Values asked for at once: Elasticsearch takes 65,536 terms, and has each in its request twice.
+const ASKED_TOGETHER: usize = 25_000;
+
+const KEY: &str = "tipline.key";
+
+/// What is known of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// A live claim is about it.
+    Known,
+    /// It lies in a range that a live claim is about.
+    Covered,
+    /// All claims about it have ended.
+    Ended,
+    /// Nobody should look for it, for this reason.
+    Harmless(&'static str),
+    /// No claim is about it.
+    Unknown,
+}
+
+/// A value with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) value: Value,
+    pub(crate) verdict: Verdict,
+    /// The claims that say so: of it, or of the ranges that hold it.
+    pub(crate) claims: Vec<Arc<Claim>>,
+}
+
+/// A stored claim.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// `event.id`.
+    pub(crate) id: String,
+    pub(crate) document: Json,
+    pub(crate) is_live: bool,
+}
+
+/// Looks all of them up.
+///
+/// # Errors
+/// [`CatalogError`] where the catalog cannot be asked.
+pub(crate) async fn look_up(
+    catalog: &dyn Catalog,
+    fields: &Arc<Fields>,
+    values: Vec<Value>,
+    now: Millis,
+) -> Result<Vec<Looked>, CatalogError> {
+    let mut known: HashMap<String, Vec<Arc<Claim>>> = HashMap::new();
+    for values in values.chunks(ASKED_TOGETHER) {
+        let keys = values.iter().map(|value| value.key.clone()).collect();
+        let names: HashSet<String> = values.iter().map(|value| value.name.clone()).collect();
+        let either = Predicate::any([
+            Predicate::Test(KEY.to_owned(), Test::OneOf(keys)),
+            Predicate::Test(NAME.to_owned(), Test::OneOf(names)),
+        ]);
+        for claim in claims(catalog, fields, either, Among::All, now).await? {
+            let claim = Arc::new(claim);
+            let (key, name) = (text_at(&claim.document, KEY), document::name(&claim.document));
+            // By its key where it has one of ours; the name alone may be another kind's.
+            for found in HashSet::from([key.to_owned(), format!("={name}")]) {
+                known.entry(found).or_default().push(claim.clone());
+            }
+        }
+    }
+    let has_address = values.iter().any(|value| matches!(value.observable, Observable::Ip(_)));
+    let ranges = if has_address { Ranges::of(catalog, fields, now).await? } else { Ranges::default() };
+    Ok(values.into_iter().map(|value| judge(value, &known, &ranges)).collect())
+}
+
+fn judge(value: Value, known: &HashMap<String, Vec<Arc<Claim>>>, ranges: &Ranges) -> Looked {
+    let by_key = known.get(&value.key);
+    let kind = value.observable.shown_type();
+    let of_kind = |claim: &&Arc<Claim>| document::kind(&claim.document) == kind;
+    let claims: Vec<Arc<Claim>> = match by_key {
+        Some(claims) => claims.clone(),
+        None => known.get(&format!("={}", value.name)).into_iter().flatten().filter(of_kind).cloned().collect(),
+    };
+    let (verdict, claims) = if claims.iter().any(|claim| claim.is_live) {
+        (Verdict::Known, claims)
+    } else {
+        let around = match value.observable {
+            Observable::Ip(ip) => ranges.around(ip),
+            _ => Vec::new(),
+        };
+        match (around.is_empty(), claims.is_empty(), harmless(&value.observable)) {
+            (false, _, _) => (Verdict::Covered, around),
+            (true, false, _) => (Verdict::Ended, claims),
+            (true, true, Some(reason)) => (Verdict::Harmless(reason), claims),
+            (true, true, None) => (Verdict::Unknown, claims),
+        }
+    };
+    Looked { value, verdict, claims }
+}
+
+/// The claims that a query finds, what was seen last first.
+async fn claims(
+    catalog: &dyn Catalog,
+    fields: &Arc<Fields>,
+    predicate: Predicate,
+    among: Among,
+    now: Millis,
+) -> Result<Vec<Claim>, CatalogError> {
+    let last_seen = time_column("threat.indicator.last_seen").unwrap_or_default();
+    let question = Question {
+        condition: Condition { predicate, fields: fields.clone() },
+        among,
+        now,
+        grouping: Grouping::Claims,
+        order: Order { key: SortKey::Time(last_seen), direction: Direction::Descending },
+        behind: 0,
+        limit: usize::MAX,
+        facets: Vec::new(),
+    };
+    let mut claims = Vec::new();
+    let add = &mut |hit: crate::store::Hit| {
+        let document: Json = serde_json::from_str(&hit.json).unwrap_or_default();
+        let is_live = document::is_live(&document, now);
+        claims.push(Claim { id: hit.id, document, is_live });
+    };
+    catalog.stream(&question, add).await?;
+    Ok(claims)
+}
+
+/// Stored ranges of addresses.
+#[derive(Debug, Default)]
+struct Ranges {
+    /// By where they begin.
+    ranges: Vec<Range>,
+}
+
+#[derive(Debug)]
+struct Range {
+    from: u128,
+    to: u128,
+    /// Where the longest that begins here or before ends.
+    reach: u128,
+    claim: Arc<Claim>,
+}
+
+impl Ranges {
+    async fn of(catalog: &dyn Catalog, fields: &Arc<Fields>, now: Millis) -> Result<Self, CatalogError> {
+        let columns: Vec<&str> =
+            fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(column, _)| column).collect();
+        let exists = columns.iter().map(|column| Predicate::Test((*column).to_owned(), Test::Exists));
+        let mut ranges = Vec::new();
+        for claim in claims(catalog, fields, Predicate::any(exists), Among::Live, now).await? {
+            let claim = Arc::new(claim);
+            for text in columns.iter().flat_map(|column| texts_at(&claim.document, column)) {
+                if let Some((from, to)) = network(text) {
+                    ranges.push(Range { from, to, reach: to, claim: claim.clone() });
+                }
+            }
+        }
+        ranges.sort_by_key(|range| range.from);
+        let mut reach = 0;
+        for range in &mut ranges {
+            reach = range.to.max(reach);
+            range.reach = reach;
+        }
+        Ok(Self { ranges })
+    }
+
+    /// The claims of the ranges that hold an address, the narrowest first.
+    fn around(&self, ip: IpAddr) -> Vec<Arc<Claim>> {
+        let address = match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        }
+        .to_bits();
+        let begun = self.ranges.partition_point(|range| range.from <= address);
+        let before = self.ranges.get(..begun).unwrap_or_default().iter().rev();
+        let mut around: Vec<&Range> =
+            before.take_while(|range| range.reach >= address).filter(|range| range.to >= address).collect();
+        around.sort_by_key(|range| range.to - range.from);
+        around.into_iter().map(|range| range.claim.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
