@@ -130,10 +130,11 @@ impl Reader {
         if piece.len() < MIN_PIECE_BYTES {
             return Ok(());
         }
+        let piece = without_closing(piece);
         if self.value(piece)? {
             return Ok(());
         }
-        let bare = without_brackets(piece);
+        let bare = without_closing(piece.trim_start_matches(['(', '[', '{', '_']));
         if bare != piece && self.value(bare)? {
             return Ok(());
         }
@@ -195,9 +196,8 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// Without the brackets around it, and those that only end here: a URL may hold whole pairs.
-fn without_brackets(piece: &str) -> &str {
-    let mut piece = piece.trim_start_matches(['(', '[', '{', '_']);
+/// Without brackets that only end here: a URL may hold whole pairs.
+fn without_closing(mut piece: &str) -> &str {
     for (open, close) in [('(', ')'), ('[', ']'), ('{', '}'), ('(', ')')] {
         while let Some(shorter) = piece.strip_suffix(close)
             && piece.matches(open).count() < piece.matches(close).count()
