@@ -604,6 +604,11 @@ fn values_of_any_text_are_looked_up() -> Outcome {
         .run(&["lookup", "report.pdf"])?
         .exits(2)?
         .says("report.pdf is a PDF and no text. Convert or unpack it first.")?;
+    // So much and no more, of which nothing is a value.
+    place.write("longest.txt", &" ".repeat(20 * 1024 * 1024))?;
+    place.run(&["lookup", "longest.txt"])?.exits(0)?.says("The text has no value")?;
+    place.write("longest.txt", &" ".repeat(20 * 1024 * 1024 + 1))?;
+    place.run(&["lookup", "longest.txt"])?.exits(2)?.says("longest.txt has more than 20 MiB. Look it up in parts")?;
     place.run(&["lookup", "none.txt"])?.exits(2)?.says("none.txt cannot be read")?;
     Ok(())
 }

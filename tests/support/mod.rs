@@ -331,6 +331,7 @@ fn timeless(document: &Value) -> Value {
     drop("/event", "ingested");
     drop("/tipline", "observed_at");
     drop("/tipline", "input");
+    drop("/tipline", "search");
     document
 }
 

@@ -132,3 +132,58 @@ impl Columns {
         Trend { series: counted.zip(counts).collect(), others }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tipline_kql::Fields;
+
+    use super::*;
+    use crate::{time_column, word_column};
+
+    /// A claim an hour with the tag of its place of three, and one that has none.
+    fn columns() -> Columns {
+        let mut columns = Columns::new(&Fields::new([("tags", "keyword"), ("@timestamp", "date")]));
+        for hour in 0..24 {
+            let tag = ["a", "b", "c"][hour % 3];
+            let json = format!(r#"{{"@timestamp":"2026-11-27T{hour:02}:00:00Z","tags":["{tag}","all"]}}"#);
+            columns.put(u32::try_from(hour).unwrap(), &hour.to_string(), &json).unwrap();
+        }
+        columns.put(24, "24", r#"{"@timestamp":"2026-11-27T05:30:00Z"}"#).unwrap();
+        columns.settle();
+        columns
+    }
+
+    const BEGIN: Millis = 1_795_737_600_000;
+    const HOUR: Millis = 60 * 60 * 1_000;
+
+    fn over(hours: u64, interval: Millis) -> Over {
+        let time = time_column("@timestamp").unwrap();
+        Over { time, from: BEGIN, to: BEGIN + hours * HOUR, interval }
+    }
+
+    #[test]
+    fn a_trend_counts_each_word_by_interval_and_the_rest_as_others() {
+        let columns = columns();
+        let tags = word_column("tags").unwrap();
+        let trend = columns.trend(columns.stored(), &over(12, 6 * HOUR), tags, 2);
+        let series: Vec<_> = trend
+            .series
+            .iter()
+            .map(|(counted, counts)| (counted.word.as_str(), counted.count, counts.clone()))
+            .collect();
+        assert_eq!(series, [("all", 12, vec![6, 6]), ("a", 4, vec![2, 2])]);
+        // What has no tag at all.
+        assert_eq!(trend.others, [1, 0]);
+    }
+
+    #[test]
+    fn a_trend_has_so_many_intervals_and_no_more() {
+        let columns = columns();
+        let tags = word_column("tags").unwrap();
+        let most = MAX_INTERVALS as u64;
+        for (intervals, expected) in [(most, MAX_INTERVALS), (most + 1, MAX_INTERVALS)] {
+            let over = Over { to: BEGIN + intervals, ..over(0, 1) };
+            assert_eq!(columns.trend(columns.stored(), &over, tags, 1).others.len(), expected);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::{Misuse, open, query, runtime, waiting};
 use crate::clock::Clock;
 use crate::document::text_at;
-use crate::lookup::{self, Claim, Looked, MAX_TEXT_BYTES, Verdict};
+use crate::lookup::{self, Claim, Looked, MAX_LOOKED_BYTES, Verdict};
 use crate::text::{self, Align, Style, Table};
 
 /// Look up all values of a text: a report, a log, a list
@@ -93,11 +93,11 @@ impl Lookup {
         };
         let mut bytes = Vec::new();
         source
-            .take(MAX_TEXT_BYTES as u64 + 1)
+            .take(MAX_LOOKED_BYTES as u64 + 1)
             .read_to_end(&mut bytes)
             .with_context(|| format!("{name} cannot be read"))?;
-        if bytes.len() > MAX_TEXT_BYTES {
-            let most = MAX_TEXT_BYTES / 1024 / 1024;
+        if bytes.len() > MAX_LOOKED_BYTES {
+            let most = MAX_LOOKED_BYTES / 1024 / 1024;
             return Err(Misuse(format!(
                 "{name} has more than {most} MiB. Look it up in parts, for example with `split`."
             ))

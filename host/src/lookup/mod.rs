@@ -19,7 +19,7 @@ use crate::clock::Millis;
 use crate::document::{self, text_at, texts_at};
 use crate::store::{Among, Catalog, CatalogError, Condition, Question};
 
-pub(crate) use read::{MAX_TEXT_BYTES, Value, read};
+pub(crate) use read::{MAX_LOOKED_BYTES, Value, read};
 
 /// Values asked for at once: Elasticsearch takes 65,536 terms, and has each in its request twice.
 const ASKED_TOGETHER: usize = 25_000;

@@ -12,10 +12,10 @@ use tipline_ecs::{Feed, Frame};
 use tipline_observable::{Host, Label, Observable, classify, suffix};
 
 /// The longest text: a day's log of a small firewall. More is looked up in parts.
-pub(crate) const MAX_TEXT_BYTES: usize = 20 * 1024 * 1024;
+pub(crate) const MAX_LOOKED_BYTES: usize = 20 * 1024 * 1024;
 
 /// The most different values of one text; each takes some hundred bytes and a place in the query.
-pub(crate) const MAX_VALUES: usize = 100_000;
+pub(crate) const MAX_LOOKED_VALUES: usize = 100_000;
 
 /// A value that stands in a text.
 #[derive(Debug, Clone)]
@@ -30,9 +30,9 @@ pub(crate) struct Value {
     pub(crate) times: u64,
 }
 
-/// There are more than [`MAX_VALUES`].
+/// There are more than [`MAX_LOOKED_VALUES`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("The text has more than {MAX_VALUES} different values. Look it up in parts.")]
+#[error("The text has more than {MAX_LOOKED_VALUES} different values. Look it up in parts.")]
 pub(crate) struct TooMany;
 
 /// The values of a text, in the order in which they come first.
@@ -72,7 +72,7 @@ fn unescaped(piece: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The longest token in brackets that is looked for.
-const MAX_TOKEN_BYTES: usize = 8;
+const TOKEN_BYTES: usize = 8;
 
 /// Without the spaces around dots and the like in brackets, so that `evil [.] example` is one piece; a dot in angle brackets
 /// gets square ones, as the others of their kind stand around values.
@@ -88,7 +88,7 @@ fn tightened(text: &str) -> String {
             b'{' => '}',
             _ => '>',
         };
-        let inside = found[1..].find(close).filter(|end| *end <= MAX_TOKEN_BYTES).map(|end| &found[1..=end]);
+        let inside = found[1..].find(close).filter(|end| *end <= TOKEN_BYTES).map(|end| &found[1..=end]);
         let is_mark = |inside: &&str| {
             [".", "dot", "@", "at", ":", "://", "/"].iter().any(|mark| inside.trim().eq_ignore_ascii_case(mark))
         };
@@ -178,7 +178,7 @@ impl Reader {
             self.values[*place].times += 1;
             return Ok(());
         }
-        if self.values.len() == MAX_VALUES {
+        if self.values.len() == MAX_LOOKED_VALUES {
             return Err(TooMany);
         }
         let mut name = String::new();
@@ -298,8 +298,8 @@ mod tests {
             let address = |number: usize| format!("{}\n", std::net::Ipv4Addr::from_bits(0x0b00_0000 + number as u32));
             (0..many).map(address).collect()
         };
-        assert_eq!(read(&text(MAX_VALUES)).map(|values| values.len()), Ok(MAX_VALUES));
-        assert_eq!(read(&text(MAX_VALUES + 1)).map(|values| values.len()), Err(TooMany));
+        assert_eq!(read(&text(MAX_LOOKED_VALUES)).map(|values| values.len()), Ok(MAX_LOOKED_VALUES));
+        assert_eq!(read(&text(MAX_LOOKED_VALUES + 1)).map(|values| values.len()), Err(TooMany));
     }
 
     proptest::proptest! {
