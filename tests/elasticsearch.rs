@@ -49,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
             "elasticsearch::what_a_pipeline_does_to_single_documents_stops_no_page",
             what_a_pipeline_does_to_single_documents_stops_no_page,
         ),
+        with_runtime("elasticsearch::each_document_gets_its_own_answer_in_whatever_order", in_whatever_order),
         with_runtime("elasticsearch::mass_refusal_commits_nothing", mass_refusal_commits_nothing),
         with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
         with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
@@ -367,6 +368,40 @@ async fn what_a_pipeline_does_to_single_documents_stops_no_page() {
     // A page of which a pipeline leaves much out is no refusal of it.
     (0..30).for_each(|number| fake.item(&format!("id-{number:05}"), ItemFault::Dropped, 1));
     assert_eq!(store.deliver(&indicators(30)).await.unwrap().dropped, 30);
+}
+
+/// What each document met, and what is told of it, do not depend on the order of the answer.
+async fn in_whatever_order() {
+    for (mode, is_out_of_order) in
+        [(Mode::Latest, false), (Mode::Latest, true), (Mode::Events, false), (Mode::Events, true)]
+    {
+        let fake = FakeElasticsearch::start().await;
+        let store = Store::open(&quick(&fake.url, mode));
+        let all = indicators(40);
+        // In events mode an id is that of its row, which the first page tells.
+        store.deliver(&all).await.unwrap();
+        let rows: Vec<String> = fake.documents().into_keys().collect();
+        fake.empty();
+        if is_out_of_order {
+            fake.answers_out_of_order();
+        }
+        for number in [5, 9, 30] {
+            fake.item(&rows[number], ItemFault::Error(400, "document_parsing_exception", "it fails"), 1);
+        }
+        for number in [3, 8, 31] {
+            fake.item(&rows[number], ItemFault::Dropped, 1);
+        }
+        for number in [7, 39] {
+            fake.item(&rows[number], ItemFault::Error(429, "es_rejected_execution_exception", "later"), 2);
+        }
+        let delivery = store.deliver(&all).await.unwrap();
+        let refused: Vec<_> = delivery.quarantined.iter().map(|q| q.id.as_str()).collect();
+        assert_eq!(refused, ["id-00005", "id-00009", "id-00030"], "{mode:?} {is_out_of_order}");
+        assert_eq!((delivery.indexed, delivery.dropped), (34, 3), "{mode:?} {is_out_of_order}");
+        let gone = [3, 5, 8, 9, 30, 31].map(|number| rows[number].clone());
+        let stored: Vec<String> = rows.into_iter().filter(|row| !gone.contains(row)).collect();
+        assert_eq!(fake.documents().into_keys().collect::<Vec<_>>(), stored, "{mode:?} {is_out_of_order}");
+    }
 }
 
 async fn mass_refusal_commits_nothing() {

@@ -54,6 +54,7 @@ struct Inner {
     requests: u64,
     items_by_request: Vec<usize>,
     captures: bool,
+    is_out_of_order: bool,
     set_up: Option<BTreeMap<String, Value>>,
     refused: Vec<(&'static str, String)>,
     /// Of the index; another one after each deletion.
@@ -163,6 +164,11 @@ impl FakeElasticsearch {
     /// Only requests with this `Authorization` are let in.
     pub fn let_in(&self, authorization: &str) {
         self.inner().key = Some(authorization.to_owned());
+    }
+
+    /// Answers for documents in another order than they were sent in, as OpenSearch does where a pipeline drops or fails some.
+    pub fn answers_out_of_order(&self) {
+        self.inner().is_out_of_order = true;
     }
 
     /// Keeps the bodies of bulk requests from now on.
@@ -410,7 +416,17 @@ impl Inner {
                 Some((status, kind)) => json!({ "status": status, "error": { "type": kind, "reason": kind } }),
                 None => self.apply(name, &id, version, source),
             };
+            let mut result = result;
+            // What went to the failure store has an id of its own there.
+            result["_id"] = if result.get("failure_store").is_some() { json!("elsewhere") } else { json!(id) };
             items.push(json!({ name: result }));
+        }
+        if self.is_out_of_order {
+            // As OpenSearch: what a pipeline dropped or failed, and then the others.
+            items.sort_by_key(|item| {
+                let result = item.as_object().and_then(|item| item.values().next());
+                result.is_none_or(|result| result["result"] != "noop" && result.get("error").is_none())
+            });
         }
         self.items_by_request.push(items.len());
         let is_bad =

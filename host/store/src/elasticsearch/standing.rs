@@ -105,7 +105,7 @@ impl Elasticsearch {
             }
         };
         let answer = self.ask(Call::new(Method::POST, target).ndjson(Bytes::from(body))).await?;
-        let text = match reply::read(&answer, 1) {
+        let text = match reply::read(&answer, &[PROBE]) {
             Reading::Again { .. } => put_off(&self.client, &answer),
             Reading::Unreadable(reason) => {
                 format!(
