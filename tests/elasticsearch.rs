@@ -22,7 +22,7 @@ use tipline::store::elasticsearch::setup::ALIAS;
 use tipline::store::{By, Catalog, Deletes, Delivery, Facet, Kind, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use url::Url;
 
-use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
+use crate::fake_elasticsearch::{CLASHING, FakeElasticsearch, Fault, ItemFault};
 use crate::trial::{with_runtime, with_server};
 
 const HOUR: Millis = 60 * 60 * 1000;
@@ -54,10 +54,17 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
         with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
         with_runtime("elasticsearch::retry_after_is_waited_for_within_the_bounds", retry_after_is_waited_for),
+        with_runtime(
+            "elasticsearch::a_key_that_is_refused_after_an_outage_is_tried_again",
+            a_key_that_is_refused_after_an_outage,
+        ),
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
         with_runtime("elasticsearch::each_claim_of_a_value_ends_by_itself", each_claim_of_a_value_ends_by_itself),
         with_runtime("elasticsearch::a_set_up_that_fails_undoes_what_it_made", failed_set_up),
+        with_runtime("elasticsearch::what_clashes_with_a_set_up_is_named_by_its_cause", what_clashes),
+        with_runtime("elasticsearch::a_closed_index_is_told_as_that", a_closed_index),
+        with_runtime("elasticsearch::a_stream_that_kibana_does_not_see_is_told", a_stream_that_kibana_does_not_see),
         with_runtime("elasticsearch::shards_and_replicas_are_settings", shards_and_replicas),
         with_runtime("elasticsearch::long_documents_are_walked_in_smaller_pages", long_documents),
         with_runtime("elasticsearch::unchanged_content_makes_no_new_event", unchanged_content_makes_no_new_event),
@@ -463,6 +470,28 @@ async fn an_outage_is_given_up() {
         matches!(store.deliver(&indicators(5)).await, Err(SinkError::Unavailable(text)) if text.contains("Check `hosts`"))
     );
     assert!(!store.is_committed());
+}
+
+/// A cluster that starts refuses every key until it has read those it knows.
+async fn a_key_that_is_refused_after_an_outage() {
+    const REFUSED: Fault = Fault::Answer(401, r#"{"error":{"type":"security_exception","reason":"no"},"status":401}"#);
+    let down = |status| Fault::Answer(status, "");
+    for (faults, is_taken) in [
+        (vec![down(503), REFUSED, REFUSED], true),
+        (vec![down(502), REFUSED], true),
+        (vec![REFUSED], false),
+        // An overloaded one is there, and knows its keys.
+        (vec![down(429), REFUSED], false),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        let key = Some(Credential::Bearer(SecretSource::Inline(Secret::new("key"))));
+        let store = Store::open(&ElasticsearchSettings { credential: key, ..quick(&fake.url, Mode::Latest) });
+        fake.next(faults.clone());
+        let delivered = store.deliver(&indicators(10)).await;
+        assert_eq!(delivered.is_ok(), is_taken, "{faults:?}");
+        assert_eq!((fake.documents().len() == 10, store.is_committed()), (is_taken, is_taken), "{faults:?}");
+        assert_eq!(fake.requests(), faults.len() as u64 + u64::from(is_taken), "{faults:?}");
+    }
 }
 
 async fn retry_after_is_waited_for() {
@@ -951,6 +980,52 @@ fn set_up_at(fake: &FakeElasticsearch) -> ElasticsearchSettings {
 }
 
 /// Whatever step fails, only what was there before is there afterwards.
+/// What stands in a set-up's way is named by its cause, and the advice leads there.
+async fn what_clashes() {
+    let fake = FakeElasticsearch::start().await;
+    fake.may_be_set_up(&[]);
+    let settings = ElasticsearchSettings { index: CLASHING.to_owned(), ..quick(&fake.url, Mode::Latest) };
+    let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+    let Err(SinkError::Setup(text)) = store.set_up().await else { panic!("it clashes") };
+    assert!(text.contains("an index exists with the same name as the alias"), "{text}");
+    assert!(text.contains("run `tipline setup` again") && !text.contains("tipline check"), "{text}");
+}
+
+/// What a closed index is in the way of is told as that, and not as what the server makes of it.
+async fn a_closed_index() {
+    let fake = FakeElasticsearch::start().await;
+    fake.may_be_set_up(&[]);
+    let settings = set_up_at(&fake);
+    let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+    store.set_up().await.unwrap();
+    fake.close(true);
+    let Err(SinkError::Unavailable(text)) = store.set_up().await else { panic!("it is closed") };
+    let open = format!("POST {}/_open", settings.index);
+    assert!(text.contains(&open), "{text}");
+    let found = store.findings().await;
+    assert!(found.iter().any(|f| f.level == Level::Fault && f.text.contains(&open)), "{found:?}");
+    let kibana: Vec<_> = found.iter().filter(|f| f.subject == "kibana").collect();
+    assert!(kibana.iter().all(|f| f.level != Level::Fault && !f.text.contains("tipline setup")), "{kibana:?}");
+    fake.close(false);
+    store.set_up().await.unwrap();
+}
+
+/// A stream that Kibana's own pattern does not see, and events mode makes no alias: what is to be done is not `setup`.
+async fn a_stream_that_kibana_does_not_see() {
+    for (index, is_seen) in [("logs-ti_tests.ioc-default", true), ("logs-ti.tests-default", false)] {
+        let fake = FakeElasticsearch::start().await;
+        fake.may_be_set_up(&[]);
+        let settings = ElasticsearchSettings { index: index.to_owned(), ..quick(&fake.url, Mode::Events) };
+        let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+        store.set_up().await.unwrap();
+        let found = store.findings().await;
+        let kibana = found.iter().find(|f| f.subject == "kibana").unwrap();
+        assert_eq!(kibana.level, if is_seen { Level::Good } else { Level::Warning }, "{kibana:?}");
+        assert_eq!(kibana.text.contains("securitySolution:defaultThreatIndex"), !is_seen, "{kibana:?}");
+        assert!(!kibana.text.contains("tipline setup"), "{kibana:?}");
+    }
+}
+
 async fn failed_set_up() {
     for (refused, before) in [
         (("PUT", MAPPINGS), vec![]),

@@ -11,7 +11,7 @@ use super::Elasticsearch;
 use super::bulk::{is_put_off, request_needs_person, stranger};
 use super::client::{Call, encoded};
 use super::setup::{ALIAS, Inspection, backing_number};
-use super::standing::CLOSED;
+use super::standing::{CLOSED, is_closed};
 use tipline_config::Mode;
 
 /// What `run` needs on the index; without it nothing can be stored, or nothing ends.
@@ -318,6 +318,18 @@ impl Elasticsearch {
             (false, Mode::Events) if index.starts_with("logs-ti_") => {
                 finding("kibana", Level::Good, format!("Kibana's threat index {KIBANA_PATTERN} will see {index} from its first document on."))
             }
+            // A closed index is in no pattern.
+            (false, _) if findings.iter().any(|finding| finding.text == is_closed(index)) => {
+                finding("kibana", Level::Warning, format!("Kibana's threat index {KIBANA_PATTERN} sees {index} only once it is open."))
+            }
+            (false, Mode::Events) => finding(
+                "kibana",
+                Level::Warning,
+                format!(
+                    "Kibana's threat index {KIBANA_PATTERN} does not see {index}, and `mode: events` makes no alias for it. Add \
+                     {index} to `securitySolution:defaultThreatIndex` in Kibana's advanced settings, or to each indicator rule."
+                ),
+            ),
             (false, _) => finding(
                 "kibana",
                 Level::Fault,
