@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{LedgerError, memory, tiers};
+use super::{LedgerError, dropped, memory, tiers};
 use crate::sqlite::schema::SCHEMA as DOCUMENTS;
 use tipline_model::folder::make_private;
 
 /// The version of the tables below. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -237,8 +237,9 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            "BEGIN; {SCHEMA} {} {} {} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
             memory::SCHEMA,
+            dropped::SCHEMA,
             tiers::SCHEMA,
             DOCUMENTS
         ))?;

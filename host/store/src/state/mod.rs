@@ -12,6 +12,7 @@
 
 mod commit;
 mod counts;
+mod dropped;
 mod file;
 mod filter;
 mod memory;
@@ -39,6 +40,7 @@ use tipline_sandbox::{Note, Reject, Skip};
 pub(crate) use commit::check;
 pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
+pub use dropped::{MAX_DROPPED, Passed};
 pub use memory::Remembered;
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};
 pub use resume::Resumed;

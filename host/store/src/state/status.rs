@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, LedgerError, signed, unsigned};
+use super::{Ledger, LedgerError, MAX_NOTES, signed, unsigned};
 use tipline_model::clock::Millis;
 use tipline_model::said::Said;
 
@@ -169,6 +169,19 @@ pub(super) fn store_status(transaction: &Transaction<'_>, input: &str, status: &
 }
 
 /// Keeps a note; the same one again raises its counter.
+impl Ledger {
+    /// Notes what a person should know of an input, beside what comes with its pages.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn note(&self, input: &str, code: &str, text: &str, at: Millis) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            note(transaction, input, code, text, at)?;
+            trim_notes(transaction, input, false, MAX_NOTES)
+        })
+    }
+}
+
 pub(super) fn note(
     transaction: &Transaction<'_>,
     input: &str,
