@@ -82,6 +82,7 @@ pub fn trials() -> Vec<Trial> {
             ),
             with_server(format!("{name}::events_are_history"), variable, events_are_history),
             with_server(format!("{name}::a_block_is_found_and_named"), variable, a_block_is_found),
+            with_server(format!("{name}::what_a_pipeline_drops_and_fails_is_told_of_these"), variable, a_pipeline),
             with_server(format!("{name}::a_rollover_between_two_pages_loses_nothing"), variable, rollover),
         ]);
     }
@@ -885,6 +886,42 @@ async fn the_catalog_finds_what_is_stored(url: String) {
     assert_eq!(store.sink.ids("id-0112", 3).await.unwrap(), ["id-01120", "id-01121", "id-01122"]);
     assert!(store.sink.ids("nobody", 3).await.unwrap().is_empty());
     cluster.remove().await;
+}
+
+/// What a real pipeline drops and fails is told of these documents and no others.
+async fn a_pipeline(url: String) {
+    for mode in [Mode::Latest, Mode::Events] {
+        let cluster = Cluster::new(&url, mode);
+        let name = format!("tipline-{}", cluster.settings.namespace);
+        let of = |numbers: [usize; 3]| {
+            let names = numbers.map(|number| format!("ctx.threat.indicator.name == '192.0.2.{number}'"));
+            names.join(" || ")
+        };
+        let (dropped, failed) = ([3, 8, 31], [5, 9, 30]);
+        let processors = json!({ "processors": [
+            { "drop": { "if": of(dropped) } }, { "fail": { "if": of(failed), "message": "it fails" } },
+        ] });
+        let (status, answer) = cluster.ask(Method::PUT, &format!("/_ingest/pipeline/{name}"), Some(processors)).await;
+        assert_eq!(status, 200, "{answer}");
+        let settings = ElasticsearchSettings { pipeline: Some(name.clone()), ..cluster.settings.clone() };
+        let store = Store::open(&settings);
+        store.sink.set_up().await.unwrap();
+        let delivery = store.deliver(&indicators(40)).await.unwrap();
+        let id = |number: usize| format!("id-{number:05}");
+        let refused: Vec<_> = delivery.quarantined.iter().map(|q| q.id.clone()).collect();
+        assert_eq!(refused, failed.map(id), "{mode:?}");
+        assert_eq!((delivery.indexed, delivery.dropped), (34, 3), "{mode:?}");
+        let all: Vec<String> = (0..40).map(id).collect();
+        let known = store.ledger.dropped_of("tests", Some(&name), all.iter().map(String::as_str)).unwrap();
+        assert_eq!(known, dropped.map(id).into_iter().collect(), "{mode:?}");
+        cluster.ask(Method::POST, &format!("/{}/_refresh", settings.index), None).await;
+        for (number, id) in all.iter().enumerate() {
+            let is_stored = store.sink.get(id).await.unwrap().is_some();
+            assert_eq!(is_stored, !dropped.contains(&number) && !failed.contains(&number), "{mode:?} {id}");
+        }
+        cluster.ask(Method::DELETE, &format!("/_ingest/pipeline/{name}"), None).await;
+        cluster.remove().await;
+    }
 }
 
 async fn rollover(url: String) {

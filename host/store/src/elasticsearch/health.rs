@@ -207,10 +207,15 @@ impl Elasticsearch {
         });
         let lacking = lacks(on(index), to_see);
         if !lacking.is_empty() {
+            let without = lacking.iter().map(|privilege| match privilege.as_str() {
+                "`maintenance`" => "a sweep or `verify` may miss the last second's documents",
+                "`read`" => "`search`, `show` and `verify` cannot read",
+                _ => "`check` cannot look at everything",
+            });
             let text = format!(
-                "Without {} on {index} less is seen and nothing lost: a sweep or `verify` may miss the last second's documents, \
-                 `search` or `check` cannot read.",
-                lacking.join(", ")
+                "Without {} on {index} less is seen and nothing lost: {}.",
+                lacking.join(", "),
+                without.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
             );
             findings.push(finding("privileges", Level::Warning, text));
         }
