@@ -24,7 +24,7 @@ use tipline::store::{
 };
 use url::Url;
 
-use crate::fake_elasticsearch::{FakeElasticsearch, Fault, ItemFault};
+use crate::fake_elasticsearch::{CLASHING, FakeElasticsearch, Fault, ItemFault};
 use crate::trial::{with_runtime, with_server};
 
 const HOUR: Millis = 60 * 60 * 1000;
@@ -51,14 +51,22 @@ pub fn trials() -> Vec<Trial> {
             "elasticsearch::what_a_pipeline_does_to_single_documents_stops_no_page",
             what_a_pipeline_does_to_single_documents_stops_no_page,
         ),
+        with_runtime("elasticsearch::each_document_gets_its_own_answer_in_whatever_order", in_whatever_order),
         with_runtime("elasticsearch::mass_refusal_commits_nothing", mass_refusal_commits_nothing),
         with_runtime("elasticsearch::what_needs_a_person_commits_nothing", what_needs_a_person_commits_nothing),
         with_runtime("elasticsearch::an_outage_is_given_up_and_commits_nothing", an_outage_is_given_up),
         with_runtime("elasticsearch::retry_after_is_waited_for_within_the_bounds", retry_after_is_waited_for),
+        with_runtime(
+            "elasticsearch::a_key_that_is_refused_after_an_outage_is_tried_again",
+            a_key_that_is_refused_after_an_outage,
+        ),
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
         with_runtime("elasticsearch::each_claim_of_a_value_ends_by_itself", each_claim_of_a_value_ends_by_itself),
         with_runtime("elasticsearch::a_set_up_that_fails_undoes_what_it_made", failed_set_up),
+        with_runtime("elasticsearch::what_clashes_with_a_set_up_is_named_by_its_cause", what_clashes),
+        with_runtime("elasticsearch::a_closed_index_is_told_as_that", a_closed_index),
+        with_runtime("elasticsearch::a_stream_that_kibana_does_not_see_is_told", a_stream_that_kibana_does_not_see),
         with_runtime("elasticsearch::shards_and_replicas_are_settings", shards_and_replicas),
         with_runtime("elasticsearch::long_documents_are_walked_in_smaller_pages", long_documents),
         with_runtime("elasticsearch::unchanged_content_makes_no_new_event", unchanged_content_makes_no_new_event),
@@ -76,6 +84,7 @@ pub fn trials() -> Vec<Trial> {
             ),
             with_server(format!("{name}::events_are_history"), variable, events_are_history),
             with_server(format!("{name}::a_block_is_found_and_named"), variable, a_block_is_found),
+            with_server(format!("{name}::what_a_pipeline_drops_and_fails_is_told_of_these"), variable, a_pipeline),
             with_server(format!("{name}::a_rollover_between_two_pages_loses_nothing"), variable, rollover),
         ]);
     }
@@ -371,6 +380,40 @@ async fn what_a_pipeline_does_to_single_documents_stops_no_page() {
     assert_eq!(store.deliver(&indicators(30)).await.unwrap().dropped, 30);
 }
 
+/// What each document met, and what is told of it, do not depend on the order of the answer.
+async fn in_whatever_order() {
+    for (mode, is_out_of_order) in
+        [(Mode::Latest, false), (Mode::Latest, true), (Mode::Events, false), (Mode::Events, true)]
+    {
+        let fake = FakeElasticsearch::start().await;
+        let store = Store::open(&quick(&fake.url, mode));
+        let all = indicators(40);
+        // In events mode an id is that of its row, which the first page tells.
+        store.deliver(&all).await.unwrap();
+        let rows: Vec<String> = fake.documents().into_keys().collect();
+        fake.empty();
+        if is_out_of_order {
+            fake.answers_out_of_order();
+        }
+        for number in [5, 9, 30] {
+            fake.item(&rows[number], ItemFault::Error(400, "document_parsing_exception", "it fails"), 1);
+        }
+        for number in [3, 8, 31] {
+            fake.item(&rows[number], ItemFault::Dropped, 1);
+        }
+        for number in [7, 39] {
+            fake.item(&rows[number], ItemFault::Error(429, "es_rejected_execution_exception", "later"), 2);
+        }
+        let delivery = store.deliver(&all).await.unwrap();
+        let refused: Vec<_> = delivery.quarantined.iter().map(|q| q.id.as_str()).collect();
+        assert_eq!(refused, ["id-00005", "id-00009", "id-00030"], "{mode:?} {is_out_of_order}");
+        assert_eq!((delivery.indexed, delivery.dropped), (34, 3), "{mode:?} {is_out_of_order}");
+        let gone = [3, 5, 8, 9, 30, 31].map(|number| rows[number].clone());
+        let stored: Vec<String> = rows.into_iter().filter(|row| !gone.contains(row)).collect();
+        assert_eq!(fake.documents().into_keys().collect::<Vec<_>>(), stored, "{mode:?} {is_out_of_order}");
+    }
+}
+
 async fn mass_refusal_commits_nothing() {
     // Pages and refused documents: twenty, and more than a fifth.
     for (size, refused, is_setup_fault) in [(30, 19, false), (30, 20, true), (100, 20, false), (100, 21, true)] {
@@ -430,6 +473,28 @@ async fn an_outage_is_given_up() {
         matches!(store.deliver(&indicators(5)).await, Err(SinkError::Unavailable(text)) if text.contains("Check `hosts`"))
     );
     assert!(!store.is_committed());
+}
+
+/// A cluster that starts refuses every key until it has read those it knows.
+async fn a_key_that_is_refused_after_an_outage() {
+    const REFUSED: Fault = Fault::Answer(401, r#"{"error":{"type":"security_exception","reason":"no"},"status":401}"#);
+    let down = |status| Fault::Answer(status, "");
+    for (faults, is_taken) in [
+        (vec![down(503), REFUSED, REFUSED], true),
+        (vec![down(502), REFUSED], true),
+        (vec![REFUSED], false),
+        // An overloaded one is there, and knows its keys.
+        (vec![down(429), REFUSED], false),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        let key = Some(Credential::Bearer(SecretSource::Inline(Secret::new("key"))));
+        let store = Store::open(&ElasticsearchSettings { credential: key, ..quick(&fake.url, Mode::Latest) });
+        fake.next(faults.clone());
+        let delivered = store.deliver(&indicators(10)).await;
+        assert_eq!(delivered.is_ok(), is_taken, "{faults:?}");
+        assert_eq!((fake.documents().len() == 10, store.is_committed()), (is_taken, is_taken), "{faults:?}");
+        assert_eq!(fake.requests(), faults.len() as u64 + u64::from(is_taken), "{faults:?}");
+    }
 }
 
 async fn retry_after_is_waited_for() {
@@ -825,6 +890,42 @@ async fn the_catalog_finds_what_is_stored(url: String) {
     cluster.remove().await;
 }
 
+/// What a real pipeline drops and fails is told of these documents and no others.
+async fn a_pipeline(url: String) {
+    for mode in [Mode::Latest, Mode::Events] {
+        let cluster = Cluster::new(&url, mode);
+        let name = format!("tipline-{}", cluster.settings.namespace);
+        let of = |numbers: [usize; 3]| {
+            let names = numbers.map(|number| format!("ctx.threat.indicator.name == '192.0.2.{number}'"));
+            names.join(" || ")
+        };
+        let (dropped, failed) = ([3, 8, 31], [5, 9, 30]);
+        let processors = json!({ "processors": [
+            { "drop": { "if": of(dropped) } }, { "fail": { "if": of(failed), "message": "it fails" } },
+        ] });
+        let (status, answer) = cluster.ask(Method::PUT, &format!("/_ingest/pipeline/{name}"), Some(processors)).await;
+        assert_eq!(status, 200, "{answer}");
+        let settings = ElasticsearchSettings { pipeline: Some(name.clone()), ..cluster.settings.clone() };
+        let store = Store::open(&settings);
+        store.sink.set_up().await.unwrap();
+        let delivery = store.deliver(&indicators(40)).await.unwrap();
+        let id = |number: usize| format!("id-{number:05}");
+        let refused: Vec<_> = delivery.quarantined.iter().map(|q| q.id.clone()).collect();
+        assert_eq!(refused, failed.map(id), "{mode:?}");
+        assert_eq!((delivery.indexed, delivery.dropped), (34, 3), "{mode:?}");
+        let all: Vec<String> = (0..40).map(id).collect();
+        let known = store.ledger.dropped_of("tests", Some(&name), all.iter().map(String::as_str)).unwrap();
+        assert_eq!(known, dropped.map(id).into_iter().collect(), "{mode:?}");
+        cluster.ask(Method::POST, &format!("/{}/_refresh", settings.index), None).await;
+        for (number, id) in all.iter().enumerate() {
+            let is_stored = store.sink.get(id).await.unwrap().is_some();
+            assert_eq!(is_stored, !dropped.contains(&number) && !failed.contains(&number), "{mode:?} {id}");
+        }
+        cluster.ask(Method::DELETE, &format!("/_ingest/pipeline/{name}"), None).await;
+        cluster.remove().await;
+    }
+}
+
 async fn rollover(url: String) {
     let cluster = Cluster::new(&url, Mode::Events);
     let store = Store::open(&cluster.settings);
@@ -918,6 +1019,52 @@ fn set_up_at(fake: &FakeElasticsearch) -> ElasticsearchSettings {
 }
 
 /// Whatever step fails, only what was there before is there afterwards.
+/// What stands in a set-up's way is named by its cause, and the advice leads there.
+async fn what_clashes() {
+    let fake = FakeElasticsearch::start().await;
+    fake.may_be_set_up(&[]);
+    let settings = ElasticsearchSettings { index: CLASHING.to_owned(), ..quick(&fake.url, Mode::Latest) };
+    let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+    let Err(SinkError::Setup(text)) = store.set_up().await else { panic!("it clashes") };
+    assert!(text.contains("an index exists with the same name as the alias"), "{text}");
+    assert!(text.contains("run `tipline setup` again") && !text.contains("tipline check"), "{text}");
+}
+
+/// What a closed index is in the way of is told as that, and not as what the server makes of it.
+async fn a_closed_index() {
+    let fake = FakeElasticsearch::start().await;
+    fake.may_be_set_up(&[]);
+    let settings = set_up_at(&fake);
+    let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+    store.set_up().await.unwrap();
+    fake.close(true);
+    let Err(SinkError::Unavailable(text)) = store.set_up().await else { panic!("it is closed") };
+    let open = format!("POST {}/_open", settings.index);
+    assert!(text.contains(&open), "{text}");
+    let found = store.findings().await;
+    assert!(found.iter().any(|f| f.level == Level::Fault && f.text.contains(&open)), "{found:?}");
+    let kibana: Vec<_> = found.iter().filter(|f| f.subject == "kibana").collect();
+    assert!(kibana.iter().all(|f| f.level != Level::Fault && !f.text.contains("tipline setup")), "{kibana:?}");
+    fake.close(false);
+    store.set_up().await.unwrap();
+}
+
+/// A stream that Kibana's own pattern does not see, and events mode makes no alias: what is to be done is not `setup`.
+async fn a_stream_that_kibana_does_not_see() {
+    for (index, is_seen) in [("logs-ti_tests.ioc-default", true), ("logs-ti.tests-default", false)] {
+        let fake = FakeElasticsearch::start().await;
+        fake.may_be_set_up(&[]);
+        let settings = ElasticsearchSettings { index: index.to_owned(), ..quick(&fake.url, Mode::Events) };
+        let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+        store.set_up().await.unwrap();
+        let found = store.findings().await;
+        let kibana = found.iter().find(|f| f.subject == "kibana").unwrap();
+        assert_eq!(kibana.level, if is_seen { Level::Good } else { Level::Warning }, "{kibana:?}");
+        assert_eq!(kibana.text.contains("securitySolution:defaultThreatIndex"), !is_seen, "{kibana:?}");
+        assert!(!kibana.text.contains("tipline setup"), "{kibana:?}");
+    }
+}
+
 async fn failed_set_up() {
     for (refused, before) in [
         (("PUT", MAPPINGS), vec![]),

@@ -31,6 +31,10 @@ pub enum Fault {
     MissingItem,
     /// Nothing is stored and nothing is answered for so long.
     Silent(Duration),
+    /// None.
+    None,
+    /// Somebody deletes the index with all documents just before.
+    Deleted,
 }
 
 /// What happens to one document, once.
@@ -44,6 +48,12 @@ pub enum ItemFault {
     Dropped,
 }
 
+/// The index whose template is refused, as another thing of the cluster has a name of it.
+pub const CLASHING: &str = "clashing";
+
+/// In the place of an index's settings: a data stream that its first document has made.
+const STREAM: &str = "stream";
+
 #[derive(Default)]
 struct Inner {
     documents: BTreeMap<String, (u64, Value)>,
@@ -54,6 +64,7 @@ struct Inner {
     requests: u64,
     items_by_request: Vec<usize>,
     captures: bool,
+    is_out_of_order: bool,
     set_up: Option<BTreeMap<String, Value>>,
     refused: Vec<(&'static str, String)>,
     /// Of the index; another one after each deletion.
@@ -165,6 +176,11 @@ impl FakeElasticsearch {
         self.inner().key = Some(authorization.to_owned());
     }
 
+    /// Answers for documents in another order than they were sent in, as OpenSearch does where a pipeline drops or fails some.
+    pub fn answers_out_of_order(&self) {
+        self.inner().is_out_of_order = true;
+    }
+
     /// Keeps the bodies of bulk requests from now on.
     pub fn capture(&self) {
         self.inner().captures = true;
@@ -268,13 +284,18 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, requ
         let fault = inner.faults.pop_front();
         let reply = match &fault {
             Some(Fault::Answer(..) | Fault::Limited(_) | Fault::Silent(_)) => Value::Null,
+            Some(Fault::Deleted) => {
+                let index = path.trim_end_matches("/_bulk").to_owned();
+                assert_eq!(inner.arrange("DELETE", &index, b"").0, StatusCode::OK, "an index to delete");
+                inner.bulk(&path, &plain)
+            }
             _ => inner.bulk(&path, &plain),
         };
         (fault, reply)
     };
     let text = reply.to_string();
     match fault {
-        None => (json_headers(), text).into_response(),
+        None | Some(Fault::None | Fault::Deleted) => (json_headers(), text).into_response(),
         Some(Fault::Answer(status, body)) => {
             (StatusCode::from_u16(status).expect("a status"), [(header::LOCATION, "https://login.example/")], body)
                 .into_response()
@@ -340,6 +361,15 @@ impl Inner {
             let error = json!({ "type": "security_exception", "reason": "not allowed" });
             return (StatusCode::FORBIDDEN, json!({ "error": error, "status": 403 }));
         }
+        if method == "PUT" && path == format!("/_index_template/tipline-{CLASHING}") {
+            let error = json!({
+                "type": "illegal_argument_exception", "reason": "composable template after composition is invalid",
+                "caused_by": { "type": "illegal_argument_exception", "reason": "is invalid", "caused_by": {
+                    "type": "invalid_alias_name_exception", "reason": "an index exists with the same name as the alias",
+                } },
+            });
+            return (StatusCode::BAD_REQUEST, json!({ "error": error, "status": 400 }));
+        }
         if method == "DELETE" && !path.starts_with("/_") {
             self.documents.clear();
             self.uuid += 1;
@@ -355,6 +385,9 @@ impl Inner {
                 "index": { "uuid": format!("uuid-{uuid}"), "verified_before_close": closed }, "index.verified_before_close": closed,
             });
             return (StatusCode::OK, json!({ index.trim_start_matches('/'): { "settings": settings } }));
+        }
+        if path == "/" {
+            return (StatusCode::OK, json!({ "version": { "number": "9.4.3" } }));
         }
         if path.ends_with("/_refresh") {
             return (StatusCode::OK, json!({}));
@@ -382,7 +415,9 @@ impl Inner {
                 let index = name.trim_start_matches('/');
                 let template = set_up.get(&format!("/_component_template/tipline-{index}-mappings"));
                 let mappings = template.map_or_else(|| json!({}), |template| template["template"]["mappings"].clone());
-                (StatusCode::OK, json!({ index: { "mappings": mappings } }))
+                let is_stream = set_up.get(name).is_some_and(|made| made == STREAM);
+                let named = if is_stream { format!(".ds-{index}-2026.11.27-000001") } else { index.to_owned() };
+                (StatusCode::OK, json!({ named: { "mappings": mappings } }))
             }
             _ => (StatusCode::NOT_FOUND, json!({ "error": { "type": "index_not_found_exception" }, "status": 404 })),
         }
@@ -401,6 +436,10 @@ impl Inner {
             let id = target["_id"].as_str().expect("an id").to_owned();
             let source = (name != "delete").then(|| lines.next().expect("a document"));
             let version = target["version"].as_u64();
+            // A data stream is made by its first document, and an index by none that has a version of ours.
+            if let Some(set_up) = self.set_up.as_mut().filter(|_| name == "create") {
+                set_up.entry(index.to_owned()).or_insert_with(|| json!(STREAM));
+            }
             let error = match (is_missing, name.as_str(), version) {
                 // A deletion without a version makes no index, as any other operation does.
                 (true, "delete", None) => Some((404, "index_not_found_exception")),
@@ -410,7 +449,17 @@ impl Inner {
                 Some((status, kind)) => json!({ "status": status, "error": { "type": kind, "reason": kind } }),
                 None => self.apply(name, &id, version, source),
             };
+            let mut result = result;
+            // What went to the failure store has an id of its own there.
+            result["_id"] = if result.get("failure_store").is_some() { json!("elsewhere") } else { json!(id) };
             items.push(json!({ name: result }));
+        }
+        if self.is_out_of_order {
+            // As OpenSearch: what a pipeline dropped or failed, and then the others.
+            items.sort_by_key(|item| {
+                let result = item.as_object().and_then(|item| item.values().next());
+                result.is_none_or(|result| result["result"] != "noop" && result.get("error").is_none())
+            });
         }
         self.items_by_request.push(items.len());
         let is_bad =

@@ -7,13 +7,14 @@ use std::path::Path;
 use libtest_mimic::{Failed, Trial};
 use tipline::mock::{MockSettings, Records};
 
-use crate::fake_elasticsearch::FakeElasticsearch;
+use crate::fake_elasticsearch::{FakeElasticsearch, Fault};
 use crate::program::{Running, Served, ensure, finished, printed};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("outputs::what_was_deleted_or_changed_is_filled_again", filled_again),
         Trial::test("outputs::an_index_that_goes_under_a_run_is_waited_for_and_filled_again", goes_under_a_run),
+        Trial::test("outputs::a_stream_that_goes_in_the_first_poll_is_filled_again", goes_in_the_first_poll),
         Trial::test("outputs::while_the_output_takes_nothing_no_feed_is_asked", no_feed_is_asked),
         Trial::test("outputs::what_is_no_elasticsearch_is_named", strangers),
     ]
@@ -22,6 +23,9 @@ pub fn trials() -> Vec<Trial> {
 const RECORDS: u64 = 120;
 
 const AGAIN: &str = "the feed is read again from `initial_interval`";
+
+/// A data stream, made by its first document.
+const STREAM: &str = "logs-ti_tests.ioc-default";
 
 /// As the documents lie, before and after.
 enum Place {
@@ -34,8 +38,9 @@ impl Place {
     fn yaml(&self) -> String {
         match self {
             Self::Fake(fake, index) => format!(
-                "output: {{elasticsearch: {{hosts: ['{}'], index: {index}, retry: {{initial: 100ms, max: 100ms}}}}}}\n",
-                fake.url.as_str().trim_end_matches('/')
+                "output: {{elasticsearch: {{hosts: ['{}'], index: {index}, mode: {}, retry: {{initial: 100ms, max: 100ms}}}}}}\n",
+                fake.url.as_str().trim_end_matches('/'),
+                if *index == STREAM { "events" } else { "latest" }
             ),
             Self::Sqlite(path) => format!("output: {{sqlite: {{path: {path}}}}}\n"),
             Self::Lines(path) => format!("output: {{ndjson: {{path: {path}}}}}\n"),
@@ -102,6 +107,8 @@ fn filled_again() -> Result<(), Failed> {
         ("nothing", fake("one"), |place, _| Ok(place), false),
         ("an index deleted", fake("one"), delete, true),
         ("its documents deleted", fake("one"), empty, true),
+        ("nothing of a stream", fake(STREAM), |place, _| Ok(place), false),
+        ("a stream deleted", fake(STREAM), delete, true),
         ("another index", fake("one"), rename, true),
         ("another kind", fake("one"), |_, _| Ok(Place::Lines("out.ndjson")), true),
         ("nothing of SQLite", Place::Sqlite("tipline.db"), |place, _| Ok(place), false),
@@ -143,6 +150,28 @@ fn filled_again() -> Result<(), Failed> {
         ensure(!said.contains(AGAIN), format!("{name}: {said}"))?;
     }
     Ok(())
+}
+
+/// The first page makes the stream, somebody deletes it, and the second makes another one.
+fn goes_in_the_first_poll() -> Result<(), Failed> {
+    let runtime = runtime()?;
+    let folder = tempfile::tempdir()?;
+    let served = Served::start(MockSettings { max_limit: Some(50), ..MockSettings::default() }, RECORDS)?;
+    let fake = runtime.block_on(FakeElasticsearch::start());
+    fake.may_be_set_up(&[]);
+    fake.next([Fault::None, Fault::Deleted]);
+    let place = Place::Fake(fake, STREAM);
+    served.configure(folder.path(), &place.yaml())?;
+    printed(folder.path(), &["setup"])?;
+    let mut stored = Vec::new();
+    for is_filled_again in [false, true, false] {
+        let output = finished(folder.path(), &["run", "--once"])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure(output.status.success(), &said)?;
+        ensure(said.contains(AGAIN) == is_filled_again, &said)?;
+        stored.push(place.documents(folder.path())?);
+    }
+    ensure(stored[0] < stored[1] && stored[1] == stored[2] && stored[1] > 100, format!("{stored:?}"))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {

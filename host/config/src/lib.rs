@@ -519,6 +519,17 @@ impl ElasticsearchSettings {
     }
 }
 
+/// The settings that block an index, and those of its pipelines, as messages name them.
+const INDEX_BLOCKS: [&str; 7] = [
+    "index.blocks",
+    "index.blocks.write",
+    "index.blocks.read_only",
+    "index.blocks.read_only_allow_delete",
+    "index.blocks.metadata",
+    "index.default_pipeline",
+    "index.final_pipeline",
+];
+
 /// How long, and how often, an output tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetrySettings {
@@ -602,14 +613,22 @@ impl Config {
         [self.ledger_path()].into_iter().chain(output).map(|path| path.display().to_string()).collect()
     }
 
-    /// What messages about this configuration may name as its own, and nobody has to be kept from clicking: its files, and the
-    /// addresses it was given.
+    /// What messages about this configuration may name as its own, and nobody has to be kept from clicking: its files, the
+    /// addresses it was given, and the index with what there is to do about it.
     pub fn own_words(&self) -> Vec<String> {
         let hosts = match &self.output {
             Output::Elasticsearch(settings) => settings.hosts.as_slice(),
             Output::Sqlite { .. } | Output::Ndjson { .. } => &[],
         };
         let mut words = self.files();
+        let mut credentials: Vec<_> = self.inputs.iter().filter_map(|input| input.credential.as_ref()).collect();
+        if let Output::Elasticsearch(settings) = &self.output {
+            credentials.extend(&settings.credential);
+            words.extend(["", "/_open", "/_settings", "/_rollover"].map(|end| format!("{}{end}", settings.index)));
+            // What a block is called, which is named with how to lift it.
+            words.extend(INDEX_BLOCKS.map(str::to_owned));
+        }
+        words.extend(credentials.into_iter().filter_map(|key| Some(key.file()?.display().to_string())));
         for url in self.inputs.iter().map(|input| &input.url).chain(hosts) {
             let origin = url.origin().ascii_serialization();
             let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];

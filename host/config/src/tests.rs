@@ -739,3 +739,24 @@ fn of_several_hosts_those_on_this_machine_are_not_behind_the_environments_proxy(
     let served: Vec<_> = es.hosts.iter().map(|host| proxy.serves(host)).collect();
     assert_eq!(served, [false, true]);
 }
+
+#[test]
+fn what_is_our_own_in_messages_is_known() {
+    let config = good(
+        "inputs:\n  - id: feed\n    url: https://feed.example/v1/\n    api_key_file: /run/feed.key\n\
+         output:\n  elasticsearch:\n    hosts: ['http://127.0.0.1:9201/']\n    namespace: soc\n    api_key_file: /run/es.key\n",
+    );
+    let own = config.own_words();
+    for word in [
+        "https://feed.example/v1/",
+        "http://127.0.0.1:9201/",
+        "/run/feed.key",
+        "/run/es.key",
+        "logs-ti.socdefenders-soc",
+        "logs-ti.socdefenders-soc/_open",
+        "logs-ti.socdefenders-soc/_settings",
+        "index.blocks.write",
+    ] {
+        assert!(own.iter().any(|own| own == word), "{word}: {own:?}");
+    }
+}

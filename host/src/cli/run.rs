@@ -121,7 +121,7 @@ impl Run {
                     Err(Failed.into())
                 };
             }
-            let health = Health::new(&config.inputs, clock.clone());
+            let health = Health::new(&config.inputs, clock.clone()).beside(config.own_words());
             let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
             let serving = monitor(&config, &metrics, &health).await?;
             observers.extend([Arc::new(metrics.clone()) as Arc<dyn Observer>, Arc::new(health.clone())]);
@@ -129,7 +129,9 @@ impl Run {
                 return Ok(());
             };
             for input in &config.inputs {
-                metrics.recall(input, &pipeline.ledger.status(&input.id)?);
+                let known = pipeline.ledger.status(&input.id)?;
+                metrics.recall(input, &known);
+                health.recall(input, &known);
             }
             health.opened();
             let ended = pipeline.run(&stop).await;

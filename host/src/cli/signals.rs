@@ -55,7 +55,7 @@ pub(super) fn stop_on_signal_while(
         }
         let seconds = GRACE.as_secs();
         say(&format!(
-            "what was under way has not ended in {seconds} seconds and is left; what is not stored yet is done again next time"
+            "what was under way has not ended in {seconds} seconds and is left; what it had not done yet is done when it is called again"
         ));
         std::process::exit(overdue);
     });

@@ -326,7 +326,7 @@ fn print(inputs: &[Overview], own: &[String], now: Millis, style: Style, out: &m
                 true => writeln!(out, "{id}: polls since {at} ({ago})")?,
                 false => writeln!(
                     out,
-                    "{id}: the poll of {at} ({ago}) was cut short. What it stored stays ({read} records read in all), and the next one goes on from there"
+                    "{id}: the poll of {at} ({ago}) was cut short. What it had stored until then stays, and the next one goes on from there ({read} records were read since the first poll ever)"
                 )?,
             }
         } else if input.health(now) == Health::CutShort {

@@ -4,7 +4,7 @@
 //! compares instead of storing. It keeps the highest version of each identity that the poll shows, as a store does, and
 //! looks them up when the poll has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,11 +21,12 @@ use super::progress::Progress;
 use super::settings::{Settings, feed_of, guest_of, one_input};
 use super::{Failed, open, runtime, signals, when};
 use crate::clock::{Clock, Millis, millis};
-use crate::config::{Config, Input};
+use crate::config::{Config, Input, Output};
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::poll::trapped::Traps;
 use crate::poll::{Bounds, Poller};
+use crate::state::{InputStatus, Ledger, LedgerError, MAX_DROPPED};
 use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{By, Catalog, Delivery, Document, Hit, Page, Query, Sink, SinkError, SweepOrder, Swept};
 use crate::text;
@@ -33,6 +34,9 @@ use crate::time;
 
 /// Look-ups of one page under way at once.
 const LOOK_UPS: usize = 8;
+
+/// Feeds date to the second: what has changed in the second of a poll may have changed after it.
+const DATED_TO_MS: Millis = 1_000;
 
 /// Disagreements of one kind that are named; all are counted. `--json` names all.
 const NAMED: usize = 20;
@@ -69,7 +73,12 @@ in the store:
 
 Exit code 1 means that there is one of these, or that the feed was not read to its end. Documents of the input that are
 live in the store but were not shown are counted and named for information only: a feed shows no more than its plan allows,
-and may drop what it showed. So is what is not stored where an ingest pipeline of the output has dropped as many documents.
+and may drop what it showed. So is what differs for a reason that is known:
+
+  dropped          an ingest pipeline of the output left it out when it was last delivered; if it does so with all, that is
+                   a fault after all
+  quarantined      the output refused it: `tipline rejects list` says why
+  since then       the feed dates it after the last poll began, so the next one stores it
 
 Examples:
   tipline verify
@@ -135,7 +144,7 @@ impl Verify {
             catalog.settle().await;
             let mut found = compare(&*catalog, &claims, clock.now(), oldest, &progress).await?;
             found.refused = std::mem::take(&mut *shown.refused());
-            found.set_aside_dropped(poller.ledger.counts(&poller.input.id)?.dropped);
+            found.set_aside(&claims, &poller.ledger, &poller.input.id, pipeline(config))?;
             found.unread = unread;
             if complete {
                 found.unshown = unshown(&*catalog, &poller.input.id, &claims, self.since, clock.now()).await?;
@@ -148,6 +157,20 @@ impl Verify {
     }
 }
 
+/// The ingest pipeline that the output names.
+fn pipeline(config: &Config) -> Option<&str> {
+    match &config.output {
+        Output::Elasticsearch(settings) => settings.pipeline.as_deref(),
+        Output::Sqlite { .. } | Output::Ndjson { .. } => None,
+    }
+}
+
+/// From when on the feed may have changed what the last poll has seen; none where there was no poll that ended well.
+fn polled(status: &InputStatus) -> Option<Millis> {
+    // One that began later than the last good one ended did not end well, or is under way.
+    status.last_success.map(|ended| status.last_attempt.filter(|began| *began <= ended).unwrap_or(ended))
+}
+
 /// What a poll shows of one claim.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
@@ -158,6 +181,8 @@ struct Claim {
     expires: Option<Millis>,
     /// When it ended, where it has.
     ended: Option<Millis>,
+    /// The newest time that the feed itself gives it.
+    dated: Option<Millis>,
 }
 
 /// A sink that stores nothing and keeps the highest version of each claim.
@@ -222,7 +247,10 @@ impl Claim {
         let is_live = document::is_live(&json, now);
         let ended = document.retired_at.or(document.expires_at).filter(|_| !is_live);
         let expires = document.expires_at;
-        Self { version: document.version, digest: digest(&mut json), is_live, expires, ended }
+        let times = ["modified_at", "last_seen", "first_seen"].into_iter();
+        let dated =
+            times.filter_map(|name| time::parse(document::text_at(&json, &format!("threat.indicator.{name}")))).max();
+        Self { version: document.version, digest: digest(&mut json), is_live, expires, ended, dated }
     }
 }
 
@@ -372,31 +400,80 @@ struct Found {
     ahead: Vec<String>,
     unshown: Vec<String>,
     refused: Refused,
-    /// Missing ones that an ingest pipeline of the output can have dropped.
+    /// Those that differ as an ingest pipeline of the output dropped them.
     dropped: Vec<String>,
+    /// Whether more were dropped than the ledger notes.
+    is_full_of_dropped: bool,
+    /// Those that differ as the output refused them.
+    quarantined: Vec<String>,
+    /// Those that differ as the feed has them from after the last poll.
+    since_then: Vec<String>,
     /// Why the feed was not read to its end, where it was not.
     unread: Option<String>,
 }
 
 impl Found {
-    /// Takes what is missing for what a pipeline dropped, where it dropped as many: which they were nobody keeps.
-    fn set_aside_dropped(&mut self, dropped: u64) {
-        if self.missing.len() as u64 <= dropped {
-            self.dropped = std::mem::take(&mut self.missing);
+    /// Sets aside what differs for a reason that the ledger knows.
+    fn set_aside(
+        &mut self,
+        claims: &Claims,
+        ledger: &Ledger,
+        input: &str,
+        pipeline: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let lists = [&self.missing, &self.older, &self.not_live, &self.not_ended];
+        let dropped = ledger.dropped_of(input, pipeline, lists.into_iter().flatten().map(String::as_str))?;
+        self.is_full_of_dropped = ledger.is_full_of_dropped(input)?;
+        let quarantined = ledger.quarantined_ids(input)?;
+        let polled = polled(&ledger.status(input)?);
+        let is_newer = |id: &str| {
+            let dated = claims.get(id).and_then(|claim| claim.dated);
+            dated.zip(polled).is_some_and(|(dated, polled)| dated.saturating_add(DATED_TO_MS) > polled)
+        };
+        self.set_aside_known(&dropped, &quarantined, is_newer);
+        Ok(())
+    }
+
+    fn set_aside_known(
+        &mut self,
+        dropped: &HashSet<String>,
+        quarantined: &HashSet<String>,
+        is_newer: impl Fn(&str) -> bool,
+    ) {
+        for list in [&mut self.missing, &mut self.older, &mut self.not_live, &mut self.not_ended] {
+            for id in std::mem::take(list) {
+                match () {
+                    () if dropped.contains(&id) => self.dropped.push(id),
+                    () if quarantined.contains(&id) => self.quarantined.push(id),
+                    () if is_newer(&id) => self.since_then.push(id),
+                    () => list.push(id),
+                }
+            }
+        }
+        for list in [&mut self.dropped, &mut self.quarantined, &mut self.since_then] {
+            list.sort_unstable();
         }
     }
 
+    /// Whether a pipeline drops whatever the feed shows, which nobody can want.
+    fn is_all_dropped(&self) -> bool {
+        self.shown > 0 && self.dropped.len() == self.shown
+    }
+
     fn is_quiet(&self) -> bool {
-        [&self.missing, &self.older, &self.not_live, &self.not_ended, &self.ahead].into_iter().all(Vec::is_empty)
+        !self.is_all_dropped()
+            && [&self.missing, &self.older, &self.not_live, &self.not_ended, &self.ahead].into_iter().all(Vec::is_empty)
     }
 
     fn print(&self, input: &str, own: &[String], json: bool, out: &mut impl Write) -> io::Result<()> {
-        let Self { shown, missing, older, not_live, not_ended, ahead, unshown, refused, dropped, unread } = self;
+        let Self { shown, missing, older, not_live, not_ended, ahead, unshown, refused, unread, .. } = self;
+        let Self { dropped, quarantined, since_then, .. } = self;
         if json {
             let json = json!({
                 "input": input, "complete": unread.is_none(), "error": unread, "shown": shown, "refused": refused.count,
                 "refused_for": refused.reasons, "missing": missing, "older": older, "not_live": not_live,
                 "not_ended": not_ended, "ahead": ahead, "not_shown": unshown, "dropped": dropped,
+                "quarantined": quarantined, "since_then": since_then,
             });
             return writeln!(out, "{}", text::json(&json.to_string()));
         }
@@ -417,6 +494,9 @@ impl Found {
             ("not ended", not_ended),
             ("ahead", ahead),
             ("not shown", unshown),
+            ("dropped", dropped),
+            ("quarantined", quarantined),
+            ("since then", since_then),
         ];
         for (word, ids) in lists {
             for id in ids.iter().take(NAMED) {
@@ -431,10 +511,27 @@ impl Found {
         }
         if !dropped.is_empty() {
             let count = dropped.len();
-            writeln!(
-                out,
-                "  {count} more are not stored, which an ingest pipeline of the output may have dropped; --json names them"
-            )?;
+            match self.is_all_dropped() {
+                true => writeln!(out, "  an ingest pipeline of the output drops all of them: look at its conditions")?,
+                false => {
+                    writeln!(
+                        out,
+                        "  {count} more differ as an ingest pipeline of the output drops them; that is no fault"
+                    )?;
+                }
+            }
+        }
+        if self.is_full_of_dropped {
+            let beyond = "what was dropped beyond that counts as missing";
+            writeln!(out, "  {MAX_DROPPED} dropped documents are noted, which is the limit: {beyond}")?;
+        }
+        if !quarantined.is_empty() {
+            let count = quarantined.len();
+            writeln!(out, "  {count} more differ as the output refused them: `tipline rejects list` says why")?;
+        }
+        if !since_then.is_empty() {
+            let count = since_then.len();
+            writeln!(out, "  {count} more the feed dates after the last poll began: the next one stores them")?;
         }
         if refused.count > 0 {
             writeln!(out, "  {} documents broke a rule of the host and would be quarantined", refused.count)?;
@@ -538,16 +635,54 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pipeline_can_have_dropped_is_told_and_no_alarm() {
-        for (dropped, is_quiet) in [(0, false), (1, false), (2, true), (9, true)] {
+    fn what_differs_for_a_known_reason_is_told_and_no_alarm() {
+        let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<HashSet<_>>();
+        for (dropped, quarantined, newer, missing, words) in [
+            (&[][..], &[][..], &[][..], &["a", "b"][..], &[][..]),
+            (&["a"], &[], &[], &["b"], &["dropped: a\n", "1 more differ as an ingest pipeline"]),
+            // However many were dropped, what was not is missing.
+            (&["a", "x", "y", "z"], &[], &[], &["b"], &["dropped: a\n"]),
+            (&["a", "b"], &[], &[], &[], &["2 more differ as an ingest pipeline"]),
+            (&[], &["b"], &[], &["a"], &["quarantined: b\n", "`tipline rejects list`"]),
+            (&[], &[], &["a", "b"], &[], &["since then: a\n", "2 more the feed dates after the last poll"]),
+            (&["a"], &["a", "b"], &["a", "b"], &[], &["dropped: a\n", "quarantined: b\n"]),
+        ] {
             let mut found = Found { missing: vec!["a".to_owned(), "b".to_owned()], ..Found::default() };
-            found.set_aside_dropped(dropped);
-            assert_eq!(found.is_quiet(), is_quiet, "{dropped}");
+            found.set_aside_known(&set(dropped), &set(quarantined), |id| newer.contains(&id));
+            assert_eq!(found.missing, missing);
+            assert_eq!(found.is_quiet(), missing.is_empty(), "{missing:?}");
             let mut out = Vec::new();
             found.print("feed", &[], false, &mut out).unwrap();
             let text = String::from_utf8(out).unwrap();
-            assert_eq!(text.contains("2 more are not stored"), is_quiet, "{text}");
-            assert_eq!(text.contains("0 are missing"), is_quiet, "{text}");
+            assert!(text.contains(&format!("{} are missing", missing.len())), "{text}");
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pipeline_that_drops_all_is_a_fault() {
+        for (shown, dropped, is_quiet) in [(2, 2, false), (3, 2, true), (0, 0, true)] {
+            let dropped = vec!["a".to_owned(); dropped];
+            let found = Found { shown, dropped, ..Found::default() };
+            assert_eq!(found.is_quiet(), is_quiet, "{shown}");
+            let mut out = Vec::new();
+            found.print("feed", &[], false, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.contains("drops all of them"), !is_quiet, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_newer_than_the_last_good_poll_is_told_by_when_that_began() {
+        for (last_attempt, last_success, expected) in [
+            (None, None, None),
+            (Some(5), None, None),
+            (Some(5), Some(7), Some(5)),
+            // A later one that failed, or is under way.
+            (Some(9), Some(7), Some(7)),
+        ] {
+            let status = InputStatus { last_attempt, last_success, ..InputStatus::default() };
+            assert_eq!(polled(&status), expected, "{last_attempt:?} {last_success:?}");
         }
     }
 

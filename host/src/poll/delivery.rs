@@ -67,6 +67,16 @@ impl<'p> Deliveries<'p> {
         }
     }
 
+    /// Whether a document of this poll is known to be stored.
+    pub(super) fn has_stored(&self) -> bool {
+        self.counts.indexed > 0
+    }
+
+    /// What there is to say where nothing of this poll was stored.
+    pub(super) fn all_dropped(&self) -> Option<String> {
+        self.counts.all_dropped()
+    }
+
     /// Takes a step's rows, to be committed with the next state.
     pub(super) fn remember(&mut self, rows: Vec<Row>) {
         self.notes.extend(self.memory.remember(rows));
@@ -158,12 +168,15 @@ impl<'p> Deliveries<'p> {
             self.pages += 1;
             self.poller.observer.page(&self.poller.input, &counts, &notes);
         }
-        for note in notes {
-            if self.told.len() < MAX_NOTES && !self.told.contains(&note) {
-                self.told.push(note);
-            }
-        }
+        notes.into_iter().for_each(|note| self.tell(note));
         Ok(())
+    }
+
+    /// Has this told with the end of the poll.
+    pub(super) fn tell(&mut self, note: Note) {
+        if self.told.len() < MAX_NOTES && !self.told.contains(&note) {
+            self.told.push(note);
+        }
     }
 
     /// What is said in the end.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apart::blocking;
 use crate::clock::{Millis, millis};
 use crate::http::FetchError;
-use crate::sandbox::{Event, Failure, Hold, Next, Request, Response, SandboxError, Step, Wait};
+use crate::sandbox::{Event, Failure, Hold, Next, Note, Request, Response, SandboxError, Step, Wait};
 use crate::state::{InputStatus, MAX_STATE_BYTES, Resumed};
 
 use delivery::Deliveries;
@@ -34,6 +34,9 @@ pub use report::{Ended, PollError, PollReport};
 
 /// The note with which a guest ends a poll that it could not complete.
 const GAVE_UP: &str = "gave-up";
+
+/// The code of the note that nothing of a poll is stored, as a pipeline dropped it all.
+const ALL_DROPPED: &str = "all-dropped";
 
 /// How long a call of the guest may go on after a stop was asked for: an ordinary page is mapped in a tenth of a second
 /// and then stored, a long one is left and asked for again. Fixed: it leaves time to store what was mapped.
@@ -72,6 +75,7 @@ impl Poller {
     /// [`PollError`]; what was committed before it stays committed.
     pub async fn poll(&self, bounds: Bounds, stop: &CancellationToken) -> Result<PollReport, PollError> {
         let standing = self.sink.standing().await?;
+        let is_to_be_made = standing.is_to_be_made();
         let (ledger, input, now) = (self.ledger.clone(), self.input.clone(), self.clock.now());
         let Resumed { state, lost } = blocking(move || ledger.resume(&input.id, &standing, now)).await??;
         if let Some(lost) = lost {
@@ -81,7 +85,7 @@ impl Poller {
                 lost.text()
             );
         }
-        self.poll_from(state.unwrap_or_default(), true, bounds, stop).await
+        self.drive(state.unwrap_or_default(), true, is_to_be_made, bounds, stop).await
     }
 
     /// Polls from another state than the stored one. With `checkpoint` false the documents are delivered and counted,
@@ -96,12 +100,36 @@ impl Poller {
         bounds: Bounds,
         stop: &CancellationToken,
     ) -> Result<PollReport, PollError> {
-        let mut run = Run { poller: self, deliveries: Deliveries::new(self, checkpoint), checkpoint, requests: 0 };
+        self.drive(state, checkpoint, false, bounds, stop).await
+    }
+
+    async fn drive(
+        &self,
+        state: String,
+        checkpoint: bool,
+        is_to_be_made: bool,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<PollReport, PollError> {
+        let deliveries = Deliveries::new(self, checkpoint);
+        let mut run = Run { poller: self, deliveries, checkpoint, is_to_be_made, requests: 0 };
         let ended = run.drive(state, bounds, stop).await;
         // Whatever ended the poll, the pages under way are awaited: their documents may have arrived.
         let last = run.deliveries.settle().await;
+        if last.is_ok() && ended.as_ref().is_ok_and(|ended| *ended != Ended::Stopped) {
+            run.look_at_what_was_made(stop).await?;
+        }
         let ended = ended.map_err(|error| error.naming_key_file(&self.input))?;
         last?;
+        if let Some(remark) = run.deliveries.all_dropped() {
+            tracing::warn!(input.id = self.input.id, "{remark}");
+            if checkpoint {
+                let (ledger, input, text, at) =
+                    (self.ledger.clone(), self.input.clone(), remark.clone(), self.clock.now());
+                blocking(move || ledger.note(&input.id, ALL_DROPPED, &text, at)).await??;
+            }
+            run.deliveries.tell(Note { code: ALL_DROPPED.to_owned(), text: remark });
+        }
         Ok(run.deliveries.report(ended, run.requests))
     }
 
@@ -159,6 +187,8 @@ struct Run<'p> {
     poller: &'p Poller,
     deliveries: Deliveries<'p>,
     checkpoint: bool,
+    /// The store was not there at the poll's start, as its first document makes it, and has not been looked at since.
+    is_to_be_made: bool,
     requests: u64,
 }
 
@@ -196,6 +226,7 @@ impl Run<'_> {
             // A state without a batch is carried along by the next one, unless the poll rests here.
             // One that is given with a question for rows is no checkpoint.
             if batch.is_some() || matches!(next, Next::Done | Next::WaitUntil(_)) {
+                self.look_at_what_was_made(stop).await?;
                 self.deliveries.hand_over(batch, newer.clone()).await?;
             }
             // Not before the batch is handed over: from then on its documents are counted there.
@@ -271,6 +302,36 @@ impl Run<'_> {
                     Event::Wake
                 }
             };
+        }
+    }
+
+    /// Notes which store the first documents have made, so that it is missed if it goes, be it before this poll ends: whatever
+    /// comes then would make another one. One that can't be looked at now is looked at with the next page.
+    async fn look_at_what_was_made(&mut self, stop: &CancellationToken) -> Result<(), PollError> {
+        if !self.is_to_be_made {
+            return Ok(());
+        }
+        self.deliveries.settle().await?;
+        if !self.deliveries.has_stored() {
+            return Ok(());
+        }
+        let poller = self.poller;
+        let standing = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            standing = poller.sink.standing() => standing,
+        };
+        match standing {
+            Ok(standing) if !standing.is_to_be_made() => {
+                self.is_to_be_made = false;
+                let (ledger, input) = (poller.ledger.clone(), poller.input.clone());
+                Ok(blocking(move || ledger.stands(&input.id, &standing)).await??)
+            }
+            Ok(_) => Ok(()),
+            Err(unseen) => {
+                tracing::debug!(input.id = poller.input.id, "What was made cannot be looked at: {unseen}");
+                Ok(())
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::observer::Observer;
 use crate::poll::{Ended, PollError, PollReport};
 use crate::said::Said;
 use crate::sandbox::{Note, Wait};
-use crate::state::Counts;
+use crate::state::{Counts, InputStatus};
 use crate::store::{Outage, SinkError};
 use crate::text;
 
@@ -40,6 +40,8 @@ struct Shared {
     outage: Mutex<Option<Outage>>,
     /// It answers, and refuses what it is given, until it has taken a page.
     refused: Mutex<Option<Outage>>,
+    /// What is our own in what others say.
+    own: Vec<String>,
 }
 
 /// What is known of one input.
@@ -48,6 +50,8 @@ struct Followed {
     id: String,
     interval: Duration,
     last_success: Option<Millis>,
+    /// That of an earlier run.
+    earlier_success: Option<Millis>,
     last_failure: Option<Said>,
     waiting: Option<Wait>,
     /// Why it does not go on by itself.
@@ -61,7 +65,7 @@ pub struct InputHealth {
     pub input: String,
     /// Whether it does its work.
     pub healthy: bool,
-    /// The end of this run's last poll that went well.
+    /// The end of the last poll that went well; also that of an earlier run.
     pub last_success: Option<String>,
     /// Why it is not healthy, in plain words that steer no terminal.
     pub reason: Option<String>,
@@ -76,6 +80,7 @@ impl Health {
                 id: input.id.clone(),
                 interval: input.interval,
                 last_success: None,
+                earlier_success: None,
                 last_failure: None,
                 waiting: None,
                 stopped: None,
@@ -88,7 +93,26 @@ impl Health {
             inputs: Mutex::new(inputs),
             outage: Mutex::default(),
             refused: Mutex::default(),
+            own: Vec::new(),
         }))
+    }
+
+    /// With what is our own in what others say, so that it can be copied; see [`crate::config::Config::own_words`].
+    pub fn beside(mut self, own: Vec<String>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.own = own;
+        }
+        self
+    }
+
+    /// Takes over what is known of an earlier run. Whether an input is late is judged by this run alone.
+    pub fn recall(&self, input: &Input, status: &InputStatus) {
+        self.change(input, |followed| followed.earlier_success = status.last_success);
+    }
+
+    /// What is told of an outage.
+    pub fn told(&self, outage: &Outage) -> String {
+        text::show_beside(&outage.reason, &self.0.own)
     }
 
     /// All parts are open and the output was reached.
@@ -112,7 +136,7 @@ impl Health {
         let now = self.0.clock.now();
         let inputs = self.0.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         let outage = self.outage();
-        inputs.iter().map(|input| input.judge(self.0.started, now, outage.as_ref())).collect()
+        inputs.iter().map(|input| input.judge(self.0.started, now, outage.as_ref(), &self.0.own)).collect()
     }
 
     fn change(&self, input: &Input, change: impl FnOnce(&mut Followed)) {
@@ -179,13 +203,13 @@ pub(super) fn refusal(result: &Result<PollReport, PollError>, at: Millis) -> Opt
 }
 
 impl Followed {
-    fn judge(&self, started: Millis, now: Millis, outage: Option<&Outage>) -> InputHealth {
+    fn judge(&self, started: Millis, now: Millis, outage: Option<&Outage>, own: &[String]) -> InputHealth {
         let trouble = self.trouble(started, now, outage);
         InputHealth {
             input: self.id.clone(),
-            last_success: self.last_success.map(text::instant),
+            last_success: self.last_success.or(self.earlier_success).map(text::instant),
             healthy: trouble.is_none(),
-            reason: trouble.map(|reason| reason.to_string()),
+            reason: trouble.map(|reason| reason.beside(own).to_string()),
         }
     }
 
@@ -325,6 +349,28 @@ mod tests {
         assert!(!health.is_ready());
         health.output(None);
         assert!(health.is_ready());
+    }
+
+    #[test]
+    fn what_is_our_own_in_a_reason_can_be_copied() {
+        let health = Health::new([&input("feed")], Clock::virtual_from(START));
+        let health = health.beside(vec!["logs-ti.x-default/_open".to_owned()]);
+        let reason = "It says evil.example. Open it: POST logs-ti.x-default/_open".to_owned();
+        let shown = "It says evil[.]example. Open it: POST logs-ti.x-default/_open";
+        let outage = Outage { reason, ..outage() };
+        assert_eq!(health.told(&outage), shown);
+        let judged = health.0.inputs.lock().unwrap()[0].judge(0, START, Some(&outage), &health.0.own);
+        assert!(judged.reason.as_ref().is_some_and(|reason| reason.ends_with(shown)), "{judged:?}");
+    }
+
+    #[test]
+    fn the_last_success_of_an_earlier_run_is_told_and_makes_nothing_late() {
+        let health = Health::new([&input("feed")], Clock::virtual_from(START));
+        let status = InputStatus { last_success: Some(START - 1_000_000_000), ..InputStatus::default() };
+        health.recall(&input("feed"), &status);
+        let told = &health.inputs()[0];
+        assert_eq!(told.last_success, status.last_success.map(text::instant));
+        assert!(told.healthy, "{told:?}");
     }
 
     #[tokio::test(start_paused = true)]

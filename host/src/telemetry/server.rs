@@ -151,7 +151,7 @@ async fn healthz(State(health): State<Health>) -> Response {
     let output = json!({
         "up": outage.is_none(),
         "since": outage.as_ref().map(|outage| text::instant(outage.since)),
-        "reason": outage.as_ref().map(|outage| text::show(&outage.reason)),
+        "reason": outage.as_ref().map(|outage| health.told(outage)),
     });
     answer(healthy, &json!({ "status": status, "inputs": inputs, "output": output }))
 }
@@ -159,7 +159,7 @@ async fn healthz(State(health): State<Health>) -> Response {
 async fn readyz(State(health): State<Health>) -> Response {
     match (health.outage(), health.is_ready()) {
         (Some(outage), _) => {
-            let reason = format!("since {}: {}", text::instant(outage.since), text::show(&outage.reason));
+            let reason = format!("since {}: {}", text::instant(outage.since), health.told(&outage));
             answer(false, &json!({ "status": "waiting for the output", "reason": reason }))
         }
         (None, true) => answer(true, &json!({ "status": "ready" })),

@@ -76,12 +76,21 @@ impl Standing {
         }
         match (&self.ids, before.ids.as_ref().filter(|ids| !ids.is_empty())) {
             (Some(now), Some(_)) if now.is_empty() => return Some(Loss::Gone),
+            // It was made by the documents, and is gone before anybody looked at it.
+            (Some(now), None) if now.is_empty() && was_filled && !self.names.is_disjoint(&before.names) => {
+                return Some(Loss::Gone);
+            }
             (Some(now), Some(then)) if now.is_disjoint(then) => return Some(Loss::Another),
             (Some(_), Some(_)) => {}
             _ if self.names.is_disjoint(&before.names) => return Some(Loss::Another),
             _ => {}
         }
         (was_filled && self.is_filled == Some(false)).then_some(Loss::Emptied)
+    }
+
+    /// Whether it is one that its first document makes, and nothing is there yet.
+    pub fn is_to_be_made(&self) -> bool {
+        self.ids.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
     /// What is kept where it is the same store: what cannot be looked at just now is as it was.
@@ -114,6 +123,10 @@ mod tests {
             (of(&["a"], Some(&["1"])), of(&["a"], Some(&[])), Some(Loss::Gone)),
             // It is made by its first document.
             (of(&["a"], Some(&[])), of(&["a"], Some(&["1"])), None),
+            // It was made by its first document, and is gone before anybody looked; or went while nobody might look.
+            (of(&["a"], Some(&[])), of(&["a"], Some(&[])), Some(Loss::Gone)),
+            (of(&["a"], None), of(&["a"], Some(&[])), Some(Loss::Gone)),
+            (of(&["a"], None), of(&["b"], Some(&[])), Some(Loss::Another)),
             (of(&["a"], Some(&[])), of(&["b"], Some(&["1"])), Some(Loss::Another)),
             // The credential may look no more, or may now.
             (of(&["a"], Some(&["1"])), of(&["a"], None), None),
@@ -125,6 +138,13 @@ mod tests {
             (of(&["a"], Some(&["1"])), of(&[], None), None),
         ] {
             assert_eq!(now.loss_since(&before, true), expected, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_document_went_to_is_not_gone() {
+        for before in [of(&["a"], Some(&[])), of(&["a"], None)] {
+            assert_eq!(of(&["a"], Some(&[])).loss_since(&before, false), None, "{before:?}");
         }
     }
 

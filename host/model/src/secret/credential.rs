@@ -193,6 +193,14 @@ impl Credential {
         }
     }
 
+    /// The file that it is read from.
+    pub fn file(&self) -> Option<&Path> {
+        match self.source() {
+            SecretSource::Inline(_) => None,
+            SecretSource::File(path) => Some(path),
+        }
+    }
+
     /// Where to look when it is refused, where that is a file: one among several is meant.
     pub fn file_advice(&self) -> Option<String> {
         match self.source() {

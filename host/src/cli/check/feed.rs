@@ -220,6 +220,10 @@ fn answer(input: &Input, asked: Asked) -> Vec<Finding> {
         })
         .collect();
     findings.extend(match asked.end {
+        End::Page(batch, true) if batch.read == 0 => {
+            let text = "understood; the first page holds no records, and more pages follow, which a poll reads";
+            Some(finding(Level::Ok, "answer", text.to_owned()))
+        }
         End::Page(batch, more) => {
             let more = if more { ", and there are more" } else { "" };
             let text = format!(

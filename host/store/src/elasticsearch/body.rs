@@ -5,6 +5,8 @@
 //! in events mode what [`super::events`] adds); only `event.ingested` is written here. Ids are written by a JSON serializer: no
 //! value can add an action line.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::form;
@@ -15,11 +17,14 @@ pub(super) struct Operations {
     text: BytesMut,
     /// Where each operation ends.
     ends: Vec<usize>,
+    /// What each operation is of.
+    ids: Vec<String>,
 }
 
 impl Operations {
     pub(super) fn with_capacity(count: usize, bytes: usize) -> Self {
-        Self { text: BytesMut::with_capacity(bytes), ends: Vec::with_capacity(count) }
+        let (ends, ids) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { text: BytesMut::with_capacity(bytes), ends, ids }
     }
 
     /// Writes the document unless the store holds a newer version.
@@ -55,10 +60,11 @@ impl Operations {
         let numbers = (0..self.ends.len()).collect();
         let mut start = 0;
         let spans = self.ends.into_iter().map(|end| std::mem::replace(&mut start, end)..end).collect();
-        Piece { text: self.text.freeze(), spans, numbers }
+        Piece { text: self.text.freeze(), ids: self.ids.into(), spans, numbers }
     }
 
     fn action(&mut self, name: &str, id: &str, version: Option<u64>) {
+        self.ids.push(id.to_owned());
         self.text.put_slice(b"{\"");
         self.text.put_slice(name.as_bytes());
         self.text.put_slice(b"\":{\"_id\":");
@@ -96,6 +102,8 @@ impl Operations {
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     text: Bytes,
+    /// Those of the whole page.
+    ids: Arc<[String]>,
     /// Each operation's bytes in `text`.
     spans: Vec<std::ops::Range<usize>>,
     /// Each operation's place in the page.
@@ -105,6 +113,11 @@ pub(super) struct Piece {
 impl Piece {
     pub(super) fn len(&self) -> usize {
         self.spans.len()
+    }
+
+    /// What each operation is of, in their order.
+    pub(super) fn ids(&self) -> Vec<&str> {
+        self.numbers.iter().map(|number| self.ids.get(*number).map_or("", String::as_str)).collect()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -128,7 +141,7 @@ impl Piece {
     pub(super) fn only(&self, positions: &[usize]) -> Self {
         let spans = positions.iter().filter_map(|at| self.spans.get(*at).cloned()).collect();
         let numbers = positions.iter().filter_map(|at| self.numbers.get(*at).copied()).collect();
-        Self { text: self.text.clone(), spans, numbers }
+        Self { text: self.text.clone(), ids: self.ids.clone(), spans, numbers }
     }
 
     /// Pieces that end as soon as they have `enough` bytes, and have at most `most`; an operation that is larger stands
@@ -148,7 +161,8 @@ impl Piece {
     }
 
     fn range(&self, from: usize, to: usize) -> Self {
-        Self { text: self.text.clone(), spans: self.spans[from..to].to_vec(), numbers: self.numbers[from..to].to_vec() }
+        let (spans, numbers) = (self.spans[from..to].to_vec(), self.numbers[from..to].to_vec());
+        Self { text: self.text.clone(), ids: self.ids.clone(), spans, numbers }
     }
 }
 
@@ -255,8 +269,9 @@ mod tests {
             assert!(piece.bytes() <= 1_000 || piece.len() == 1, "{} bytes in {}", piece.bytes(), piece.len());
             assert_eq!(piece.body().len(), piece.bytes());
         }
-        assert!(pieces.iter().any(|piece| piece.numbers == [40]));
+        assert!(pieces.iter().any(|piece| piece.numbers == [40] && piece.ids() == ["40"]));
         let some = pieces[0].only(&[1, 3]);
+        assert_eq!(some.ids(), ["1", "3"]);
         assert_eq!(lines(&some)[0]["create"]["_id"], "1");
         assert_eq!(lines(&some)[2]["create"]["_id"], "3");
         assert_eq!(some.body().len(), some.bytes());

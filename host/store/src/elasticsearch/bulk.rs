@@ -142,7 +142,7 @@ impl Bulk {
                     continue;
                 }
             };
-            match reply::read(&answer, piece.len()) {
+            match reply::read(&answer, &piece.ids()) {
                 Reading::Items(items) => {
                     let mut again = Vec::new();
                     let (mut is_slow, mut is_pressure, mut is_doubtful, mut why) = (false, false, true, String::new());

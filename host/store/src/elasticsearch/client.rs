@@ -10,8 +10,8 @@
 //! cleaned of the credential by its value, in every form a server could echo it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,10 +19,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::blocking;
-use tipline_config::ElasticsearchSettings;
+use tipline_config::{ElasticsearchSettings, RetrySettings};
 use tipline_connection::explain::{Context, Reason, is_login, texts, web_page};
 use tipline_connection::{Access, Connection, ConnectionError, Live};
 use tipline_model::secret::is_loopback;
@@ -38,6 +39,10 @@ const EXCERPT_CHARS: usize = 300;
 /// The most of why a host gave no answer. Those are our own words, and the causes that the machine names, so it only bounds what
 /// a server could put into them.
 const REASON_CHARS: usize = 2_000;
+
+/// For so long after an outage a refused credential is asked with again: a cluster that starts refuses every key until it has
+/// read those it knows, some seconds. Fixed: one that has been revoked is told a minute later then, which nobody waits for.
+const CREDENTIAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request that gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -124,6 +129,9 @@ pub struct Client {
     /// Index into `hosts` of the one that answered last.
     preferred: AtomicUsize,
     compression: u32,
+    retry: RetrySettings,
+    /// When there last was no answer, or one by nobody who was ready.
+    outage: Mutex<Option<Instant>>,
 }
 
 impl Client {
@@ -164,20 +172,47 @@ impl Client {
             hosts: settings.hosts.clone(),
             preferred: AtomicUsize::new(0),
             compression: settings.compression_level.min(9),
+            retry: settings.retry,
+            outage: Mutex::default(),
         })
     }
 
-    /// Sends a request and reads the whole answer, whatever its status; an error where no host gave one.
+    /// Sends a request and reads the whole answer, whatever its status; an error where no host gave one. A credential that is
+    /// refused just after an outage is tried again for a while.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn send(&self, call: Call) -> Result<Answer, ClientError> {
         let call = self.compressed(call).await?;
+        let mut pause = self.retry.initial;
+        loop {
+            let result = self.send_once(&call).await;
+            let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
+            let since = self.since_outage(matches!(status, None | Some(502..=504)));
+            if status != Some(401) || !self.has_credential() || !is_just_back(since) {
+                return result;
+            }
+            tracing::debug!("The credential is refused just after an outage, so it is tried again.");
+            sleep(pause).await;
+            pause = (pause * 2).min(self.retry.max);
+        }
+    }
+
+    /// How long ago the last outage was, one that is met now included.
+    fn since_outage(&self, is_one: bool) -> Option<Duration> {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_one {
+            *outage = Some(Instant::now());
+        }
+        outage.map(|at| at.elapsed())
+    }
+
+    async fn send_once(&self, call: &Prepared) -> Result<Answer, ClientError> {
         let live = self.connection.live();
-        let (result, is_refusal) = self.send_to_any(&call, &live).await;
+        let (result, is_refusal) = self.send_to_any(call, &live).await;
         if is_refusal {
             match self.connection.reload_apart(&live).await {
-                Ok(true) => return self.send_to_any(&call, &self.connection.live()).await.0,
+                Ok(true) => return self.send_to_any(call, &self.connection.live()).await.0,
                 Ok(false) => {}
                 // A file may be half written just now; what the cluster said is the answer.
                 Err(unreadable) => tracing::warn!("{unreadable}"),
@@ -214,8 +249,11 @@ impl Client {
         let error = json.get("error").unwrap_or(&json);
         match (error.get("type").and_then(|t| t.as_str()), error.get("reason").and_then(|r| r.as_str())) {
             (Some(kind), reason) => {
-                let _ =
-                    write!(text, " ({})", self.excerpt(&format!("{kind}: {}", reason.unwrap_or("no reason given"))));
+                let said = self.excerpt(&format!("{kind}: {}", reason.unwrap_or("no reason given")));
+                // What is refused as a whole says in its first cause what it is of.
+                let cause = first_cause(error).filter(|cause| Some(*cause) != reason);
+                let cause = cause.map_or_else(String::new, |cause| format!("; {}", self.excerpt(cause)));
+                let _ = write!(text, " ({said}{cause})");
             }
             _ if !answer.body.is_empty() => {
                 let _ = write!(text, ", beginning \"{}\"", self.excerpt(&String::from_utf8_lossy(&answer.body)));
@@ -359,6 +397,17 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// The reason at the end of a chain of causes, in an error that has one.
+fn first_cause(error: &serde_json::Value) -> Option<&str> {
+    let mut causes = std::iter::successors(error.get("caused_by"), |cause| cause.get("caused_by"));
+    causes.by_ref().last()?.get("reason")?.as_str()
+}
+
+/// Whether a refused credential may be taken so long after an outage.
+fn is_just_back(since: Option<Duration>) -> bool {
+    since.is_some_and(|since| since <= CREDENTIAL_PATIENCE)
+}
+
 fn gzip(plain: &[u8], level: flate2::Compression) -> std::io::Result<Bytes> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     std::io::Write::write_all(&mut encoder, plain)?;
@@ -472,6 +521,18 @@ mod tests {
         let Err(ClientError::Unreachable(text)) = client.send(Call::get("/")).await else { panic!("an answer") };
         assert!(text.contains("timed out"), "{text}");
         drop(listener);
+    }
+
+    #[test]
+    fn a_credential_is_tried_again_for_so_long_after_an_outage() {
+        for (since, expected) in [
+            (None, false),
+            (Some(Duration::ZERO), true),
+            (Some(CREDENTIAL_PATIENCE), true),
+            (Some(CREDENTIAL_PATIENCE + Duration::from_millis(1)), false),
+        ] {
+            assert_eq!(is_just_back(since), expected, "{since:?}");
+        }
     }
 
     #[test]

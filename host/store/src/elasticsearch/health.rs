@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Elasticsearch;
 use super::client::{Call, encoded};
-use super::explain::{CLOSED, is_put_off, request_needs_person, stranger};
+use super::explain::{CLOSED, closed_text, is_put_off, request_needs_person, stranger};
 use super::finding::{Finding, Level, finding};
 use super::setup::{ALIAS, Inspection, backing_number};
 use tipline_config::Mode;
@@ -185,10 +185,15 @@ impl Elasticsearch {
         });
         let lacking = lacks(on(index), to_see);
         if !lacking.is_empty() {
+            let without = lacking.iter().map(|privilege| match privilege.as_str() {
+                "`maintenance`" => "a sweep or `verify` may miss the last second's documents",
+                "`read`" => "`search`, `show` and `verify` cannot read",
+                _ => "`check` cannot look at everything",
+            });
             let text = format!(
-                "Without {} on {index} less is seen and nothing lost: a sweep or `verify` may miss the last second's documents, \
-                 `search` or `check` cannot read.",
-                lacking.join(", ")
+                "Without {} on {index} less is seen and nothing lost: {}.",
+                lacking.join(", "),
+                without.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
             );
             findings.push(finding("privileges", Level::Warning, text));
         }
@@ -296,6 +301,18 @@ impl Elasticsearch {
             (false, Mode::Events) if index.starts_with("logs-ti_") => {
                 finding("kibana", Level::Good, format!("Kibana's threat index {KIBANA_PATTERN} will see {index} from its first document on."))
             }
+            // A closed index is in no pattern.
+            (false, _) if findings.iter().any(|finding| finding.text == closed_text(index)) => {
+                finding("kibana", Level::Warning, format!("Kibana's threat index {KIBANA_PATTERN} sees {index} only once it is open."))
+            }
+            (false, Mode::Events) => finding(
+                "kibana",
+                Level::Warning,
+                format!(
+                    "Kibana's threat index {KIBANA_PATTERN} does not see {index}, and `mode: events` makes no alias for it. Add \
+                     {index} to `securitySolution:defaultThreatIndex` in Kibana's advanced settings, or to each indicator rule."
+                ),
+            ),
             (false, _) => finding(
                 "kibana",
                 Level::Fault,

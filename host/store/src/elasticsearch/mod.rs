@@ -35,7 +35,7 @@ use self::bulk::{Bulk, Settled};
 use self::client::{Call, Client, ClientError, encoded};
 use self::explain::{is_put_off, put_off};
 use self::fields::Fields;
-use crate::state::{self, Ledger, LedgerError};
+use crate::state::{self, Ledger, LedgerError, Passed};
 use crate::{
     Availability, Delivery, Page, Prepared, Quarantined, Sink, SinkError, Standing, SweepOrder, Swept, blocking, form,
 };
@@ -113,8 +113,9 @@ impl Elasticsearch {
         }
     }
 
-    /// Writes a page's documents; what became of each kind. Nothing is committed to the ledger here.
-    async fn write(&self, page: &Arc<Page>) -> Result<Delivery, SinkError> {
+    /// Writes a page's documents; what became of each kind, and the places of those that a pipeline dropped. Nothing is
+    /// committed to the ledger here.
+    async fn write(&self, page: &Arc<Page>) -> Result<(Delivery, Vec<bool>), SinkError> {
         let (now, ended_by) = (self.clock.now(), page.commit.ended_by());
         let (whole, settings) = (page.clone(), self.settings.clone());
         let operations = blocking(move || operations(&whole, &settings, now)).await;
@@ -126,6 +127,7 @@ impl Elasticsearch {
         })?;
 
         let mut delivery = Delivery::default();
+        let dropped = settled.iter().map(|settled| *settled == Settled::Dropped).collect();
         for (document, settled) in page.documents().zip(settled) {
             match settled {
                 Settled::Indexed => {
@@ -146,7 +148,7 @@ impl Elasticsearch {
             }
         }
         self.refuse_mass_refusal(page.len(), &delivery)?;
-        Ok(delivery)
+        Ok((delivery, dropped))
     }
 
     fn refuse_mass_refusal(&self, documents: usize, delivery: &Delivery) -> Result<(), SinkError> {
@@ -223,9 +225,15 @@ impl Sink for Elasticsearch {
         // Before anything is sent: a state that can't be stored must not cost a page.
         state::check(&page.commit)?;
         let page = Arc::new(page);
-        let delivery = self.write(&page).await?;
+        let (delivery, dropped) = self.write(&page).await?;
         page.turn.come().await?;
-        Ok(blocking(move || ledger.commit(&page.commit, &delivery).map(|()| delivery)).await?)
+        let settings = self.settings.clone();
+        let commit = move || {
+            let documents: Vec<_> = page.documents().map(|document| document.id).zip(dropped).collect();
+            let passed = Passed { pipeline: settings.pipeline.as_deref(), documents: &documents };
+            ledger.commit_passed(&page.commit, &delivery, passed).map(|()| delivery)
+        };
+        Ok(blocking(commit).await?)
     }
 
     async fn sweep(&self, order: SweepOrder) -> Result<Swept, SinkError> {

@@ -1,8 +1,11 @@
 //! What a `_bulk` answer means: one table, from status and error type to what is done about an item.
 //!
-//! An answer acknowledges only what it names. One that is cut off, is no JSON, or has another number of items than
-//! were sent, acknowledges nothing: all of it is sent again, which is harmless, as identities and versions are ours.
-//! `errors: false` is not believed either: with a failure store a document that was refused comes back as 201.
+//! An answer acknowledges only what it names, by `_id`: OpenSearch answers for what an ingest pipeline dropped or failed out of
+//! the order of the request. What it does not name is sent again, which is harmless, as identities and versions are ours; and
+//! so is all of it where the answer is cut off, is no JSON, or has more items than were sent. `errors: false` is not believed
+//! either: with a failure store a document that was refused comes back as 201.
+
+use std::collections::{HashMap, VecDeque};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -10,7 +13,7 @@ use serde::Deserialize;
 use super::client::Answer;
 
 /// Everything [`read`] looks at; the rest of the answer stays with the server.
-pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,items.*.result,error.type,error.reason,status";
+pub(super) const FILTER_PATH: &str = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,items.*.result,error.type,error.reason,status";
 
 /// What is done about one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub(super) struct ItemFault {
 /// What a whole answer means.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// As many items as were sent, in their order.
+    /// What became of each operation, in the order in which they were sent.
     Items(Vec<(Verdict, Option<ItemFault>)>),
     /// Too many bytes at once.
     TooLarge,
@@ -58,13 +61,15 @@ pub(super) enum Reading {
     Unreadable(String),
 }
 
-/// Reads the answer to a bulk request of `sent` items.
-pub(super) fn read(answer: &Answer, sent: usize) -> Reading {
+/// Reads the answer to a bulk request of operations on these documents.
+pub(super) fn read(answer: &Answer, sent: &[&str]) -> Reading {
     let kind = || answer.error_type().unwrap_or_default();
     match answer.status {
         StatusCode::OK => match items(&answer.body) {
-            Ok(items) if items.len() == sent => Reading::Items(items),
-            Ok(items) => Reading::Unreadable(format!("it has {} items where {sent} were sent", items.len())),
+            Ok(items) if items.is_empty() || items.len() > sent.len() => {
+                Reading::Unreadable(format!("it has {} items where {} were sent", items.len(), sent.len()))
+            }
+            Ok(items) => Reading::Items(in_order(items, sent)),
             Err(reason) => Reading::Unreadable(reason),
         },
         StatusCode::PAYLOAD_TOO_LARGE => Reading::TooLarge,
@@ -188,13 +193,50 @@ fn is_setup_fault(reason: &str) -> bool {
     .any(|text| reason.contains(text))
 }
 
-fn items(body: &[u8]) -> Result<Vec<(Verdict, Option<ItemFault>)>, String> {
+/// What became of each operation: what its item says. One without an item is sent again.
+///
+/// An item whose `_id` was not sent is taken for the operation at its place only where nothing shows another order: a document
+/// that went to a failure store has an id of its own there, and a server may be told to leave ids out.
+fn in_order(items: Vec<ItemReply>, sent: &[&str]) -> Vec<(Verdict, Option<ItemFault>)> {
+    let mut places: HashMap<&str, VecDeque<usize>> = HashMap::with_capacity(sent.len());
+    for (place, id) in sent.iter().enumerate() {
+        places.entry(id).or_default().push_back(place);
+    }
+    let mut outcomes: Vec<Option<ItemReply>> = sent.iter().map(|_| None).collect();
+    let (mut strangers, mut is_in_order) = (Vec::new(), items.len() == sent.len());
+    for (at, item) in items.into_iter().enumerate() {
+        let known = item.id.as_deref().and_then(|id| places.get_mut(id));
+        match known.and_then(VecDeque::pop_front) {
+            Some(place) => {
+                is_in_order &= place == at;
+                if let Some(outcome) = outcomes.get_mut(place) {
+                    *outcome = Some(item);
+                }
+            }
+            None => strangers.push((at, item)),
+        }
+    }
+    for (at, item) in strangers.into_iter().filter(|_| is_in_order) {
+        if let Some(outcome) = outcomes.get_mut(at) {
+            *outcome = Some(item);
+        }
+    }
+    outcomes.into_iter().map(|outcome| outcome.map_or_else(unanswered, judged)).collect()
+}
+
+/// What is known of an operation that the answer does not name.
+fn unanswered() -> (Verdict, Option<ItemFault>) {
+    let detail = "the answer names other documents, and not this one".to_owned();
+    (Verdict::Again, Some(ItemFault { code: "no_item".to_owned(), detail }))
+}
+
+fn items(body: &[u8]) -> Result<Vec<ItemReply>, String> {
     let reply: Reply = serde_json::from_slice(body).map_err(|error| match body.first() {
         None => "it is empty".to_owned(),
         Some(b'<') => "it is a web page, so a proxy or a login page stands where Elasticsearch should".to_owned(),
         Some(_) => format!("it is no whole bulk answer: {error}"),
     })?;
-    Ok(reply.items.into_iter().map(|item| judged(item.operation)).collect())
+    Ok(reply.items.into_iter().map(|item| item.operation).collect())
 }
 
 fn judged(item: ItemReply) -> (Verdict, Option<ItemFault>) {
@@ -233,6 +275,8 @@ struct Item {
 
 #[derive(Deserialize)]
 struct ItemReply {
+    #[serde(rename = "_id", default)]
+    id: Option<String>,
     status: u16,
     #[serde(default)]
     failure_store: Option<String>,
@@ -348,7 +392,7 @@ mod tests {
             (302, "", "Setup"),
             (400, "", "Setup"),
         ] {
-            let reading = format!("{:?}", read(&answer(status, body), 1));
+            let reading = format!("{:?}", read(&answer(status, body), &["a"]));
             assert!(reading.starts_with(expected), "{status} {body}: {reading}");
         }
     }
@@ -356,15 +400,53 @@ mod tests {
     #[test]
     fn what_a_pipeline_dropped_is_not_taken_for_written() {
         let body = r#"{"errors":false,"items":[{"index":{"result":"noop","status":200}},{"create":{"result":"noop","status":200}},{"index":{"result":"updated","status":200}},{"delete":{"result":"not_found","status":404}}]}"#;
-        let Reading::Items(items) = read(&answer(200, body), 4) else { panic!("no items") };
+        let Reading::Items(items) = read(&answer(200, body), &["a", "b", "c", "d"]) else { panic!("no items") };
         let verdicts: Vec<_> = items.into_iter().map(|(verdict, _)| verdict).collect();
         assert_eq!(verdicts, [Verdict::Dropped, Verdict::Dropped, Verdict::Indexed, Verdict::Stale]);
     }
 
     #[test]
+    fn each_operation_gets_its_own_item_in_whatever_order_they_come() {
+        // Of each item its id, and a status that tells them apart.
+        for (sent, items, expected) in [
+            (&["a", "b", "c"][..], &[("a", 1), ("b", 2), ("c", 3)][..], &[1, 2, 3][..]),
+            (&["a", "b", "c"], &[("c", 3), ("a", 1), ("b", 2)], &[1, 2, 3]),
+            // One document twice: its operations are done in their order.
+            (&["a", "b", "a"], &[("b", 2), ("a", 1), ("a", 3)], &[1, 2, 3]),
+            // An id that was not sent, and none.
+            (&["a", "b", "c"], &[("a", 1), ("x", 2), ("c", 3)], &[1, 2, 3]),
+            (&["a", "b", "c"], &[("", 1), ("", 2), ("", 3)], &[1, 2, 3]),
+            (&["a", "b", "c"], &[("b", 2), ("x", 1), ("c", 3)], &[0, 2, 3]),
+            // An item too few, and one that comes twice.
+            (&["a", "b", "c"], &[("a", 1), ("c", 3)], &[1, 0, 3]),
+            (&["a", "b", "c"], &[("a", 1), ("x", 2)], &[1, 0, 0]),
+            (&["a", "b", "c"], &[("b", 2), ("b", 9), ("c", 3)], &[0, 2, 3]),
+        ] {
+            let items: Vec<_> = items.iter().map(|(id, number)| item(id, 460 + number)).collect();
+            let body = serde_json::json!({ "items": items }).to_string();
+            let Reading::Items(read) = read(&answer(200, &body), sent) else { panic!("no items") };
+            let numbers: Vec<_> = read
+                .into_iter()
+                .map(|(verdict, fault)| match (verdict, fault.unwrap().code.as_str()) {
+                    (Verdict::Again, "no_item") => 0,
+                    (_, code) => code.strip_prefix("status_46").unwrap().parse().unwrap(),
+                })
+                .collect();
+            assert_eq!(numbers, expected, "{sent:?} {body}");
+        }
+    }
+
+    fn item(id: &str, status: u16) -> serde_json::Value {
+        match id {
+            "" => serde_json::json!({ "index": { "status": status } }),
+            id => serde_json::json!({ "index": { "_id": id, "status": status } }),
+        }
+    }
+
+    #[test]
     fn a_refused_item_keeps_the_servers_reason() {
         let body = r#"{"errors":true,"items":[{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"not an ip"}}},{"index":{"status":201,"failure_store":"used"}}]}"#;
-        let Reading::Items(items) = read(&answer(200, body), 2) else { panic!("no items") };
+        let Reading::Items(items) = read(&answer(200, body), &["a", "b"]) else { panic!("no items") };
         let faults: Vec<_> = items.into_iter().map(|(verdict, fault)| (verdict, fault.unwrap().code)).collect();
         assert_eq!(
             faults,

@@ -127,6 +127,7 @@ impl Elasticsearch {
         let mut report = Prepared::default();
         let existing = self.existing().await?;
         self.refuse_wrong_kind(&existing)?;
+        self.refuse_closed().await?;
         let mut fields = self.fields.clone();
         let template = |kind: &str, name: String| Made {
             path: format!("/_{}/{}", kind.replace(' ', "_"), encoded(&name)),
@@ -399,6 +400,12 @@ impl Elasticsearch {
             return Err(match refusal {
                 SinkError::Setup(text) if is_placing => SinkError::Setup(format!(
                     "{text} Leave `shards` and `replicas` out: this cluster decides on them itself."
+                )),
+                SinkError::Setup(_) if answer.status == 400 => SinkError::Setup(format!(
+                    "{} could not be written: Elasticsearch refuses it: {}. Change or delete what stands in its way there, and \
+                     run `tipline setup` again.",
+                    step.purpose,
+                    self.client.describe(answer)
                 )),
                 refusal => refusal,
             });

@@ -37,6 +37,16 @@ impl Elasticsearch {
         Ok(standing)
     }
 
+    /// A closed index takes no alias; what it answers then names no cause.
+    pub(super) async fn refuse_closed(&self) -> Result<(), SinkError> {
+        match self.look().await {
+            Err(SinkError::Unavailable(text)) if text == closed_text(&self.settings.index) => {
+                Err(SinkError::Unavailable(text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn look(&self) -> Result<Standing, SinkError> {
         let index = &self.settings.index;
         let path = format!("/{}/_settings?filter_path={OF_INDEX}", encoded(index));
@@ -105,7 +115,7 @@ impl Elasticsearch {
             }
         };
         let answer = self.ask(Call::new(Method::POST, target).ndjson(Bytes::from(body))).await?;
-        let text = match reply::read(&answer, 1) {
+        let text = match reply::read(&answer, &[PROBE]) {
             Reading::Again { .. } => put_off(&self.client, &answer),
             Reading::Unreadable(reason) => {
                 format!(

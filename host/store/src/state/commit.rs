@@ -2,6 +2,7 @@
 
 use rusqlite::Transaction;
 
+use super::dropped::{self, MAX_DROPPED, Passed};
 use super::rejects::{self, Refusal};
 use super::status::{self, GAP};
 use super::{Commit, Ledger, LedgerError, RejectKind, memory, signed};
@@ -29,6 +30,18 @@ impl Ledger {
     pub fn commit(&self, commit: &Commit, delivery: &Delivery) -> Result<(), LedgerError> {
         check(commit)?;
         self.writing(|transaction| self.record(transaction, commit, delivery))
+    }
+
+    /// As [`Ledger::commit`], where an ingest pipeline may have dropped some of the page: which ones is noted with it.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    pub fn commit_passed(&self, commit: &Commit, delivery: &Delivery, passed: Passed<'_>) -> Result<(), LedgerError> {
+        check(commit)?;
+        self.writing(|transaction| {
+            self.record(transaction, commit, delivery)?;
+            dropped::keep(transaction, &commit.input, passed, MAX_DROPPED)
+        })
     }
 
     /// As [`Ledger::commit`], inside a transaction that holds the documents too.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Commit, Ledger, LedgerError, unsigned};
 use crate::Delivery;
 
+/// From this many documents on, a pipeline that drops them all is told of; of fewer, it may mean each.
+const DROPPED_MIN: u64 = 20;
+
 /// What became of everything an input read, since its first poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -46,6 +49,18 @@ impl Counts {
             format!(
                 "all {} records were rejected, so nothing of this feed is stored; `tipline rejects list` says why",
                 self.read
+            )
+        })
+    }
+
+    /// What to say where an ingest pipeline has dropped every document of more than a few: a wrong condition in it looks like
+    /// that, and so does nothing else.
+    pub fn all_dropped(&self) -> Option<String> {
+        (self.made >= DROPPED_MIN && self.dropped == self.made).then(|| {
+            format!(
+                "an ingest pipeline of the output dropped all {} documents, so nothing of this poll is stored; look at its \
+                 conditions, and at the index's `index.default_pipeline` and `index.final_pipeline`",
+                self.made
             )
         })
     }

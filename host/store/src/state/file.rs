@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::tiers;
+use super::{dropped, tiers};
 use crate::error::LedgerError;
 use crate::schema::{DOCUMENTS, LEDGER, MEMORY};
 use tipline_model::folder::make_private;
 
 /// The version of the tables. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -192,7 +192,8 @@ fn create(path: &Path) -> Result<(), LedgerError> {
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(&format!(
-            "BEGIN; {LEDGER} {MEMORY} {} {DOCUMENTS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            "BEGIN; {LEDGER} {MEMORY} {} {} {DOCUMENTS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            dropped::SCHEMA,
             tiers::SCHEMA
         ))?;
         connection.close().map_err(|(_, e)| e)

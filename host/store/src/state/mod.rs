@@ -12,6 +12,7 @@
 
 mod commit;
 mod counts;
+mod dropped;
 mod file;
 mod filter;
 mod memory;
@@ -39,6 +40,7 @@ pub use crate::error::LedgerError;
 pub(crate) use commit::check;
 pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
+pub use dropped::{MAX_DROPPED, Passed};
 pub use memory::Remembered;
 pub(crate) use number::{signed, unsigned};
 pub use rejects::{KeptReject, MAX_DETAIL_BYTES, RejectFilter, RejectKind};

@@ -5,6 +5,7 @@
 //! again. Past [`MAX_REJECTS_BYTES`] in all they are only counted, and the input is degraded until some are dropped.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use serde::{Deserialize, Serialize, Serializer};
@@ -124,6 +125,22 @@ impl Ledger {
                     (signed(filter.after), &filter.input, filter.kind.map(RejectKind::as_str), signed(limit as u64)),
                     kept,
                 )?
+                .collect()
+        })
+    }
+
+    /// The identities of the documents of an input that are kept as refused.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn quarantined_ids(&self, input: &str) -> Result<HashSet<String>, LedgerError> {
+        self.reading(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT document_id FROM rejects
+                     WHERE input = ?1 AND kind = 'quarantined' AND document_id IS NOT NULL",
+                )?
+                .query_map([input], |row| row.get(0))?
                 .collect()
         })
     }

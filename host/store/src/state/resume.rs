@@ -1,9 +1,9 @@
 //! Where a poll goes on: the input's state, if the documents that it stands for are where they went.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::commit::MAX_NOTES;
-use super::{Ledger, LedgerError, memory, status};
+use super::{Ledger, LedgerError, dropped, memory, status};
 use crate::{Loss, Standing};
 use tipline_model::clock::Millis;
 
@@ -53,15 +53,11 @@ impl Ledger {
             return Ok(Resumed { state, lost: None });
         }
         self.writing(|transaction| {
-            let text =
-                serde_json::to_string(&kept).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-            transaction.execute(
-                "INSERT INTO inputs (id, output) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET output = ?2",
-                (input, text),
-            )?;
+            keep(transaction, input, &kept)?;
             let Some(lost) = lost else { return Ok(()) };
             transaction.execute("UPDATE inputs SET state = NULL, filled = 0 WHERE id = ?1", [input])?;
             memory::forget(transaction, input)?;
+            dropped::forget(transaction, input)?;
             if state.is_some() {
                 status::note(transaction, input, REFILLED, &format!("{}.", lost.text()), at)?;
                 status::trim_notes(transaction, input, false, MAX_NOTES)?;
@@ -72,6 +68,25 @@ impl Ledger {
         let state = state.filter(|_| lost.is_none());
         Ok(Resumed { state, lost })
     }
+
+    /// Notes which store the input's documents go to, where its first document has made it only now.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn stands(&self, input: &str, made: &Standing) -> Result<(), LedgerError> {
+        let kept = Standing { is_filled: None, ..made.clone() };
+        self.writing(|transaction| keep(transaction, input, &kept))
+    }
+}
+
+fn keep(transaction: &Transaction<'_>, input: &str, standing: &Standing) -> rusqlite::Result<()> {
+    let text =
+        serde_json::to_string(standing).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    transaction.execute(
+        "INSERT INTO inputs (id, output) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET output = ?2",
+        (input, text),
+    )?;
+    Ok(())
 }
 
 /// The code of the note.

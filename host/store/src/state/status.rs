@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, LedgerError, fact, set_fact, signed, unsigned};
+use super::{Ledger, LedgerError, MAX_NOTES, fact, set_fact, signed, unsigned};
 use crate::Outage;
 use tipline_model::clock::Millis;
 use tipline_model::said::Said;
@@ -206,6 +206,19 @@ pub(super) fn store_status(transaction: &Transaction<'_>, input: &str, status: &
 }
 
 /// Keeps a note; the same one again raises its counter.
+impl Ledger {
+    /// Notes what a person should know of an input, beside what comes with its pages.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn note(&self, input: &str, code: &str, text: &str, at: Millis) -> Result<(), LedgerError> {
+        self.writing(|transaction| {
+            note(transaction, input, code, text, at)?;
+            trim_notes(transaction, input, false, MAX_NOTES)
+        })
+    }
+}
+
 pub(super) fn note(
     transaction: &Transaction<'_>,
     input: &str,

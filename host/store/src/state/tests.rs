@@ -144,7 +144,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 6).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 7).unwrap();
             },
             "newer tipline",
         ),
@@ -270,6 +270,16 @@ fn requests_are_counted_with_each_page() {
     }
     let status = ledger.status("feed").unwrap();
     assert_eq!((status.requests_today(NOW), status.polling_since), (5, Some(NOW)));
+}
+
+#[test]
+fn a_pipeline_that_drops_everything_is_remarked_on() {
+    for (made, dropped, is_told) in
+        [(20, 20, true), (350, 350, true), (350, 349, false), (19, 19, false), (0, 0, false)]
+    {
+        let counts = Counts { made, dropped, ..Counts::default() };
+        assert_eq!(counts.all_dropped().is_some(), is_told, "{dropped} of {made}");
+    }
 }
 
 #[test]
