@@ -44,6 +44,9 @@ pub(super) struct Check {
     json: bool,
 }
 
+/// So much of a line is shown to people; a server may have thousands of collections. Fixed: `--json` has all of it.
+const SHOWN_CHARS: usize = 2_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     Ok,
@@ -76,6 +79,7 @@ impl Check {
         let config = self.settings.load()?;
         let mut findings = vec![configuration(&config)];
         findings.extend(feed::doubles(&config.inputs));
+        findings.extend(feed::namesakes(&config.inputs));
         let mut guests = Guests::new(Some(&config.state_dir));
         runtime()?.block_on(async {
             for input in &config.inputs {
@@ -127,7 +131,8 @@ impl Finding {
             Level::Fail => style.red("fail"),
         };
         // Addresses in these texts are the user's own; they are escaped, not defanged.
-        format!("{level}  {} {}: {}", text::escape(&self.about), text::escape(&self.subject), text::escape(&self.text))
+        let shown = text::cut(&text::escape(&self.text), SHOWN_CHARS);
+        format!("{level}  {} {}: {shown}", text::escape(&self.about), text::escape(&self.subject))
     }
 }
 
@@ -237,10 +242,28 @@ fn ledger(config: &Config) -> Finding {
         };
     }
     match Ledger::open(&path) {
-        Ok(_) => finding(Level::Ok, format!("{shown} is usable")),
+        Ok(_) => match folders::refusal(folders::of(&path)) {
+            None => finding(Level::Ok, format!("{shown} is usable")),
+            Some(refusal) => finding(Level::Fail, format!("{shown} cannot grow: {refusal}")),
+        },
         Err(LedgerError::Locked(_)) => {
             finding(Level::Ok, format!("{shown} is in use, as while `tipline run` is at work"))
         }
         Err(error) => finding(Level::Fail, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_much_of_a_line_is_shown_and_json_has_all_of_it() {
+        for (length, is_cut) in [(SHOWN_CHARS, false), (SHOWN_CHARS + 1, true)] {
+            let finding = Finding::new(Level::Ok, "feed", "collections", "x".repeat(length));
+            let line = finding.to_line(Style::PLAIN);
+            assert_eq!(line.ends_with('…'), is_cut, "{length}");
+            assert!(finding.to_json().contains(&"x".repeat(length)));
+        }
     }
 }
