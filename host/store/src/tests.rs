@@ -121,7 +121,7 @@ fn documents_that_are_refused() {
         (format!(r#"{{{good},"tipline":{{"observed_at":"yesterday"}}}}"#), "invalid-expiry"),
         (format!(r#"{{{good},"tipline":{{"observed_at":null,"observed_at":null}}}}"#), "duplicate-key"),
         (format!(r#"{{"@timestamp":"9999-99-99",{good}}}"#), "invalid-timestamp"),
-        (format!(r#"{{"@timestamp":"2026-01-31T12:00:00Z",{good}}}"#), ""),
+        (format!(r#"{{"@timestamp":"2025-01-31T12:00:00Z",{good}}}"#), ""),
         (format!(r#"{{{good},"_source":{{}}}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_routing":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"":"x"}}"#), "forbidden-field"),
