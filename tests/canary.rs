@@ -60,6 +60,8 @@ pub fn trials() -> Vec<Trial> {
                 MockSettings { key_header, ..asks() },
             )
         }),
+        trial("canary::a_password_beyond_ascii", || beyond_ascii("m\u{fc}_CANARY\u{20ac}\"7f3\\x\u{1f600}")),
+        trial("canary::a_short_password", || beyond_ascii("m\u{fc}\"7x")),
         trial("canary::elasticsearch", elasticsearch),
         trial("canary::every_way_from_the_configuration", || every_way(false)),
         trial("canary::every_way_from_files", || every_way(true)),
@@ -239,6 +241,97 @@ async fn everywhere(credential: &'static str, asks: MockSettings) -> Outcome {
     search.look("another origin", &stranger.received());
     assert!(search.bytes > 100_000, "only {} bytes were looked at", search.bytes);
     search.verdict()
+}
+
+/// What the encoders of a server make of a password that is more than letters and digits.
+fn encoded(secret: &str) -> Vec<String> {
+    let ascii = |text: &str| -> String {
+        let unit = |unit: u16| match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+            _ => format!("\\u{unit:04x}"),
+        };
+        text.encode_utf16().map(unit).collect()
+    };
+    let json = |text: &str| serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned();
+    let entities = |hex: bool| -> String {
+        let entity = |c: char| match (c.is_ascii_alphanumeric(), hex) {
+            (true, _) => c.to_string(),
+            (false, true) => format!("&#x{:x};", u32::from(c)),
+            (false, false) => format!("&#{};", u32::from(c)),
+        };
+        secret.chars().map(entity).collect()
+    };
+    let once = json(secret);
+    let latin: String = secret.bytes().map(char::from).collect();
+    vec![
+        secret.to_owned(),
+        once.clone(),
+        ascii(&once),
+        json(&ascii(&once)),
+        ascii(&json(&latin)),
+        latin.clone(),
+        entities(false),
+        entities(true),
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        STANDARD.encode(format!("{USER}:{secret}")),
+    ]
+}
+
+/// A server that repeats a password as JSON, HTML and forms are written by various languages: in a page that is good, in one
+/// that is none, and as the reason of a failure.
+async fn beyond_ascii(secret: &'static str) -> Outcome {
+    let said = encoded(secret);
+    let quoted = serde_json::to_string(secret)?;
+    let input =
+        format!("username: {USER}\npassword: {quoted}\nmax_retries: 1\nmax_retry_wait: 1ms\nmax_wait: 1s\nlimit: 5");
+    for store in Store::each().await {
+        let mut stand = Stand::new(MockSettings::default(), Records::synthetic(20, 1), &input, store).await?;
+        stand.more = "log: {level: trace}\n".to_owned();
+        if let Store::Elasticsearch(fake) = &stand.store {
+            fake.capture();
+        }
+        let context: Vec<_> =
+            said.iter().map(|said| json!({ "type": "domain", "value": "a.example", "context": said })).collect();
+        // Not each of them is a record that can be mapped; they are put into the page as they are.
+        let raw: Vec<_> =
+            said.iter().map(|said| format!(r#"{{"type":"domain","value":"b.example","context":" {said} "#)).collect();
+        let good = json!({ "meta": { "total": 5 }, "data": context }).to_string();
+        let broken = format!(r#"{{"meta":{{"total":5}},"data":[{}"}}]}}"#, raw.join("\"},"));
+        let told = said.join(" or ");
+        let mut outcomes = Vec::new();
+        for (status, body) in
+            [(200, good), (200, broken), (403, format!("no: {told}")), (401, format!("{{\"error\":\"{told}\"}}"))]
+        {
+            Ledger::open(&stand.config()?.ledger_path())?.reset("feed")?;
+            stand.feed.script(Scripted { status, headers: Vec::new(), body: body.into_bytes() });
+            outcomes.push(stand.run_once(&[]).await?);
+        }
+        for arguments in [&["status", "--json"][..], &["rejects", "list", "--json"], &["state", "show"], &["check"]] {
+            let folder = stand.folder.path().to_owned();
+            if arguments == ["check"] {
+                stand.feed.script(Scripted { status: 403, headers: Vec::new(), body: told.clone().into_bytes() });
+            }
+            outcomes.push(tokio::task::spawn_blocking(move || tipline(&folder, arguments)).await??);
+        }
+        let is_short = secret.len() < 8;
+        let warned = outcomes.iter().filter(|ran| ran.err.contains("fewer than 8 letters")).count();
+        assert_eq!(warned > 0, is_short, "{outcomes:?}");
+        // Each form, and each again as JSON of our own writes it.
+        let needles: Vec<String> = said
+            .iter()
+            .flat_map(|said| {
+                [said.clone(), serde_json::to_string(said).unwrap_or_default().trim_matches('"').to_owned()]
+            })
+            .collect();
+        let mut search = Search { needles: AhoCorasick::new(needles)?, found: Vec::new(), bytes: 0 };
+        outcomes.iter().for_each(|ran| search.ran("a command", ran));
+        search.folder("files", stand.folder.path())?;
+        if let Store::Elasticsearch(fake) = &stand.store {
+            fake.bodies().iter().for_each(|body| search.look("a bulk request", body));
+        }
+        search.verdict()?;
+    }
+    Ok(())
 }
 
 /// A page whose records, headers and text repeat the key in every form.

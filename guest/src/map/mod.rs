@@ -24,6 +24,9 @@ use crate::rules::Settings;
 use crate::rules::{self, BENIGN, Clocks, Dates, Left, Shown, Verdict, confidence, rejected, technique, verdict};
 
 pub use objects::MAX_DOCUMENT_BYTES;
+
+/// The code of a record for which its page has no room.
+pub(crate) const TOO_LARGE: &str = "page-too-large";
 pub(crate) use objects::{object_keys, page_keys};
 pub use pages::records;
 pub use record::{Record, Source};
@@ -192,7 +195,7 @@ impl<'a> Mapper<'a> {
             return Ok(());
         }
         rejected(
-            "page-too-large",
+            TOO_LARGE,
             "What stands before it on its page gave more than 64 MiB of documents. Set a smaller `limit`.",
         )
     }

@@ -14,7 +14,7 @@ use super::position::Phase;
 use super::run::{Until, Why};
 use super::{Poll, clock};
 use crate::contract::{Batch, Failure, Response, Step};
-use crate::map::Mapper;
+use crate::map::{Mapper, TOO_LARGE};
 use crate::memory::Memory;
 use crate::objects::Context;
 use crate::pause;
@@ -84,7 +84,11 @@ impl Poll<'_> {
         let records = self.unread(&page.records);
         mapper.expect(records.len(), body.text().len());
         mapper.records(records);
-        let batch = Some(mapper.finish());
+        let batch = mapper.finish();
+        if self.is_more_than_a_page_gives(page, &batch) {
+            return self.go_on(None);
+        }
+        let batch = Some(batch);
         let after = if page.records.is_empty() { self.empty(&page.meta) } else { self.walk_on(page, forward) };
         self.after(after, batch)
     }
@@ -108,6 +112,39 @@ impl Poll<'_> {
             After::More | After::Anew => self.go_on(batch),
             After::End => self.next_window(batch),
         }
+    }
+
+    /// Whether less is asked for now, as the page's documents are more than one may give. A feed that gives more than it is
+    /// asked for would do so again: there, what has no room stays rejected, and a note says so.
+    fn is_more_than_a_page_gives(&mut self, page: &Page<'_>, batch: &Batch) -> bool {
+        let left = batch.rejects.iter().filter(|reject| reject.code == TOO_LARGE).count();
+        if left == 0 {
+            return false;
+        }
+        let received = page.records.len();
+        let limit = self.run.limit;
+        if u64::try_from(received).unwrap_or(u64::MAX) > u64::from(limit) {
+            let text = format!(
+                "The feed gives {received} records where {limit} were asked for, and their documents are more than 64 MiB: {left} \
+                 of them are rejected. Ask its operator to heed `limit`."
+            );
+            self.note(TOO_LARGE, text);
+            return false;
+        }
+        // As many as had room, less a quarter: records differ in length.
+        let kept = u32::try_from(received.saturating_sub(left)).unwrap_or(u32::MAX);
+        let less = kept.saturating_sub(kept / 4).clamp(2, limit.saturating_sub(1).max(2));
+        if less >= limit {
+            return false;
+        }
+        self.run.cap = self.run.cap.min(less);
+        self.run.limit = less;
+        let text = format!(
+            "The documents of {received} records of this feed are more than 64 MiB, which is more than a page may give; {less} are \
+             asked for at a time. Set `limit: {less}`."
+        );
+        self.note(TOO_LARGE, text);
+        true
     }
 
     /// Whether `links.next` says that there is more.

@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::tls::{Asked, Tls, TlsError};
 use tipline_config::{ProxySettings, TlsSettings};
 use tipline_model::apart::blocking;
-use tipline_model::secret::{Authorization, Credential, OwnHeader, Scrubber, Secret, SecretError};
+use tipline_model::secret::{Authorization, Credential, MIN_SCRUBBED, OwnHeader, Scrubber, Secret, SecretError};
 
 /// Why there is no connection with these settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -166,16 +166,30 @@ impl Live {
         for own in &access.headers {
             let (value, secret) = own.read()?;
             headers.insert(own.name().clone(), value);
-            secrets.push(secret);
+            // A short one may be no secret, such as a tenant's name that stands in honest records as well.
+            secrets.extend(Some(secret).filter(|secret| secret.expose().len() >= MIN_SCRUBBED));
         }
         if let Some(credential) = &access.credential {
             let authorization = Authorization::read(credential)?;
+            if old.is_none() {
+                // The key itself comes last.
+                authorization.secrets.iter().last().into_iter().for_each(|key| key.warn_if_short(credential.setting()));
+            }
             headers.insert(authorization.name, authorization.value);
             secrets.extend(authorization.secrets);
         }
         let made_of = (tls::sum(&access.tls), access.proxy_password()?);
-        secrets.extend(made_of.1.clone());
-        secrets.extend(tls::passphrase(&access.tls)?);
+        if let (Some(password), Some(login)) =
+            (&made_of.1, access.proxy.as_ref().and_then(|proxy| proxy.login.as_ref()))
+        {
+            if old.is_none() {
+                password.warn_if_short("proxy_password");
+            }
+            secrets.push(Secret::new(format!("{}:{}", login.username, password.expose())));
+            secrets.push(password.clone());
+        }
+        // It opens a key here and is sent nowhere.
+        secrets.extend(tls::passphrase(&access.tls)?.filter(|secret| secret.expose().len() >= MIN_SCRUBBED));
         let (client, asked) = match old {
             Some(old) if old.made_of == made_of => (old.client.clone(), old.asked.clone()),
             _ => client(access, limits(), made_of.1.as_ref())?,
@@ -190,10 +204,10 @@ impl Live {
 }
 
 impl Live {
-    /// The most bytes a secret can take in an answer: in hex, each digit as an entity such as `&#x0037;`.
+    /// The most bytes a secret can take in an answer: in hex, each digit as an entity such as `&#x0037;` in percent signs.
     pub fn longest_coding(&self) -> usize {
         const HEX: usize = 2;
-        const ESCAPE: usize = 10;
+        const ESCAPE: usize = 20;
         self.secrets.iter().map(|secret| secret.expose().len()).max().unwrap_or(0).saturating_mul(HEX * ESCAPE)
     }
 

@@ -17,6 +17,12 @@ use super::wrap::{CORE, number, text, wrapped};
 
 /// The file as a component. What is no core module is left to the compiler, which knows what is wrong with it.
 pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
+    // The compiler would show the bytes.
+    if !file.starts_with(MAGIC) {
+        return Err(SandboxError::Load(
+            "it is no WebAssembly file, which begins with the bytes 00 61 73 6d".to_owned(),
+        ));
+    }
     if !file.starts_with(CORE) {
         return Ok(Cow::Borrowed(file));
     }
@@ -34,6 +40,9 @@ pub(super) fn component(file: &[u8]) -> Result<Cow<'_, [u8]>, SandboxError> {
     }
     wrapped(file).map(Cow::Owned).ok_or_else(|| refused("its sections cannot be told apart".to_owned()))
 }
+
+/// How every binary file of WebAssembly begins.
+const MAGIC: &[u8] = b"\0asm";
 
 /// So much of an import's name is shown.
 const SHOWN_CHARS: usize = 60;
@@ -193,7 +202,7 @@ mod tests {
         let [one, other] = [BUILT_IN, BUILT_IN_CORE].map(|file| Guest::new(file, Profile::Trusted, None).unwrap());
         assert_eq!(one.map_records("", 0, page).unwrap(), other.map_records("", 0, page).unwrap());
         assert_ne!(one.sha256(), other.sha256(), "each is known by its file");
-        assert_eq!(component(b"text").unwrap(), &b"text"[..], "left to the compiler");
+        assert_eq!(component(b"\0asm else").unwrap(), &b"\0asm else"[..], "left to the compiler");
     }
 
     /// The smallest module that imports something, and modules that are hardly one.
@@ -206,6 +215,16 @@ mod tests {
         {
             let error = Guest::new(file, Profile::Trusted, None).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("must be a component"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_webassembly_is_named_as_that_in_one_line() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let bytes: Vec<u8> = (0..100_000).map(|_| random.u8(..)).collect();
+        for file in [&bytes[..], b"", b"\0as", b"(component)"] {
+            let error = Guest::new(file, Profile::Trusted, None).unwrap_err().to_string();
+            assert!(error.contains("is no WebAssembly file") && error.lines().count() == 1, "{error}");
         }
     }
 

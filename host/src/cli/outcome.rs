@@ -14,5 +14,12 @@ pub(super) struct Failed;
 
 /// The runtime of the commands that talk to a server or a store.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("The threads cannot be started")
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads = threads.context("The threads cannot be started")?;
+    let inside = threads.enter();
+    // A file that may not grow (`ulimit -f`) is told of by whoever writes it, once this signal was caught; so it stays.
+    let limit = tokio::signal::unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(tokio::signal::unix::signal(limit).context("SIGXFSZ cannot be caught")?);
+    drop(inside);
+    Ok(threads)
 }

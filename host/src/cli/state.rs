@@ -72,12 +72,17 @@ fn show(settings: &Settings, input: Option<&str>, json: bool) -> Result<()> {
         match state {
             None => writeln!(out, "{id}: none; the next poll begins from the start")?,
             Some(state) => {
-                let pretty = serde_json::from_str::<Value>(&state).and_then(|v| serde_json::to_string_pretty(&v));
-                writeln!(out, "{id}: {}", text::escape_lines(&pretty.unwrap_or(state)))?;
+                writeln!(out, "{id}: {}", shown(&state))?;
             }
         }
     }
     Ok(())
+}
+
+/// A state for people: JSON in lines of its own; what is none, in one.
+fn shown(state: &str) -> String {
+    let pretty = serde_json::from_str::<Value>(state).and_then(|state| serde_json::to_string_pretty(&state));
+    pretty.map_or_else(|_| text::escape(state).into_owned(), |pretty| text::escape_lines(&pretty))
 }
 
 fn reset(settings: &Settings, input: &str) -> Result<()> {
@@ -94,4 +99,15 @@ fn reset(settings: &Settings, input: &str) -> Result<()> {
         writeln!(out, "{input}: there was no checkpoint")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_no_json_stays_in_one_line() {
+        assert_eq!(shown("a\nfeed: none\r\u{1b}[1m"), "a\\nfeed: none\\r\\u{1b}[1m");
+        assert_eq!(shown("{\"a\":\"b\\nc\"}"), "{\n  \"a\": \"b\\nc\"\n}");
+    }
 }

@@ -140,6 +140,34 @@ async fn a_sweep_that_does_not_go_by_this_machines_clock_says_so() {
 }
 
 #[tokio::test]
+async fn what_one_feed_has_shown_does_not_end_because_another_agrees_with_a_wrong_machine() {
+    // Who answers after the machine was set two years ahead, and in which order.
+    for answers in [&["right", "wrong"][..], &["wrong", "right"], &["wrong"], &["right", "wrong", "right"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Fixture::new(folder.path());
+        let (right, wrong) = (input("right", Value::Null), input("wrong", Value::Null));
+        fixture.deliver(&right, &RECORDS[..1]).await;
+        fixture.deliver(&wrong, &RECORDS[1..2]).await;
+        let (wall, steady) = (Arc::new(AtomicU64::new(NOW)), Arc::new(AtomicU64::new(0)));
+        let mut sweeper = fixture.sweeper(vec![right, wrong]);
+        let (told, counted) = (wall.clone(), steady.clone());
+        sweeper.clock = Clock::judged(move || Reading {
+            wall: told.load(Ordering::Relaxed),
+            steady: counted.load(Ordering::Relaxed),
+        });
+        ["right", "wrong"].into_iter().for_each(|feed| sweeper.clock.heard(feed, Some(NOW)));
+        wall.fetch_add(730 * DAY, Ordering::Relaxed);
+        steady.fetch_add(1_000, Ordering::Relaxed);
+        for feed in answers {
+            sweeper.clock.heard(feed, Some(if *feed == "right" { NOW + 1_000 } else { NOW + 730 * DAY }));
+        }
+        let swept = sweeper.sweep(false).await.unwrap();
+        assert_eq!((swept.retired, swept.deleted), (1, 0), "{answers:?}");
+        assert_eq!(fixture.live().await, [RECORDS[0].1], "{answers:?}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_pause_a_sweep_is_due_an_interval_after_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(folder.path());
@@ -147,7 +175,7 @@ async fn after_a_pause_a_sweep_is_due_an_interval_after_the_first() {
     let now = fixture.now.load(Ordering::Relaxed);
     sweeper.clock = Clock::judged(move || Reading { wall: now, steady: 0 });
     // Nobody has said yet how long it was.
-    sweeper.clock.resume(Known { time: now - 30 * DAY, doubted: None, witnesses: BTreeMap::new() });
+    sweeper.clock.resume(Known { time: now - 30 * DAY, ..Known::default() });
     assert_eq!(sweeper.clock.earliest(), now - 30 * DAY);
     sweeper.sweep(false).await.unwrap();
     assert_eq!(sweeper.due().unwrap(), now + millis(sweeper.settings.interval));

@@ -278,5 +278,13 @@ fn check(head: &Head, json: &str, newest: u64, max_bytes: usize) -> Result<Optio
         let says = |at: Option<Millis>| at.map_or_else(|| "never".to_owned(), time::print);
         return differs("`tipline.expires_at`", says(own.expires_at), says(head.expires));
     }
+    if let Some(dated) = own.dated.filter(|dated| dated / 1_000 > newest) {
+        let detail = format!(
+            "The document is dated {} (`@timestamp` or `tipline.observed_at`), ahead of this machine's clock, and would never \
+             be renewed: compare its clock and the feed's.",
+            time::print(dated)
+        );
+        return Err(("dated-ahead", detail));
+    }
     Ok(own.retired_at)
 }

@@ -23,6 +23,8 @@ pub(super) struct Identity<'a> {
     pub(super) version: u64,
     pub(super) expires_at: Option<Millis>,
     pub(super) retired_at: Option<Millis>,
+    /// The later of `@timestamp` and `tipline.observed_at`.
+    pub(super) dated: Option<Millis>,
 }
 
 /// Why a document is refused.
@@ -69,7 +71,7 @@ pub(super) fn read(json: &str) -> Result<Identity<'_>, ProbeError> {
     let id = seen.id.ok_or(ProbeError::Missing("event.id", "it must be a string"))?;
     let version =
         seen.version.ok_or(ProbeError::Missing("event.sequence", "it must be a whole number that is not negative"))?;
-    Ok(Identity { id, version, expires_at: seen.expires_at, retired_at: seen.retired_at })
+    Ok(Identity { id, version, expires_at: seen.expires_at, retired_at: seen.retired_at, dated: seen.dated })
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ struct Seen<'a> {
     version: Option<u64>,
     expires_at: Option<Millis>,
     retired_at: Option<Millis>,
+    dated: Option<Millis>,
     root: u8,
     inner: u8,
     /// serde's errors carry text only, so the reason is left here.
@@ -139,6 +142,7 @@ enum InnerKey {
     ExpiresAt,
     ExpiryReason,
     RetiredAt,
+    ObservedAt,
     Input,
     Search,
     Ingested,
@@ -161,6 +165,7 @@ impl InnerKey {
             "expires_at" => Self::ExpiresAt,
             "expiry_reason" => Self::ExpiryReason,
             "retired_at" => Self::RetiredAt,
+            "observed_at" => Self::ObservedAt,
             _ if key == "input" || key.starts_with("input.") => Self::Input,
             _ if key == "search" || key.starts_with("search.") => Self::Search,
             _ => Self::Other,
@@ -212,10 +217,10 @@ impl<'de> Visitor<'de> for Root<'_, 'de> {
                 RootKey::Timestamp => {
                     Seen::once::<A::Error>(&mut seen.root, 2)
                         .map_err(|_| seen.refuse::<A::Error>(ProbeError::Duplicate("@timestamp")))?;
-                    let is_date = |text: &Cow<'_, str>| time::parse(text).is_some();
-                    if !map.next_value_seed(Scalar)?.into_text().as_ref().is_some_and(is_date) {
+                    let Some(at) = map.next_value_seed(Scalar)?.into_text().and_then(|text| time::parse(&text)) else {
                         return Err(seen.refuse(ProbeError::Expiry("@timestamp")));
-                    }
+                    };
+                    seen.dated = seen.dated.max(Some(at));
                 }
                 RootKey::Forbidden(key) => return Err(seen.refuse(ProbeError::Forbidden(key))),
                 RootKey::Dotted(key) => return Err(seen.refuse(ProbeError::Dotted(key))),
@@ -290,6 +295,7 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
                 InnerKey::ExpiresAt => (3, "tipline.expires_at"),
                 InnerKey::ExpiryReason => (4, "tipline.expiry_reason"),
                 InnerKey::RetiredAt => (5, "tipline.retired_at"),
+                InnerKey::ObservedAt => (6, "tipline.observed_at"),
                 InnerKey::Input => return Err(seen.refuse(ProbeError::Forbidden("tipline.input".to_owned()))),
                 InnerKey::Search => return Err(seen.refuse(ProbeError::Forbidden("tipline.search".to_owned()))),
                 _ => {
@@ -313,6 +319,7 @@ impl<'de> Visitor<'de> for Tipline<'_, 'de> {
             };
             match key {
                 InnerKey::ExpiresAt => seen.expires_at = moment,
+                InnerKey::ObservedAt => seen.dated = seen.dated.max(moment),
                 _ => seen.retired_at = moment,
             }
         }

@@ -118,8 +118,10 @@ fn documents_that_are_refused() {
         (format!(r#"{{{good},"event":{{"ingested":"x"}}}}"#), "duplicate-key"),
         (format!(r#"{{"@timestamp":"2026-01-31T12:00:00Z",{good},"@timestamp":2}}"#), "duplicate-key"),
         (format!(r#"{{"@timestamp":1,{good}}}"#), "invalid-timestamp"),
+        (format!(r#"{{{good},"tipline":{{"observed_at":"yesterday"}}}}"#), "invalid-expiry"),
+        (format!(r#"{{{good},"tipline":{{"observed_at":null,"observed_at":null}}}}"#), "duplicate-key"),
         (format!(r#"{{"@timestamp":"9999-99-99",{good}}}"#), "invalid-timestamp"),
-        (format!(r#"{{"@timestamp":"2026-01-31T12:00:00Z",{good}}}"#), ""),
+        (format!(r#"{{"@timestamp":"2025-01-31T12:00:00Z",{good}}}"#), ""),
         (format!(r#"{{{good},"_source":{{}}}}"#), "forbidden-field"),
         (format!(r#"{{{good},"_routing":"x"}}"#), "forbidden-field"),
         (format!(r#"{{{good},"":"x"}}"#), "forbidden-field"),
@@ -190,6 +192,25 @@ fn a_version_may_be_a_day_ahead_and_no_more() {
     let (code, detail) = ahead(MAX_VERSION_AHEAD_SECONDS + 1).unwrap();
     assert_eq!(code, "version-ahead");
     assert!(detail.contains("86401 seconds ahead"), "{detail}");
+}
+
+#[test]
+fn a_date_may_be_a_day_ahead_and_no_more() {
+    let dated = |field: &str, seconds: u64| {
+        let at = tipline_model::time::print(NOW + seconds * 1_000);
+        let json = match field {
+            "@timestamp" => format!(r#"{{"@timestamp":"{at}","event":{{"id":"a","sequence":1}}}}"#),
+            _ => format!(r#"{{"event":{{"id":"a","sequence":1}},"tipline":{{"{field}":"{at}"}}}}"#),
+        };
+        let head = Head { id: "a".to_owned(), version: 1, expires: None, length: u32::try_from(json.len()).unwrap() };
+        let page = Page::new(format!("{json}\n"), vec![head], Commit::default(), NOW).unwrap();
+        page.commit.refused.first().map(|refused| refused.code.clone())
+    };
+    for field in ["@timestamp", "observed_at"] {
+        assert_eq!(dated(field, MAX_VERSION_AHEAD_SECONDS), None, "{field}");
+        assert_eq!(dated(field, MAX_VERSION_AHEAD_SECONDS + 1).as_deref(), Some("dated-ahead"), "{field}");
+        assert_eq!(dated(field, 7_900 * 365 * 86_400).as_deref(), Some("dated-ahead"), "{field}");
+    }
 }
 
 #[test]

@@ -190,3 +190,40 @@ fn a_restart_loop_cannot_storm_a_limited_server() {
     driver.now = NOON - 365 * DAY;
     assert!(matches!(driver.advance(Event::Start).unwrap().next, Next::Fetch(_)));
 }
+
+/// A page of so many long records.
+fn long_page(records: usize) -> String {
+    let context = "x".repeat(800_000);
+    let record = |n| format!(r#"{{"type":"domain","value":"d{n}.example.net","context":"{context}"}}"#);
+    let records: Vec<String> = (0..records).map(record).collect();
+    format!(r#"{{"meta":{{"total":150}},"data":[{}]}}"#, records.join(","))
+}
+
+#[test]
+fn where_a_page_gives_more_than_it_may_less_is_asked_for_and_nothing_is_rejected() {
+    let mut driver = Driver::new(CONFIG, feed(150, Traits::default()));
+    driver.server.script.push_back(super::response(200, &[], &long_page(100)));
+    driver.poll().unwrap();
+    assert_eq!((driver.rejected, driver.read), (0, 150));
+    assert_eq!(driver.missing(), Vec::<&str>::new());
+    let notes: Vec<_> = driver.notes.iter().filter(|(code, _)| code == "page-too-large").collect();
+    assert!(matches!(&notes[..], [(_, text)] if text.contains("Set `limit: ")), "{notes:?}");
+    let limit = |target: &str| -> u32 {
+        let rest = target.split_once("limit=").unwrap().1;
+        rest.split('&').next().unwrap().parse().unwrap()
+    };
+    let limits: Vec<u32> = driver.server.targets.iter().map(|target| limit(target)).collect();
+    assert!(limits[0] == 100 && limits[1..].iter().all(|limit| (2..80).contains(limit)), "{limits:?}");
+}
+
+#[test]
+fn a_feed_that_gives_more_than_it_is_asked_for_is_told_of() {
+    let config = CONFIG.replace(r#""limit":100"#, r#""limit":10"#);
+    let mut driver = Driver::new(&config, feed(150, Traits::default()));
+    let page = long_page(100).replace(r#""total":150"#, r#""total":100"#);
+    driver.server.script.push_back(super::response(200, &[], &page));
+    driver.poll().unwrap();
+    assert!(driver.rejects.iter().all(|reject| reject.code == "page-too-large") && driver.rejected > 0);
+    let notes: Vec<_> = driver.notes.iter().filter(|(code, _)| code == "page-too-large").collect();
+    assert!(matches!(&notes[..], [(_, text)] if text.contains("heed `limit`")), "{notes:?}");
+}

@@ -52,8 +52,9 @@ enum Ground {
     /// wall said `doubted`, perhaps in an earlier run.
     Gap { since: Millis, began: Reading, doubted: Millis, heard: Heard },
     /// They came apart `when` the steady clock said so: this is the time, as if the wall had not been set.
-    /// After a pause it is the least that it can be, until a feed says how long that was.
-    Steady { from: Reading, when: Millis, heard: Heard, is_least: bool },
+    /// After a pause it is the least that it can be, until a feed says how long that was; what passed between runs by the wall,
+    /// which goes on from wherever it stands, is `counted`.
+    Steady { from: Reading, when: Millis, heard: Heard, is_least: bool, counted: Millis },
 }
 
 /// What feeds have answered since the wall is doubted.
@@ -72,13 +73,35 @@ pub struct Witness {
     pub ahead: Option<i64>,
     /// When it last answered.
     pub heard: Millis,
+    /// What the time went on by since, on the word of others.
+    pub unheard: Option<Unheard>,
+}
+
+/// A feed that has not answered since the time went on by the word of another one: by its own clock, that may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unheard {
+    /// By how much.
+    pub by: Millis,
+    /// When that was.
+    pub since: Millis,
+}
+
+impl Witness {
+    /// One that answered at this time, and was so far ahead.
+    pub fn new(ahead: Option<i64>, heard: Millis) -> Self {
+        Self { ahead, heard, unheard: None }
+    }
 }
 
 /// What a run leaves for the next one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// The time, or the least that it was.
     pub time: Millis,
+    /// What the machine said then.
+    pub wall: Option<Millis>,
+    /// What passed between runs since then, by the machine's clock, while that was not believed.
+    pub counted: Millis,
     /// Since when, by the wall, a pause is doubted that nobody has confirmed.
     pub doubted: Option<Millis>,
     /// The clock of each input's feed.
@@ -109,21 +132,29 @@ pub enum Turn {
 pub struct Judge {
     ground: Ground,
     witnesses: BTreeMap<String, Witness>,
+    /// What the feeds that answered while the wall was doubted said, and when.
+    answers: BTreeMap<String, Reading>,
 }
 
 impl Judge {
     /// One that knows nothing but this reading.
     pub fn new(reading: Reading) -> Self {
-        Self { ground: Ground::Wall(reading), witnesses: BTreeMap::new() }
+        Self { ground: Ground::Wall(reading), witnesses: BTreeMap::new(), answers: BTreeMap::new() }
     }
 
     /// Goes on where an earlier program ended: at this time, or somewhat later, with these witnesses.
     pub fn resume(&mut self, known: Known, reading: Reading) -> Option<Turn> {
-        let Known { time: known, doubted, witnesses } = known;
+        let Known { time: known, wall: before, counted, doubted, witnesses } = known;
         self.witnesses = witnesses;
         let wall = reading.wall;
         if wall.saturating_add(APART) < known {
-            return Some(self.doubt(known, true, reading));
+            // Waits that were noted by that time would never end if the time between two short runs counted for nothing.
+            let passed = before.map_or(0, |before| wall.saturating_sub(before)).min(DOUBT);
+            let turn = self.doubt(known, true, reading);
+            if let Ground::Steady { counted: all, .. } = &mut self.ground {
+                *all = counted.saturating_add(passed);
+            }
+            return Some(turn);
         }
         self.ground = match wall.saturating_sub(known) {
             ..=APART => Ground::Wall(reading),
@@ -171,6 +202,11 @@ impl Judge {
     /// Hears a feed's answer, with what its clock says where it says anything.
     pub fn hear(&mut self, feed: &str, said: Option<Millis>, reading: Reading) -> Option<Turn> {
         let turn = self.look(reading);
+        if let Some(said) = said
+            && !matches!(self.ground, Ground::Wall(_))
+        {
+            self.answers.insert(feed.to_owned(), Reading { wall: said, ..reading });
+        }
         let turn = said.and_then(|said| self.weigh(feed, said, reading)).or(turn);
         if let Ground::Gap { heard, .. } | Ground::Steady { heard, .. } = &mut self.ground {
             // One that gives a date, and does not agree, contradicts for good.
@@ -183,7 +219,11 @@ impl Judge {
             (Some(said), Ground::Wall(_) | Ground::Steady { is_least: false, .. }) => Some(difference(said, time)),
             _ => before,
         };
-        self.witnesses.insert(feed.to_owned(), Witness { ahead, heard: time });
+        // One without a date says nothing of the time, then or now.
+        let is_compared =
+            said.is_none() || !matches!(self.ground, Ground::Gap { .. } | Ground::Steady { is_least: true, .. });
+        let unheard = self.witnesses.get(feed).and_then(|witness| witness.unheard).filter(|_| !is_compared);
+        self.witnesses.insert(feed.to_owned(), Witness { ahead, heard: time, unheard });
         turn
     }
 
@@ -203,14 +243,14 @@ impl Judge {
             Ground::Gap { since, .. } => {
                 let said = corrected?;
                 if said > wall {
-                    self.ground = Ground::Wall(reading);
+                    self.believe(reading);
                     return None;
                 }
                 // Not before the last run, unless the feed's was set back.
                 (said.saturating_add(APART) >= since).then(|| self.doubt(said.max(since), false, reading))
             }
             Ground::Steady { is_least: true, .. } => {
-                let said = corrected.filter(|said| *said >= self.now(reading))?;
+                let said = corrected.filter(|said| *said >= self.earliest(reading))?;
                 Some(self.doubt(said, false, reading))
             }
             Ground::Steady { .. } => None,
@@ -219,21 +259,46 @@ impl Judge {
 
     fn doubt(&mut self, time: Millis, is_least: bool, reading: Reading) -> Turn {
         let from = Reading { wall: time, steady: reading.steady };
-        self.ground = Ground::Steady { from, when: reading.steady, heard: Heard::Nothing, is_least };
+        self.ground = Ground::Steady { from, when: reading.steady, heard: Heard::Nothing, is_least, counted: 0 };
         Turn::Doubted { wall: reading.wall, time }
     }
 
     fn believe(&mut self, reading: Reading) -> Turn {
-        let before = self.now(reading);
+        let before = self.earliest(reading);
         self.ground = Ground::Wall(reading);
+        self.keep_apart(reading, before);
         Turn::Believed { before, wall: reading.wall }
+    }
+
+    /// The time went on by the word of one feed or more: what each other one says of it counts for its own documents, also
+    /// where it said so before, or nothing yet.
+    fn keep_apart(&mut self, reading: Reading, before: Millis) {
+        let wall = reading.wall;
+        let by = wall.saturating_sub(before);
+        let answers = std::mem::take(&mut self.answers);
+        for (feed, witness) in &mut self.witnesses {
+            if let Some(answer) = answers.get(feed) {
+                let ahead = difference(answer.carried(reading.steady), wall);
+                (witness.ahead, witness.unheard) = (Some(ahead), None);
+            } else if witness.ahead.is_some() && by > 0 {
+                witness.unheard = match witness.unheard.filter(|unheard| unheard.since <= wall) {
+                    // It has not answered for long, and is no longer waited for, unless this is no mere pause.
+                    Some(long) if wall - long.since >= SILENCE => match by {
+                        ..=SILENCE => Some(long),
+                        _ => Some(Unheard { by, since: wall }),
+                    },
+                    Some(Unheard { by: earlier, since }) => Some(Unheard { by: by.saturating_add(earlier), since }),
+                    None => Some(Unheard { by, since: wall }),
+                };
+            }
+        }
     }
 
     /// The time.
     pub fn now(&self, reading: Reading) -> Millis {
         match self.ground {
             Ground::Wall(_) | Ground::Gap { .. } => reading.wall,
-            Ground::Steady { from, .. } => from.carried(reading.steady),
+            Ground::Steady { from, counted, .. } => from.carried(reading.steady).saturating_add(counted),
         }
     }
 
@@ -244,14 +309,20 @@ impl Judge {
                 let passed = reading.steady.saturating_sub(began.steady);
                 since.saturating_add(passed).min(reading.wall)
             }
-            _ => self.now(reading),
+            Ground::Steady { from, .. } => from.carried(reading.steady),
+            Ground::Wall(_) => reading.wall,
         }
     }
 
-    /// How far this feed's clock is behind, where it does not agree.
-    pub fn behind(&self, feed: &str) -> Millis {
-        let ahead = self.witnesses.get(feed).and_then(|witness| witness.ahead).unwrap_or(0);
-        Some(ahead.min(0).unsigned_abs()).filter(|behind| *behind > APART).unwrap_or(0)
+    /// How far this feed's clock is behind, where it does not agree, or may be behind as it has not answered since the time
+    /// went on by the word of others; for a week at most.
+    pub fn behind(&self, feed: &str, reading: Reading) -> Millis {
+        let Some(witness) = self.witnesses.get(feed) else { return 0 };
+        let now = self.now(reading);
+        let is_of_late = |unheard: &Unheard| unheard.since <= now && now - unheard.since < SILENCE;
+        let unheard = witness.unheard.filter(is_of_late).map_or(0, |unheard| unheard.by);
+        let behind = witness.ahead.unwrap_or(0).min(0).unsigned_abs().max(unheard);
+        Some(behind).filter(|behind| *behind > APART).unwrap_or(0)
     }
 
     /// What a later run has to know.
@@ -260,7 +331,12 @@ impl Judge {
             Ground::Gap { doubted, .. } => Some(doubted),
             _ => None,
         };
-        Known { time: self.earliest(reading), doubted, witnesses: self.witnesses.clone() }
+        let counted = match self.ground {
+            Ground::Steady { counted, .. } => counted,
+            _ => 0,
+        };
+        let witnesses = self.witnesses.clone();
+        Known { time: self.earliest(reading), wall: Some(reading.wall), counted, doubted, witnesses }
     }
 
     /// What is known of each feed's clock.

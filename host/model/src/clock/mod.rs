@@ -71,12 +71,12 @@ impl Clock {
 
     /// As [`Clock::earliest`], and not after what this input's feed says either: what it has shown ends when both say so.
     pub fn earliest_of(&self, input: &str) -> Millis {
-        self.judge(|judge, reading| judge.earliest(reading).saturating_sub(judge.behind(input)))
+        self.judge(|judge, reading| judge.earliest(reading).saturating_sub(judge.behind(input, reading)))
     }
 
     /// How far this input's feed is behind, where its clock does not agree.
     pub fn behind(&self, input: &str) -> Millis {
-        self.judge(|judge, _| judge.behind(input))
+        self.judge(|judge, reading| judge.behind(input, reading))
     }
 
     /// How far this input's feed is ahead of us, in milliseconds; less than nothing where it is behind. None where it was never

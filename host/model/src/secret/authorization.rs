@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::{Credential, MIN_SCRUBBED, Secret, SecretError};
+use super::{Credential, Secret, SecretError};
 
 /// A header, and the secrets in it.
 #[derive(Debug, Clone)]
@@ -35,9 +35,8 @@ impl Authorization {
             Credential::Basic { username, .. } => {
                 let pair = format!("{username}:{}", key.expose());
                 let coded = STANDARD.encode(&pair);
-                // With a password of a few letters the pair is hardly more than the name.
-                let pair = Some(pair).filter(|_| key.expose().len() >= MIN_SCRUBBED);
-                (coded.clone(), pair.into_iter().collect())
+                // Whatever the password's length, the pair is a text that stands nowhere by chance.
+                (coded, vec![pair])
             }
             Credential::ApiKey(_) => {
                 let coded = api_key(key.expose()).ok_or(SecretError::ApiKey)?;
@@ -53,7 +52,8 @@ impl Authorization {
         };
         let value = sensitive(&value).ok_or_else(|| unfit("a character that cannot be sent, such as a line break"))?;
         secrets.push(key.expose().to_owned());
-        Ok(Self { name: credential.header().clone(), value, secrets: secrets.into_iter().map(Secret::new).collect() })
+        let secrets = secrets.into_iter().map(Secret::new).collect();
+        Ok(Self { name: credential.header().clone(), value, secrets })
     }
 }
 

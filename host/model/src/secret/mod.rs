@@ -5,9 +5,10 @@
 //! by `[secret]`, so that nothing behind it (guest, database, log, page) can ever show the key. It works on values, not
 //! on the names of fields, because a server may put the key anywhere.
 //!
-//! A key shorter than [`MIN_SCRUBBED`] is not looked for: a text of a few letters stands in honest data too, and
-//! replacing it there would destroy records.
+//! A key shorter than [`MIN_SCRUBBED`] is only looked for as a word of its own, and one shorter than [`MIN_ALONE`] not at
+//! all: a text of a few letters stands in honest data too, and replacing it there would destroy records.
 
+mod alone;
 mod authorization;
 mod credential;
 mod escapes;
@@ -16,12 +17,14 @@ mod header;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
+use alone::stands_alone;
 use escapes::Escapes;
 
 pub use authorization::Authorization;
@@ -32,9 +35,12 @@ pub use header::{OwnHeader, OwnHeaderError};
 /// What stands in the place of a secret.
 pub const REPLACEMENT: &str = "[secret]";
 
-/// The shortest secret that is looked for, in bytes: real keys have twenty and more, and a shorter text is likely to
+/// The shortest secret that is looked for anywhere, in bytes: real keys have twenty and more, and a shorter text is likely to
 /// stand in a record by chance.
 pub const MIN_SCRUBBED: usize = 8;
+
+/// The shortest one that is looked for where it stands alone. Below it, too many words are the same.
+pub const MIN_ALONE: usize = 4;
 
 /// Whether a server is on this machine: a key may go there in the clear, and no proxy stands before it.
 pub fn is_loopback(server: &Url) -> bool {
@@ -61,6 +67,28 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Warns of one that is too short to be found; `setting` is where it comes from.
+    pub fn warn_if_short(&self, setting: &str) {
+        if let Some(warning) = self.short(setting) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// What to say of one that is too short to be found wherever a server repeats it; `setting` is where it comes from.
+    fn short(&self, setting: &str) -> Option<String> {
+        let what = match self.0.len() {
+            MIN_SCRUBBED.. => return None,
+            MIN_ALONE.. => {
+                "is hidden only where it stands as a word of its own, and the same word is hidden in honest records, too"
+            }
+            _ => "is not hidden",
+        };
+        Some(format!(
+            "What `{setting}` gives has fewer than {MIN_SCRUBBED} letters: where a server repeats it, it {what}. Choose a \
+             longer one."
+        ))
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -78,27 +106,49 @@ impl fmt::Display for Secret {
 /// Replaces secrets in texts that come from outside.
 #[derive(Clone, Default)]
 pub struct Scrubber {
-    needles: Option<(AhoCorasick, Escapes)>,
+    needles: Option<Needles>,
+}
+
+/// What is looked for.
+#[derive(Clone)]
+struct Needles {
+    plain: AhoCorasick,
+    /// Only where they stand alone.
+    short: Option<(AhoCorasick, Vec<String>)>,
+    escapes: Escapes,
 }
 
 impl Scrubber {
     /// Looks for these secrets and their codings: base64 (both alphabets, at any offset in a longer text), hex, the text
-    /// backwards, percent-encoding, JSON and HTML escapes in any mixture.
+    /// backwards, percent-encoding, JSON and HTML escapes in any mixture. For a short one, not within other words.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let needles: BTreeSet<String> = secrets
-            .into_iter()
-            .map(Secret::expose)
-            .filter(|text| text.len() >= MIN_SCRUBBED)
-            .flat_map(codings)
-            .filter(|needle| needle.len() >= MIN_SCRUBBED)
-            .collect();
-        if needles.is_empty() {
+        let (mut long, mut short) = (BTreeSet::new(), BTreeSet::new());
+        for secret in secrets {
+            match secret.expose() {
+                text if text.len() >= MIN_SCRUBBED => {
+                    long.extend(codings(text).into_iter().filter(|needle| needle.len() >= MIN_SCRUBBED));
+                }
+                text if text.len() >= MIN_ALONE => short.extend(whole_codings(text)),
+                _ => {}
+            }
+        }
+        if long.is_empty() && short.is_empty() {
             return Self::default();
         }
         // The longest match first: a base64 text of `user:key` goes as a whole, not only the part that holds the key.
         // A few short literals cannot exceed the automaton's limits, so the build does not fail.
-        let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&needles).ok();
-        Self { needles: plain.map(|plain| (plain, Escapes::new(needles))) }
+        let build = |needles: &BTreeSet<String>| {
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).ok()
+        };
+        let alone = build(&short).filter(|_| !short.is_empty()).map(|alone| (alone, short.iter().cloned().collect()));
+        let needles = build(&long).map(|plain| Needles {
+            plain,
+            short: alone,
+            escapes: Escapes::new(
+                long.into_iter().map(|text| (text, false)).chain(short.into_iter().map(|text| (text, true))),
+            ),
+        });
+        Self { needles }
     }
 
     /// The text without the secrets; borrowed where there are none.
@@ -112,23 +162,23 @@ impl Scrubber {
 
     /// The same for what may be no text; every other byte stays as it is.
     pub fn scrub_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        let Some((plain, escapes)) = &self.needles else { return Cow::Borrowed(bytes) };
+        let Some(Needles { plain, short, escapes }) = &self.needles else { return Cow::Borrowed(bytes) };
         let mut scrubbed = Cow::Borrowed(bytes);
-        let spans = escapes.find(bytes);
-        if !spans.is_empty() {
-            let mut out = Vec::with_capacity(bytes.len());
-            let mut from = 0;
-            for span in spans {
-                out.extend_from_slice(&bytes[from..span.start]);
-                out.extend_from_slice(REPLACEMENT.as_bytes());
-                from = span.end;
-            }
-            out.extend_from_slice(&bytes[from..]);
-            scrubbed = Cow::Owned(out);
-        }
-        if plain.is_match(&*scrubbed) {
+        cut(&mut scrubbed, &escapes.find(bytes));
+        if plain.patterns_len() > 0 && plain.is_match(&*scrubbed) {
             let replaced = plain.replace_all_bytes(&scrubbed, &vec![REPLACEMENT; plain.patterns_len()]);
             scrubbed = Cow::Owned(replaced);
+        }
+        if let Some((alone, texts)) = short {
+            let spans: Vec<Range<usize>> = alone
+                .find_iter(&*scrubbed)
+                .filter(|found| {
+                    let secret = texts.get(found.pattern().as_usize()).map_or(&b""[..], |text| text.as_bytes());
+                    stands_alone(&scrubbed, &found.range(), secret)
+                })
+                .map(|found| found.range())
+                .collect();
+            cut(&mut scrubbed, &spans);
         }
         scrubbed
     }
@@ -144,8 +194,31 @@ impl Scrubber {
 
 impl fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scrubber({})", self.needles.as_ref().map_or(0, |(plain, _)| plain.patterns_len()))
+        write!(f, "Scrubber({})", self.needles.as_ref().map_or(0, |needles| needles.plain.patterns_len()))
     }
+}
+
+/// Puts the replacement in the place of these parts, which are in order.
+fn cut(bytes: &mut Cow<'_, [u8]>, spans: &[Range<usize>]) {
+    if spans.is_empty() {
+        return;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut from = 0;
+    for span in spans {
+        out.extend_from_slice(&bytes[from..span.start]);
+        out.extend_from_slice(REPLACEMENT.as_bytes());
+        from = span.end;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    *bytes = Cow::Owned(out);
+}
+
+/// The ways in which a short text is no other word: not in other letters, backwards, or as a part of a longer coding.
+fn whole_codings(text: &str) -> Vec<String> {
+    let mut all = vec![text.to_owned(), hex::encode(text), hex::encode_upper(text)];
+    all.extend([&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].map(|engine| engine.encode(text)));
+    all
 }
 
 /// The ways a server is likely to write a text, but for escapes, which [`Escapes`] reads back.
@@ -261,12 +334,34 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_secret_that_is_looked_for() {
+    fn the_shortest_secret_that_is_looked_for_anywhere() {
         let seven = Secret::new("a".repeat(MIN_SCRUBBED - 1));
         let eight = Secret::new("a".repeat(MIN_SCRUBBED));
         let text = "b".to_owned() + &"a".repeat(MIN_SCRUBBED);
         assert_eq!(Scrubber::new([&seven]).scrub(&text), text);
         assert_eq!(Scrubber::new([&eight]).scrub(&text), "b[secret]");
+        assert!(seven.short("password").is_some_and(|said| said.contains("`password`") && said.contains("own")));
+        assert_eq!(eight.short("password"), None);
+    }
+
+    #[test]
+    fn a_short_secret_is_looked_for_where_it_stands_alone_and_a_shorter_one_is_not() {
+        let (four, three) = (Secret::new("k\u{fc}h"), Secret::new("abc"));
+        assert_eq!((four.expose().len(), three.expose().len()), (MIN_ALONE, MIN_ALONE - 1));
+        let scrubber = Scrubber::new([&four, &three]);
+        for (text, expected) in [
+            ("{\"password\":\"k\u{fc}h\",\"b\":\"k\\u00fch\"}", "{\"password\":\"[secret]\",\"b\":\"[secret]\"}"),
+            ("user:k&uuml;h, k%C3%BCh", "user:[secret], [secret]"),
+            ("k\u{fc}he, k\u{fc}h.example, k\\u00fche", "k\u{fc}he, k\u{fc}h.example, k\\u00fche"),
+            ("abc user:abc", "abc user:abc"),
+        ] {
+            assert_eq!(scrubber.scrub(text), expected);
+        }
+        assert_eq!(scrubber.scrub(&STANDARD_NO_PAD.encode(four.expose())), "[secret]");
+        assert!(three.short("password").is_some_and(|said| said.contains("not hidden")));
+        // Beside a long one, each as it is looked for.
+        let scrubber = Scrubber::new([&Secret::new("evil"), &Secret::new(KEY)]);
+        assert_eq!(scrubber.scrub(&format!("a{KEY} evil evils")), "a[secret] [secret] evils");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::connection::explain::web_page;
 use crate::http::{Feed, FetchError};
 use crate::poll::{date, naming_key_file};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
-use crate::secret::Credential;
+use crate::secret::{Credential, is_loopback};
 use crate::text;
 
 /// A clock that is further off moves what `since` means; the guest refuses ten minutes.
@@ -74,6 +74,43 @@ pub(super) fn doubles(inputs: &[Input]) -> Vec<Finding> {
         findings.push(Finding::new(Level::Warn, &second.id, "transport", text));
     }
     findings
+}
+
+/// Inputs whose feeds have one name and are not one server: what one says of a value takes the place of what the other says.
+pub(super) fn namesakes(inputs: &[Input]) -> Vec<Finding> {
+    let ways: Vec<_> = inputs.iter().map(|input| (input, Way::of(input).feed)).collect();
+    let mut findings = Vec::new();
+    for (at, (second, name)) in ways.iter().enumerate() {
+        let is_other = |first: &Input| {
+            let are_tried_here = is_loopback(&first.url) && is_loopback(&second.url);
+            first.url.origin() != second.url.origin() && !are_tried_here
+        };
+        let Some((first, _)) = ways.iter().take(at).find(|(first, other)| other == name && is_other(first)) else {
+            continue;
+        };
+        let text = format!(
+            "`{}` reads {name} from {} and this input from {}. A document is known by its feed's name, so each of the two writes \
+             over, and retires, what the other has stored. Give them different names (`feed: {{name: …}}`), unless both \
+             are the same feed.",
+            first.id,
+            first.url.origin().ascii_serialization(),
+            second.url.origin().ascii_serialization()
+        );
+        findings.push(Finding::new(Level::Warn, &second.id, "feed", text));
+    }
+    findings
+}
+
+/// Whether a guest of the user's own takes its settings for what it maps outside of polls, too: `map`, `eval` and
+/// `rejects retry` call it alone.
+fn refusal_to_map(input: &Input, guest: &Guest, now: Millis) -> Option<Finding> {
+    input.guest_file.as_ref()?;
+    match guest.map_records(&input.guest_config, now, b"[]") {
+        Err(error) => Some(Finding::new(Level::Fail, &input.id, "guest", error.to_string())),
+        Ok(Err(Failure::Config(text))) => Some(Finding::new(Level::Fail, &input.id, "settings", text)),
+        // That there are no records is for it to refuse.
+        Ok(_) => None,
+    }
 }
 
 /// The note of a guest whose feed says that what was asked for is not there, and that read it as empty.
@@ -160,6 +197,9 @@ pub(super) async fn findings(input: &Input, stored: Option<String>, guest: &Gues
         Ok(feed) => feed,
         Err(error) => return vec![finding(Level::Fail, "settings", error.to_string())],
     };
+    if let Some(refusal) = refusal_to_map(input, guest, clock.now()) {
+        return vec![refusal];
+    }
     let way = Way::of(input);
     let one = [("limit", Value::from(1))];
     let config = if way.is_taxii() { with(&input.guest_config, one) } else { input.guest_config.clone() };
@@ -511,6 +551,31 @@ mod tests {
         let one = with(r#"{"url":"u","limit":500}"#, [("limit", Value::from(1))]);
         let settings: Value = serde_json::from_str(&one).unwrap();
         assert_eq!(settings, serde_json::json!({ "url": "u", "limit": 1 }));
+    }
+
+    #[test]
+    fn feeds_of_one_name_on_two_servers_are_told_of() {
+        let named = |id: &str, url: &str, name: &str| {
+            let mut input = Input::new(id, url.parse().unwrap());
+            input.guest_config = serde_json::json!({ "feed": { "name": name } }).to_string();
+            input
+        };
+        let one = named("one", "https://a.example/api", "A feed");
+        for (two, is_told) in [
+            (named("two", "https://b.example/api", "A feed"), true),
+            (named("two", "https://a.example:8443/api", "A feed"), true),
+            (named("two", "https://a.example/other", "A feed"), false),
+            (named("two", "https://b.example/api", "Another feed"), false),
+        ] {
+            let found = namesakes(&[one.clone(), two.clone()]);
+            assert_eq!(found.len(), usize::from(is_told), "{two:?}");
+            if let Some(found) = found.first() {
+                assert_eq!((found.level, found.about.as_str()), (Level::Warn, "two"));
+                assert!(found.text.contains("`one`") && found.text.contains("https://a.example"), "{}", found.text);
+            }
+        }
+        let here = |port: u16| named("here", &format!("http://127.0.0.1:{port}"), "A feed");
+        assert_eq!(namesakes(&[here(1), here(2)]), []);
     }
 
     #[test]

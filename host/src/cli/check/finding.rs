@@ -6,6 +6,9 @@ use serde_json::json;
 
 use crate::text::{self, Style};
 
+/// So much of a line is shown to people; a server may have thousands of collections. Fixed: `--json` has all of it.
+pub(super) const SHOWN_CHARS: usize = 2_000;
+
 /// How well it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -51,6 +54,7 @@ impl Finding {
             Level::Fail => style.red("fail"),
         };
         // Addresses in these texts are the user's own; they are escaped, not defanged.
-        format!("{level}  {} {}: {}", text::escape(&self.about), text::escape(&self.subject), text::escape(&self.text))
+        let shown = text::cut(&text::escape(&self.text), SHOWN_CHARS);
+        format!("{level}  {} {}: {shown}", text::escape(&self.about), text::escape(&self.subject))
     }
 }

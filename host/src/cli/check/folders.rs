@@ -2,8 +2,11 @@
 //! read-only file systems, quotas, containers and what the superuser may.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
+
+/// How much is written to see whether there is room: about a page of a feed.
+const TRIAL_BYTES: usize = 1024 * 1024;
 
 /// The folder of a file.
 pub(super) fn of(file: &Path) -> &Path {
@@ -23,9 +26,12 @@ pub(super) fn refusal(folder: &Path) -> Option<String> {
     match nearest.metadata() {
         Ok(found) if !found.is_dir() => Some(format!("{} is no folder; name another one.", nearest.display())),
         Err(error) => Some(format!("the folder {} cannot be reached ({error}); {advice}", nearest.display())),
-        Ok(_) => try_in(nearest)
-            .err()
-            .map(|error| format!("the folder {} cannot be written to ({error}); {advice}", nearest.display())),
+        Ok(_) => try_in(nearest).err().map(|error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                format!("the folder {} takes no more ({error}); free some space.", nearest.display())
+            }
+            _ => format!("the folder {} cannot be written to ({error}); {advice}", nearest.display()),
+        }),
     }
 }
 
@@ -37,8 +43,11 @@ pub(super) fn refusal_to_append(file: &Path) -> Option<String> {
 
 fn try_in(folder: &Path) -> io::Result<()> {
     let trial = folder.join(format!(".tipline-check-{}", std::process::id()));
-    OpenOptions::new().write(true).create_new(true).open(&trial)?;
-    fs::remove_file(&trial)
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&trial)?;
+    // A full disk still makes empty files.
+    let written = file.write_all(&vec![1; TRIAL_BYTES]).and_then(|()| file.sync_all());
+    fs::remove_file(&trial)?;
+    written
 }
 
 #[cfg(test)]
@@ -55,6 +64,7 @@ mod tests {
             (folder.path().join("not/yet/there"), None),
             (file.clone(), Some("is no folder")),
             (file.join("below"), Some("cannot be reached")),
+            ("/dev/full".into(), Some("is no folder")),
             // Nobody writes there, not even the superuser.
             ("/proc/self".into(), Some("cannot be written to")),
             ("/proc/self/tipline/state".into(), Some("cannot be written to")),

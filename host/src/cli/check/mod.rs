@@ -59,6 +59,7 @@ impl Check {
         let config = self.settings.load()?;
         let mut findings = vec![configuration(&config)];
         findings.extend(feed::doubles(&config.inputs));
+        findings.extend(feed::namesakes(&config.inputs));
         let mut guests = Guests::new(Some(&config.state_dir));
         runtime()?.block_on(async {
             for input in &config.inputs {
@@ -194,10 +195,28 @@ fn ledger(config: &Config) -> Finding {
         };
     }
     match Ledger::open(&path) {
-        Ok(_) => finding(Level::Ok, format!("{shown} is usable")),
+        Ok(_) => match folders::refusal(folders::of(&path)) {
+            None => finding(Level::Ok, format!("{shown} is usable")),
+            Some(refusal) => finding(Level::Fail, format!("{shown} cannot grow: {refusal}")),
+        },
         Err(LedgerError::Locked(_)) => {
             finding(Level::Ok, format!("{shown} is in use, as while `tipline run` is at work"))
         }
         Err(error) => finding(Level::Fail, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_much_of_a_line_is_shown_and_json_has_all_of_it() {
+        for (length, is_cut) in [(finding::SHOWN_CHARS, false), (finding::SHOWN_CHARS + 1, true)] {
+            let finding = Finding::new(Level::Ok, "feed", "collections", "x".repeat(length));
+            let line = finding.to_line(Style::PLAIN);
+            assert_eq!(line.ends_with('…'), is_cut, "{length}");
+            assert!(finding.to_json().contains(&"x".repeat(length)));
+        }
     }
 }

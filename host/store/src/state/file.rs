@@ -46,10 +46,20 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 /// Takes the writer's lock. It is the operating system's: the death of its holder frees it.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     make_folder(path)?;
-    let beside = beside(path, ".lock");
-    let mut lock = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-        .open(&beside)
-        .map_err(|e| unwritable(path, &e))?;
+    refuse_several_names(path)?;
+    let beside = lock_of(path);
+    let mut options = OpenOptions::new();
+    private(options.read(true).write(true).create(true).truncate(false));
+    // Who may write the folder must not have us write our number over another file.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    let mut lock = options.open(&beside).map_err(|e| match beside.is_symlink() {
+        true => LedgerError::Unusable(format!(
+            "{} is a link to another file, which is not written to. Remove it; a file of this name is made again.",
+            beside.display()
+        )),
+        false => unwritable(path, &e),
+    })?;
     match try_lock(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -71,8 +81,32 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
 
 /// Whether a process writes to the file.
 pub(super) fn is_locked(path: &Path) -> bool {
-    let lock = OpenOptions::new().read(true).open(beside(path, ".lock"));
+    let lock = OpenOptions::new().read(true).open(lock_of(path));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The lock of a file, whatever links lead to it: it lies where the file itself does.
+fn lock_of(path: &Path) -> PathBuf {
+    match path.is_symlink() {
+        true => beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".lock"),
+        false => beside(path, ".lock"),
+    }
+}
+
+/// A file of two names has two locks and two logs: what one process writes by one name, another one does not see by the
+/// other.
+fn refuse_several_names(path: &Path) -> Result<(), LedgerError> {
+    #[cfg(unix)]
+    if let Some(names) =
+        fs::metadata(path).ok().map(|about| std::os::unix::fs::MetadataExt::nlink(&about)).filter(|n| *n > 1)
+    {
+        return Err(LedgerError::Unusable(format!(
+            "{} has {names} names (hard links), and who writes it by one of them is not seen by the others. Keep one name, or \
+             make a copy under the other.",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Takes the lock, also where somebody only looks at this moment whether it is taken.

@@ -33,7 +33,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use tipline_config::Limits;
 use tipline_model::apart::{Broken, blocking};
 use tipline_model::clock::Millis;
-use tipline_model::clock::judge::{Known, Witness};
+use tipline_model::clock::judge::{Known, Unheard, Witness};
 
 pub use crate::commit::Commit;
 pub use crate::error::LedgerError;
@@ -220,10 +220,15 @@ impl Ledger {
             while let Some(row) = rows.next()? {
                 let (input, heard): (String, i64) = (row.get(0)?, row.get(1)?);
                 let ahead = fact(connection, &format!("{AHEAD}{input}"))?;
-                witnesses.insert(input, Witness { ahead, heard: unsigned(heard) });
+                let by = fact(connection, &format!("{UNHEARD_BY}{input}"))?.map(unsigned);
+                let since = fact(connection, &format!("{UNHEARD_SINCE}{input}"))?.map(unsigned);
+                let unheard = by.zip(since).map(|(by, since)| Unheard { by, since });
+                witnesses.insert(input, Witness { ahead, heard: unsigned(heard), unheard });
             }
             let doubted = fact(connection, DOUBTED)?.filter(|at| *at > 0).map(unsigned);
-            Ok(Some(Known { time: unsigned(time), doubted, witnesses }))
+            let wall = fact(connection, WALL)?.map(unsigned);
+            let counted = fact(connection, COUNTED)?.map_or(0, unsigned);
+            Ok(Some(Known { time: unsigned(time), wall, counted, doubted, witnesses }))
         })
     }
 
@@ -235,7 +240,11 @@ impl Ledger {
         self.writing(|transaction| {
             set_fact(transaction, CLOCK, signed(known.time))?;
             set_fact(transaction, DOUBTED, known.doubted.map_or(0, signed))?;
-            for prefix in [AHEAD, HEARD] {
+            set_fact(transaction, COUNTED, signed(known.counted))?;
+            if let Some(wall) = known.wall {
+                set_fact(transaction, WALL, signed(wall))?;
+            }
+            for prefix in [AHEAD, HEARD, UNHEARD_BY, UNHEARD_SINCE] {
                 transaction
                     .prepare_cached("DELETE FROM facts WHERE substr(name, 1, length(?1)) = ?1")?
                     .execute([prefix])?;
@@ -245,6 +254,10 @@ impl Ledger {
                     set_fact(transaction, &format!("{AHEAD}{input}"), ahead)?;
                 }
                 set_fact(transaction, &format!("{HEARD}{input}"), signed(witness.heard))?;
+                if let Some(Unheard { by, since }) = witness.unheard {
+                    set_fact(transaction, &format!("{UNHEARD_BY}{input}"), signed(by))?;
+                    set_fact(transaction, &format!("{UNHEARD_SINCE}{input}"), signed(since))?;
+                }
             }
             Ok(())
         })
@@ -330,9 +343,13 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The names of what is known of the time; an input's id follows the latter two.
+/// The names of what is known of the time; an input's id follows those that end with a slash.
 const CLOCK: &str = "clock";
 const DOUBTED: &str = "clock/doubted";
+const WALL: &str = "clock/wall";
+const COUNTED: &str = "clock/counted";
+const UNHEARD_BY: &str = "clock/unheard-by/";
+const UNHEARD_SINCE: &str = "clock/unheard-since/";
 const AHEAD: &str = "clock/ahead/";
 const HEARD: &str = "clock/heard/";
 

@@ -113,6 +113,57 @@ fn a_second_writer_is_refused_and_readers_are_not() {
 
 #[cfg(unix)]
 #[test]
+fn a_file_has_one_lock_by_whatever_name_it_is_opened() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other, elsewhere) =
+        (folder.path().join("tipline.db"), folder.path().join("other.db"), folder.path().join("below/third.db"));
+    fs::create_dir(folder.path().join("below")).unwrap();
+    symlink("tipline.db", &other).unwrap();
+    symlink("../other.db", &elsewhere).unwrap();
+    let names = [&path, &other, &elsewhere];
+    drop(Ledger::open(&path).unwrap());
+    for first in names {
+        let writer = Ledger::open(first).unwrap();
+        for second in names {
+            assert!(matches!(Ledger::open(second), Err(LedgerError::Locked(_))), "{first:?} {second:?}");
+            assert!(Ledger::is_written(second), "{first:?} {second:?}");
+        }
+        writer.commit(&commit(Some("one")), &Delivery::default()).unwrap();
+        drop(writer);
+        assert!(names.iter().all(|name| !Ledger::is_written(name)));
+    }
+    assert!(!folder.path().join("other.db.lock").exists());
+    // A hard link is another name of which the file does not tell.
+    let hard = folder.path().join("hard.db");
+    fs::hard_link(&path, &hard).unwrap();
+    for name in [&hard, &path, &other] {
+        let text = message(Ledger::open(name));
+        assert!(text.contains("2 names") && text.contains("Keep one"), "{text}");
+    }
+    fs::remove_file(&hard).unwrap();
+    Ledger::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let fixture = Fixture::new();
+    let victim = fixture.path().with_file_name("victim");
+    let lock = fixture.path().with_file_name(format!("{}.lock", fixture.path().file_name().unwrap().to_str().unwrap()));
+    fs::write(&victim, "precious").unwrap();
+    for target in [victim.as_path(), Path::new("not-there")] {
+        std::os::unix::fs::symlink(target, &lock).unwrap();
+        let text = message(Ledger::open(&fixture.path()));
+        assert!(text.contains("is a link") && text.contains("Remove it"), "{text}");
+        fs::remove_file(&lock).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    fixture.open();
+}
+
+#[cfg(unix)]
+#[test]
 fn nobody_else_may_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -522,11 +573,16 @@ fn what_is_known_of_the_time_is_remembered() {
     let ledger = fixture.open();
     assert_eq!(ledger.known_time().unwrap(), None);
     let known = |time, ahead| {
-        let one = Witness { ahead: Some(ahead), heard: NOW };
-        let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness { ahead: None, heard: 1 })]);
-        Known { time, doubted: (ahead > 0).then_some(NOW), witnesses }
+        let unheard = (ahead > 0).then_some(Unheard { by: 3, since: NOW });
+        let one = Witness { unheard, ..Witness::new(Some(ahead), NOW) };
+        let witnesses = BTreeMap::from([("a/b".to_owned(), one), ("c".to_owned(), Witness::new(None, 1))]);
+        Known { time, wall: Some(NOW + 5), counted: 9, doubted: (ahead > 0).then_some(NOW), witnesses }
     };
     ledger.keep_time(&known(NOW, -5)).unwrap();
+    ledger.keep_time(&known(NOW + 1, 7)).unwrap();
+    assert_eq!(ledger.known_time().unwrap(), Some(known(NOW + 1, 7)));
+    ledger.keep_time(&known(NOW + 1, -7)).unwrap();
+    assert_eq!(ledger.known_time().unwrap(), Some(known(NOW + 1, -7)), "an answer ends it");
     ledger.keep_time(&known(NOW + 1, 7)).unwrap();
     drop(ledger);
     assert_eq!(fixture.open().known_time().unwrap(), Some(known(NOW + 1, 7)));
@@ -727,8 +783,8 @@ fn witnesses_that_are_no_longer_asked_are_forgotten() {
     let ledger = fixture.open();
     let known = |ids: &[&str]| Known {
         time: NOW,
-        doubted: None,
-        witnesses: ids.iter().map(|id| ((*id).to_owned(), Witness { ahead: Some(7), heard: NOW })).collect(),
+        witnesses: ids.iter().map(|id| ((*id).to_owned(), Witness::new(Some(7), NOW))).collect(),
+        ..Known::default()
     };
     for ids in [&["one", "two"][..], &["two"], &[]] {
         ledger.keep_time(&known(ids)).unwrap();

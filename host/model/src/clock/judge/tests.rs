@@ -279,7 +279,93 @@ fn a_feed_whose_clock_is_behind_ends_later() {
     for (wrong, expected) in [(0, 0), (DAY as i64, 0), (-(APART as i64), 0), (-(DAY as i64), DAY)] {
         let mut world = World::new();
         world.hear(wrong);
-        assert_eq!(world.judge.behind("feed"), expected, "{wrong}");
-        assert_eq!(world.judge.behind("another"), 0);
+        assert_eq!(world.judge.behind("feed", world.reading()), expected, "{wrong}");
+        assert_eq!(world.judge.behind("another", world.reading()), 0);
+    }
+}
+
+/// What two feeds know: one is right, the other agrees with a machine that is set two years ahead.
+fn two_feeds(answers: &[(&str, i64)], restart: bool) -> World {
+    let wrong = 2 * YEAR as i64;
+    let mut world = World::new();
+    for feed in ["right", "wrong"] {
+        world.judge.hear(feed, Some(NOW), world.reading());
+    }
+    world.pass(HOUR);
+    if restart {
+        world.restart(HOUR, wrong);
+    } else {
+        world.set(wrong);
+    }
+    for (feed, by) in answers {
+        let said = world.time.saturating_add_signed(*by);
+        world.judge.hear(feed, Some(said), world.reading());
+    }
+    world
+}
+
+#[test]
+fn what_a_feed_has_shown_ends_by_its_own_clock_whichever_feed_answers_first() {
+    let wrong = 2 * YEAR as i64;
+    let (right, agreeing) = (("right", 0), ("wrong", wrong));
+    for restart in [false, true] {
+        for answers in [
+            &[right, agreeing][..],
+            &[agreeing, right],
+            &[agreeing],
+            &[right, agreeing, right],
+            &[right, right, agreeing, agreeing],
+        ] {
+            let world = two_feeds(answers, restart);
+            let earliest = world.judge.earliest(world.reading()) - world.judge.behind("right", world.reading());
+            assert!(earliest <= world.time + MINUTE, "{restart} {answers:?}: {}", difference(earliest, world.time));
+            assert_eq!(world.judge.behind("wrong", world.reading()), 0, "{restart} {answers:?}");
+        }
+    }
+}
+
+#[test]
+fn a_feed_that_does_not_answer_holds_its_own_for_a_week_also_over_restarts() {
+    let wrong = 2 * YEAR as i64;
+    let mut world = two_feeds(&[("wrong", wrong)], true);
+    let mut held = 0;
+    while world.judge.behind("right", world.reading()) > 0 && held < 100 {
+        held += 1;
+        world.restart(2 * HOUR, wrong);
+        let said = world.time.saturating_add_signed(wrong);
+        world.judge.hear("wrong", Some(said), world.reading());
+    }
+    assert_eq!(held, SILENCE / (2 * HOUR));
+    // From then on, pauses hold nothing; a clock that is set again does.
+    world.restart(2 * HOUR, wrong);
+    world.judge.hear("wrong", Some(world.time.saturating_add_signed(wrong)), world.reading());
+    assert_eq!(world.judge.behind("right", world.reading()), 0);
+    world.restart(2 * HOUR, 2 * wrong);
+    world.judge.hear("wrong", Some(world.time.saturating_add_signed(2 * wrong)), world.reading());
+    assert!(world.judge.behind("right", world.reading()) > YEAR);
+    // Until it answers.
+    world.judge.hear("right", Some(world.time.saturating_add_signed(2 * wrong)), world.reading());
+    assert_eq!(world.judge.behind("right", world.reading()), 0);
+}
+
+#[test]
+fn a_wait_that_was_noted_by_a_clock_ahead_ends_although_only_short_runs_are_made() {
+    for between in [10 * MINUTE, HOUR, 3 * DAY] {
+        let mut world = World::new();
+        // Wrong from the beginning, and no feed has given a good answer.
+        world.wrong = 2 * YEAR as i64;
+        world.judge = Judge::new(world.reading());
+        let until = world.judge.now(world.reading()) + HOUR;
+        let (mut runs, began) = (0, world.time);
+        while world.judge.now(world.reading()) < until && runs < 100 {
+            runs += 1;
+            world.restart(between, 0);
+        }
+        // The first run by the right clock begins to count.
+        let most = HOUR + 2 * between;
+        assert!(world.time - began <= most, "{between}: {runs}");
+        assert_eq!(world.judge.earliest(world.reading()), NOW + 2 * YEAR, "nothing ends by what is only counted");
+        world.hear(0);
+        assert_eq!(world.off(), (0, 0));
     }
 }
