@@ -498,7 +498,8 @@ mod tests {
         }
         // In Latin-1 itself, which is no UTF-8.
         let escapes = Escapes::new([("M\u{fc}ll".to_owned(), false)]);
-        assert_eq!(escapes.find(b"a M\xfcll b"), [2..6]);
+        let expected = 2..6;
+        assert_eq!(escapes.find(b"a M\xfcll b"), [expected]);
     }
 
     #[test]
