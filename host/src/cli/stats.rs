@@ -112,7 +112,8 @@ impl Stats {
             return Ok(());
         }
         let style = Style::stdout();
-        for (facet, counts) in self.facets.iter().zip(&answer.facets) {
+        // What nobody says of any of them is no table.
+        for (facet, counts) in self.facets.iter().zip(&answer.facets).filter(|(_, counts)| !counts.words.is_empty()) {
             let mut table = Table::new(&[(facet.title(), Align::Left), ("COUNT", Align::Right), ("", Align::Left)]);
             let most = counts.words.first().map_or(1, |(_, count)| *count).max(1);
             for (word, count) in counts.words.iter().take(SHOWN) {
