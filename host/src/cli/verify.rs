@@ -42,13 +42,14 @@ const DATED_TO_MS: Millis = 1_000;
 const NAMED: usize = 20;
 
 /// What differs between two looks at one claim, and what a store writes into it.
-const VOLATILE: [&str; 9] = [
+const VOLATILE: [&str; 10] = [
     "@timestamp",
     "event.sequence",
     "event.ingested",
     "event.type",
     "tipline.observed_at",
     "tipline.input",
+    "tipline.search",
     "tipline.expires_at",
     "tipline.expiry_reason",
     "tipline.retired_at",
@@ -690,7 +691,7 @@ mod tests {
     fn what_a_store_adds_is_no_difference() {
         let mut shown: Value = serde_json::from_str(r#"{"event":{"id":"a","sequence":2},"x":{"b":1,"a":2}}"#).unwrap();
         let mut stored: Value = serde_json::from_str(
-            r#"{"x":{"a":2,"b":1},"event":{"ingested":"t","sequence":1,"id":"a"},"tipline":{"input":"feed"},
+            r#"{"x":{"a":2,"b":1},"event":{"ingested":"t","sequence":1,"id":"a"},"tipline":{"input":"feed","search":"x"},
                 "labels":{"is_ioc_transform_source":"false"},"data_stream":{"type":"logs"}}"#,
         )
         .unwrap();

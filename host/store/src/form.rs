@@ -56,7 +56,9 @@ pub fn is_of_the_mapping(field: &str) -> bool {
         "threat.indicator.marking.tlp",
         "threat.indicator.marking.tlp_version",
     ];
-    FIELDS.contains(&field) || field.starts_with("tipline.") || field.starts_with("data_stream.")
+    // The text that plain text is looked for in is the feed's.
+    let is_shared = field.starts_with("tipline.") && field != tipline_kql::SEARCH;
+    FIELDS.contains(&field) || is_shared || field.starts_with("data_stream.")
 }
 
 /// A text that is no document.
