@@ -37,6 +37,48 @@ pub struct Over {
     pub interval: Millis,
 }
 
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+const HOUR: Millis = 60 * MINUTE;
+const DAY: Millis = 24 * HOUR;
+
+/// The lengths that people count time by.
+const LENGTHS: [Millis; 20] = [
+    SECOND,
+    5 * SECOND,
+    15 * SECOND,
+    30 * SECOND,
+    MINUTE,
+    5 * MINUTE,
+    15 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+    14 * DAY,
+    28 * DAY,
+    91 * DAY,
+    182 * DAY,
+    364 * DAY,
+];
+
+impl Over {
+    /// From one moment to another by intervals that people count by, at most so many and one, begun at a round time.
+    pub fn round(time: usize, from: Millis, to: Millis, intervals: u32) -> Self {
+        let wanted = to.saturating_sub(from).div_ceil(Millis::from(intervals.max(1)));
+        let longest = wanted.div_ceil(364 * DAY) * 364 * DAY;
+        let interval = LENGTHS.into_iter().find(|length| *length >= wanted).unwrap_or(longest);
+        let from = from - from % interval;
+        let intervals = to.saturating_sub(from).div_ceil(interval).max(1);
+        let to = from.saturating_add(intervals.saturating_mul(interval));
+        Self { time, from, to, interval }
+    }
+}
+
 /// The most intervals of a trend: more than a screen has points across.
 pub(crate) const MAX_INTERVALS: usize = 4_000;
 
@@ -80,6 +122,13 @@ impl Columns {
             .collect();
         counted.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
         counted
+    }
+
+    /// The earliest and the latest time of the claims found; none where none has one.
+    pub fn span(&self, found: &Bits, time: usize) -> Option<(Millis, Millis)> {
+        let times = &self.times[time];
+        let spans = found.iter().filter_map(|slot| times.of(slot));
+        spans.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
     /// The claims found over time, by the words of a column: the `top` most
@@ -154,8 +203,6 @@ mod tests {
     }
 
     const BEGIN: Millis = 1_795_737_600_000;
-    const HOUR: Millis = 60 * 60 * 1_000;
-
     fn over(hours: u64, interval: Millis) -> Over {
         let time = time_column("@timestamp").unwrap();
         Over { time, from: BEGIN, to: BEGIN + hours * HOUR, interval }
@@ -174,6 +221,31 @@ mod tests {
         assert_eq!(series, [("all", 12, vec![6, 6]), ("a", 4, vec![2, 2])]);
         // What has no tag at all.
         assert_eq!(trend.others, [1, 0]);
+    }
+
+    #[test]
+    fn intervals_are_round_and_hold_both_ends() {
+        for (from, to, intervals, expected) in [
+            (BEGIN, BEGIN, 10, (BEGIN, BEGIN + SECOND, SECOND)),
+            (BEGIN + 1, BEGIN + 10 * MINUTE, 10, (BEGIN, BEGIN + 10 * MINUTE, MINUTE)),
+            (BEGIN + 1, BEGIN + 10 * MINUTE + 2, 10, (BEGIN, BEGIN + 15 * MINUTE, 5 * MINUTE)),
+            (BEGIN, BEGIN + 29 * DAY, 30, (BEGIN, BEGIN + 29 * DAY, DAY)),
+            (0, 4_000 * DAY, 5, (0, 4_368 * DAY, 1_092 * DAY)),
+            // Nothing to divide by, and an end before the beginning.
+            (BEGIN, BEGIN + DAY, 0, (BEGIN, BEGIN + DAY, DAY)),
+            (BEGIN, 0, 10, (BEGIN, BEGIN + SECOND, SECOND)),
+        ] {
+            let over = Over::round(0, from, to, intervals);
+            assert_eq!((over.from, over.to, over.interval), expected, "{from} {to} {intervals}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_of_what_was_found() {
+        let columns = columns();
+        let time = time_column("@timestamp").unwrap();
+        assert_eq!(columns.span(columns.stored(), time), Some((BEGIN, BEGIN + 23 * HOUR)));
+        assert_eq!(columns.span(&Bits::none(columns.slots()), time), None);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Stand {
             behind: 0,
             limit: usize::MAX,
             facets: Vec::new(),
+            trend: None,
         }
     }
 

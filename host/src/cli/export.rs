@@ -53,6 +53,7 @@ impl ExportCommand {
             behind: 0,
             limit: usize::MAX,
             facets: Vec::new(),
+            trend: None,
         };
         let out: Box<dyn Write + Send> = match &self.output {
             // What is there may be another tool's list.

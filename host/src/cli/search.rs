@@ -81,6 +81,7 @@ impl Search {
             behind: self.skip,
             limit: if self.count { 0 } else { self.limit },
             facets: Vec::new(),
+            trend: None,
         };
         let answer = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = super::open::catalog(&config)?;

@@ -98,6 +98,7 @@ impl Stats {
             behind: 0,
             limit: 0,
             facets: self.facets.iter().map(|facet| facet.field()).collect(),
+            trend: None,
         };
         let answer = runtime()?.block_on(async {
             let catalog = open::catalog(&config)?;

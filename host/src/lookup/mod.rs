@@ -134,6 +134,7 @@ async fn claims(
         behind: 0,
         limit: usize::MAX,
         facets: Vec::new(),
+        trend: None,
     };
     let mut claims = Vec::new();
     let add = &mut |hit: crate::store::Hit| {

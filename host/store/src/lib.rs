@@ -39,7 +39,7 @@ pub use commit::{Delivery, Quarantined};
 pub use error::SinkError;
 pub use kind::Kind;
 pub use page::{Document, Page};
-pub use question::{Among, Answer, Condition, Counts, Question};
+pub use question::{Among, Answer, Condition, Counts, Drawn, Question, TrendOf};
 pub use sink::{DELETED_FROM, DELETED_SHARE, Deletes, INPUT_REMOVED, PAGES_AT_ONCE, Prepared, Sink, SweepOrder, Swept};
 pub use standing::{Loss, Standing};
 pub use turn::{Baton, Turn};
@@ -158,6 +158,12 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`].
     async fn ask(&self, question: &Question) -> Result<Answer, CatalogError>;
+
+    /// The words of a field of [`tipline_catalog::WORDS`] that begin so, in any case; the most frequent first, at most so many.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError>;
 
     /// Shows every claim that a question finds, in its order, without holding them all; what is to be grouped or counted is
     /// not.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tipline_catalog::{Grouping, Order};
+use tipline_catalog::{Grouping, Order, Over, Trend};
 use tipline_kql::{Fields, Predicate};
 
 use crate::Hit;
@@ -48,6 +48,34 @@ pub struct Question {
     pub limit: usize,
     /// Fields of [`tipline_catalog::WORDS`] whose words are counted.
     pub facets: Vec<&'static str>,
+    /// What is drawn over time.
+    pub trend: Option<TrendOf>,
+}
+
+/// What is asked of a trend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrendOf {
+    /// The time, of [`tipline_catalog::TIMES`].
+    pub time: &'static str,
+    /// Where it begins; left out: with the earliest time found.
+    pub from: Option<Millis>,
+    /// Where it ends; left out: behind the latest time found.
+    pub to: Option<Millis>,
+    /// About how many intervals it has.
+    pub intervals: u32,
+    /// The field of [`tipline_catalog::WORDS`] by whose words it is told apart.
+    pub field: &'static str,
+    /// How many words are told apart.
+    pub top: usize,
+}
+
+/// A trend, and what it is drawn over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// Its time, its bounds and its intervals.
+    pub over: Over,
+    /// The counts: of claims, also where values were asked for.
+    pub trend: Trend,
 }
 
 /// How often the words of a field occur, the most frequent first.
@@ -70,4 +98,6 @@ pub struct Answer {
     pub found: Vec<Vec<Hit>>,
     /// What was to be counted.
     pub facets: Vec<Counts>,
+    /// What was to be drawn; none where nothing found has such a time.
+    pub trend: Option<Drawn>,
 }

@@ -3,7 +3,8 @@
 //! Claims are not grouped here: whoever asks for values gets claims, and is told so.
 
 use serde_json::{Value, json};
-use tipline_catalog::Direction;
+use tipline_catalog::{Direction, WORDS};
+use tipline_kql::fold;
 
 use super::Elasticsearch;
 use super::search::{FACET_VALUES, PAGE, condition, expired, failed_shards, refuse_holes, retired};
@@ -16,7 +17,8 @@ impl Elasticsearch {
         self.show(question, &mut |hit| found.push(vec![hit])).await?;
         let dsl = dsl(question);
         let total = self.count_of(&dsl).await?;
-        Ok(Answer { total, is_grouped: false, found, facets: self.counted(question, &dsl).await? })
+        let facets = self.counted(&question.facets, &dsl).await?;
+        Ok(Answer { total, is_grouped: false, found, facets, trend: None })
     }
 
     /// Shows the claims found, page after page.
@@ -48,12 +50,25 @@ impl Elasticsearch {
         Ok(())
     }
 
-    async fn counted(&self, question: &Question, dsl: &Value) -> Result<Vec<Counts>, CatalogError> {
-        if question.facets.is_empty() {
+    /// The words of a field that begin so, of the most frequent.
+    pub(super) async fn words_of(
+        &self,
+        field: &str,
+        beginning: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, CatalogError> {
+        let Some(field) = WORDS.into_iter().find(|known| *known == field) else { return Ok(Vec::new()) };
+        let beginning = fold(beginning);
+        let counts = self.counted(&[field], &json!({ "match_all": {} })).await?;
+        let words = counts.into_iter().flat_map(|counts| counts.words);
+        Ok(words.filter(|(word, _)| fold(word).starts_with(&beginning)).take(limit).collect())
+    }
+
+    async fn counted(&self, facets: &[&'static str], dsl: &Value) -> Result<Vec<Counts>, CatalogError> {
+        if facets.is_empty() {
             return Ok(Vec::new());
         }
-        let aggregations: serde_json::Map<String, Value> = question
-            .facets
+        let aggregations: serde_json::Map<String, Value> = facets
             .iter()
             .enumerate()
             .map(|(number, field)| {
@@ -65,7 +80,7 @@ impl Elasticsearch {
         let answer = self.query("_search", "aggregations,_shards.failed,error", &body).await?;
         let json = answer.json();
         refuse_holes(failed_shards(&json))?;
-        let counts = question.facets.iter().enumerate().map(|(number, field)| {
+        let counts = facets.iter().enumerate().map(|(number, field)| {
             let buckets = json.pointer(&format!("/aggregations/{number}/buckets")).and_then(Value::as_array);
             let word = |bucket: &Value| Some((bucket["key"].as_str()?.to_owned(), bucket["doc_count"].as_u64()?));
             Counts { field, words: buckets.into_iter().flatten().filter_map(word).collect() }

@@ -374,6 +374,10 @@ impl Catalog for Elasticsearch {
         self.answer(question).await
     }
 
+    async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {
+        self.words_of(field, beginning, limit).await
+    }
+
     async fn stream(
         &self,
         question: &crate::Question,

@@ -6,10 +6,10 @@ use std::sync::mpsc::sync_channel;
 
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
-use tipline_catalog::{Bits, Columns, Grouping, PutError, WORDS};
-use tipline_kql::{Document, Fields};
+use tipline_catalog::{Bits, Columns, Grouping, Over, PutError, WORDS, time_column, word_column};
+use tipline_kql::{Document, Fields, fold};
 
-use crate::question::{Among, Answer, Counts, Question};
+use crate::question::{Among, Answer, Counts, Drawn, Question, TrendOf};
 use crate::state::{Ledger, LedgerError, unsigned};
 use crate::{CatalogError, Hit};
 
@@ -83,6 +83,7 @@ pub(super) fn answer(ledger: &Ledger, question: &Question) -> Result<Answer, Cat
         total: found.count() as u64,
         is_grouped: grouping == Grouping::Values,
         facets: facets.collect(),
+        trend: question.trend.and_then(|of| draw(&columns, &found, &scope, grouping, of)),
         // What was deleted meanwhile is left out.
         found: hits
             .into_iter()
@@ -90,6 +91,32 @@ pub(super) fn answer(ledger: &Ledger, question: &Question) -> Result<Answer, Cat
             .filter(|hits| !hits.is_empty())
             .collect(),
     })
+}
+
+/// The words of a field that begin so.
+pub(super) fn words(
+    ledger: &Ledger,
+    field: &str,
+    beginning: &str,
+    limit: usize,
+) -> Result<Vec<(String, u64)>, CatalogError> {
+    let Some(column) = word_column(field) else { return Ok(Vec::new()) };
+    let columns = load(ledger, &Fields::new([]))?;
+    let beginning = fold(beginning);
+    let counted = columns.facet(columns.stored(), columns.stored(), Grouping::Claims, column);
+    let words = counted.into_iter().filter(|counted| fold(&counted.word).starts_with(&beginning));
+    Ok(words.take(limit).map(|counted| (counted.word, counted.count)).collect())
+}
+
+fn draw(columns: &Columns, found: &Bits, scope: &Bits, grouping: Grouping, of: TrendOf) -> Option<Drawn> {
+    let (time, column) = (time_column(of.time)?, word_column(of.field)?);
+    let claims = match grouping {
+        Grouping::Claims => found.clone(),
+        Grouping::Values => Bits::of(columns.slots(), |slot| scope.has(slot) && found.has(columns.group(slot))),
+    };
+    let (first, last) = columns.span(&claims, time)?;
+    let over = Over::round(time, of.from.unwrap_or(first), of.to.unwrap_or(last.saturating_add(1)), of.intervals);
+    Some(Drawn { over, trend: columns.trend(&claims, &over, column, of.top) })
 }
 
 /// The columns of all documents. Reading and unpacking go on beside, on a thread of their own.

@@ -148,6 +148,11 @@ impl Catalog for Sqlite {
         blocking(move || ask::answer(&ledger, &question)).await
     }
 
+    async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {
+        let (ledger, field, beginning) = (self.ledger.clone(), field.to_owned(), beginning.to_owned());
+        blocking(move || ask::words(&ledger, &field, &beginning, limit)).await
+    }
+
     async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
         let (ledger, question) = (self.ledger.clone(), Question { grouping: Grouping::Claims, ..question.clone() });
         let (sender, mut receiver) = tokio::sync::mpsc::channel(HITS_AHEAD);
