@@ -27,6 +27,7 @@ pub mod run;
 pub mod sweep;
 pub mod tape;
 pub mod telemetry;
+pub mod web;
 
 pub use tipline_connection::tls;
 pub use tipline_eval::records;

@@ -1,0 +1,40 @@
+//! The Indicators page: what is stored, as a table that people search, count, compare and export.
+//!
+//! Everything is drawn on the server and works without scripts for reading; the state of a view is its address. What comes
+//! from a feed is text here and nothing else: never a link, never markup.
+
+pub mod page;
+
+use std::sync::Arc;
+
+use tipline_kql::Fields;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::state::Ledger;
+use crate::store::Catalog;
+
+/// What the page is about, and what its handlers share.
+pub struct App {
+    /// What is searched.
+    pub catalog: Arc<dyn Catalog>,
+    /// The fields that can be asked for.
+    pub fields: Arc<Fields>,
+    /// The judged clock.
+    pub clock: Clock,
+    /// What the program was told.
+    pub config: Config,
+    /// Checkpoints and rejects, to be read; none where there is no file yet.
+    pub ledger: Option<Ledger>,
+}
+
+/// Who asks. Access puts it into every request that it lets through.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Names the session's own lists; no secret.
+    pub id: String,
+    /// What a form has to send back as `csrf`.
+    pub csrf: String,
+    /// Whether anything but the session's own lists may be changed.
+    pub may_change: bool,
+}
