@@ -37,17 +37,12 @@ pub struct Over {
     pub interval: Millis,
 }
 
-const SECOND: Millis = 1_000;
-const MINUTE: Millis = 60 * SECOND;
+const MINUTE: Millis = 60 * 1_000;
 const HOUR: Millis = 60 * MINUTE;
 const DAY: Millis = 24 * HOUR;
 
 /// The lengths that people count time by.
-const LENGTHS: [Millis; 20] = [
-    SECOND,
-    5 * SECOND,
-    15 * SECOND,
-    30 * SECOND,
+const LENGTHS: [Millis; 16] = [
     MINUTE,
     5 * MINUTE,
     15 * MINUTE,
@@ -226,14 +221,14 @@ mod tests {
     #[test]
     fn intervals_are_round_and_hold_both_ends() {
         for (from, to, intervals, expected) in [
-            (BEGIN, BEGIN, 10, (BEGIN, BEGIN + SECOND, SECOND)),
+            (BEGIN, BEGIN, 10, (BEGIN, BEGIN + MINUTE, MINUTE)),
             (BEGIN + 1, BEGIN + 10 * MINUTE, 10, (BEGIN, BEGIN + 10 * MINUTE, MINUTE)),
             (BEGIN + 1, BEGIN + 10 * MINUTE + 2, 10, (BEGIN, BEGIN + 15 * MINUTE, 5 * MINUTE)),
             (BEGIN, BEGIN + 29 * DAY, 30, (BEGIN, BEGIN + 29 * DAY, DAY)),
             (0, 4_000 * DAY, 5, (0, 4_368 * DAY, 1_092 * DAY)),
             // Nothing to divide by, and an end before the beginning.
             (BEGIN, BEGIN + DAY, 0, (BEGIN, BEGIN + DAY, DAY)),
-            (BEGIN, 0, 10, (BEGIN, BEGIN + SECOND, SECOND)),
+            (BEGIN, 0, 10, (BEGIN, BEGIN + MINUTE, MINUTE)),
         ] {
             let over = Over::round(0, from, to, intervals);
             assert_eq!((over.from, over.to, over.interval), expected, "{from} {to} {intervals}");

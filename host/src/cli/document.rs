@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-pub(super) use crate::document::{at, is_live, kind, name, state, text_at};
+use crate::document::Group;
+pub(super) use crate::document::{at, fields, is_live, kind, name, state, text_at};
 use crate::store::{By, Hit};
 use crate::text::{self, Align, Style, Table};
 
@@ -68,29 +69,18 @@ pub(super) fn values(found: &[Vec<Hit>], style: Style) -> String {
         ("LAST SEEN", Align::Left),
         ("ENDS", Align::Left),
     ]);
-    for hits in found {
-        let documents: Vec<Value> = hits.iter().map(parse).collect();
-        let Some(leading) = documents.first() else { continue };
-        let texts =
-            |path| documents.iter().map(move |document| text_at(document, path)).filter(|text| !text.is_empty());
-        let surest = texts("threat.indicator.confidence").max_by_key(|word| {
-            ["Not Specified", "None", "Low", "Medium", "High"].iter().position(|known| known == word)
-        });
-        let mut providers: Vec<&str> = texts("threat.indicator.provider").collect();
+    for group in found.iter().filter_map(|hits| Group::of(hits)) {
+        let mut providers = group.texts("threat.indicator.provider");
         providers.sort_unstable();
-        providers.dedup();
-        // Times are written alike, so their texts are in their order.
-        let has_no_end = documents.iter().any(|document| text_at(document, "tipline.expires_at").is_empty());
-        let ends = texts("tipline.expires_at").max().filter(|_| !has_no_end);
         table.row([
-            text::cell(kind(leading)),
-            text::cell(name(leading)),
-            text::count(hits.len() as u64),
-            text::cell(surest.unwrap_or_default()),
+            text::cell(group.kind()),
+            text::cell(group.name()),
+            text::count(group.count()),
+            text::cell(group.confidence()),
             text::cell(&providers.join(", ")),
-            text::cell(texts("threat.indicator.first_seen").min().unwrap_or_default()),
-            text::cell(texts("threat.indicator.last_seen").max().unwrap_or_default()),
-            text::cell(ends.unwrap_or_default()),
+            text::cell(group.earliest("threat.indicator.first_seen")),
+            text::cell(group.latest("threat.indicator.last_seen")),
+            text::cell(group.ends()),
         ]);
     }
     table.render(style)
@@ -99,35 +89,6 @@ pub(super) fn values(found: &[Vec<Hit>], style: Style) -> String {
 /// The hit's document; null for one that is not JSON, which no store gives.
 pub(super) fn parse(hit: &Hit) -> Value {
     serde_json::from_str(&hit.json).unwrap_or_default()
-}
-
-/// Every field with its dotted path, in the document's order; lists on one line.
-pub(super) fn fields(document: &Value) -> Vec<(String, String)> {
-    fn add(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
-        match value {
-            Value::Object(entries) => {
-                for (key, value) in entries {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    add(&path, value, out);
-                }
-            }
-            Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
-                out.push((path.to_owned(), items.iter().map(plain).collect::<Vec<_>>().join(", ")));
-            }
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    add(&format!("{path}[{index}]"), item, out);
-                }
-            }
-            value => out.push((path.to_owned(), plain(value))),
-        }
-    }
-    fn plain(value: &Value) -> String {
-        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-    }
-    let mut out = Vec::new();
-    add("", document, &mut out);
-    out
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::{Misuse, open, query, runtime, waiting};
 use crate::clock::Clock;
 use crate::document::text_at;
-use crate::lookup::{self, Claim, Looked, MAX_LOOKED_BYTES, Verdict};
+use crate::lookup::{self, Looked, MAX_LOOKED_BYTES, Verdict};
 use crate::text::{self, Align, Style, Table};
 
 /// Look up all values of a text: a report, a log, a list
@@ -149,16 +149,15 @@ impl Lookup {
             let about = match (&one.verdict, first) {
                 (Verdict::Harmless(reason), _) => (*reason).to_owned(),
                 (Verdict::Covered, Some(claim)) => crate::document::name(&claim.document).to_owned(),
-                (_, Some(claim)) => about(&claim.document),
-                (_, None) => String::new(),
+                (_, _) => one.about(),
             };
             table.row([
-                word(one.verdict).to_owned(),
+                one.verdict.word().to_owned(),
                 text::cell(one.value.observable.ecs_type()),
                 text::cell(&one.value.name),
                 text::cell(of("threat.indicator.confidence")),
                 text::cell(&about),
-                text::cell(&providers(&one.claims)),
+                text::cell(&one.providers().join(", ")),
                 text::cell(of("threat.indicator.last_seen")),
                 text::cell(first.map_or("", |claim| &claim.id)),
             ]);
@@ -167,44 +166,11 @@ impl Lookup {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Known => "known",
-        Verdict::Covered => "in range",
-        Verdict::Ended => "ended",
-        Verdict::Harmless(_) => "harmless",
-        Verdict::Unknown => "unknown",
-    }
-}
-
-/// What a claim links its value with: software, actor, or its tags.
-fn about(document: &serde_json::Value) -> String {
-    for path in ["threat.software.name", "threat.group.name", "tags"] {
-        let texts = crate::document::texts_at(document, path);
-        if !texts.is_empty() {
-            return texts.join(", ");
-        }
-    }
-    String::new()
-}
-
-/// Who speaks of it, each once.
-fn providers(claims: &[Arc<Claim>]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for claim in claims {
-        let name = text_at(&claim.document, "threat.indicator.provider");
-        if !name.is_empty() && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.join(", ")
-}
-
 /// How many of each, the most telling first.
 fn sum(looked: &[Looked]) -> String {
     let mut parts = Vec::new();
-    for name in ["known", "in range", "ended", "harmless", "unknown"] {
-        let count = looked.iter().filter(|one| word(one.verdict) == name).count();
+    for name in Verdict::WORDS {
+        let count = looked.iter().filter(|one| one.verdict.word() == name).count();
         if count > 0 {
             parts.push(format!("{} {name}", text::count(count as u64)));
         }
@@ -239,7 +205,7 @@ fn line(one: &Looked) -> serde_json::Value {
     let mut said = json!({
         "value": one.value.name,
         "type": one.value.observable.ecs_type(),
-        "verdict": word(one.verdict),
+        "verdict": one.verdict.word(),
         "times": one.value.times,
         "claims": claims,
     });

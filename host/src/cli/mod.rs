@@ -21,7 +21,6 @@ mod mapping;
 mod mock_feed;
 mod open;
 mod outcome;
-mod plan;
 mod progress;
 mod query;
 mod record;

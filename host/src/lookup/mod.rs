@@ -41,6 +41,22 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// The words of all, the most telling first.
+    pub(crate) const WORDS: [&str; 5] = ["known", "in range", "ended", "harmless", "unknown"];
+
+    /// What people read.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Covered => "in range",
+            Self::Ended => "ended",
+            Self::Harmless(_) => "harmless",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A value with what is known of it.
 #[derive(Debug)]
 pub(crate) struct Looked {
@@ -48,6 +64,27 @@ pub(crate) struct Looked {
     pub(crate) verdict: Verdict,
     /// The claims that say so: of it, or of the ranges that hold it.
     pub(crate) claims: Vec<Arc<Claim>>,
+}
+
+impl Looked {
+    /// What its first claim links it with: software, actor, or its tags.
+    pub(crate) fn about(&self) -> String {
+        let Some(claim) = self.claims.first() else { return String::new() };
+        let texts = ["threat.software.name", "threat.group.name", "tags"].map(|path| texts_at(&claim.document, path));
+        texts.into_iter().find(|texts| !texts.is_empty()).unwrap_or_default().join(", ")
+    }
+
+    /// Who speaks of it, each once.
+    pub(crate) fn providers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for claim in &self.claims {
+            let name = text_at(&claim.document, "threat.indicator.provider");
+            if !name.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
 }
 
 /// A stored claim.

@@ -7,12 +7,12 @@
 
 use serde_json::Value;
 
-use super::super::plan::{Plan, requests_a_day};
 use super::finding::{Finding, Level};
 use crate::clock::{Clock, Millis};
 use crate::config::Input;
 use crate::connection::explain::web_page;
 use crate::http::{Feed, FetchError};
+use crate::plan::{Plan, requests_a_day};
 use crate::poll::{date, naming_key_file};
 use crate::sandbox::{Batch, Event, Failure, Guest, Next, Note, Request, Response, SandboxError, Step, Wait};
 use crate::secret::{Credential, is_loopback};

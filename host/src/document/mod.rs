@@ -1,10 +1,14 @@
 //! What stands in a stored document, whoever wrote it.
 
+mod group;
+
 use serde_json::Value;
 
 use crate::clock::Millis;
 use crate::store::form;
 use crate::time;
+
+pub(crate) use group::Group;
 
 /// The value at a dotted path; the guest nests, other writers of the index may not.
 pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
@@ -66,6 +70,35 @@ pub(crate) fn state(document: &Value) -> &'static str {
 pub(crate) fn is_live(document: &Value, now: Millis) -> bool {
     let expires_at = time::parse(text_at(document, "tipline.expires_at"));
     state(document) == "live" && expires_at.is_none_or(|at| at > now)
+}
+
+/// Every field with its dotted path, in the document's order; lists on one line.
+pub(crate) fn fields(document: &Value) -> Vec<(String, String)> {
+    fn add(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
+        match value {
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    add(&path, value, out);
+                }
+            }
+            Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
+                out.push((path.to_owned(), items.iter().map(plain).collect::<Vec<_>>().join(", ")));
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    add(&format!("{path}[{index}]"), item, out);
+                }
+            }
+            value => out.push((path.to_owned(), plain(value))),
+        }
+    }
+    fn plain(value: &Value) -> String {
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    }
+    let mut out = Vec::new();
+    add("", document, &mut out);
+    out
 }
 
 #[cfg(test)]

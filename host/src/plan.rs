@@ -8,14 +8,14 @@ const PLANS: [(u64, &str, u64); 3] =
 
 /// A plan and its requests a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) name: &'static str,
-    pub(super) a_day: u64,
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) a_day: u64,
 }
 
 impl Plan {
     /// The plan with this limit a minute.
-    pub(super) fn of(per_minute: u64) -> Self {
+    pub(crate) fn of(per_minute: u64) -> Self {
         let (_, name, a_day) =
             PLANS.into_iter().find(|(limit, ..)| per_minute <= *limit).unwrap_or(PLANS[PLANS.len() - 1]);
         Self { name, a_day }
@@ -23,7 +23,7 @@ impl Plan {
 }
 
 /// Polls a day at this interval, each of so many requests.
-pub(super) fn requests_a_day(interval: Duration, a_poll: u64) -> u64 {
+pub(crate) fn requests_a_day(interval: Duration, a_poll: u64) -> u64 {
     let polls = 24 * 60 * 60 / interval.as_secs().max(1);
     polls.saturating_mul(a_poll)
 }

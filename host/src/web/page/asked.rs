@@ -1,0 +1,71 @@
+//! From a view to what is asked of the catalog.
+
+use tipline_catalog::Grouping;
+use tipline_kql::{KqlError, Predicate, parse, resolve};
+
+use super::view::{FACETS, TIMES, View};
+use crate::clock::Millis;
+use crate::store::{Condition, Question, TrendOf};
+use crate::web::App;
+
+/// How many bars a trend has, about.
+const BARS: u32 = 60;
+
+/// How many words a trend tells apart.
+const SERIES: usize = 6;
+
+/// Why a view cannot be asked.
+#[derive(Debug)]
+pub(super) enum Mistake {
+    /// In the query.
+    Query(KqlError),
+    /// In the beginning or the end of the time.
+    Time(String),
+}
+
+/// What a view asks of a document.
+pub(super) fn condition(app: &App, view: &View, now: Millis) -> Result<Condition, Mistake> {
+    let moment = i64::try_from(now).unwrap_or(i64::MAX);
+    let understood = |text: &str| parse(text).and_then(|node| resolve(&node, &app.fields, moment));
+    let mut parts = vec![understood(&view.query).map_err(Mistake::Query)?];
+    let (_, field, title) = TIMES[view.time];
+    for (bound, sign, which) in [(&view.from, ">=", "beginning"), (&view.to, "<=", "end")] {
+        let Some(bound) = bound else { continue };
+        let test = understood(&format!("{field} {sign} {}", tipline_kql::quote(bound)));
+        parts.push(test.map_err(|error| {
+            Mistake::Time(format!(
+                "The {which} of the time “{title}” can't be read: {}. Write a date (2026-11-27, 2026-11-27T10:15) or how long ago (now-7d, now-1h).",
+                error.text.trim_end_matches('.')
+            ))
+        })?);
+    }
+    Ok(Condition { predicate: Predicate::all(parts), fields: app.fields.clone() })
+}
+
+/// Everything that the page of a view shows.
+pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, Mistake> {
+    Ok(Question {
+        condition: condition(app, view, now)?,
+        among: view.among,
+        now,
+        grouping: view.grouping,
+        order: view.order,
+        behind: view.behind(),
+        limit: view.size,
+        facets: FACETS.iter().map(|(_, field, _)| *field).collect(),
+        trend: Some(TrendOf {
+            time: TIMES[view.time].1,
+            from: None,
+            to: None,
+            intervals: BARS,
+            field: FACETS[view.stack].1,
+            top: SERIES,
+        }),
+    })
+}
+
+/// Every claim that a view finds.
+pub(super) fn all(app: &App, view: &View, now: Millis) -> Result<Question, Mistake> {
+    let whole = question(app, view, now)?;
+    Ok(Question { grouping: Grouping::Claims, behind: 0, limit: usize::MAX, facets: Vec::new(), trend: None, ..whole })
+}

@@ -1,0 +1,452 @@
+// @ts-check
+// Comfort for the Indicators page. Everything to be read is there without it: it completes what is typed, filters and copies
+// from cells, moves by keys, selects rows, drags columns and times. It asks nobody but the server it came from.
+'use strict';
+
+/** @template {Element} E @param {string} selector @param {ParentNode} [within] @returns {E | null} */
+const one = (selector, within = document) => /** @type {E | null} */ (within.querySelector(selector));
+/** @template {Element} E @param {string} selector @param {ParentNode} [within] @returns {E[]} */
+const all = (selector, within = document) => /** @type {E[]} */ ([...within.querySelectorAll(selector)]);
+
+/**
+ * Makes an element; text is text, never markup.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} name @param {Record<string, string>} [attributes] @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** What the browser keeps for the page; it may refuse to. @param {string} key @param {string} [value] */
+function kept(key, value) {
+  try {
+    if (value !== undefined) localStorage.setItem('tipline.' + key, value);
+    return localStorage.getItem('tipline.' + key);
+  } catch {
+    return null;
+  }
+}
+
+/** The view's address with other values. @param {Record<string, string | null>} changes @param {string} [path] */
+function address(changes, path = location.pathname) {
+  const query = new URLSearchParams(location.search);
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) query.delete(key);
+    else query.set(key, value);
+  }
+  const text = query.toString();
+  return text ? path + '?' + text : path;
+}
+
+/** Says something for a moment. @param {string} text */
+function tell(text) {
+  one('.told')?.remove();
+  const told = make('div', { class: 'told', role: 'status' }, text);
+  document.body.append(told);
+  setTimeout(() => told.remove(), 2500);
+}
+
+/** @param {string} text @param {string} what */
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    tell(what + ' copied');
+  } catch {
+    tell('The browser does not let this page copy.');
+  }
+}
+
+/** Takes the teeth out of a value, as the server shows it. @param {string} text */
+function defanged(text) {
+  return text.replace(/^http/i, 'hxxp').replace(/^ftp/i, 'fxp').replace(/@/g, '[at]')
+    .replace(/\.(?=[^\s/]*(?:[/:?#\s]|$))/g, (dot, at) => (text.slice(0, at).split('//').pop() ?? '').includes('/') ? dot : '[.]');
+}
+
+// Light or dark.
+{
+  const theme = kept('theme');
+  if (theme) document.documentElement.dataset.theme = theme;
+  document.documentElement.classList.add('scripts');
+  one('#theme')?.addEventListener('click', () => {
+    const root = document.documentElement;
+    const isDark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    root.dataset.theme = isDark ? 'light' : 'dark';
+    kept('theme', root.dataset.theme);
+  });
+}
+
+// Menus close when something else is meant.
+document.addEventListener('click', (event) => {
+  for (const menu of all('details.menu[open]')) {
+    if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute('open');
+  }
+});
+
+// The search bar completes.
+{
+  /** @typedef {{shown: string, put: string, hint: string, start: number, end: number}} Choice */
+  const field = /** @type {HTMLInputElement | null} */ (one('#q'));
+  const list = /** @type {HTMLElement | null} */ (one('#completions'));
+  if (field && list) {
+    let /** @type {Choice[]} */ choices = [];
+    let chosen = -1;
+    let /** @type {AbortController | undefined} */ asking;
+    let /** @type {ReturnType<typeof setTimeout> | undefined} */ soon;
+    const utf8 = new TextEncoder();
+    /** A place in bytes as one in this language's units. @param {string} text @param {number} bytes */
+    const place = (text, bytes) => new TextDecoder().decode(utf8.encode(text).slice(0, bytes)).length;
+    const close = () => {
+      list.hidden = true;
+      chosen = -1;
+      field.removeAttribute('aria-activedescendant');
+      field.setAttribute('aria-expanded', 'false');
+    };
+    /** @param {number} index */
+    const choose = (index) => {
+      chosen = index;
+      all('li', list).forEach((item, number) => {
+        item.setAttribute('aria-selected', String(number === index));
+        if (number === index) item.scrollIntoView({ block: 'nearest' });
+      });
+      if (index >= 0) field.setAttribute('aria-activedescendant', 'choice-' + index);
+    };
+    /** @param {Choice} choice */
+    const take = (choice) => {
+      const from = place(field.value, choice.start);
+      field.setRangeText(choice.put, from, place(field.value, choice.end), 'end');
+      close();
+      field.focus();
+      ask();
+    };
+    /** @param {Choice[]} found */
+    const show = (found) => {
+      choices = found;
+      list.replaceChildren(...found.map((choice, index) => {
+        const item = make('li', { role: 'option', id: 'choice-' + index, 'aria-selected': 'false' }, choice.shown, make('span', {}, choice.hint));
+        item.addEventListener('mousedown', (event) => {
+          event.preventDefault();
+          take(choice);
+        });
+        return item;
+      }));
+      list.hidden = found.length === 0;
+      field.setAttribute('aria-expanded', String(found.length > 0));
+      chosen = -1;
+    };
+    const ask = async () => {
+      asking?.abort();
+      asking = new AbortController();
+      const at = utf8.encode(field.value.slice(0, field.selectionStart ?? field.value.length)).length;
+      if (field.value === '') {
+        const past = /** @type {string[]} */ (JSON.parse(kept('queries') ?? '[]'));
+        show(past.slice(0, 8).map((query) => ({ shown: query, put: query, hint: 'asked before', start: 0, end: 0 })));
+        return;
+      }
+      try {
+        const answer = await fetch('/complete?' + new URLSearchParams({ q: field.value, at: String(at) }), { signal: asking.signal });
+        if (answer.ok && document.activeElement === field) show(await answer.json());
+      } catch {
+        // Typed on meanwhile, or the server is gone, which the next search tells.
+      }
+    };
+    field.setAttribute('role', 'combobox');
+    field.setAttribute('aria-controls', 'completions');
+    field.setAttribute('aria-autocomplete', 'list');
+    field.setAttribute('aria-expanded', 'false');
+    field.addEventListener('input', () => {
+      clearTimeout(soon);
+      soon = setTimeout(ask, 90);
+    });
+    field.addEventListener('click', () => { if (list.hidden) ask(); });
+    field.addEventListener('blur', close);
+    field.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !list.hidden) {
+        event.preventDefault();
+        event.stopPropagation();
+        close();
+      } else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+        event.preventDefault();
+        if (list.hidden) ask();
+        else choose((chosen + (event.key === 'ArrowDown' ? 1 : choices.length - 1 + (chosen < 0 ? 1 : 0))) % choices.length);
+      } else if ((event.key === 'Enter' && chosen >= 0) || (event.key === 'Tab' && !list.hidden && choices.length)) {
+        event.preventDefault();
+        take(choices[Math.max(chosen, 0)]);
+      }
+    });
+    field.form?.addEventListener('submit', () => {
+      const query = field.value.trim();
+      if (!query) return;
+      const past = /** @type {string[]} */ (JSON.parse(kept('queries') ?? '[]')).filter((one) => one !== query);
+      kept('queries', JSON.stringify([query, ...past].slice(0, 20)));
+    });
+    // A mistake is where the cursor is.
+    const wrong = /** @type {HTMLElement | null} */ (one('#mistake[data-at]'));
+    if (wrong) {
+      field.focus();
+      const at = place(field.value, Number(wrong.dataset.at));
+      field.setSelectionRange(at, at);
+    }
+  }
+}
+
+// What can be done with a value: filter, filter out, copy. One set of buttons goes to where it is wanted.
+{
+  const buttons = make('div', { class: 'acts-at', role: 'toolbar', 'aria-label': 'This value' });
+  let /** @type {HTMLElement | null} */ about = null;
+  /** @param {string} name @param {string} label @param {() => void} act */
+  const add = (name, label, act) => {
+    const button = make('button', { type: 'button', title: label, 'aria-label': label, tabindex: '-1' }, name);
+    button.addEventListener('click', act);
+    buttons.append(button);
+    return button;
+  };
+  /** @param {string} is */
+  const filter = (is) => {
+    const { field = '', value } = about?.dataset ?? {};
+    const to = /** @type {Record<string, string | null>} */ ({ field, is, id: null, tab: null });
+    if (value !== undefined) to.value = value;
+    location.assign(address(to, '/filter'));
+  };
+  add('+ Only', 'Only what has this value (f)', () => filter('in'));
+  add('− Without', 'Without what has this value (shift f)', () => filter('out'));
+  const raw = add('Copy', 'Copy the value (c)', () => copy(about?.dataset.value ?? '', 'Value'));
+  const safe = add('Defanged', 'Copy it defanged (shift c)', () => copy(defanged(about?.dataset.value ?? ''), 'Defanged value'));
+  /** @param {HTMLElement} value */
+  const show = (value) => {
+    if (about === value && buttons.isConnected) return;
+    about = value;
+    raw.hidden = safe.hidden = value.dataset.value === undefined;
+    document.body.append(buttons);
+    const box = value.getBoundingClientRect();
+    const left = Math.min(box.left, innerWidth - buttons.offsetWidth - 8);
+    const isRoom = box.top > 90;
+    buttons.style.left = Math.max(4, left) + scrollX + 'px';
+    buttons.style.top = (isRoom ? box.top - buttons.offsetHeight - 1 : box.bottom + 1) + scrollY + 'px';
+  };
+  const hide = () => {
+    buttons.remove();
+    about = null;
+  };
+  let /** @type {ReturnType<typeof setTimeout> | undefined} */ soon;
+  document.addEventListener('mouseover', (event) => {
+    const target = /** @type {Element} */ (event.target);
+    if (buttons.contains(target)) {
+      clearTimeout(soon);
+      return;
+    }
+    const value = /** @type {HTMLElement | null} */ (target.closest('.value[data-field]'));
+    clearTimeout(soon);
+    soon = setTimeout(() => (value ? show(value) : hide()), value ? 250 : 300);
+  });
+  document.addEventListener('scroll', hide, { passive: true, capture: true });
+  document.addEventListener('keydown', (event) => {
+    if (event.target instanceof HTMLInputElement && event.target.type !== 'checkbox' || event.target instanceof HTMLTextAreaElement) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const key = event.key.toLowerCase();
+    if (key !== 'f' && key !== 'c') return;
+    // Of what has the focus, else of the row.
+    const row = one('tr.at') ?? one('.details');
+    about = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.value[data-field]') ?? (row && one('.value[data-field]', row)));
+    if (!about?.dataset.value) return;
+    event.preventDefault();
+    if (key === 'f') filter(event.shiftKey ? 'out' : 'in');
+    else if (event.shiftKey) copy(defanged(about.dataset.value), 'Defanged value');
+    else copy(about.dataset.value, 'Value');
+  });
+}
+for (const button of all('button[data-copy]')) {
+  button.addEventListener('click', () => copy(/** @type {HTMLElement} */ (button).dataset.copy ?? '', 'Value'));
+}
+
+// Rows are selected: one, a range with shift, all of the page, all of the filter.
+{
+  const boxes = /** @type {HTMLInputElement[]} */ (all('tbody input[name=id]'));
+  const every = /** @type {HTMLInputElement | null} */ (one('#pick-all'));
+  const bar = /** @type {HTMLElement | null} */ (one('#selection'));
+  const total = Number(/** @type {HTMLElement | null} */ (one('table.indicators'))?.dataset.total ?? 0);
+  let last = -1;
+  let isWhole = false;
+  const picked = () => boxes.filter((box) => box.checked);
+  const values = () => picked().map((box) => /** @type {HTMLElement | null} */ (one('.c-indicator .value', box.closest('tr') ?? document))?.dataset.value ?? '').filter(Boolean);
+  /** @param {string} format */
+  const exported = (format) => {
+    if (isWhole) return address({ format, id: null, page: null }, '/export');
+    const query = new URLSearchParams({ format, among: 'all', rows: new URLSearchParams(location.search).get('rows') ?? 'values' });
+    for (const box of picked()) query.append('pick', box.value);
+    return '/export?' + query;
+  };
+  const draw = () => {
+    if (!bar || !every) return;
+    const count = picked().length;
+    every.checked = count > 0 && count === boxes.length;
+    every.indeterminate = count > 0 && count < boxes.length;
+    if (!every.checked) isWhole = false;
+    bar.hidden = count === 0;
+    if (count === 0) return;
+    const said = isWhole ? `All ${total.toLocaleString('en')} selected` : `${count} selected`;
+    const parts = [make('strong', {}, said)];
+    if (every.checked && !isWhole && total > count) {
+      const more = make('button', { type: 'button', class: 'quiet' }, `Select all ${total.toLocaleString('en')}`);
+      more.addEventListener('click', () => { isWhole = true; draw(); });
+      parts.push(more);
+    }
+    if (!isWhole) {
+      for (const [name, form] of /** @type {[string, (text: string) => string][]} */ ([['Copy', (text) => text], ['Copy defanged', defanged]])) {
+        const button = make('button', { type: 'button' }, name);
+        button.addEventListener('click', () => copy(values().map(form).join('\n'), `${values().length} values`));
+        parts.push(button);
+      }
+    }
+    for (const [format, name] of [['csv', 'CSV'], ['stix', 'STIX'], ['list', 'List']]) parts.push(make('a', { class: 'button', href: exported(format), download: '' }, name));
+    const none = make('button', { type: 'button', class: 'quiet', 'aria-label': 'Select none' }, '✕');
+    none.addEventListener('click', () => { boxes.forEach((box) => { box.checked = false; }); draw(); });
+    bar.replaceChildren(...parts, none);
+  };
+  boxes.forEach((box, index) => box.addEventListener('click', (event) => {
+    if (/** @type {MouseEvent} */ (event).shiftKey && last >= 0) {
+      for (let at = Math.min(last, index); at <= Math.max(last, index); at += 1) boxes[at].checked = box.checked;
+    }
+    last = index;
+    draw();
+  }));
+  every?.addEventListener('click', () => {
+    boxes.forEach((box) => { box.checked = every.checked; });
+    draw();
+  });
+  draw();
+}
+
+// A head is dragged to where the column is to be.
+{
+  const heads = /** @type {HTMLElement[]} */ (all('.indicators thead th[class^=c-]'));
+  const word = (/** @type {HTMLElement} */ head) => (head.className.match(/c-(\S+)/) ?? ['', ''])[1];
+  let /** @type {HTMLElement | null} */ dragged = null;
+  for (const head of heads) {
+    if (!one('#columns')) break;
+    head.draggable = true;
+    head.addEventListener('dragstart', () => { dragged = head; });
+    head.addEventListener('dragover', (event) => { if (dragged) event.preventDefault(); });
+    head.addEventListener('drop', (event) => {
+      event.preventDefault();
+      if (!dragged || dragged === head) return;
+      const words = heads.map(word).filter((one) => dragged && one !== word(dragged));
+      words.splice(heads.indexOf(head), 0, word(dragged));
+      location.assign(address({ columns: words.join(',') }));
+    });
+  }
+}
+
+// A time is dragged over the trend.
+{
+  const plot = /** @type {HTMLElement | null} */ (one('.plot'));
+  if (plot) {
+    const from = Number(plot.dataset.from);
+    const interval = Number(plot.dataset.interval);
+    const bars = Number(plot.dataset.bars);
+    let /** @type {number | null} */ begun = null;
+    const shade = make('div', { class: 'drag' });
+    /** @param {PointerEvent} event */
+    const bar = (event) => {
+      const box = plot.getBoundingClientRect();
+      return Math.min(bars - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * bars)));
+    };
+    /** @param {PointerEvent} event */
+    const draw = (event) => {
+      if (begun === null) return;
+      const [first, last] = [Math.min(begun, bar(event)), Math.max(begun, bar(event))];
+      shade.style.left = first / bars * 100 + '%';
+      shade.style.width = (last + 1 - first) / bars * 100 + '%';
+    };
+    const drawing = one('svg', plot);
+    drawing?.addEventListener('pointerdown', (event) => {
+      begun = bar(/** @type {PointerEvent} */ (event));
+      plot.append(shade);
+      draw(/** @type {PointerEvent} */ (event));
+      drawing.setPointerCapture(/** @type {PointerEvent} */ (event).pointerId);
+    });
+    drawing?.addEventListener('pointermove', (event) => draw(/** @type {PointerEvent} */ (event)));
+    drawing?.addEventListener('pointercancel', () => { begun = null; shade.remove(); });
+    drawing?.addEventListener('pointerup', (event) => {
+      if (begun === null) return;
+      const end = bar(/** @type {PointerEvent} */ (event));
+      const at = (/** @type {number} */ bar) => new Date(from + interval * bar).toISOString();
+      location.assign(address({ from: at(Math.min(begun, end)), to: new Date(from + interval * (Math.max(begun, end) + 1) - 1).toISOString(), page: null, id: null }));
+    });
+  }
+}
+
+// A file is chosen or dropped to be checked.
+{
+  const text = /** @type {HTMLTextAreaElement | null} */ (one('#text'));
+  const file = /** @type {HTMLInputElement | null} */ (one('#file'));
+  const chosen = one('#chosen');
+  if (text && file && chosen) {
+    const tellFile = () => { if (file.files?.length) chosen.textContent = file.files[0].name; };
+    file.addEventListener('change', tellFile);
+    document.addEventListener('dragover', (event) => event.preventDefault());
+    document.addEventListener('drop', (event) => {
+      event.preventDefault();
+      if (!event.dataTransfer?.files.length) return;
+      file.files = event.dataTransfer.files;
+      tellFile();
+    });
+  }
+}
+
+// Keys.
+{
+  const KEYS = [['/', 'Search'], ['j  k', 'Next, previous row'], ['Enter', 'Open the row’s details'], ['x', 'Select the row'], ['f  F', 'Filter the value in, out'],
+    ['c  C', 'Copy the value, defanged'], ['n  p', 'Next, previous page'], ['Esc', 'Close'], ['?', 'These keys']];
+  const rows = /** @type {HTMLElement[]} */ (all('table.indicators tbody tr'));
+  let at = rows.findIndex((row) => row.getAttribute('aria-selected') === 'true');
+  const help = () => {
+    const old = /** @type {HTMLDialogElement | null} */ (one('dialog'));
+    if (old) return old.close();
+    const close = make('button', { type: 'button' }, 'Close');
+    const dialog = make('dialog', { 'aria-label': 'Keyboard shortcuts' }, make('h1', {}, 'Keys'),
+      make('dl', {}, ...KEYS.flatMap(([key, what]) => [make('dt', {}, ...key.split('  ').flatMap((one) => [make('kbd', {}, one), ' '])), make('dd', {}, what)])), close);
+    close.addEventListener('click', () => dialog.close());
+    dialog.addEventListener('close', () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+  one('#keys')?.addEventListener('click', help);
+  /** @param {number} to */
+  const go = (to) => {
+    if (rows.length === 0) return;
+    at = Math.min(rows.length - 1, Math.max(0, to));
+    rows.forEach((row, index) => row.classList.toggle('at', index === at));
+    /** @type {HTMLElement | null} */ (one('a.name', rows[at]))?.focus({ preventScroll: true });
+    rows[at].scrollIntoView({ block: 'nearest' });
+  };
+  document.addEventListener('keydown', (event) => {
+    const target = event.target;
+    const isTyping = (target instanceof HTMLInputElement && target.type !== 'checkbox') || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+    if (event.key === 'Escape') {
+      const menu = one('details.menu[open]');
+      if (menu) menu.removeAttribute('open');
+      else if (isTyping) /** @type {HTMLElement} */ (target).blur();
+      else /** @type {HTMLAnchorElement | null} */ (one('#close'))?.click();
+      return;
+    }
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey || one('dialog')) return;
+    const acts = /** @type {Record<string, () => void>} */ ({
+      '/': () => /** @type {HTMLElement | null} */ (one('#q'))?.focus(),
+      '?': help,
+      j: () => go(at + 1),
+      k: () => go(at - 1),
+      x: () => /** @type {HTMLElement | null} */ (rows[at] && one('input[name=id]', rows[at]))?.click(),
+      n: () => /** @type {HTMLElement | null} */ (one('a[rel=next]'))?.click(),
+      p: () => /** @type {HTMLElement | null} */ (one('a[rel=prev]'))?.click(),
+    });
+    const act = acts[event.key];
+    if (act) {
+      event.preventDefault();
+      act();
+    }
+  });
+}
