@@ -103,24 +103,7 @@ impl Lookup {
             ))
             .into());
         }
-        for (beginning, kind) in [
-            (&b"%PDF"[..], "a PDF"),
-            (b"PK\x03\x04", "a ZIP archive, as office files are"),
-            (b"\x1f\x8b", "a gzip file"),
-        ] {
-            if bytes.starts_with(beginning) {
-                return Err(Misuse(format!("{name} is {kind} and no text. Convert or unpack it first.")).into());
-            }
-        }
-        let utf16 = |of: fn([u8; 2]) -> u16| {
-            let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
-            String::from_utf16_lossy(&units)
-        };
-        Ok(match bytes.as_slice() {
-            [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
-            [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
-            bytes => String::from_utf8_lossy(bytes).into_owned(),
-        })
+        lookup::decoded(&name, &bytes).map_err(|reason| Misuse(reason).into())
     }
 
     fn table(&self, looked: &[Looked]) -> String {

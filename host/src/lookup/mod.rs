@@ -26,6 +26,31 @@ const ASKED_TOGETHER: usize = 25_000;
 
 const KEY: &str = "tipline.key";
 
+/// The text of these bytes, whatever a program for Windows has written; `name` says what they are in messages.
+///
+/// # Errors
+/// What to do with what is no text.
+pub(crate) fn decoded(name: &str, bytes: &[u8]) -> Result<String, String> {
+    for (beginning, kind) in [
+        (&b"%PDF"[..], "a PDF"),
+        (b"PK\x03\x04", "a ZIP archive, as office files are"),
+        (b"\x1f\x8b", "a gzip file"),
+    ] {
+        if bytes.starts_with(beginning) {
+            return Err(format!("{name} is {kind} and no text. Convert or unpack it first."));
+        }
+    }
+    let utf16 = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units)
+    };
+    Ok(match bytes {
+        [0xff, 0xfe, text @ ..] => utf16(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => utf16(text, u16::from_be_bytes),
+        bytes => String::from_utf8_lossy(bytes).into_owned(),
+    })
+}
+
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {

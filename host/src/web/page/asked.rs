@@ -5,7 +5,7 @@ use tipline_kql::{KqlError, Predicate, parse, resolve};
 
 use super::view::{FACETS, TIMES, View};
 use crate::clock::Millis;
-use crate::store::{Condition, Question, TrendOf};
+use crate::store::{Among, Condition, Question, TrendOf};
 use crate::web::App;
 
 /// How many bars a trend has, about.
@@ -62,6 +62,21 @@ pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, 
             top: SERIES,
         }),
     })
+}
+
+/// Claims of which something holds, whatever their state, what was seen last first.
+pub(super) fn claims(app: &App, predicate: Predicate, now: Millis, limit: usize) -> Question {
+    Question {
+        condition: Condition { predicate, fields: app.fields.clone() },
+        among: Among::All,
+        now,
+        grouping: Grouping::Claims,
+        order: View::default().order,
+        behind: 0,
+        limit,
+        facets: Vec::new(),
+        trend: None,
+    }
 }
 
 /// Every claim that a view finds.

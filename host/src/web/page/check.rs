@@ -1,17 +1,81 @@
 //! Checking a list: a report, a log or a list is pasted, and each value in it is looked up.
 
+use std::collections::HashSet;
+
 use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
 use super::cell;
 use super::layout::notice;
-use super::view::{Tab, View};
 use crate::clock::Millis;
 use crate::document::text_at;
 use crate::lookup::{Looked, Verdict};
 use crate::text;
 
-/// Rows shown; the export has all.
+/// Rows shown; the exports have all.
 const SHOWN: usize = 1_000;
+
+/// What was found of a value, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Row {
+    verdict: String,
+    kind: String,
+    value: String,
+    /// How often it stands in the text.
+    times: u64,
+    /// The first claim about it, and what that says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
+    /// Why it is harmless, or what it belongs to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    about: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    /// All claims about the value, the first one shown.
+    ids: Vec<String>,
+    confidence: String,
+    last_seen: String,
+    providers: String,
+}
+
+/// What is kept of an answer, the most telling first.
+pub(super) fn rows(mut looked: Vec<Looked>) -> Vec<Row> {
+    looked.sort_by_key(|one| one.verdict);
+    looked.iter().map(Row::of).collect()
+}
+
+impl Row {
+    fn of(one: &Looked) -> Self {
+        let claim = one.claims.first().map(|first| {
+            let say = |path| text_at(&first.document, path).to_owned();
+            Claim {
+                ids: one.claims.iter().map(|claim| claim.id.clone()).collect(),
+                confidence: say("threat.indicator.confidence"),
+                last_seen: say("threat.indicator.last_seen"),
+                providers: one.providers().join(", "),
+            }
+        });
+        Self {
+            verdict: one.verdict.word().to_owned(),
+            kind: one.value.observable.ecs_type().to_owned(),
+            value: one.value.name.clone(),
+            times: one.value.times,
+            claim,
+            about: match one.verdict {
+                Verdict::Harmless(reason) => reason.to_owned(),
+                _ => one.about(),
+            },
+        }
+    }
+}
+
+/// The ids of all claims that the rows of a verdict name.
+pub(super) fn claims(rows: &[Row], only: Option<&str>) -> HashSet<String> {
+    let rows = rows.iter().filter(|row| only.is_none_or(|only| row.verdict == only));
+    rows.filter_map(|row| row.claim.as_ref()).flat_map(|claim| claim.ids.iter().cloned()).collect()
+}
 
 /// The form.
 pub(super) fn form(csrf: &str) -> Markup {
@@ -36,43 +100,50 @@ pub(super) fn form(csrf: &str) -> Markup {
 }
 
 /// The answer.
-pub(super) fn answer(looked: &[Looked], only: Option<&str>, path: &str, now: Millis) -> Markup {
-    let count = |word: &str| looked.iter().filter(|one| one.verdict.word() == word).count();
-    let mut rows: Vec<&Looked> =
-        looked.iter().filter(|one| only.is_none_or(|only| one.verdict.word() == only)).collect();
-    rows.sort_by_key(|one| one.verdict);
+pub(super) fn answer(rows: &[Row], only: Option<&str>, path: &str, now: Millis) -> Markup {
+    let count = |word: &str| rows.iter().filter(|row| row.verdict == word).count() as u64;
+    let shown: Vec<&Row> = rows.iter().filter(|row| only.is_none_or(|only| row.verdict == only)).collect();
+    let with = |path: &str, pairs: &[(&str, &str)]| {
+        format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    };
     html! {
         div.page.wide {
             div.row {
-                h1 { (text::count(looked.len() as u64)) " values checked" }
+                h1 { (text::count(rows.len() as u64)) @if rows.len() == 1 { " value checked" } @else { " values checked" } }
                 span.fill {}
                 a.button.quiet href="/check" { "Check another" }
             }
-            @if looked.is_empty() {
+            @if rows.is_empty() {
                 (notice("", "The text has no value that could be looked up.", &html! { "No address, name, URL, hash, mailbox, CVE or technique was found in it." }))
             } @else {
                 ul.tally {
-                    li { a href=(path) aria-current=[only.is_none().then_some("true")] { strong { (text::count(looked.len() as u64)) } span { "all" } } }
+                    li { a href=(path) aria-current=[only.is_none().then_some("true")] { strong { (text::count(rows.len() as u64)) } span { "all" } } }
                     @for word in Verdict::WORDS {
-                        li class=(class(word)) {
-                            a href=(format!("{path}?only={}", word.replace(' ', "+"))) aria-current=[(only == Some(word)).then_some("true")] {
-                                strong { (text::count(count(word) as u64)) } span { (word) }
+                        li class=(class(word)) title=(means(word)) {
+                            a href=(with(path, &[("only", word)])) aria-current=[(only == Some(word)).then_some("true")] {
+                                strong { (text::count(count(word))) } span { (word) }
                             }
                         }
                     }
                 }
-                div.row.acts {
-                    @for format in ["csv", "ndjson", "stix", "list"] {
-                        a.button.quiet href=(format!("{path}/export?format={format}{}", only.map(|only| format!("&only={}", only.replace(' ', "+"))).unwrap_or_default())) { (title(format)) }
+                @if !claims(rows, only).is_empty() {
+                    div.row {
+                        span.note { "Export what is stored of them:" }
+                        @for format in ["csv", "ndjson", "stix", "list"] {
+                            a.button.quiet download href=(match only {
+                                Some(only) => with(&format!("{path}/export"), &[("format", format), ("only", only)]),
+                                None => with(&format!("{path}/export"), &[("format", format)]),
+                            }) { (title(format)) }
+                        }
                     }
                 }
                 div.scroll tabindex="0" role="region" aria-label="Values" {
                     table.indicators {
                         thead { tr { th scope="col" { "Verdict" } th scope="col" { "Type" } th scope="col" { "Value" } th scope="col" { "Confidence" } th scope="col" { "About" } th scope="col" { "Providers" } th scope="col" { "Last seen" } th.figure scope="col" title="How often it stands in the text" { "Times" } } }
-                        tbody { @for one in rows.iter().take(SHOWN) { (row(one, now)) } }
+                        tbody { @for row in shown.iter().take(SHOWN) { (row.shown(now)) } }
                     }
                 }
-                @if rows.len() > SHOWN { p.note { "The first " (text::count(SHOWN as u64)) " of " (text::count(rows.len() as u64)) " are shown; the exports have all." } }
+                @if shown.len() > SHOWN { p.note { "The first " (text::count(SHOWN as u64)) " of " (text::count(shown.len() as u64)) " are shown; the exports have all." } }
             }
         }
     }
@@ -88,31 +159,39 @@ pub(super) fn title(format: &str) -> &'static str {
     }
 }
 
-fn row(one: &Looked, now: Millis) -> Markup {
-    let claim = one.claims.first();
-    let of = |path| claim.map_or("", |claim| text_at(&claim.document, path));
-    let shown = text::cell(&one.value.name);
-    let reason = match one.verdict {
-        Verdict::Harmless(reason) => Some(reason),
-        _ => None,
-    };
-    html! {
-        tr {
-            td { span class=(format!("verdict {}", class(one.verdict.word()))) title=[reason] { (one.verdict.word()) } }
-            td { (cell::kind(one.value.observable.ecs_type())) }
-            td.c-indicator {
-                span.value data-field="value" data-value=(one.value.name) {
-                    @match claim {
-                        Some(claim) => a.name href=(View::default().showing(Some(&claim.id), Tab::Overview).link(&format!("/indicators/{}", claim.id))) { (shown) },
-                        None => (shown),
+fn means(word: &str) -> &'static str {
+    match word {
+        "known" => "A live indicator is about it",
+        "in range" => "It lies in a range that a live indicator is about",
+        "ended" => "What is stored of it has expired or was retired",
+        "harmless" => "Nobody should look for it, such as a private address",
+        _ => "Nothing is stored of it",
+    }
+}
+
+impl Row {
+    fn shown(&self, now: Millis) -> Markup {
+        let claim = self.claim.as_ref();
+        let of = |said: fn(&Claim) -> &str| claim.map_or("", said);
+        let name = text::cell(&self.value);
+        html! {
+            tr {
+                td data-title="Verdict" { span class=(format!("verdict {}", class(&self.verdict))) title=(means(&self.verdict)) { (self.verdict) } }
+                td data-title="Type" { (cell::kind(&self.kind)) }
+                td.c-indicator {
+                    span.value data-field="value" data-value=(self.value) {
+                        @match claim.and_then(|claim| claim.ids.first()) {
+                            Some(id) => a.name href=(format!("/indicators/{}", super::details::path(id))) { (name) },
+                            None => code { (name) },
+                        }
                     }
                 }
+                td data-title="Confidence" { (cell::confidence(of(|claim| &claim.confidence))) }
+                td data-title="About" { (text::cell(&self.about)) }
+                td data-title="Providers" { (text::cell(of(|claim| &claim.providers))) }
+                td data-title="Last seen" { (cell::time(of(|claim| &claim.last_seen), now)) }
+                td.figure data-title="Times" { (text::count(self.times)) }
             }
-            td { (cell::confidence(of("threat.indicator.confidence"))) }
-            td { (text::cell(reason.unwrap_or(&one.about()))) }
-            td { (text::cell(&one.providers().join(", "))) }
-            td { (cell::time(of("threat.indicator.last_seen"), now)) }
-            td.figure { (text::count(one.value.times)) }
         }
     }
 }

@@ -291,7 +291,7 @@ fn word(tab: Tab) -> &'static str {
 }
 
 /// An id in a path.
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
 }
 

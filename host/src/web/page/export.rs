@@ -19,6 +19,9 @@ const CHUNK: usize = 64 * 1024;
 /// Chunks written ahead of whoever takes them.
 const CHUNKS_AHEAD: usize = 4;
 
+/// What there is, for who asks for something else.
+pub(super) const FORMATS: &str = "There are csv, ndjson, stix and list.";
+
 /// What a format is called in addresses and files.
 pub(super) fn format(word: &str) -> Option<(Format, &'static str, &'static str)> {
     match word {

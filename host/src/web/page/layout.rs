@@ -8,13 +8,15 @@ use super::assets;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Indicators,
+    Views,
     Check,
     Fields,
     Health,
 }
 
-const PLACES: [(Place, &str, &str); 4] = [
+const PLACES: [(Place, &str, &str); 5] = [
     (Place::Indicators, "/", "Indicators"),
+    (Place::Views, "/views", "Saved views"),
     (Place::Check, "/check", "Check a list"),
     (Place::Fields, "/fields", "Fields"),
     (Place::Health, "/health", "Health"),

@@ -6,7 +6,6 @@
 mod asked;
 mod assets;
 mod cell;
-#[allow(dead_code)]
 mod check;
 mod columns;
 mod complete;
@@ -16,25 +15,27 @@ mod facets;
 mod fields;
 mod health;
 mod layout;
+mod lists;
+mod saved;
 mod search;
 mod table;
 mod trend;
 mod view;
+mod views;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use maud::{Markup, html};
-use tipline_catalog::{Direction, Grouping, Order, SortKey, time_column};
 use tipline_kql::{Predicate, Test};
 
-use super::App;
+use super::{App, Session};
 use asked::Mistake;
 use details::Details;
 use layout::{Place, notice};
@@ -42,7 +43,7 @@ use view::View;
 
 use crate::clock::Millis;
 use crate::document::{Group, text_at};
-use crate::store::{Among, Answer, CatalogError, Condition, Hit, Question};
+use crate::store::{Among, Answer, CatalogError, Hit, Question};
 use crate::text;
 
 /// Claims of a value that its details show; a value has one for each source.
@@ -56,6 +57,11 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/filter", get(filter))
         .route("/complete", get(completions))
         .route("/export", get(exported))
+        .route("/views", get(views::all))
+        .route("/views/{what}", post(views::change))
+        .route("/check", get(lists::form).post(lists::look_up))
+        .route("/check/{id}", get(lists::answer))
+        .route("/check/{id}/export", get(lists::exported))
         .route(
             "/fields",
             get(async |State(app): State<Arc<App>>| layout::page("Fields", Place::Fields, &fields::page(&app))),
@@ -71,7 +77,11 @@ fn value(query: &str, key: &str) -> Option<String> {
     url::form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == key).map(|(_, value)| value.into_owned())
 }
 
-async fn indicators(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+async fn indicators(
+    State(app): State<Arc<App>>,
+    Extension(session): Extension<Session>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let view = View::read(query.as_deref().unwrap_or_default());
     let now = app.clock.earliest();
     let asked = match asked::question(&app, &view, now) {
@@ -82,6 +92,9 @@ async fn indicators(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> R
         Some(id) => Some(details(&app, &view, id, now, false).await),
         None => None,
     };
+    let kept = app.kept.clone();
+    // A file of views that can't be read is told where they are changed.
+    let saved = crate::store::blocking(move || kept.views()).await.unwrap_or_default();
     let mistake = match &asked {
         Err(Wrong::Mistake(mistake)) => Some(mistake),
         _ => None,
@@ -93,7 +106,7 @@ async fn indicators(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> R
                 (search::bar(&view, mistake))
             }
             @match &asked {
-                Ok(answer) => (found(&app, &view, answer, now)),
+                Ok(answer) => (found(&app, &view, answer, &saved::menu(&view, &saved, &session), now)),
                 Err(Wrong::Catalog(error)) => (notice("bad", "The store gave no answer.", &html! { (text::escape_lines(&error.to_string())) })),
                 Err(Wrong::Mistake(_)) => (notice("", "Nothing was searched.", &html! { "Mend the query above, or " a href="/fields" { "see what it can ask for" } "." })),
             }
@@ -110,7 +123,7 @@ enum Wrong {
     Catalog(CatalogError),
 }
 
-fn found(app: &App, view: &View, answer: &Answer, now: Millis) -> Markup {
+fn found(app: &App, view: &View, answer: &Answer, views: &Markup, now: Millis) -> Markup {
     let rows = answer.found.len();
     html! {
         div.bar {
@@ -119,6 +132,7 @@ fn found(app: &App, view: &View, answer: &Answer, now: Millis) -> Markup {
             (table::grouping(view, answer))
             span.fill {}
             div.selection.scripted #selection hidden {}
+            (views)
             (exports(view))
             (table::chooser(view))
         }
@@ -198,22 +212,9 @@ type Looked = (Hit, Group, Option<(&'static str, String, u64)>);
 async fn look(app: &App, id: &str, now: Millis) -> Result<Option<Looked>, CatalogError> {
     let Some(hit) = app.catalog.get(id).await? else { return Ok(None) };
     let document: serde_json::Value = serde_json::from_str(&hit.json).unwrap_or_default();
-    let having = |field: &str, value: &str, limit: usize| Question {
-        condition: Condition {
-            predicate: Predicate::Test(field.to_owned(), Test::OneOf([value.to_owned()].into())),
-            fields: app.fields.clone(),
-        },
-        among: Among::All,
-        now,
-        grouping: Grouping::Claims,
-        order: Order {
-            key: SortKey::Time(time_column("threat.indicator.last_seen").unwrap_or_default()),
-            direction: Direction::Descending,
-        },
-        behind: 0,
-        limit,
-        facets: Vec::new(),
-        trend: None,
+    let having = |field: &str, value: &str, limit: usize| {
+        let predicate = Predicate::Test(field.to_owned(), Test::OneOf([value.to_owned()].into()));
+        asked::claims(app, predicate, now, limit)
     };
     let key = text_at(&document, "tipline.key");
     let claims = match key {
@@ -264,27 +265,34 @@ async fn completions(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> 
 
 async fn exported(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
-    let refused = |title: &str, text: &str| {
-        let body = html! { div.page { (notice("bad", title, &html! { (text) })) } };
-        (StatusCode::BAD_REQUEST, layout::page("Export", Place::Indicators, &body)).into_response()
-    };
+    let refused = |title: &str, text: &str| refused(StatusCode::BAD_REQUEST, Place::Indicators, title, text);
     let Some(format) = export::format(&value(&query, "format").unwrap_or_default()) else {
-        return refused("There is no such format.", "There are csv, ndjson, stix and list.");
+        return refused("There is no such format.", export::FORMATS);
     };
-    let picked: HashSet<String> = url::form_urlencoded::parse(query.as_bytes())
+    let ids: HashSet<String> = url::form_urlencoded::parse(query.as_bytes())
         .filter(|(key, _)| key == "pick")
         .map(|(_, id)| id.into_owned())
         .collect();
+    if !ids.is_empty() {
+        return export::download(app.catalog.clone(), picked(&app, ids), format);
+    }
     match asked::all(&app, &View::read(&query), app.clock.earliest()) {
-        Ok(question) if !picked.is_empty() => {
-            let predicate = Predicate::Test("event.id".to_owned(), Test::OneOf(picked));
-            let condition = Condition { predicate, ..question.condition };
-            export::download(app.catalog.clone(), Question { condition, among: Among::All, ..question }, format)
-        }
         Ok(question) => export::download(app.catalog.clone(), question, format),
         Err(Mistake::Query(error)) => refused("The query can’t be understood.", &error.text),
         Err(Mistake::Time(text)) => refused("The time can’t be understood.", &text),
     }
+}
+
+/// These claims, whatever they say.
+fn picked(app: &App, ids: HashSet<String>) -> Question {
+    let predicate = Predicate::Test("event.id".to_owned(), Test::OneOf(ids));
+    asked::claims(app, predicate, app.clock.earliest(), usize::MAX)
+}
+
+/// A page that says why something is not done.
+fn refused(status: StatusCode, place: Place, title: &str, text: &str) -> Response {
+    let body = html! { div.page { (notice("bad", title, &html! { (text::escape_lines(text)) })) } };
+    (status, layout::page(title, place, &body)).into_response()
 }
 
 async fn healthy(State(app): State<Arc<App>>) -> Markup {
