@@ -20,6 +20,7 @@ mod map;
 mod mapping;
 mod mock_feed;
 mod open;
+mod open_page;
 mod outcome;
 mod progress;
 mod query;
@@ -29,6 +30,7 @@ mod replay;
 mod run;
 mod schema;
 mod search;
+mod serve;
 mod settings;
 mod setup;
 mod signals;
@@ -64,6 +66,7 @@ First steps:
   tipline check -c tipline.yml # what works and what does not with your account and your Elasticsearch
   tipline setup -c tipline.yml # writes the index template, the index and its alias
   tipline run -c tipline.yml   # polls, stores, renews and retires, until it is stopped
+  tipline serve -c tipline.yml # shows what is stored, in a browser
 
 A configuration:
   inputs:
@@ -93,6 +96,8 @@ enum Command {
     Demo(demo::Demo),
     Init(init::Init),
     Run(run::Run),
+    Serve(serve::Serve),
+    Open(open_page::Open),
     Status(status::Status),
     Check(check::Check),
     Setup(setup::Setup),
@@ -149,6 +154,8 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Setup(command) => command.run(),
