@@ -11,6 +11,7 @@ mod commit;
 pub mod elasticsearch;
 mod error;
 pub mod form;
+pub mod kept;
 pub mod kind;
 pub mod memory;
 pub mod ndjson;
