@@ -503,8 +503,8 @@ fn metrics_and_health() -> Outcome {
         change(&mut mock);
         let served = Served::start(mock, 20)?;
         let place = tempfile::tempdir()?;
-        let monitoring = "monitoring: {listen: '127.0.0.1:0'}\n";
-        served.configure(place.path(), monitoring)?;
+        let http = "http: {listen: '127.0.0.1:0'}\n";
+        served.configure(place.path(), http)?;
         let file = place.path().join("tipline.yml");
         let input = format!(
             "- id: feed\n    api_key: \"{KEY}\"\n    interval: 10s\n    max_retries: 1\n    max_retry_wait: 1ms\n"

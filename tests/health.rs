@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
 
 const RECORDS: u64 = 300;
 
-const ANY_PORT: &str = "monitoring: {listen: '127.0.0.1:0'}\n";
+const ANY_PORT: &str = "http: {listen: '127.0.0.1:0'}\n";
 
 fn the_three_urls() -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
@@ -226,7 +226,7 @@ fn an_address_that_cannot_be_used() -> Result<(), Failed> {
         served.configure(place.path(), &format!("monitoring: {{listen: '{address}'}}\n"))?;
         let output = finished(place.path(), &["run"])?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let clear = said.contains(address) && said.contains(advice) && said.contains("`monitoring.listen`");
+        let clear = said.contains(address) && said.contains(advice) && said.contains("`http.listen`");
         ensure(output.status.code() == Some(code) && clear, format!("{:?}: {said}", output.status))?;
     }
     ensure(served.feed.requests().is_empty(), "the feed was asked all the same")

@@ -13,7 +13,7 @@ use super::guest_file::Guests;
 use super::interpolate::Lookup;
 use super::tree::{Fault, Node, Section, Value};
 use super::{
-    Config, DEFAULT_LISTEN, ElasticsearchSettings, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
+    Config, ElasticsearchSettings, HttpService, HttpSettings, Input, LogSettings, MAX_INPUTS, MIN_INTERVAL, Mode,
     Output, Reach, RetrySettings, Setup, SweepSettings, TlsSettings, cloud, connection, guest, guest_file,
 };
 use crate::{Limits, LogFormat};
@@ -21,6 +21,9 @@ use tipline_model::secret::{Credential, KeyHeader, KeyHeaderError, SecretSource}
 
 /// The database without `output:`.
 pub(super) const DATABASE: &str = "tipline.db";
+
+/// What `http` was called before it held more than a watcher asks for.
+const FORMER_HTTP: &str = "monitoring";
 
 /// The folder without `state_dir:`.
 pub(super) const STATE_DIR: &str = ".tipline";
@@ -87,14 +90,27 @@ pub(super) const INPUT_KEYS: &[&str] = &[
 
 pub(super) fn read(root: &Node, folder: &Path, variables: &Lookup<'_>, guests: Guests) -> Result<Config, Fault> {
     let section = Section::new("", root)?;
-    section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "memory", "monitoring", "log"])?;
+    if section.has(FORMER_HTTP) {
+        return Err(section
+            .fault(FORMER_HTTP, "is called `http` now: write `http: {listen: \"127.0.0.1:9464\"}` in its place."));
+    }
+    section.only(&["inputs", "output", "state_dir", "sweep", "rejects", "memory", "http", "log"])?;
+    let output = output(&section, folder, variables)?;
+    let http = http_service(&section)?;
+    if let (Output::Ndjson { .. }, Some(HttpService { page: true, .. })) = (&output, http) {
+        return Err(section.fault(
+            "http",
+            "asks for the page, which shows what is stored, and an ndjson output is a pipe. Leave out `page`, or configure \
+             sqlite or elasticsearch as `output:`.",
+        ));
+    }
     Ok(Config {
         inputs: inputs(&section, folder, variables, guests)?,
-        output: output(&section, folder, variables)?,
+        output,
         state_dir: section.file("state_dir", folder)?.unwrap_or_else(|| folder.join(STATE_DIR)),
         sweep: sweep(&section)?,
         limits: limits(&section)?,
-        monitoring: monitoring(&section)?,
+        http,
         log: log(&section)?,
     })
 }
@@ -468,13 +484,16 @@ fn limits(root: &Section<'_>) -> Result<Limits, Fault> {
     Ok(limits)
 }
 
-fn monitoring(root: &Section<'_>) -> Result<Option<std::net::SocketAddr>, Fault> {
-    if !root.has("monitoring") {
+fn http_service(root: &Section<'_>) -> Result<Option<HttpService>, Fault> {
+    if !root.has("http") {
         return Ok(None);
     }
-    let Some(section) = root.section("monitoring")? else { return Ok(Some(DEFAULT_LISTEN)) };
-    section.only(&["listen"])?;
-    Ok(Some(section.socket("listen")?.unwrap_or(DEFAULT_LISTEN)))
+    let mut service = HttpService::default();
+    let Some(section) = root.section("http")? else { return Ok(Some(service)) };
+    section.only(&["listen", "page"])?;
+    service.listen = section.socket("listen")?.unwrap_or(service.listen);
+    service.page = section.flag("page")?.unwrap_or(service.page);
+    Ok(Some(service))
 }
 
 fn log(root: &Section<'_>) -> Result<LogSettings, Fault> {

@@ -97,7 +97,7 @@ pub const BULK_WORKERS: usize = 4;
 /// The variable that makes an input where there is no configuration at all.
 pub const API_KEY_VARIABLE: &str = "SOCDEFENDERS_API_KEY";
 
-/// Where metrics and health are served if `monitoring:` names no address.
+/// Where metrics, health and the page are served if `http:` names no address.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// How a log line is written.
@@ -150,10 +150,25 @@ pub struct Config {
     pub sweep: SweepSettings,
     /// How much is kept of what was refused, and of what guests ask to be remembered.
     pub limits: Limits,
-    /// Where metrics and health are served; none if left out.
-    pub monitoring: Option<SocketAddr>,
+    /// What `run` serves over HTTP; nothing if left out.
+    pub http: Option<HttpService>,
     /// How the log is written.
     pub log: LogSettings,
+}
+
+/// What is served over HTTP, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpService {
+    /// The address and port.
+    pub listen: SocketAddr,
+    /// Whether `run` serves the Indicators page there too.
+    pub page: bool,
+}
+
+impl Default for HttpService {
+    fn default() -> Self {
+        Self { listen: DEFAULT_LISTEN, page: false }
+    }
 }
 
 /// How the log is written.
@@ -250,7 +265,7 @@ impl Config {
             state_dir: folder.join(file::STATE_DIR),
             sweep: SweepSettings::default(),
             limits: Limits::default(),
-            monitoring: None,
+            http: None,
             log: LogSettings::default(),
         }
     }

@@ -29,7 +29,7 @@ pub(super) use tests::complaints;
 const SAMPLES: [&str; 6] = [
     "{inputs: [{id: a, auth: {scheme: A, key: k}, headers: {X-A: b}, http: {}}], \
       output: {elasticsearch: {hosts: ['https://a.example'], auth: {scheme: A, key: k}, headers: {X-A: b}, retry: {}}}, \
-      sweep: {}, rejects: {}, memory: {}, monitoring: {listen: '127.0.0.1:1'}, log: {}}",
+      sweep: {}, rejects: {}, memory: {}, http: {listen: '127.0.0.1:1'}, log: {}}",
     "{inputs: [{id: a, api_key: k}], output: {sqlite: {}}}",
     "{inputs: [{id: a, username: u, password: p}], output: {elasticsearch: {hosts: ['https://a.example'], username: u, password: p}}}",
     "{output: {ndjson: {}}}",

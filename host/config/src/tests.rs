@@ -87,7 +87,7 @@ fn an_empty_file_is_the_defaults() {
         let config = good(text);
         assert!(config.inputs.is_empty());
         assert!(matches!(&config.output, Output::Sqlite { path } if path == Path::new("etc/tipline.db")), "{text}");
-        assert_eq!((config.state_dir.as_path(), config.monitoring), (Path::new("etc/.tipline"), None));
+        assert_eq!((config.state_dir.as_path(), config.http), (Path::new("etc/.tipline"), None));
         assert_eq!(config.limits, Limits { raw_bytes: 64 << 10, rejects_bytes: 256 << 20, memory_bytes: 4 << 30 });
         assert_eq!((config.sweep.renew_after, config.sweep.keep_expired), (20 * 24 * HOUR, 180 * 24 * HOUR));
     }
@@ -223,17 +223,19 @@ fn every_setting_of_elasticsearch() {
 fn the_other_outputs_and_groups() {
     let config = good(
         "output: {ndjson: {path: out.ndjson}}\nstate_dir: /var/lib/tipline\nsweep: {interval: 1h, renew_after: 2d, keep_expired: 0s}\n\
-         monitoring: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}\nrejects: {max_raw: 1MiB, max_total: 2GiB}\n\
+         http: {listen: '127.0.0.1:1234'}\nlog: {format: json, level: debug}\nrejects: {max_raw: 1MiB, max_total: 2GiB}\n\
          memory: {max_bytes: 8GiB}",
     );
     assert_eq!(config.limits, Limits { raw_bytes: 1 << 20, rejects_bytes: 2 << 30, memory_bytes: 8 << 30 });
     assert!(matches!(&config.output, Output::Ndjson { path: Some(p) } if p == Path::new("etc/out.ndjson")));
     assert_eq!(config.state_dir, Path::new("/var/lib/tipline"));
     assert_eq!((config.sweep.interval, config.sweep.keep_expired), (HOUR, Duration::ZERO));
-    assert_eq!(config.monitoring, Some("127.0.0.1:1234".parse().unwrap()));
+    assert_eq!(config.http, Some(HttpService { listen: "127.0.0.1:1234".parse().unwrap(), page: false }));
     assert_eq!(config.log, LogSettings { format: LogFormat::Json, level: tracing::Level::DEBUG });
-    assert_eq!(good("monitoring: {}").monitoring, Some(DEFAULT_LISTEN));
-    assert_eq!(good("monitoring:").monitoring, Some(DEFAULT_LISTEN));
+    assert_eq!(good("http: {page: true}").http, Some(HttpService { listen: DEFAULT_LISTEN, page: true }));
+    for text in ["http: {}", "http:"] {
+        assert_eq!(good(text).http, Some(HttpService { listen: DEFAULT_LISTEN, page: false }), "{text}");
+    }
     assert!(matches!(good("output: {ndjson: }").output, Output::Ndjson { path: None }));
     assert!(
         matches!(good("output: {sqlite: {path: /x.db}}").output, Output::Sqlite { path } if path == Path::new("/x.db"))
@@ -347,7 +349,16 @@ fn what_is_wrong_is_named() {
         ("memory: {max_bytes: 1025GiB}\n", "`memory.max_bytes`: found `1025GiB`, expected a size"),
         ("memory: {max: 1}\n", "`memory.max` is no setting; it may hold max_bytes"),
         ("rejects: {max_bytes: 1}\n", "`rejects.max_bytes` is no setting; it may hold max_raw, max_total"),
-        ("monitoring: {listen: everywhere}\n", "`monitoring.listen`: found `everywhere`, expected an address and port"),
+        ("http: {listen: everywhere}\n", "`http.listen`: found `everywhere`, expected an address and port"),
+        (
+            "output: {ndjson: {}}\nhttp: {page: true}\n",
+            "`http` asks for the page, which shows what is stored, and an ndjson",
+        ),
+        ("http: {page: maybe}\n", "`http.page`: found `maybe`, expected true or false"),
+        (
+            "monitoring: {listen: '127.0.0.1:1'}\n",
+            "`monitoring` is called `http` now: write `http: {listen: \"127.0.0.1:9464\"}`",
+        ),
         ("log: {format: xml}\n", "`log.format`: found `xml`, expected human or json"),
         ("log: {level: loud}\n", "`log.level`: found `loud`, expected error or warn or info"),
     ] {

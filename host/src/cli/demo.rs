@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::run::{failure, print_once};
-use super::{Failed, document, runtime, signals};
+use super::{Failed, document, runtime, serve, signals};
 use crate::clock::Clock;
-use crate::config::{Config, Input};
+use crate::config::{Config, DEFAULT_LISTEN, Input};
 use crate::mock::{Feed, MockSettings, Records};
 use crate::observer::Observer;
 use crate::pipeline::Pipeline;
@@ -27,8 +27,10 @@ use crate::poll::Ended;
 use crate::run::Outcome;
 use crate::sandbox::{Note, Wait};
 use crate::state::{Counts, Ledger, LedgerError, RejectFilter};
+use crate::store::kept::Kept;
 use crate::store::{By, Catalog, Facet, Kind, Query};
 use crate::text::{self, Align, Style, Table};
+use crate::web::{PageServer, Rights, Serving, Site, listen};
 
 const FOLDER: &str = ".tipline";
 const DATABASE: &str = "demo.db";
@@ -48,8 +50,8 @@ const REASONS_SHOWN: usize = 8;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 It starts a SOC Defenders-compatible feed on loopback with real indicators, polls it over HTTP through the whole
-pipeline into .tipline/demo.db, and prints what became of them. Then the feed goes on changing and is polled every few
-seconds, until Ctrl-C. --once ends after the first poll.
+pipeline into .tipline/demo.db, and prints what became of them. Then it prints a link to the Indicators page, and the feed goes
+on changing and is polled every few seconds, until Ctrl-C. --once ends after the first poll, without the page.
 
 Examples:
   tipline demo
@@ -113,7 +115,9 @@ impl Demo {
             return Err(Failed.into());
         }
         if !self.once && !stop.is_cancelled() {
-            writeln!(out, "\nThe feed goes on changing. Ctrl-C ends the demo.")?;
+            let (_serving, page) = serve_page(&config, &pipeline, clock.clone()).await?;
+            writeln!(out, "\nThe feed goes on changing, and the page shows it. Ctrl-C ends the demo.")?;
+            serve::print_link(&page, &mut out)?;
             follow(&pipeline, &feed, &stop, &mut out).await?;
         }
         feed.stop().await;
@@ -241,6 +245,18 @@ async fn print_store(catalog: &dyn Catalog, counts: &Counts, now: u64, out: &mut
     }
     write!(out, "{}", document::table(&hits, By::LastSeen, style))?;
     Ok(())
+}
+
+/// Serves the page at its usual port, or at any other where that is taken. What people make there is gone with the demo.
+async fn serve_page(config: &Config, pipeline: &Pipeline, clock: Clock) -> Result<(Serving, PageServer)> {
+    let listener = match listen(DEFAULT_LISTEN).await {
+        Ok(listener) => listener,
+        Err(_) => listen((DEFAULT_LISTEN.ip(), 0).into()).await?,
+    };
+    let page = PageServer::new(listener.address(), &config.state_dir, Kept::in_memory()?, Rights::Change)?;
+    let catalog = pipeline.catalog.clone().context("The demo's store cannot be searched")?;
+    serve::open_page(&page, config, catalog, Some(pipeline.ledger.clone()), clock).await?;
+    Ok((Site { watched: None, page: Some(page.clone()) }.serve(listener), page))
 }
 
 /// Changes the feed and polls it, a line each time, until stopped.

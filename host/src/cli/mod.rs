@@ -20,6 +20,7 @@ mod map;
 mod mapping;
 mod mock_feed;
 mod open;
+mod open_page;
 mod outcome;
 mod plan;
 mod progress;
@@ -30,6 +31,7 @@ mod replay;
 mod run;
 mod schema;
 mod search;
+mod serve;
 mod settings;
 mod setup;
 mod signals;
@@ -65,6 +67,7 @@ First steps:
   tipline check -c tipline.yml # what works and what does not with your account and your Elasticsearch
   tipline setup -c tipline.yml # writes the index template, the index and its alias
   tipline run -c tipline.yml   # polls, stores, renews and retires, until it is stopped
+  tipline serve -c tipline.yml # shows what is stored, in a browser
 
 A configuration:
   inputs:
@@ -94,6 +97,8 @@ enum Command {
     Demo(demo::Demo),
     Init(init::Init),
     Run(run::Run),
+    Serve(serve::Serve),
+    Open(open_page::Open),
     Status(status::Status),
     Check(check::Check),
     Setup(setup::Setup),
@@ -150,6 +155,8 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Setup(command) => command.run(),

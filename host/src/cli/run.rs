@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::progress::{self, Progress};
+use super::serve;
 use super::settings::{Settings, check_guest_settings, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::apart::blocking;
@@ -25,18 +26,21 @@ use crate::run::{OnceReport, Outcome};
 use crate::said::Said;
 use crate::sandbox::Interrupt;
 use crate::state::Counts;
+use crate::store::kept::{FILE, Kept};
 use crate::sweep::SweepReport;
 use crate::tape::{self, MAX_RECORDINGS, Tape, Target};
-use crate::telemetry::{self, Health, Metrics, ServeError, Serving, init_logging};
+use crate::telemetry::{Health, Metrics, init_logging};
 use crate::text;
+use crate::web::{PageServer, Rights, Serving, Site};
 
 /// Poll the feeds and keep the store current, until stopped or once
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on
 SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds and with exit code 0; a second signal ends it at once,
-with exit code 1. With `monitoring:` in the
-configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given.
+with exit code 1. With `http:` in the
+configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given; with
+`http: {page: true}` the Indicators page, too, to which `tipline open` prints a link.
 
 With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:
   read = mapped + rejected + skipped                 records
@@ -123,11 +127,13 @@ impl Run {
             }
             let health = Health::new(&config.inputs, clock.clone()).beside(config.own_words());
             let metrics = Metrics::new(&config.inputs, clock.clone(), health.clone());
-            let serving = monitor(&config, &metrics, &health).await?;
+            let (serving, page) = serve(&config, &metrics, &health).await?;
             observers.extend([Arc::new(metrics.clone()) as Arc<dyn Observer>, Arc::new(health.clone())]);
-            let Some(pipeline) = open(&config, clock, Arc::new(observers), Patience::Endless, &stop).await? else {
-                return Ok(());
-            };
+            let opened = open(&config, clock.clone(), Arc::new(observers), Patience::Endless, &stop).await?;
+            let Some(pipeline) = opened else { return Ok(()) };
+            if let (Some(page), Some(catalog)) = (&page, &pipeline.catalog) {
+                serve::open_page(page, &config, catalog.clone(), Some(pipeline.ledger.clone()), clock).await?;
+            }
             for input in &config.inputs {
                 let known = pipeline.ledger.status(&input.id)?;
                 metrics.recall(input, &known);
@@ -135,25 +141,31 @@ impl Run {
             }
             health.opened();
             let ended = pipeline.run(&stop).await;
-            drop(serving);
+            drop((serving, page));
             pipeline.leave();
             Ok(ended?)
         })
     }
 }
 
-/// Serves metrics and health where the configuration asks for it; before anything else is opened, so that a start that
-/// takes long can be watched.
-async fn monitor(config: &Config, metrics: &Metrics, health: &Health) -> Result<Option<Serving>> {
-    let Some(address) = config.monitoring else { return Ok(None) };
-    match telemetry::serve(address, metrics.clone(), health.clone()).await {
-        Ok(serving) => {
-            info!("Metrics and health are served at http://{}", serving.address());
-            Ok(Some(serving))
-        }
-        Err(error @ ServeError::NotLoopback(_)) => Err(Misuse(error.to_string()).into()),
-        Err(error) => Err(error.into()),
+/// Serves metrics and health, and the page, where the configuration asks for it; before anything else is opened, so that a
+/// start that takes long can be watched.
+async fn serve(config: &Config, metrics: &Metrics, health: &Health) -> Result<(Option<Serving>, Option<PageServer>)> {
+    let Some(http) = config.http else { return Ok((None, None)) };
+    let listener = serve::listener(http.listen).await?;
+    let page = if http.page {
+        let kept = Kept::open(&config.state_dir.join(FILE))?;
+        Some(PageServer::new(listener.address(), &config.state_dir, kept, Rights::Change)?)
+    } else {
+        None
+    };
+    let site = Site { watched: Some((metrics.clone(), health.clone())), page: page.clone() };
+    let serving = site.serve(listener);
+    if page.is_some() {
+        info!("`tipline open` prints a link to the page at http://{}", serving.address());
     }
+    info!("Metrics and health are served at http://{}", serving.address());
+    Ok((Some(serving), page))
 }
 
 /// Opens the pipeline; none where a stop was asked for meanwhile, as nothing is under way yet: whoever has a piece of work to do

@@ -172,8 +172,7 @@ fn every_configuration_that_is_shown_is_taken() {
             continue;
         }
         // A part of an input is shown without its list.
-        let whole =
-            ["inputs:", "output:", "#", "monitoring:", "  output:", "  inputs:"].iter().any(|s| yaml.starts_with(s));
+        let whole = ["inputs:", "output:", "#", "http:", "  output:", "  inputs:"].iter().any(|s| yaml.starts_with(s));
         assert!(whole, "{file}: not a whole configuration: {yaml}");
         assert_eq!(complaints(&yaml), Vec::<String>::new(), "{file}: {yaml}");
     }
@@ -190,8 +189,9 @@ fn what_the_program_takes_the_schema_takes() {
         "output: {}",
         "output: {ndjson: }",
         "output: {sqlite: {path: 7}}",
-        "monitoring:",
-        "monitoring: {listen: '[::1]:9464'}",
+        "http:",
+        "http: {listen: '[::1]:9464'}",
+        "http: {page: 'true'}",
         "log: {level: '${LEVEL:info}'}",
         "rejects: {max_raw: 2048, max_total: 1 gb}",
         "memory: {max_bytes: ' 8GIB '}",
@@ -277,10 +277,12 @@ fn what_the_program_refuses_by_type_the_schema_refuses() {
         "rejects: {raw: 1}",
         "memory: {max_bytes: 1000}",
         "memory: 4GiB",
-        "monitoring: 9464",
-        "monitoring: {listen: 9464}",
-        "monitoring: {listen: localhost}",
-        "monitoring: {port: 1}",
+        "http: 9464",
+        "http: {listen: 9464}",
+        "http: {listen: localhost}",
+        "http: {page: maybe}",
+        "http: {port: 1}",
+        "monitoring: {listen: '127.0.0.1:9464'}",
         "log: info",
         "log: {level: loud}",
         "log: {level: 7}",

@@ -130,7 +130,7 @@ impl Answers {
                 line("    # mode: events", "# an append-only data stream, for history");
             }
         }
-        line("# monitoring: {listen: \"127.0.0.1:9464\"}", "# /metrics, /healthz and /readyz");
+        line("# http: {listen: \"127.0.0.1:9464\", page: true}", "# /metrics, /healthz, /readyz and the page");
         out
     }
 }

@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz`, for this machine alone.
 //!
-//! There is no password, so it listens on loopback only, and answers only requests whose `Host` names loopback: a web
+//! There is no password, so they are served on loopback only, and answer only requests whose `Host` names loopback: a web
 //! page that a browser here has open could otherwise read everything, once its own name resolves to 127.0.0.1. Answers
 //! hold figures and reasons, no secrets and no values of a feed; browsers are told to neither keep nor reinterpret them.
 //!
@@ -8,9 +8,7 @@
 //! output that is down makes its inputs unhealthy once they are late for it: starting the program again would not help.
 //! `/readyz` answers 200 once the pipeline is open and while the output takes documents, else 503.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,10 +19,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
-use thiserror::Error;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 
 use super::{Health, Metrics};
 use crate::text;
@@ -35,112 +29,27 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// Prometheus takes the format from it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Metrics and health cannot be served.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// Others could read them.
-    #[error(
-        "Metrics and health would be served on {0}, which others can reach, and there is no password. Set \
-         `monitoring.listen` to an address on 127.0.0.1 or [::1]; put a proxy with a password before it if others need it."
-    )]
-    NotLoopback(SocketAddr),
-    /// The port is taken, or may not be used.
-    #[error("Metrics and health cannot be served on {address}: {reason}. {advice}")]
-    Bind {
-        /// What was tried.
-        address: SocketAddr,
-        /// What came back.
-        reason: io::Error,
-        /// Who has it, as far as can be told, and what to do.
-        advice: String,
-    },
-}
-
-/// The running server. It ends when it is dropped.
-#[derive(Debug)]
-pub struct Serving {
-    address: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-/// Serves metrics and health on a loopback address; port 0 takes any free one.
-///
-/// # Errors
-/// [`ServeError`].
-pub async fn serve(address: SocketAddr, metrics: Metrics, health: Health) -> Result<Serving, ServeError> {
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(address));
-    }
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(reason) => {
-            let is_taken = reason.kind() == io::ErrorKind::AddrInUse;
-            let other = if is_taken { other_run(address).await } else { None };
-            let advice = match (other, is_taken) {
-                (Some(inputs), _) => format!(
-                    "Another `tipline run` serves its own there, of its inputs {inputs}: set `monitoring.listen` to another \
-                     port in one of the two configurations, or end that run if it is this one's."
-                ),
-                (None, true) => "Another program has this port: set `monitoring.listen` to a free one.".to_owned(),
-                (None, false) => "Set `monitoring.listen` to a port that this program may use.".to_owned(),
-            };
-            return Err(ServeError::Bind { address, reason, advice });
-        }
+/// The three addresses: of a run, or of a program that only shows what is stored.
+pub(crate) fn routes(watched: Option<(Metrics, Health)>) -> Router {
+    let routes = match watched {
+        Some((metrics, health)) => Router::new()
+            .route("/metrics", get(async move || ([(CONTENT_TYPE, OPENMETRICS)], metrics.text())))
+            .route("/healthz", get(healthz).with_state(health.clone()))
+            .route("/readyz", get(readyz).with_state(health)),
+        None => Router::new()
+            .route(
+                "/metrics",
+                get(async || (StatusCode::NOT_FOUND, "`tipline run` has metrics; this only shows what it stores.\n")),
+            )
+            .route("/healthz", get(async || answer(true, &json!({ "status": "healthy", "inputs": [] }))))
+            .route("/readyz", get(async || answer(true, &json!({ "status": "ready" })))),
     };
-    let taken = |reason| ServeError::Bind { address, reason, advice: "Try again.".to_owned() };
-    let address = listener.local_addr().map_err(taken)?;
-    let routes = router(address.ip(), metrics, health);
-    let task = tokio::spawn(async move {
-        // Serving ends without an error; a failed accept is tried again by the server itself.
-        let _ = axum::serve(listener, routes).await;
-    });
-    Ok(Serving { address, task })
+    routes.method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]))
 }
 
-/// A run on this machine answers at once; what does not is another program.
-const ASKED_FOR: Duration = Duration::from_secs(1);
-
-/// The health of a run with as many inputs as there may be is shorter.
-const LONGEST_HEALTH: u64 = 256 * 1024;
-
-/// The inputs of the run that serves there, as its own health names them; none where it is no run.
-async fn other_run(address: SocketAddr) -> Option<String> {
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        let head = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.ok()?;
-        let mut answer = Vec::new();
-        stream.take(LONGEST_HEALTH).read_to_end(&mut answer).await.ok()?;
-        let body = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let health: serde_json::Value = serde_json::from_slice(answer.get(body..)?).ok()?;
-        let inputs = health.get("inputs")?.as_array()?;
-        let names: Option<Vec<_>> = inputs.iter().map(|input| input.get("input")?.as_str()).collect();
-        Some(names?.iter().map(|name| text::show(name)).collect::<Vec<_>>().join(", "))
-    };
-    tokio::time::timeout(ASKED_FOR, asked).await.ok()?
-}
-
-impl Serving {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-fn router(own: IpAddr, metrics: Metrics, health: Health) -> Router {
-    Router::new()
-        .route("/metrics", get(async move || ([(CONTENT_TYPE, OPENMETRICS)], metrics.text())))
-        .route("/healthz", get(healthz).with_state(health.clone()))
-        .route("/readyz", get(readyz).with_state(health))
-        .fallback(async || (StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz.\n"))
-        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]))
-        .layer(middleware::from_fn_with_state(own, guard))
+/// For this machine alone.
+pub(crate) fn guarded(routes: Router, own: IpAddr) -> Router {
+    routes.layer(middleware::from_fn_with_state(own, guard))
 }
 
 async fn healthz(State(health): State<Health>) -> Response {
@@ -208,6 +117,12 @@ fn is_this_machine(authority: &Authority, own: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::clock::Clock;
     use crate::config::Input;
@@ -215,6 +130,7 @@ mod tests {
     use crate::poll::PollError;
     use crate::sandbox::Failure;
     use crate::store::Outage;
+    use crate::web::{ServeError, Serving, Site, listen};
 
     const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -223,8 +139,17 @@ mod tests {
     }
 
     async fn start(health: &Health) -> Serving {
-        let metrics = Metrics::new([&input()], Clock::system(), health.clone());
-        serve(LOOPBACK, metrics, health.clone()).await.unwrap()
+        serve(LOOPBACK, [&input()], health).await.unwrap()
+    }
+
+    async fn serve<const N: usize>(
+        address: SocketAddr,
+        inputs: [&Input; N],
+        health: &Health,
+    ) -> Result<Serving, ServeError> {
+        let metrics = Metrics::new(inputs, Clock::system(), health.clone());
+        let site = Site { watched: Some((metrics, health.clone())), page: None };
+        Ok(site.serve(listen(address).await?))
     }
 
     fn health() -> Health {
@@ -283,10 +208,7 @@ mod tests {
     async fn who_has_the_port_is_named() {
         let (first, second) = (health(), health());
         let serving = start(&first).await;
-        let again = async |address| {
-            let metrics = Metrics::new([&input()], Clock::system(), second.clone());
-            serve(address, metrics, second.clone()).await.unwrap_err().to_string()
-        };
+        let again = async |address| serve(address, [&input()], &second).await.unwrap_err().to_string();
         let error = again(serving.address()).await;
         assert!(error.contains("Another `tipline run` serves its own there, of its inputs feed: set"), "{error}");
         // A program that says nothing, and one that says something else.
@@ -298,7 +220,7 @@ mod tests {
             }
         });
         let error = again(address).await;
-        assert!(error.contains("Another program has this port: set `monitoring.listen`"), "{error}");
+        assert!(error.contains("Another program has this port: set `http.listen`"), "{error}");
         answers.abort();
     }
 
@@ -380,10 +302,9 @@ mod tests {
     async fn others_cannot_reach_it() {
         for address in ["0.0.0.0:0", "192.0.2.1:9464", "[::]:0", "[2001:db8::1]:0"] {
             let health = health();
-            let metrics = Metrics::new([], Clock::system(), health.clone());
-            let refused = serve(address.parse().unwrap(), metrics, health).await.unwrap_err();
+            let refused = serve(address.parse().unwrap(), [], &health).await.unwrap_err();
             assert!(matches!(refused, ServeError::NotLoopback(_)), "{refused}");
-            assert!(refused.to_string().contains("`monitoring.listen`"));
+            assert!(refused.to_string().contains("`http.listen`"));
         }
     }
 
@@ -392,10 +313,7 @@ mod tests {
         let health = health();
         let serving = start(&health).await;
         let address = serving.address();
-        let again = || async {
-            let metrics = Metrics::new([], Clock::system(), health.clone());
-            serve(address, metrics, health.clone()).await
-        };
+        let again = || async { serve(address, [], &health).await };
         let taken = again().await.unwrap_err().to_string();
         assert!(taken.contains(&address.to_string()) && taken.contains("Another `tipline run`"), "{taken}");
         drop(serving);

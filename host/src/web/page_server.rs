@@ -1,0 +1,144 @@
+//! The page as an address serves it: it answers from the beginning, and shows something once what it is about was opened.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use tower::ServiceExt as _;
+
+use super::access::{self, Access, END, wall_clock};
+use super::link::{LinkError, LinkKey, OPEN, Published};
+use super::refusal::again;
+use super::turns::TakingTurns;
+use super::{App, list, page};
+use crate::clock::Clock;
+use crate::store::kept::Kept;
+
+/// What people may do at a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Everything that the page offers.
+    Change,
+    /// Look, and check lists of their own.
+    Look,
+}
+
+/// The page of an address. Clones are the same one.
+#[derive(Clone)]
+pub struct PageServer {
+    access: Access,
+    key: Arc<LinkKey>,
+    clock: Clock,
+    pub(super) kept: Kept,
+    inside: Arc<OnceLock<Inside>>,
+    /// Whoever may read the state folder makes links meanwhile.
+    _published: Arc<Published>,
+}
+
+/// What there is behind the door.
+pub(super) struct Inside {
+    pub(super) app: Arc<App>,
+    views: Router,
+}
+
+impl PageServer {
+    /// The page of a server that listens at this address, with its key in this folder.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn new(address: SocketAddr, state_dir: &Path, kept: Kept, rights: Rights) -> Result<Self, LinkError> {
+        Self::with_clock(address, state_dir, kept, rights, wall_clock())
+    }
+
+    /// As [`PageServer::new`], with another clock than the machine's.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn with_clock(
+        address: SocketAddr,
+        state_dir: &Path,
+        kept: Kept,
+        rights: Rights,
+        clock: Clock,
+    ) -> Result<Self, LinkError> {
+        let key = LinkKey::new(address)?;
+        let published = key.publish(state_dir)?;
+        let access = Access::new(key.clone(), kept.clone(), clock.clone(), rights == Rights::Change);
+        let inside = Arc::default();
+        Ok(Self { access, key: Arc::new(key), clock, kept, inside, _published: Arc::new(published) })
+    }
+
+    /// A link that lets a browser in, once.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn link(&self) -> Result<String, LinkError> {
+        self.key.link(self.clock.now())
+    }
+
+    /// What is kept for it.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Shows this from now on.
+    pub fn open(&self, app: App) {
+        let catalog = Arc::new(TakingTurns::new(app.catalog.clone()));
+        let app = Arc::new(App { catalog, ..app });
+        let views = page::routes().with_state(app.clone());
+        // A page is opened once.
+        let _ = self.inside.set(Inside { app, views });
+    }
+
+    #[cfg(test)]
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(super) fn inside(&self) -> Option<&Inside> {
+        self.inside.get()
+    }
+
+    pub(super) fn now(&self) -> crate::clock::Millis {
+        self.clock.now()
+    }
+
+    /// Everything below this address that is not for watchers.
+    pub(super) fn routes(self) -> Router {
+        let access = self.access.clone();
+        let for_sessions = Router::new()
+            .route(END, post(access::end))
+            .with_state(access.clone())
+            .fallback_service(any(show).with_state(self.clone()))
+            .layer(from_fn_with_state(access.clone(), access::guard));
+        Router::new()
+            .route(OPEN, any(access::open).with_state(access.clone()))
+            .route("/lists/{file}", get(list::fetch).with_state(self))
+            .merge(for_sessions)
+            .layer(from_fn_with_state(access, access::of_this_host))
+            .layer(from_fn(access::mark))
+    }
+}
+
+async fn show(State(server): State<PageServer>, request: Request) -> Response {
+    match server.inside() {
+        Some(inside) => {
+            let Ok(response) = inside.views.clone().oneshot(request).await;
+            response
+        }
+        None => starting(),
+    }
+}
+
+/// A run shows its page from the beginning, also while its output is waited for.
+pub(super) fn starting() -> Response {
+    let lines =
+        ["The output was not reached yet; the log says what is waited for.", "This page looks again by itself."];
+    again(StatusCode::SERVICE_UNAVAILABLE, "Starting", &lines, 2)
+}
