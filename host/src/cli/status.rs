@@ -194,10 +194,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Output;
     use crate::config::{Config, Input};
     use crate::state::{Counts, InputStatus};
     use crate::status::farewell;
-    use crate::config::Output;
 
     const NOW: Millis = 1_733_740_200_000;
     const MINUTE: Millis = 60_000;

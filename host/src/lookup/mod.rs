@@ -31,11 +31,9 @@ const KEY: &str = "tipline.key";
 /// # Errors
 /// What to do with what is no text.
 pub(crate) fn decoded(name: &str, bytes: &[u8]) -> Result<String, String> {
-    for (beginning, kind) in [
-        (&b"%PDF"[..], "a PDF"),
-        (b"PK\x03\x04", "a ZIP archive, as office files are"),
-        (b"\x1f\x8b", "a gzip file"),
-    ] {
+    for (beginning, kind) in
+        [(&b"%PDF"[..], "a PDF"), (b"PK\x03\x04", "a ZIP archive, as office files are"), (b"\x1f\x8b", "a gzip file")]
+    {
         if bytes.starts_with(beginning) {
             return Err(format!("{name} is {kind} and no text. Convert or unpack it first."));
         }

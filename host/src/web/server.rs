@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
@@ -30,6 +30,10 @@ use crate::text;
 
 /// The most connections at once: a person's browsers have dozens, watchers and firewalls one each.
 pub const MAX_CONNECTIONS: usize = 256;
+
+/// Connections that wait with the system: so many more come at once from a page with many parts in many windows, and are not
+/// put off for a second.
+const WAITING: u32 = 1_024;
 
 /// For the head of a request, and between two requests of a connection. It is sent in one piece, over any line.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +97,7 @@ pub async fn listen(address: SocketAddr) -> Result<Listener, ServeError> {
     if !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
-    let listener = match TcpListener::bind(address).await {
+    let listener = match bound(address) {
         Ok(listener) => listener,
         Err(reason) => {
             let is_taken = reason.kind() == io::ErrorKind::AddrInUse;
@@ -121,6 +125,14 @@ pub async fn listen(address: SocketAddr) -> Result<Listener, ServeError> {
     let taken = |reason| ServeError::Bind { address, reason, advice: "Try again.".to_owned() };
     let address = listener.local_addr().map_err(taken)?;
     Ok(Listener { listener, address })
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a server that has just ended keep no port from the next one.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 /// One of ours on this machine answers at once; what does not is another program.
@@ -266,6 +278,7 @@ mod tests {
         for _ in 0..1_000 {
             silent.push(connect(&serving).await);
         }
+        assert_eq!(began.elapsed().as_secs(), 0, "nobody is put off");
         let mut last = connect(&serving).await;
         last.write_all(REQUEST).await.unwrap();
         assert!(rest(&mut last).await.ends_with("hello"));

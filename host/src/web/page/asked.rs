@@ -34,7 +34,7 @@ pub(super) fn condition(app: &App, view: &View, now: Millis) -> Result<Condition
         let test = understood(&format!("{field} {sign} {}", tipline_kql::quote(bound)));
         parts.push(test.map_err(|error| {
             Mistake::Time(format!(
-                "The {which} of the time “{title}” can't be read: {}. Write a date (2026-11-27, 2026-11-27T10:15) or how long ago (now-7d, now-1h).",
+                "The {which} of the time “{title}” can’t be read: {}. Write a date (2026-11-27, 2026-11-27T10:15) or how long ago (now-7d, now-1h).",
                 error.text.trim_end_matches('.')
             ))
         })?);

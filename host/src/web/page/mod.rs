@@ -26,12 +26,12 @@ mod views;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::{Extension, Router};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use maud::{Markup, html};
 use tipline_kql::{Predicate, Test};
 

@@ -1,18 +1,210 @@
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use tempfile::TempDir;
+use tipline_kql::Fields;
+use tower::ServiceExt as _;
+
 use super::*;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::guests::Guests;
 use crate::state::Ledger;
+use crate::store::Sink as _;
+use crate::store::kept::Kept;
 use crate::store::sqlite::Sqlite;
+use crate::store::testing::{DAY, NOW, Sample, page};
+
+/// The page over these documents.
+struct Stand {
+    routes: Router,
+    _folder: TempDir,
+}
+
+impl Stand {
+    async fn new(samples: &[Sample]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+        store.deliver(page(samples, "", NOW)).await.unwrap();
+        let keywords = [
+            "event.id",
+            "event.type",
+            "event.category",
+            "threat.indicator.type",
+            "threat.indicator.name",
+            "threat.indicator.provider",
+            "threat.indicator.confidence",
+            "threat.indicator.marking.tlp",
+            "threat.feed.name",
+            "tags",
+            "tipline.key",
+        ];
+        let dates = [
+            "@timestamp",
+            "threat.indicator.last_seen",
+            "threat.indicator.first_seen",
+            "tipline.observed_at",
+            "tipline.expires_at",
+        ];
+        let fields = keywords.map(|name| (name, "keyword")).into_iter().chain(dates.map(|name| (name, "date")));
+        let app = App {
+            ledger: Some(store.ledger().clone()),
+            catalog: Arc::new(store),
+            fields: Arc::new(Fields::new(fields)),
+            clock: Clock::told_by(|| NOW),
+            config: Config::without_file(folder.path(), None),
+            kept: Kept::in_memory().unwrap(),
+        };
+        let session = Session { id: "s".to_owned(), csrf: "token".to_owned(), may_change: true };
+        Self { routes: routes().with_state(Arc::new(app)).layer(Extension(session)), _folder: folder }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
+        let response = self.routes.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let location = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, location.unwrap_or_else(|| String::from_utf8(body.to_vec()).unwrap()))
+    }
+
+    async fn get(&self, address: &str) -> (StatusCode, String) {
+        self.send(Request::get(address).body(Body::empty()).unwrap()).await
+    }
+}
+
+/// How many rows a page's table has.
+fn rows(html: &str) -> usize {
+    html.matches("data-id=").count()
+}
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "for eyes"]
-async fn serve_for_eyes() {
-    let file = std::env::var("TIPLINE_EYES").unwrap();
-    let config = Config::load_settings(std::path::Path::new(&file)).unwrap();
-    let ledger = Ledger::read(&config.ledger_path()).unwrap();
-    let fields = Arc::new(Guests::new(None).fields(&config).unwrap_or_else(|_| panic!("fields")));
-    let app = App { catalog: Arc::new(Sqlite::new(ledger.clone())), fields, clock: Clock::system(), config, ledger: Some(ledger) };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8095").await.unwrap();
-    axum::serve(listener, routes().with_state(Arc::new(app))).await.unwrap();
+async fn a_view_shows_what_it_asks_for() {
+    let mut samples: Vec<Sample> = (0..60).map(|number| Sample::new(format!("d{number:02}"), NOW)).collect();
+    samples.push(Sample::new("old", NOW - 200 * DAY));
+    let stand = Stand::new(&samples).await;
+    for (address, expected, part) in [
+        ("/", 25, "1–25 of 60"),
+        ("/?page=3", 10, "51–60 of 60"),
+        ("/?size=100&among=all", 61, "1–61 of 61"),
+        ("/?among=ended", 1, "old[.]example[.]com"),
+        ("/?q=value:+d0*&rows=claims", 10, "1–10 of 10"),
+        ("/?from=now%2B1d", 0, "Nothing is found."),
+        ("/?page=99", 0, "There is no such page."),
+        ("/?id=d07", 25, "<h1 class=\"value\""),
+        ("/?id=none", 25, "It is not stored."),
+    ] {
+        let (status, html) = stand.get(address).await;
+        assert_eq!((status, rows(&html)), (StatusCode::OK, expected), "{address}");
+        assert!(html.contains(part), "{address}: {part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_is_shown_at_its_place() {
+    let stand = Stand::new(&[Sample::new("a", NOW)]).await;
+    for (address, part) in [
+        ("/?q=tags:+x+and+confidnce:+high", "tags: x and <mark>confidnce</mark>: high"),
+        ("/?q=type:", "<mark>\u{2038}</mark>"),
+        ("/?from=yesterday", "The beginning of the time “Observed” can’t be read"),
+        ("/?to=%3Cb%3E", "&lt;b&gt;"),
+    ] {
+        let (status, html) = stand.get(address).await;
+        assert_eq!((status, rows(&html)), (StatusCode::BAD_REQUEST, 0), "{address}");
+        assert!(html.contains(part), "{address}: {html}");
+    }
+    for address in ["/export?format=pdf", "/export?format=csv&q=(", "/export?format=csv&from=x"] {
+        assert_eq!(stand.get(address).await.0, StatusCode::BAD_REQUEST, "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_texts_are_texts() {
+    let hostile =
+        "\"><script>alert(1)</script>\u{202e}\u{200b}<img src=x onerror=alert(1)>\u{1b}[2Jhttp://evil.example";
+    let sample = Sample::new("a", NOW).with(|sample| {
+        sample.value = hostile.to_owned();
+        sample.description = hostile.to_owned();
+    });
+    let stand = Stand::new(&[sample]).await;
+    let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
+    for address in ["/", "/?id=a", "/?id=a&tab=table", "/?id=a&tab=json", "/indicators/a", "/fields", "/health", query]
+    {
+        let (_, html) = stand.get(address).await;
+        assert!(!html.contains("<script>") && !html.contains("<img"), "{address}");
+        // The value itself stands in an attribute, from which scripts copy it, and nowhere else.
+        let shown = html.split(" data-value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest));
+        let shown: Vec<&str> = shown.skip(1).collect();
+        assert!(!shown.iter().any(|part| part.contains(['\u{1b}', '\u{202e}'])), "{address}");
+        // What is shown has its hidden characters spelled out and leads nowhere.
+        assert!(!html.contains("href=\"http"), "{address}");
+    }
+    let (_, html) = stand.get("/?id=a").await;
+    assert!(html.contains("\\u{202e}\\u{200b}") && html.contains("hxxp://evil[.]example"), "{html}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_leads_to_the_view_with_its_condition() {
+    let stand = Stand::new(&[Sample::new("a", NOW)]).await;
+    for (address, expected) in [
+        ("/filter?field=tag&value=a+%22b%22&is=in", "/?q=tag%3A+%22a+%5C%22b%5C%22%22"),
+        ("/filter?q=type:+url&page=4&field=tag&value=x&is=out", "/?q=type%3A+url+and+not+tag%3A+%22x%22"),
+        ("/filter?field=tlp&is=out", "/?q=not+tlp%3A+*"),
+    ] {
+        assert_eq!(stand.get(address).await, (StatusCode::SEE_OTHER, expected.to_owned()), "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_exported_whole_or_by_what_is_picked() {
+    let samples: Vec<Sample> = (0..300).map(|number| Sample::new(format!("d{number:03}"), NOW)).collect();
+    let stand = Stand::new(&samples).await;
+    for (address, lines) in [
+        ("/export?format=ndjson", 300),
+        ("/export?format=ndjson&q=value:+d00*", 10),
+        ("/export?format=ndjson&page=2&size=25", 300),
+        ("/export?format=csv", 301),
+        ("/export?format=list&pick=d001&pick=d002&pick=none", 2),
+    ] {
+        let (status, text) = stand.get(address).await;
+        assert_eq!((status, text.lines().count()), (StatusCode::OK, lines), "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pasted_text_is_looked_up_and_its_answer_kept() {
+    let stand = Stand::new(&[Sample::new("a", NOW)]).await;
+    let body = "--b\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\ntoken\r\n--b\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\n\
+                a[.]example[.]com 10.0.0.1 unknown.example.org\r\n--b--\r\n";
+    let request =
+        Request::post("/check").header("content-type", "multipart/form-data; boundary=b").body(body.into()).unwrap();
+    let (status, address) = stand.send(request).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{address}");
+    let (_, html) = stand.get(&address).await;
+    assert!(html.contains("3 values checked") && html.contains("/indicators/a"), "{html}");
+    let (_, html) = stand.get(&format!("{address}?only=harmless")).await;
+    assert!(html.contains("10[.]0[.]0[.]1") && !html.contains("unknown[.]example[.]org"), "{html}");
+    let (_, list) = stand.get(&format!("{address}/export?format=list")).await;
+    assert_eq!(list, "a.example.com\n");
+    assert_eq!(stand.get("/check/other").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_saved_given_a_list_and_deleted() {
+    let stand = Stand::new(&[Sample::new("a", NOW)]).await;
+    let post = |what: &str, form: &str| {
+        let request =
+            Request::post(format!("/views/{what}")).header("content-type", "application/x-www-form-urlencoded");
+        stand.send(request.header("host", "127.0.0.1:9464").body(form.to_owned().into()).unwrap())
+    };
+    let saved = post("save", "name=C2+%3Cb%3E&query=q%3Dtag%253A%2Bc2%26page%3D4%26id%3Da").await;
+    assert_eq!(saved, (StatusCode::SEE_OTHER, "/?q=tag%3A+c2".to_owned()));
+    assert!(stand.get("/").await.1.contains(r#"<a href="/?q=tag%3A+c2">C2 &lt;b&gt;</a>"#));
+    let (_, html) = post("key", "name=C2+%3Cb%3E").await;
+    assert!(html.contains("http://127.0.0.1:9464/lists/C2%20%3Cb%3E.txt?key="), "{html}");
+    assert!(stand.get("/views").await.1.contains("Key 1 of the list"));
+    assert_eq!(post("revoke", "name=C2+%3Cb%3E&key=1").await.0, StatusCode::SEE_OTHER);
+    assert!(!stand.get("/views").await.1.contains("Key 1 of the list"));
+    assert_eq!(post("save", "name=+&query=").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(post("rename", "name=C2+%3Cb%3E&new=C3").await.0, StatusCode::SEE_OTHER);
+    assert_eq!(post("delete", "name=C3").await.0, StatusCode::SEE_OTHER);
+    assert!(stand.get("/views").await.1.contains("No view is saved yet."));
+    assert_eq!(post("other", "").await.0, StatusCode::NOT_FOUND);
 }

@@ -236,3 +236,90 @@ fn sort(order: Order) -> String {
     let word = columns::sorted_by(order.key).map_or("last_seen", |column| column.word);
     format!("{word}:{}", if order.direction == Direction::Ascending { "asc" } else { "desc" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        let usual = View::default();
+        assert_eq!((usual.link("/"), View::read("")), ("/".to_owned(), usual.clone()));
+        let all = View {
+            query: "type: url and tag: \"a b\" and not value: \"ж&=+%\"".to_owned(),
+            among: Among::Ended,
+            time: 3,
+            from: Some("now-7d".to_owned()),
+            to: Some("2026-11-27T10:15:00Z".to_owned()),
+            grouping: Grouping::Claims,
+            order: Order { key: SortKey::Name, direction: Direction::Ascending },
+            columns: ["claims", "indicator"].into_iter().filter_map(columns::named).collect(),
+            size: 100,
+            page: 7,
+            stack: 5,
+            id: Some("ab/cd".to_owned()),
+            tab: Tab::Json,
+        };
+        let link = all.link("/");
+        let (_, query) = link.split_once('?').unwrap();
+        assert_eq!(View::read(query), all, "{link}");
+        for (key, _) in all.pairs() {
+            assert!(query.contains(&format!("{key}=")), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_an_address_is_as_if_it_were_not_there() {
+        for query in [
+            "size=7",
+            "size=-1",
+            "page=0",
+            "page=x",
+            "sort=colour:asc",
+            "sort=id:asc",
+            "columns=,x",
+            "stack=",
+            "time=never",
+            "tab=none&id=",
+            "among=live",
+            "rows=values",
+            "unknown=1",
+            "%ff=%fe",
+            "&&=",
+            "q=+",
+        ] {
+            assert_eq!(View::read(query), View::default(), "{query}");
+        }
+        let columns = View::read("columns=type&columns=indicator,type").columns;
+        assert_eq!(columns.iter().map(|column| column.word).collect::<Vec<_>>(), ["type", "indicator"]);
+    }
+
+    #[test]
+    fn a_filter_holds_for_the_whole_query() {
+        for (query, value, is_wanted, expected) in [
+            ("", Some("x"), true, r#"tag: "x""#),
+            ("", None, false, "not tag: *"),
+            ("type: url", Some("x"), false, r#"type: url and not tag: "x""#),
+            ("type: url or type: file", Some("x"), true, r#"(type: url or type: file) and tag: "x""#),
+            (r#"tag: "x""#, Some("x"), true, r#"tag: "x""#),
+            (r#"tag: "x" and type: url"#, Some("x"), true, r#"tag: "x" and type: url"#),
+            // What can't be read is not made to mean something else.
+            ("type: (", Some("x"), true, r#"(type: () and tag: "x""#),
+        ] {
+            let view = View { query: query.to_owned(), page: 9, id: Some("a".to_owned()), ..View::default() };
+            let filtered = view.filtered("tag", value, is_wanted);
+            assert_eq!((filtered.query.as_str(), filtered.page, filtered.id), (expected, 1, None));
+        }
+    }
+
+    #[test]
+    fn any_value_can_be_filtered_by() {
+        for value in ["\"", "\\", "a\\", "*", "and", ") or (", "\u{202e}x", "😀", "a\nb", "{}", "", " "] {
+            let query = View::default().filtered("tag", Some(value), true).query;
+            let node = tipline_kql::parse(&query).unwrap();
+            let tipline_kql::Expr::Is { values, .. } = node.node else { panic!("{query}") };
+            let tipline_kql::Values::One(literal) = values.node else { panic!("{query}") };
+            assert_eq!(literal.text(), Some(value), "{query}");
+        }
+    }
+}

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Form, Path, State};
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header::HOST;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::layout::{self, Place};
+use super::refused;
 use super::saved::{self, Made};
 use super::view::View;
-use super::refused;
 use crate::store::blocking;
 use crate::store::kept::{Kept, KeptError, View as SavedView};
 use crate::web::{App, Session};
