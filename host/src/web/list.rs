@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::page_server::{PageServer, starting};
-use super::{App, view};
+use super::{App, page};
 use crate::apart::blocking;
 use crate::export::{Export, Format};
 use crate::store::Question;
@@ -99,7 +99,7 @@ struct List {
 }
 
 async fn written(app: Arc<App>, view: &View) -> Result<List, String> {
-    let question = view::question(&app, &view.query)?;
+    let question = page::of_list(&app, &view.query)?;
     app.catalog.settle().await;
     let runtime = tokio::runtime::Handle::current();
     let written = blocking(move || runtime.block_on(write(&app, &question)));

@@ -18,7 +18,6 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod view;
 
 use std::sync::Arc;
 

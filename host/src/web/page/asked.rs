@@ -1,6 +1,6 @@
 //! From a view to what is asked of the catalog.
 
-use tipline_catalog::Grouping;
+use tipline_catalog::{Direction, Grouping, Order, SortKey};
 use tipline_kql::{KqlError, Predicate, parse, resolve};
 
 use super::view::{FACETS, TIMES, View};
@@ -76,6 +76,22 @@ pub(super) fn claims(app: &App, predicate: Predicate, now: Millis, limit: usize)
         limit,
         facets: Vec::new(),
         trend: None,
+    }
+}
+
+/// The claims of a saved view, for a list of its values. They come by their names, so that the same values are the same
+/// text.
+///
+/// # Errors
+/// What is wrong with the view.
+pub(in crate::web) fn of_list(app: &App, query: &str) -> Result<Question, String> {
+    let order = Order { key: SortKey::Name, direction: Direction::Ascending };
+    match all(app, &View::read(query), app.clock.earliest()) {
+        Ok(question) => Ok(Question { order, ..question }),
+        Err(Mistake::Query(error)) => {
+            Err(format!("The view’s query can’t be understood. Column {}: {}", error.span.column, error.text))
+        }
+        Err(Mistake::Time(text)) => Err(text),
     }
 }
 

@@ -37,6 +37,7 @@ use tipline_kql::{Predicate, Test};
 
 use super::{App, Session};
 use asked::Mistake;
+pub(super) use asked::of_list;
 use details::Details;
 use layout::{Place, notice};
 use view::View;
