@@ -46,6 +46,7 @@ pub(super) fn page(title: &str, place: Place, body: &Markup) -> Markup {
                         }
                     }
                     div.tools {
+                        button.quiet.scripted #zone type="button" title="Times in UTC, or in this browser’s zone" { "UTC" }
                         button.quiet.scripted #theme type="button" title="Light or dark" aria-label="Light or dark" { "◐" }
                         button.quiet.scripted #keys type="button" title="Keyboard shortcuts (?)" aria-label="Keyboard shortcuts" { "?" }
                     }

@@ -79,6 +79,45 @@ function defanged(text) {
   });
 }
 
+// Times in UTC, as they come, or in the browser's zone.
+{
+  const button = one('#zone');
+  const times = /** @type {HTMLTimeElement[]} */ (all('time[datetime]')).filter((time) => /^[\d-]{10} [\d:]{5}$/.test(time.textContent ?? ''));
+  const asSent = new Map(times.map((time) => [time, time.textContent]));
+  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
+  const draw = () => {
+    const isLocal = kept('zone') === 'local';
+    if (button) button.textContent = isLocal ? 'Local' : 'UTC';
+    for (const time of times) {
+      const at = new Date(time.dateTime);
+      time.textContent = isLocal
+        ? `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`
+        : asSent.get(time) ?? '';
+    }
+  };
+  button?.addEventListener('click', () => {
+    kept('zone', kept('zone') === 'local' ? 'utc' : 'local');
+    draw();
+  });
+  draw();
+}
+
+// The board is looked at again by itself, where that is wanted and nobody is at work on it.
+{
+  const choice = /** @type {HTMLSelectElement | null} */ (one('#refresh'));
+  if (choice) {
+    choice.value = kept('refresh') ?? '0';
+    choice.addEventListener('change', () => kept('refresh', choice.value));
+    let rested = 0;
+    setInterval(() => {
+      const every = Number(choice.value);
+      rested = every === 0 ? 0 : rested + 1;
+      const isAtWork = one('dialog, details.menu[open], tbody input:checked') || document.activeElement?.matches('input, textarea, select') || document.hidden;
+      if (every > 0 && rested >= every && !isAtWork) location.reload();
+    }, 1000);
+  }
+}
+
 // Menus close when something else is meant.
 document.addEventListener('click', (event) => {
   for (const menu of all('details.menu[open]')) {

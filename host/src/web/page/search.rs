@@ -66,6 +66,12 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
                     label { span { "From" } input name="from" value=[view.from.as_deref()] placeholder="now-7d or 2026-11-01" autocomplete="off"; }
                     label { span { "To" } input name="to" value=[view.to.as_deref()] placeholder="now" autocomplete="off"; }
                     button type="submit" { "Apply" }
+                    label.scripted {
+                        span { "Look again" }
+                        select #refresh {
+                            @for (seconds, name) in [("0", "never"), ("30", "every 30 seconds"), ("300", "every 5 minutes"), ("3600", "every hour")] { option value=(seconds) { (name) } }
+                        }
+                    }
                 }
             }
         }

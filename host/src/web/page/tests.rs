@@ -118,7 +118,7 @@ async fn what_cannot_be_understood_is_shown_at_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_texts_are_texts() {
     let hostile =
-        "\"><script>alert(1)</script>\u{202e}\u{200b}<img src=x onerror=alert(1)>\u{1b}[2Jhttp://evil.example";
+        "\"><script>alert(1)</script>\u{202e}\u{200b}<img src=x onerror=alert(1)>\u{1b}[2J http://evil.example";
     let sample = Sample::new("a", NOW).with(|sample| {
         sample.value = hostile.to_owned();
         sample.description = hostile.to_owned();
