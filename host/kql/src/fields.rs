@@ -161,8 +161,8 @@ impl Fields {
         first.chain(names.iter().copied().filter(|name| !begins(name) && has_part(name))).collect()
     }
 
-    /// The names most like this one, the likest first.
-    fn nearest(&self, written: &str) -> Vec<&str> {
+    /// The names most like this one, the likest first; none where none is like it.
+    pub fn nearest(&self, written: &str) -> Vec<&str> {
         let written = written.to_lowercase();
         let names = short::names().chain(self.0.keys().map(String::as_str));
         let mut rated: Vec<(f64, &str)> = names

@@ -24,8 +24,15 @@ pub(super) async fn choices(app: &App, query: &str, cursor: usize) -> Result<Jso
         };
         match &completion.expected {
             Expected::Field => {
-                for name in app.fields.complete(&completion.prefix).into_iter().take(OFFERED) {
-                    offer(name.to_owned(), format!("{name}: "), "field".to_owned());
+                let is_asked = query.get(end..).is_some_and(|rest| rest.trim_start().starts_with([':', '<', '>']));
+                let begun = app.fields.complete(&completion.prefix);
+                let (names, hint) = match begun.as_slice() {
+                    [] => (app.fields.nearest(&completion.prefix), "did you mean"),
+                    _ => (begun, "field"),
+                };
+                for name in names.into_iter().take(OFFERED) {
+                    let put = if is_asked { name.to_owned() } else { format!("{name}: ") };
+                    offer(name.to_owned(), put, hint.to_owned());
                 }
             }
             Expected::Operator { field } => {

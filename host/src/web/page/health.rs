@@ -47,7 +47,11 @@ pub(super) fn page(app: &App, now: Millis) -> Result<Markup, LedgerError> {
                         div { dt { "Last success" } dd { (moment(status.last_success)) } }
                         div { dt { "Next poll" } dd { (moment(input.next_poll(now))) } }
                         div { dt { "Indexed" } dd { (text::count(input.counts.indexed)) } }
-                        div { dt { "Rejects" } dd { (text::count(input.rejects)) } }
+                        div { dt { "Rejects" } dd {
+                            @if input.rejects == 0 { "0" } @else {
+                                a href=(format!("/rejects?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("input", &input.id).finish())) { (text::count(input.rejects)) }
+                            }
+                        } }
                         div { dt { "Requests today" } dd { (text::count(status.requests_today(now))) } }
                         div { dt { "Gaps" } dd { (text::count(status.gaps.len() as u64)) } }
                     }

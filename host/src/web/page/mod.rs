@@ -16,6 +16,7 @@ mod fields;
 mod health;
 mod layout;
 mod lists;
+mod rejects;
 mod saved;
 mod search;
 mod table;
@@ -33,6 +34,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use maud::{Markup, html};
+use tipline_catalog::Grouping;
 use tipline_kql::{Predicate, Test};
 
 use super::{App, Session};
@@ -57,6 +59,12 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/indicators/{id}", get(indicator))
         .route("/filter", get(filter))
         .route("/complete", get(completions))
+        .route(
+            "/defanged",
+            get(async |RawQuery(query): RawQuery| {
+                text::show(&value(&query.unwrap_or_default(), "value").unwrap_or_default())
+            }),
+        )
         .route("/export", get(exported))
         .route("/views", get(views::all))
         .route("/views/{what}", post(views::change))
@@ -68,6 +76,7 @@ pub fn routes() -> Router<Arc<App>> {
             get(async |State(app): State<Arc<App>>| layout::page("Fields", Place::Fields, &fields::page(&app))),
         )
         .route("/health", get(healthy))
+        .route("/rejects", get(rejected))
         .route("/assets/style.css", get(assets::give_style))
         .route("/assets/page.js", get(assets::give_script))
         .route("/assets/icon.svg", get(assets::give_icon))
@@ -275,7 +284,12 @@ async fn exported(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
         .map(|(_, id)| id.into_owned())
         .collect();
     if !ids.is_empty() {
-        return export::download(app.catalog.clone(), picked(&app, ids), format);
+        let ids =
+            if value(&query, "rows").as_deref() == Some("claims") { Ok(ids) } else { of_their_values(&app, ids).await };
+        return match ids {
+            Ok(ids) => export::download(app.catalog.clone(), picked(&app, ids), format),
+            Err(error) => refused("The store gave no answer.", &error.to_string()),
+        };
     }
     match asked::all(&app, &View::read(&query), app.clock.earliest()) {
         Ok(question) => export::download(app.catalog.clone(), question, format),
@@ -288,6 +302,13 @@ async fn exported(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
 fn picked(app: &App, ids: HashSet<String>) -> Question {
     let predicate = Predicate::Test("event.id".to_owned(), Test::OneOf(ids));
     asked::claims(app, predicate, app.clock.earliest(), usize::MAX)
+}
+
+/// The ids of all claims of these claims' values.
+async fn of_their_values(app: &App, ids: HashSet<String>) -> Result<HashSet<String>, CatalogError> {
+    let question = Question { grouping: Grouping::Values, limit: ids.len(), ..picked(app, ids) };
+    let found = app.catalog.ask(&question).await?.found;
+    Ok(found.into_iter().flatten().map(|hit| hit.id).collect())
 }
 
 /// A page that says why something is not done.
@@ -306,6 +327,18 @@ async fn healthy(State(app): State<Arc<App>>) -> Markup {
         }
     };
     layout::page("Health", Place::Health, &body)
+}
+
+async fn rejected(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let (input, now) = (value(&query, "input").filter(|input| !input.is_empty()), app.clock.now());
+    let after = value(&query, "after").and_then(|after| after.parse().ok()).unwrap_or(0);
+    match crate::store::blocking(move || rejects::page(&app, input, after, now)).await {
+        Ok(body) => layout::page("Rejects", Place::Health, &body).into_response(),
+        Err(error) => {
+            refused(StatusCode::SERVICE_UNAVAILABLE, Place::Health, "The state can’t be read.", &error.to_string())
+        }
+    }
 }
 
 #[cfg(test)]

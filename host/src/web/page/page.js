@@ -50,20 +50,27 @@ function tell(text) {
   setTimeout(() => told.remove(), 2500);
 }
 
-/** @param {string} text @param {string} what */
+/** @param {string | Promise<string>} text @param {string} what */
 async function copy(text, what) {
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(await text);
     tell(what + ' copied');
   } catch {
     tell('The browser does not let this page copy.');
   }
 }
 
-/** Takes the teeth out of a value, as the server shows it. @param {string} text */
-function defanged(text) {
-  return text.replace(/^http/i, 'hxxp').replace(/^ftp/i, 'fxp').replace(/@/g, '[at]')
-    .replace(/\.(?=[^\s/]*(?:[/:?#\s]|$))/g, (dot, at) => (text.slice(0, at).split('//').pop() ?? '').includes('/') ? dot : '[.]');
+/**
+ * A value as the page shows it. What a cell shows only the beginning of is asked for.
+ * @param {HTMLElement} element
+ */
+async function defanged(element) {
+  const shown = (element.textContent ?? '').trim();
+  const { field, value = '' } = element.dataset;
+  if (field === 'value' && !shown.endsWith('…')) return shown;
+  const answer = await fetch('/defanged?' + new URLSearchParams({ value }));
+  if (!answer.ok) throw new Error('The server gave no answer.');
+  return answer.text();
 }
 
 // Light or dark.
@@ -253,7 +260,7 @@ document.addEventListener('click', (event) => {
   add('+ Only', 'Only what has this value (f)', () => filter('in'));
   add('− Without', 'Without what has this value (shift f)', () => filter('out'));
   const raw = add('Copy', 'Copy the value (c)', () => copy(about?.dataset.value ?? '', 'Value'));
-  const safe = add('Defanged', 'Copy it defanged (shift c)', () => copy(defanged(about?.dataset.value ?? ''), 'Defanged value'));
+  const safe = add('Defanged', 'Copy it defanged (shift c)', () => { if (about) copy(defanged(about), 'Defanged value'); });
   /** @param {HTMLElement} value */
   const show = (value) => {
     if (about === value && buttons.isConnected) return;
@@ -293,7 +300,7 @@ document.addEventListener('click', (event) => {
     if (!about?.dataset.value) return;
     event.preventDefault();
     if (key === 'f') filter(event.shiftKey ? 'out' : 'in');
-    else if (event.shiftKey) copy(defanged(about.dataset.value), 'Defanged value');
+    else if (event.shiftKey) copy(defanged(about), 'Defanged value');
     else copy(about.dataset.value, 'Value');
   });
 }
@@ -310,7 +317,7 @@ for (const button of all('button[data-copy]')) {
   let last = -1;
   let isWhole = false;
   const picked = () => boxes.filter((box) => box.checked);
-  const values = () => picked().map((box) => /** @type {HTMLElement | null} */ (one('.c-indicator .value', box.closest('tr') ?? document))?.dataset.value ?? '').filter(Boolean);
+  const values = () => picked().map((box) => /** @type {HTMLElement | null} */ (one('.c-indicator .value[data-value]', box.closest('tr') ?? document))).filter((value) => value !== null);
   /** @param {string} format */
   const exported = (format) => {
     if (isWhole) return address({ format, id: null, page: null }, '/export');
@@ -334,9 +341,9 @@ for (const button of all('button[data-copy]')) {
       parts.push(more);
     }
     if (!isWhole) {
-      for (const [name, form] of /** @type {[string, (text: string) => string][]} */ ([['Copy', (text) => text], ['Copy defanged', defanged]])) {
+      for (const [name, form] of /** @type {[string, (value: HTMLElement) => string | Promise<string>][]} */ ([['Copy', (value) => value.dataset.value ?? ''], ['Copy defanged', defanged]])) {
         const button = make('button', { type: 'button' }, name);
-        button.addEventListener('click', () => copy(values().map(form).join('\n'), `${values().length} values`));
+        button.addEventListener('click', () => copy(Promise.all(values().map(form)).then((all) => all.join('\n')), `${values().length} values`));
         parts.push(button);
       }
     }

@@ -88,7 +88,7 @@ fn told(view: &View, mistake: &Mistake) -> Markup {
             let wrong = view.query.get(start..end).unwrap_or_default();
             let behind = view.query.get(end..).unwrap_or_default();
             html! {
-                div.mistake #mistake role="alert" data-at=(start) {
+                div.mistake #mistake role="alert" data-at=(end) {
                     p { strong { "The query can’t be understood." } " " (text::escape(&error.text)) }
                     pre { code { (text::escape(before)) mark { @if wrong.is_empty() { "\u{2038}" } @else { (text::escape(wrong)) } } (text::escape(behind)) } }
                 }

@@ -147,7 +147,7 @@ async fn a_filter_leads_to_the_view_with_its_condition() {
     for (address, expected) in [
         ("/filter?field=tag&value=a+%22b%22&is=in", "/?q=tag%3A+%22a+%5C%22b%5C%22%22"),
         ("/filter?q=type:+url&page=4&field=tag&value=x&is=out", "/?q=type%3A+url+and+not+tag%3A+%22x%22"),
-        ("/filter?field=tlp&is=out", "/?q=not+tlp%3A+*"),
+        ("/filter?field=tlp&is=in", "/?q=not+tlp%3A+*"),
     ] {
         assert_eq!(stand.get(address).await, (StatusCode::SEE_OTHER, expected.to_owned()), "{address}");
     }
@@ -155,14 +155,18 @@ async fn a_filter_leads_to_the_view_with_its_condition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_is_exported_whole_or_by_what_is_picked() {
-    let samples: Vec<Sample> = (0..300).map(|number| Sample::new(format!("d{number:03}"), NOW)).collect();
+    let mut samples: Vec<Sample> = (0..299).map(|number| Sample::new(format!("d{number:03}"), NOW)).collect();
+    samples.push(Sample::new("x", NOW).with(|sample| sample.value = "d001.example.com".to_owned()));
     let stand = Stand::new(&samples).await;
     for (address, lines) in [
         ("/export?format=ndjson", 300),
-        ("/export?format=ndjson&q=value:+d00*", 10),
+        ("/export?format=ndjson&q=value:+d00*", 11),
         ("/export?format=ndjson&page=2&size=25", 300),
         ("/export?format=csv", 301),
         ("/export?format=list&pick=d001&pick=d002&pick=none", 2),
+        // Of a value all claims are, of a claim that one.
+        ("/export?format=ndjson&pick=d001", 2),
+        ("/export?format=ndjson&pick=d001&rows=claims", 1),
     ] {
         let (status, text) = stand.get(address).await;
         assert_eq!((status, text.lines().count()), (StatusCode::OK, lines), "{address}");

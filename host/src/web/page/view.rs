@@ -192,13 +192,14 @@ impl View {
         Self { id: id.map(str::to_owned), tab, ..self.clone() }
     }
 
-    /// This view, filtered further: `field: "value"`, or not so.
+    /// This view, filtered further: by what has the value, or has none where there is no value; or by all others.
     pub(super) fn filtered(&self, field: &str, value: Option<&str>, is_wanted: bool) -> Self {
         let condition = match value {
             Some(value) => format!("{field}: {}", quote(value)),
             None => format!("{field}: *"),
         };
-        let condition = if is_wanted { condition } else { format!("not {condition}") };
+        let is_turned = is_wanted != value.is_some();
+        let condition = if is_turned { format!("not {condition}") } else { condition };
         self.but(|view| view.query = joined(&view.query, &condition))
     }
 
@@ -298,7 +299,8 @@ mod tests {
     fn a_filter_holds_for_the_whole_query() {
         for (query, value, is_wanted, expected) in [
             ("", Some("x"), true, r#"tag: "x""#),
-            ("", None, false, "not tag: *"),
+            ("", None, true, "not tag: *"),
+            ("", None, false, "tag: *"),
             ("type: url", Some("x"), false, r#"type: url and not tag: "x""#),
             ("type: url or type: file", Some("x"), true, r#"(type: url or type: file) and tag: "x""#),
             (r#"tag: "x""#, Some("x"), true, r#"tag: "x""#),
