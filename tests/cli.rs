@@ -201,6 +201,8 @@ fn help_and_version() -> Outcome {
     let commands = [
         "demo",
         "run",
+        "serve",
+        "open",
         "status",
         "check",
         "setup",
@@ -368,6 +370,7 @@ fn sha256(path: &Path) -> Result<String, Failed> {
 fn demo_once() -> Outcome {
     let place = Place::new()?;
     let demo = place.run(&["demo", "--once"])?.exits(0)?.prints("read ")?.prints("What to type next:")?;
+    ensure(!demo.out.contains("token="), "there is no page to be opened")?;
     let read =
         demo.out.lines().find_map(|line| line.strip_prefix("read ")).ok_or_else(|| demo.fault("a line `read N`"))?;
     let read: u64 = read.chars().take_while(char::is_ascii_digit).collect::<String>().parse()?;
@@ -418,6 +421,10 @@ fn demo_goes_on_until_it_is_stopped() -> Outcome {
     let arguments = ["demo", "--records", "records.jsonl"];
     let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+    let link = lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("/open?token=")));
+    let link = link.ok_or("no link to the page")??;
+    let page = crate::access::visit(&link)?;
+    ensure(page.contains("<title>"), "the page is shown")?;
     let polled = lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("Z  read ")));
     ensure(polled.is_some(), "a line for each poll")?;
     terminate(&child)?;

@@ -223,7 +223,7 @@ fn an_address_that_cannot_be_used() -> Result<(), Failed> {
     let address = taken.local_addr()?.to_string();
     for (address, code, advice) in [(address.as_str(), 1, "to a free one"), ("0.0.0.0:0", 2, "an address on 127.0.0.1")]
     {
-        served.configure(place.path(), &format!("monitoring: {{listen: '{address}'}}\n"))?;
+        served.configure(place.path(), &format!("http: {{listen: '{address}'}}\n"))?;
         let output = finished(place.path(), &["run"])?;
         let said = String::from_utf8_lossy(&output.stderr);
         let clear = said.contains(address) && said.contains(advice) && said.contains("`http.listen`");

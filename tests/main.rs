@@ -5,6 +5,7 @@
 
 #![allow(unreachable_pub)] // Nothing outside a test binary could reach anything.
 
+mod access;
 mod bounds;
 mod builds;
 mod canary;
@@ -52,6 +53,7 @@ fn main() {
 /// All of them.
 fn trials() -> Vec<Trial> {
     let trials = [
+        access::trials(),
         bounds::trials(),
         canary::trials(),
         cli::trials(),

@@ -143,6 +143,24 @@ impl Running {
         Ok(out)
     }
 
+    /// Reads standard output up to the line that holds `what`, and gives that line.
+    pub fn writes(&mut self, what: &str) -> Result<String, Failed> {
+        let out = self.child.stdout.as_mut().ok_or("no standard output")?;
+        let mut line = Vec::new();
+        loop {
+            let mut byte = [0];
+            out.read_exact(&mut byte).map_err(|_| format!("`{what}` is not written:\n{}", self.seen))?;
+            line.extend(byte);
+            if byte == *b"\n" {
+                let text = String::from_utf8_lossy(&line).trim().to_owned();
+                if text.contains(what) {
+                    return Ok(text);
+                }
+                line.clear();
+            }
+        }
+    }
+
     /// Awaits the first byte on standard output; what follows stays unread.
     pub fn begins_to_write(&mut self) -> Result<(), Failed> {
         let out = self.child.stdout.as_mut().ok_or("no standard output")?;

@@ -114,9 +114,16 @@ pub(super) async fn open_page(
 
 /// Prints a link for a person. What goes to systemd's journal is kept and read by others: no token belongs there.
 pub(super) fn print_link(page: &PageServer, out: &mut impl Write) -> Result<()> {
-    if std::env::var_os("JOURNAL_STREAM").is_none() {
-        writeln!(out, "Open the page with this link; it works once:\n  {}", page.link()?)?;
-        out.flush().context("The link cannot be printed")?;
+    if is_journal() {
+        return Ok(());
     }
-    Ok(())
+    writeln!(out, "Open the page with this link; it works once:\n  {}", page.link()?)?;
+    out.flush().context("The link cannot be printed")
+}
+
+/// Whether standard output is systemd's journal, which it says in a variable by device and inode; programs that are started
+/// by others inherit the variable, and not the output.
+fn is_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stdout()).is_ok_and(|about| named == format!("{}:{}", about.st_dev, about.st_ino))
 }

@@ -32,7 +32,8 @@ pub use views::{MAX_ADDRESS_BYTES, MAX_NAME_CHARS, MAX_VIEWS, View};
 /// The file's name in the state folder.
 pub const FILE: &str = "page.db";
 
-/// What is kept for the page. Clones share it.
+/// What is kept for the page. Clones share it. Its methods wait for a disk, and perhaps for another process: who serves others
+/// meanwhile calls them apart (`tipline_model::apart::blocking`).
 #[derive(Clone, Debug)]
 pub struct Kept(Arc<Inner>);
 
