@@ -55,8 +55,8 @@ pub const OWN_LISTS: &str = "/check";
 /// For a whole request: a report of the longest kind over a tunnel of 6 Mbit/s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest pasted or dropped report.
-pub const MAX_REPORT_BYTES: usize = 20 * 1024 * 1024;
+/// The longest pasted or dropped report: 20 MiB, which is as much as is looked up, and what a form puts around it.
+pub const MAX_REPORT_BYTES: usize = 20_544 * 1024;
 
 /// The longest of all other bodies: a form with a view's address is a quarter of it.
 pub const MAX_FORM_BYTES: usize = 64 * 1024;
@@ -123,12 +123,13 @@ pub(super) async fn mark(request: Request, next: Next) -> Response {
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // A link's address, which holds its token, is told to nobody.
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     // Files that are named by what is in them say that they may be kept.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
@@ -210,6 +211,14 @@ pub(super) async fn end(State(access): State<Access>, request: Request) -> Respo
 
 /// Lets requests with a session through, and of changes those that our own pages send.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let mut response = guarded(access, request, next).await;
+    // Not `no-referrer`: with it browsers send the forms of a page with `Origin: null`, as nobody's. No other origin is told
+    // of an address by this either.
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+async fn guarded(access: Access, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let session = match access.session(&parts.headers).await {
         Ok(Some(session)) => session,
@@ -365,8 +374,7 @@ async fn token(parts: &Parts, bytes: &Bytes) -> Option<String> {
         return fields.find(|(name, _)| name == "csrf").map(|(_, value)| value.into_owned());
     }
     if kind.starts_with("multipart/form-data") {
-        let mut again = Request::new(Body::from(bytes.clone()));
-        again.headers_mut().insert(CONTENT_TYPE, parts.headers.get(CONTENT_TYPE)?.clone());
+        let again = Request::from_parts(parts.clone(), Body::from(bytes.clone()));
         let mut form = Multipart::from_request(again, &()).await.ok()?;
         while let Some(field) = form.next_field().await.ok()? {
             if field.name() == Some("csrf") {
