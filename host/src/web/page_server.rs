@@ -35,7 +35,7 @@ pub struct PageServer {
     access: Access,
     key: Arc<LinkKey>,
     clock: Clock,
-    pub(super) kept: Kept,
+    kept: Kept,
     inside: Arc<OnceLock<Inside>>,
     /// Whoever may read the state folder makes links meanwhile.
     _published: Arc<Published>,
@@ -96,7 +96,6 @@ impl PageServer {
         let _ = self.inside.set(Inside { app, views });
     }
 
-    #[cfg(test)]
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
