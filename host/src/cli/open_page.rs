@@ -22,8 +22,9 @@ The page must be served: by `tipline serve`, or by `tipline run` with `http: {pa
 may open it: it is the same user who runs the page. The link works once, within ten minutes; the browser stays let in for a
 day after its last use.
 
-From another machine: a tunnel with the same port, and then the link in the browser there.
-  ssh -L 9464:127.0.0.1:9464 HOST tipline open -c /etc/tipline/tipline.yml
+From another machine: a tunnel with the same port, which stays open, the command at its other end, and the link in the browser here.
+  ssh -L 9464:127.0.0.1:9464 HOST
+  HOST$ tipline open -c /etc/tipline/tipline.yml
 
 Examples:
   tipline open

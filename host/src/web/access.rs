@@ -46,7 +46,7 @@ use super::link::{LinkKey, Tokens};
 use super::refusal::{again, refuse};
 use crate::apart::blocking;
 use crate::clock::{Clock, millis};
-use crate::store::kept::{Kept, KeptError, Secret, Session as KeptSession};
+use crate::store::kept::{Kept, KeptError, Session as KeptSession};
 
 /// Below this address a session makes and deletes its own lists: a pasted report may be sent there, and it is open to those
 /// who may change nothing else.
@@ -55,8 +55,8 @@ pub const OWN_LISTS: &str = "/check";
 /// For a whole request: a report of the longest kind over a tunnel of 6 Mbit/s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest pasted or dropped report.
-pub const MAX_REPORT_BYTES: usize = 20 * 1024 * 1024;
+/// The longest pasted or dropped report: 20 MiB, which is as much as is looked up, and what a form puts around it.
+pub const MAX_REPORT_BYTES: usize = 20_544 * 1024;
 
 /// The longest of all other bodies: a form with a view's address is a quarter of it.
 pub const MAX_FORM_BYTES: usize = 64 * 1024;
@@ -83,6 +83,9 @@ struct Inner {
     clock: Clock,
     may_change: bool,
     reports: Semaphore,
+    /// For what is asked of the file of sessions and keys: it has one connection, and many requests at once, which anybody
+    /// here may send, would each hold a thread while they wait for it.
+    lookups: Semaphore,
 }
 
 /// The machine's own clock, as it stands. Links are made by another process: what both go by is what the machine says, and
@@ -103,6 +106,7 @@ impl Access {
             clock,
             may_change,
             reports: Semaphore::new(REPORTS_AT_ONCE),
+            lookups: Semaphore::new(1),
         }))
     }
 }
@@ -111,7 +115,8 @@ impl Access {
 fn hosts(address: SocketAddr) -> Vec<String> {
     let mut names = vec![address.to_string(), format!("localhost:{}", address.port())];
     if address.port() == 80 {
-        names.extend(["localhost".to_owned(), address.to_string().trim_end_matches(":80").to_owned()]);
+        let shown = address.to_string();
+        names.extend(["localhost".to_owned(), shown.strip_suffix(":80").unwrap_or(&shown).to_owned()]);
     }
     names
 }
@@ -123,12 +128,13 @@ pub(super) async fn mark(request: Request, next: Next) -> Response {
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // A link's address, which holds its token, is told to nobody.
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     // Files that are named by what is in them say that they may be kept.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
@@ -170,22 +176,13 @@ pub(super) async fn open(State(access): State<Access>, request: Request) -> Resp
             &["A link works once, within ten minutes. Type `tipline open` for a fresh one."],
         );
     }
-    let kept = access.0.kept.clone();
-    match begun(blocking(move || kept.begin_session(now)).await) {
-        Ok(secret) => {
+    match access.look_up(move |kept| kept.begin_session(now)).await {
+        Ok((secret, _)) => {
             let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", access.0.cookie, secret.shown());
             // To an address without the token, so that it is in no history and no referrer.
             (StatusCode::SEE_OTHER, [(LOCATION, "/"), (SET_COOKIE, cookie.as_str())]).into_response()
         }
         Err(reason) => unusable(&reason),
-    }
-}
-
-fn begun(begun: Result<Result<(Secret, KeptSession), KeptError>, crate::apart::Broken>) -> Result<Secret, String> {
-    match begun {
-        Ok(Ok((secret, _))) => Ok(secret),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(broken) => Err(broken.to_string()),
     }
 }
 
@@ -200,9 +197,9 @@ fn not_allowed() -> Response {
 /// Ends a session with its lists, and takes the cookie away.
 pub(super) async fn end(State(access): State<Access>, request: Request) -> Response {
     let Some(session) = request.extensions().get::<Session>() else { return not_allowed() };
-    let (kept, session) = (access.0.kept.clone(), KeptSession { id: session.id.clone() });
-    if let Ok(Err(error)) = blocking(move || kept.end_session(&session)).await {
-        return unusable(&error.to_string());
+    let session = KeptSession { id: session.id.clone() };
+    if let Err(reason) = access.look_up(move |kept| kept.end_session(&session)).await {
+        return unusable(&reason);
     }
     let cookie = format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", access.0.cookie);
     (StatusCode::SEE_OTHER, [(LOCATION, "/"), (SET_COOKIE, cookie.as_str())]).into_response()
@@ -210,6 +207,14 @@ pub(super) async fn end(State(access): State<Access>, request: Request) -> Respo
 
 /// Lets requests with a session through, and of changes those that our own pages send.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let mut response = guarded(access, request, next).await;
+    // Not `no-referrer`: with it browsers send the forms of a page with `Origin: null`, as nobody's. No other origin is told
+    // of an address by this either.
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+async fn guarded(access: Access, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let session = match access.session(&parts.headers).await {
         Ok(Some(session)) => session,
@@ -248,20 +253,27 @@ impl Access {
         if secrets.is_empty() {
             return Ok(None);
         }
-        let (kept, now, may_change) = (self.0.kept.clone(), self.0.clock.now(), self.0.may_change);
-        let found = blocking(move || {
+        let (now, may_change) = (self.0.clock.now(), self.0.may_change);
+        let found = self.look_up(move |kept| {
             for secret in secrets {
                 if let Some(KeptSession { id }) = kept.session(&secret, now)? {
                     return Ok(Some(Session { id, csrf: csrf(&secret), may_change }));
                 }
             }
-            Ok::<_, KeptError>(None)
+            Ok(None)
         });
-        match found.await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(broken) => Err(broken.to_string()),
-        }
+        found.await
+    }
+
+    /// Asks the file of sessions and keys, one after the other.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Kept) -> Result<T, KeptError> + Send + 'static,
+    ) -> Result<T, String> {
+        let kept = self.0.kept.clone();
+        let Ok(_turn) = self.0.lookups.acquire().await else { return Err("The page is being closed.".to_owned()) };
+        let asked = blocking(move || ask(&kept)).await;
+        asked.map_err(|broken| broken.to_string())?.map_err(|error| error.to_string())
     }
 
     fn cookies<'h>(&'h self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h str> {
@@ -365,8 +377,7 @@ async fn token(parts: &Parts, bytes: &Bytes) -> Option<String> {
         return fields.find(|(name, _)| name == "csrf").map(|(_, value)| value.into_owned());
     }
     if kind.starts_with("multipart/form-data") {
-        let mut again = Request::new(Body::from(bytes.clone()));
-        again.headers_mut().insert(CONTENT_TYPE, parts.headers.get(CONTENT_TYPE)?.clone());
+        let again = Request::from_parts(parts.clone(), Body::from(bytes.clone()));
         let mut form = Multipart::from_request(again, &()).await.ok()?;
         while let Some(field) = form.next_field().await.ok()? {
             if field.name() == Some("csrf") {
@@ -398,5 +409,22 @@ fn stranger(headers: &HeaderMap) -> Response {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"cross-site") => again(StatusCode::FORBIDDEN, TITLE, &LINES, 0),
         _ => refuse(StatusCode::FORBIDDEN, TITLE, &LINES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_these_names() {
+        for (address, names) in [
+            ("127.0.0.1:9464", &["127.0.0.1:9464", "localhost:9464"][..]),
+            ("[::1]:9464", &["[::1]:9464", "localhost:9464"]),
+            ("127.0.0.1:80", &["127.0.0.1:80", "localhost:80", "localhost", "127.0.0.1"]),
+            ("[::1]:80", &["[::1]:80", "localhost:80", "localhost", "[::1]"]),
+        ] {
+            assert_eq!(hosts(address.parse().unwrap()), names, "{address}");
+        }
     }
 }

@@ -36,14 +36,12 @@ const END: &str = ".txt";
 
 pub(super) async fn fetch(State(server): State<PageServer>, Path(file): Path<String>, request: Request) -> Response {
     let key = key(request.headers(), request.uri().query().unwrap_or_default());
-    let (kept, now) = (server.kept().clone(), server.now());
+    let now = server.now();
     let name = file.strip_suffix(END).unwrap_or_default().to_owned();
-    let opened = blocking(move || kept.opened(&name, &key, now)).await;
-    let view = match opened {
-        Ok(Ok(Some(view))) => view,
-        Ok(Ok(None)) => return refused(),
-        Ok(Err(error)) => return unusable(&error.to_string()),
-        Err(broken) => return unusable(&broken.to_string()),
+    let view = match server.access().look_up(move |kept| kept.opened(&name, &key, now)).await {
+        Ok(Some(view)) => view,
+        Ok(None) => return refused(),
+        Err(reason) => return unusable(&reason),
     };
     let Some(inside) = server.inside() else { return starting() };
     let list = match written(inside.app.clone(), &view).await {

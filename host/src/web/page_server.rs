@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
@@ -35,7 +35,7 @@ pub struct PageServer {
     access: Access,
     key: Arc<LinkKey>,
     clock: Clock,
-    pub(super) kept: Kept,
+    kept: Kept,
     inside: Arc<OnceLock<Inside>>,
     /// Whoever may read the state folder makes links meanwhile.
     _published: Arc<Published>,
@@ -96,7 +96,6 @@ impl PageServer {
         let _ = self.inside.set(Inside { app, views });
     }
 
-    #[cfg(test)]
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
@@ -116,7 +115,9 @@ impl PageServer {
             .route(END, post(access::end))
             .with_state(access.clone())
             .fallback_service(any(show).with_state(self.clone()))
-            .layer(from_fn_with_state(access.clone(), access::guard));
+            .layer(from_fn_with_state(access.clone(), access::guard))
+            // The guard has its own bounds.
+            .layer(DefaultBodyLimit::disable());
         Router::new()
             .route(OPEN, any(access::open).with_state(access.clone()))
             .route("/lists/{file}", get(list::fetch).with_state(self))

@@ -199,9 +199,12 @@ async fn a_form_of_another_session_changes_nothing() {
     }
     assert!(stand.is_let_in(&victim).await);
     // Each way in which our own page sends it.
+    let file = format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n{}\r\n", "x".repeat(3 << 20));
     for (header, body) in [
         (None, thief.field()),
-        (Some(kind), multipart(&thief.csrf)),
+        (Some(kind.clone()), multipart(&thief.csrf)),
+        // Fields come in the order of the page, also behind a long file.
+        (Some(kind), format!("{file}{}", multipart(&thief.csrf))),
         (Some(format!("X-Csrf-Token: {}", thief.csrf)), String::new()),
     ] {
         let mut lines = vec![thief.line(), stand.origin()];
@@ -247,18 +250,18 @@ async fn a_page_to_look_at_takes_lists_and_nothing_else() {
 async fn every_answer_forbids_what_the_page_does_not_need() {
     let stand = Stand::new(Rights::Change).await;
     let browser = stand.browser().await;
-    let mut answers = vec![
-        stand.get("/", &[browser.line()]).await,
-        stand.get("/", &[]).await,
-        stand.get("/none", &[browser.line()]).await,
-        stand.get(&stand.link(), &[]).await,
-        stand.get("/open", &[]).await,
-        stand.get("/lists/none.txt", &[]).await,
-        stand.post("/end", &[browser.line()], "").await,
-    ];
     let head = b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    answers.push(stand.send(head).await);
-    for answer in answers {
+    // With `no-referrer` browsers send a page's own forms with `Origin: null`.
+    for (referrer, answer) in [
+        ("same-origin", stand.get("/", &[browser.line()]).await),
+        ("same-origin", stand.get("/", &[]).await),
+        ("same-origin", stand.get("/none", &[browser.line()]).await),
+        ("same-origin", stand.post("/end", &[browser.line()], "").await),
+        ("no-referrer", stand.get(&stand.link(), &[]).await),
+        ("no-referrer", stand.get("/open?token=x", &[]).await),
+        ("no-referrer", stand.get("/lists/none.txt", &[]).await),
+        ("no-referrer", stand.send(head).await),
+    ] {
         for (name, value) in [
             (
                 "content-security-policy",
@@ -266,7 +269,7 @@ async fn every_answer_forbids_what_the_page_does_not_need() {
                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             ),
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", referrer),
             ("cross-origin-opener-policy", "same-origin"),
             ("cross-origin-resource-policy", "same-origin"),
             ("cache-control", "no-store"),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::super::access::{
@@ -29,10 +28,9 @@ async fn a_whole_request_has_so_long() {
         let browser = stand.browser().await;
         let form = stand.form("/end", &[browser.line(), stand.origin()], &browser.field());
         let (last, begin) = form.split_last().unwrap();
-        let mut stream = TcpStream::connect(stand.serving.address()).await.unwrap();
-        stream.write_all(begin).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(stand.connect());
+        to.write_all(begin).await.unwrap();
         let began = Instant::now();
-        let (mut from, mut to) = stream.split();
         let mut said = Vec::new();
         tokio::select! {
             _ = from.read_to_end(&mut said) => assert_eq!(began.elapsed().as_secs(), REQUEST_TIMEOUT.as_secs()),
@@ -89,17 +87,23 @@ async fn so_many_reports_are_read_at_once() {
     let (last, begin) = form.split_last().unwrap();
     let mut slow = Vec::new();
     for _ in 0..REPORTS_AT_ONCE {
-        let mut stream = TcpStream::connect(stand.serving.address()).await.unwrap();
+        let mut stream = stand.connect();
         stream.write_all(begin).await.unwrap();
         // It is under way when the session is looked up; nothing else is to be done meanwhile.
         tokio::time::sleep(Duration::from_secs(1)).await;
         slow.push(stream);
     }
     // A short one takes no place; a long one waits for one until its time is over.
-    let short = stand.post(OWN_LISTS, &lines, &browser.field()).await.status;
+    let mut stream = stand.connect();
+    stream.write_all(&stand.form(OWN_LISTS, &lines, &browser.field())).await.unwrap();
+    let short = read(stream).await.status;
     assert!(!matches!(short, 0 | 403 | 408), "{short}");
     let began = Instant::now();
-    let long = async { (stand.send(&form).await, began.elapsed().as_secs()) };
+    let long = async {
+        let mut stream = stand.connect();
+        stream.write_all(&form).await.unwrap();
+        (read(stream).await, began.elapsed().as_secs())
+    };
     let end = async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         slow[0].write_all(&[*last]).await.unwrap();

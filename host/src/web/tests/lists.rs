@@ -6,9 +6,12 @@ use super::*;
 async fn a_list_is_fetched_with_its_key() {
     let stand = Stand::new(Rights::Look).await;
     let kept = stand.page.kept().clone();
-    for (name, query) in
-        [("C2 of ours", "q=value%3A+*.example.com"), ("one", "q=value%3A+a.example.com"), ("wrong", "q=%28")]
-    {
+    for (name, query) in [
+        ("C2 of ours", "q=value%3A+*.example.com"),
+        ("one", "q=value%3A+a.example.com"),
+        ("wrong", "q=%28"),
+        ("a/ü", "q=value%3A+b.example.com"),
+    ] {
         kept.save(&View { name: name.to_owned(), query: query.to_owned() }).unwrap();
     }
     let key = |view: &str| kept.key(view, NOW).unwrap().shown().to_owned();
@@ -25,6 +28,8 @@ async fn a_list_is_fetched_with_its_key() {
         assert_eq!(answer.header("content-length"), Some("42"));
     }
     assert_eq!(stand.get(&format!("/lists/one.txt?key={one}"), &[]).await.body, "a.example.com\n");
+    let path = format!("/lists/a%2F%C3%BC.txt?key={}", key("a/ü"));
+    assert_eq!(stand.get(&path, &[]).await.body, "b.example.com\n");
     let answer = stand.get(&format!("/lists/wrong.txt?key={wrong}"), &[]).await;
     assert!(answer.status == 503 && answer.body.contains("Column 2"), "{answer:?}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpStream;
 
 use super::*;
@@ -90,6 +90,14 @@ impl Stand {
         self.clock.fetch_add(millis(time), Ordering::Relaxed);
     }
 
+    /// A connection that no network puts off, so that virtual time stands still while anything is to be done.
+    fn connect(&self) -> DuplexStream {
+        let (here, there) = duplex(256 * 1024);
+        let site = Site { watched: None, page: Some(self.page.clone()) };
+        tokio::spawn(server::converse(there, site.routes(self.serving.address().ip())));
+        here
+    }
+
     /// The path of a fresh link.
     fn link(&self) -> String {
         let link = self.page.link().unwrap();
@@ -160,7 +168,7 @@ impl Browser {
     }
 }
 
-async fn read(mut stream: TcpStream) -> Answer {
+async fn read(mut stream: impl AsyncRead + Unpin) -> Answer {
     let mut bytes = Vec::new();
     // A connection that is reset has said all it had to say.
     let _ = stream.read_to_end(&mut bytes).await;
