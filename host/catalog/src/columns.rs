@@ -17,6 +17,7 @@ use crate::addresses::{AddressColumn, number};
 use crate::bits::Bits;
 use crate::leaf::walk;
 use crate::names::{NameColumn, TooLong};
+use crate::order::{ByName, first_bytes};
 use crate::ranges::RangeColumns;
 use crate::texts::TextColumn;
 use crate::times::TimeColumn;
@@ -138,14 +139,6 @@ impl Keys {
     }
 }
 
-/// The slots by name, then id.
-#[derive(Debug, Default)]
-struct ByName {
-    order: Vec<u32>,
-    /// Slots that are not in the order yet, or no longer where they belong.
-    astray: Bits,
-}
-
 impl Columns {
     /// No claims yet; of documents with these fields.
     pub fn new(fields: &Fields) -> Self {
@@ -208,6 +201,16 @@ impl Columns {
         &self.several_names
     }
 
+    /// The highest number of a row that is stored.
+    pub fn last_row(&self) -> Option<u32> {
+        self.alive.last().map(|slot| self.row(slot))
+    }
+
+    /// Whether a claim has this id, as far as can be told.
+    pub fn is_of(&self, slot: usize, id: &str) -> bool {
+        self.id(slot) == beginning(id)
+    }
+
     /// The store's number of a claim's row.
     pub fn row(&self, slot: usize) -> u32 {
         self.rows.get(slot).copied().unwrap_or(u32::MAX)
@@ -230,8 +233,8 @@ impl Columns {
         }
     }
 
-    /// Takes a claim in, or what has become of it. A row that comes for the first time has a higher number than all
-    /// before; any other was removed long ago and is not taken in.
+    /// Takes a claim in, or what has become of it. A row that comes for the first time must have a higher number than all
+    /// before. The number of one that was removed may come again, and stand for another claim.
     ///
     /// # Errors
     /// [`PutError`]; nothing of it is taken in then.
@@ -280,20 +283,22 @@ impl Columns {
         let slot = match self.slot(row) {
             Ok(slot) => slot,
             Err(slot) if slot == self.rows.len() => slot,
-            Err(_) => return Ok(()),
+            Err(_) => return Err(PutError::OutOfOrder { row }),
         };
+        let begins = beginning(id);
         let [names, ..] = &draft.searched;
         let name = names.first().map_or("", String::as_str);
         let is_new = slot == self.rows.len();
-        if self.names.put(slot, name)? || is_new {
-            self.by_name.astray.set(slot, true);
+        if self.names.put(slot, name)? || is_new || self.ids[slot] != begins {
+            self.by_name.moved(slot);
         }
         if is_new {
             self.rows.push(row);
-            self.ids.push(beginning(id));
+            self.ids.push(begins);
             self.hints.push(0);
             self.groups.push(0);
         }
+        self.ids[slot] = begins;
         self.alive.set(slot, true);
         self.several_names.set(slot, names.len() > 1);
         let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
@@ -327,37 +332,18 @@ impl Columns {
         }
     }
 
-    /// Puts the names that came meanwhile in order. Without it, sorting by name leaves them out.
+    /// Puts the names that came meanwhile in order. Without it, sorting by name leaves them out. After few changes it takes
+    /// as long as these; only now and then as long as all.
     pub fn settle(&mut self) {
         self.alive.grow(self.rows.len());
         self.several_names.grow(self.rows.len());
-        let ByName { order, astray } = &mut self.by_name;
-        if astray.is_empty() {
-            return;
-        }
-        let names = &self.names;
-        let ids = &self.ids;
-        let key = |slot: u32| (names.of(slot as usize), ids.get(slot as usize), slot);
-        let mut new: Vec<(u128, u32)> =
-            astray.iter().map(|slot| (first_bytes(names.of(slot)), u32::try_from(slot).unwrap_or(u32::MAX))).collect();
-        // The first bytes decide most comparisons without a look at the names.
-        new.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
-        let mut merged = Vec::with_capacity(order.len() + new.len());
-        let mut old = order.iter().copied().filter(|slot| !astray.has(*slot as usize)).peekable();
-        for (_, slot) in new {
-            while let Some(before) = old.next_if(|before| key(*before) < key(slot)) {
-                merged.push(before);
-            }
-            merged.push(slot);
-        }
-        merged.extend(old);
-        *order = merged;
-        *astray = Bits::none(self.rows.len());
+        let (names, ids) = (&self.names, &self.ids);
+        self.by_name.settle(|slot| names.of(slot as usize), |slot| (ids.get(slot as usize), slot));
     }
 
     /// The slots by name, then id, as of the last [`Columns::settle`].
-    pub(crate) fn by_name(&self) -> &[u32] {
-        &self.by_name.order
+    pub(crate) fn by_name(&self) -> &ByName {
+        &self.by_name
     }
 
     /// The claims that may have this value at this path, if there are hints for it; the others do not have it.
@@ -380,7 +366,7 @@ impl Columns {
 
     /// Bytes in memory, about.
     pub fn bytes(&self) -> usize {
-        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.order.capacity() * 4;
+        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.bytes();
         let keys = self.keys.hashes.capacity() * 8 + self.keys.places.capacity() * 5;
         let words: usize = self.words.iter().map(WordColumn::bytes).sum();
         let times: usize = self.times.iter().map(TimeColumn::bytes).sum();
@@ -433,14 +419,6 @@ fn hint_bits(hash: u64) -> u128 {
     (0..HINT_BITS).fold(0, |bits, turn| bits | 1 << (hash >> (turn * 16) & 127))
 }
 
-/// The first bytes of a text, in its order.
-fn first_bytes(text: &str) -> u128 {
-    let mut bytes = [0; 16];
-    let length = text.len().min(16);
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-    u128::from_be_bytes(bytes)
-}
-
 /// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
 fn beginning(id: &str) -> u64 {
     match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
@@ -455,6 +433,12 @@ pub enum PutError {
     /// Its document cannot be read.
     #[error("A stored document cannot be read: {0}.")]
     Json(#[from] serde_json::Error),
+    /// Its row comes for the first time and behind one of a higher number.
+    #[error("The row {row} comes behind rows with higher numbers.")]
+    OutOfOrder {
+        /// Its number.
+        row: u32,
+    },
     /// There is no room.
     #[error(transparent)]
     TooLong(#[from] TooLong),

@@ -13,6 +13,7 @@ mod count;
 mod filter;
 mod leaf;
 mod names;
+mod order;
 mod page;
 mod ranges;
 mod texts;
@@ -23,6 +24,9 @@ pub use bits::Bits;
 pub use columns::{Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
 pub use count::{Counted, Over, Trend};
 pub use filter::{Found, Grouping};
-pub use leaf::{Leaf, walk};
+pub use leaf::{Key, Leaf, walk};
 pub use names::TooLong;
 pub use page::{Direction, Order, SortKey};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What has become of a claim: changed, gone, or another one in its row.
+
+use tipline_kql::Fields;
+
+use super::*;
+
+fn document(name: &str) -> String {
+    format!(r#"{{"threat":{{"indicator":{{"name":"{name}"}}}},"tipline":{{"key":"{name}"}}}}"#)
+}
+
+fn filled(claims: &[(u32, &str, &str)]) -> Columns {
+    let mut columns = Columns::new(&Fields::new([]));
+    for (row, id, name) in claims {
+        columns.put(*row, id, &document(name)).unwrap();
+    }
+    columns.settle();
+    columns
+}
+
+/// The claims by name, then id: the rows, and whether each is of the id.
+fn by_name(columns: &Columns, ids: &[&str]) -> Vec<(u32, bool)> {
+    let order = Order { key: SortKey::Name, direction: Direction::Ascending };
+    let slots = columns.page(columns.stored(), columns.stored(), Grouping::Claims, order, 0, usize::MAX);
+    slots.into_iter().zip(ids).map(|(slot, id)| (columns.row(slot), columns.is_of(slot, id))).collect()
+}
+
+#[test]
+fn a_row_whose_number_comes_again_is_the_new_claim() {
+    let mut columns = filled(&[(1, "10", "same"), (2, "20", "same"), (5, "30", "same")]);
+    assert_eq!(by_name(&columns, &["10", "20", "30"]), [(1, true), (2, true), (5, true)]);
+    columns.remove(5);
+    assert_eq!(columns.last_row(), Some(2));
+    columns.put(5, "15", &document("same")).unwrap();
+    columns.settle();
+    assert_eq!(by_name(&columns, &["10", "15", "20"]), [(1, true), (5, true), (2, true)]);
+    assert_eq!(columns.last_row(), Some(5));
+}
+
+#[test]
+fn a_row_that_comes_behind_higher_ones_is_refused_and_changes_nothing() {
+    let mut columns = filled(&[(1, "10", "a"), (5, "30", "b")]);
+    let refused = columns.put(4, "20", &document("c"));
+    assert!(matches!(refused, Err(PutError::OutOfOrder { row: 4 })), "{refused:?}");
+    columns.settle();
+    assert_eq!(by_name(&columns, &["10", "30"]), [(1, true), (5, true)]);
+    // Who removes what never came changes nothing either.
+    columns.remove(4);
+    columns.remove(6);
+    assert_eq!(columns.stored().count(), 2);
+}
