@@ -142,7 +142,11 @@ impl Keys {
 impl Columns {
     /// No claims yet; of documents with these fields.
     pub fn new(fields: &Fields) -> Self {
-        let ranges = fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(path, _)| path.to_owned());
+        Self::with_ranges(fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(path, _)| path.to_owned()))
+    }
+
+    /// No claims yet; of documents with ranges of addresses at these paths.
+    pub fn with_ranges(ranges: impl IntoIterator<Item = String>) -> Self {
         Self {
             ranges: RangeColumns::new(ranges),
             rows: Vec::new(),
@@ -206,9 +210,9 @@ impl Columns {
         self.alive.last().map(|slot| self.row(slot))
     }
 
-    /// Whether a claim has this id, as far as can be told.
-    pub fn is_of(&self, slot: usize, id: &str) -> bool {
-        self.id(slot) == beginning(id)
+    /// Where a claim is stored, and which one it is.
+    pub fn claim(&self, slot: usize) -> Claim {
+        Claim { row: self.row(slot), id: self.id(slot) }
     }
 
     /// The store's number of a claim's row.
@@ -424,6 +428,21 @@ fn beginning(id: &str) -> u64 {
     match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
         Some(Ok(number)) => number,
         _ => (first_bytes(id) >> 64) as u64,
+    }
+}
+
+/// A claim, to be read from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The store's number of its row.
+    pub row: u32,
+    id: u64,
+}
+
+impl Claim {
+    /// Whether it has this id, as far as can be told.
+    pub fn is_of(&self, id: &str) -> bool {
+        self.id == beginning(id)
     }
 }
 

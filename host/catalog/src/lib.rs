@@ -21,7 +21,7 @@ mod times;
 mod words;
 
 pub use bits::Bits;
-pub use columns::{Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
+pub use columns::{Claim, Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
 pub use count::{Counted, Over, Trend};
 pub use filter::{Found, Grouping};
 pub use leaf::{Key, Leaf, walk};

@@ -89,7 +89,7 @@ impl Columns {
             }
             Grouping::Values => self.ranked_groups(found, scope, order),
         };
-        if behind >= ranked.len() {
+        if limit == 0 || behind >= ranked.len() {
             return Vec::new();
         }
         // Only the page itself is sorted.

@@ -21,7 +21,7 @@ fn filled(claims: &[(u32, &str, &str)]) -> Columns {
 fn by_name(columns: &Columns, ids: &[&str]) -> Vec<(u32, bool)> {
     let order = Order { key: SortKey::Name, direction: Direction::Ascending };
     let slots = columns.page(columns.stored(), columns.stored(), Grouping::Claims, order, 0, usize::MAX);
-    slots.into_iter().zip(ids).map(|(slot, id)| (columns.row(slot), columns.is_of(slot, id))).collect()
+    slots.into_iter().zip(ids).map(|(slot, id)| (columns.row(slot), columns.claim(slot).is_of(id))).collect()
 }
 
 #[test]
@@ -47,4 +47,16 @@ fn a_row_that_comes_behind_higher_ones_is_refused_and_changes_nothing() {
     columns.remove(4);
     columns.remove(6);
     assert_eq!(columns.stored().count(), 2);
+}
+
+#[test]
+fn a_page_of_nothing_is_empty_wherever_it_begins() {
+    let columns = filled(&[(1, "10", "a"), (2, "20", "b"), (3, "30", "c")]);
+    for key in [SortKey::Name, SortKey::Claims, SortKey::Time(0), SortKey::Word(0)] {
+        let order = Order { key, direction: Direction::Ascending };
+        for (behind, limit, expected) in [(0, 0, 0), (1, 0, 0), (2, 5, 1), (3, 1, 0), (usize::MAX, usize::MAX, 0)] {
+            let page = columns.page(columns.stored(), columns.stored(), Grouping::Claims, order, behind, limit);
+            assert_eq!(page.len(), expected, "{key:?}, {limit} behind {behind}");
+        }
+    }
 }
