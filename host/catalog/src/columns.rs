@@ -6,18 +6,21 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tipline_model::clock::Millis;
 use tipline_model::time;
 
-use tipline_kql::{Fields, SEARCHED, Type, fold, search_text};
+use tipline_kql::{Fields, SEARCHED, Type, search_text};
 
 use crate::addresses::{AddressColumn, number};
 use crate::bits::Bits;
+use crate::claim::{Claim, PutError};
 use crate::leaf::walk;
-use crate::names::{NameColumn, TooLong};
+use crate::names::NameColumn;
 use crate::order::{ByName, first_bytes};
+use crate::paths::{Known, Paths, Role};
 use crate::ranges::RangeColumns;
 use crate::texts::TextColumn;
 use crate::times::TimeColumn;
@@ -99,8 +102,12 @@ pub struct Columns {
     pub(crate) addresses: AddressColumn,
     hasher: DefaultHashBuilder,
     pub(crate) ranges: RangeColumns,
+    paths: Paths,
     draft: Draft,
 }
+
+/// What is looked for nowhere.
+const NOTHING: Known = Known { role: Role::None, searched: None };
 
 /// What a document says, before it has a slot. One is used again and again, as its lists keep their room.
 #[derive(Debug, Default)]
@@ -111,7 +118,9 @@ struct Draft {
     addresses: Vec<u128>,
     ranges: Vec<(String, Option<(u128, u128)>)>,
     key: Option<u64>,
-    hints: Vec<(u64, String)>,
+    /// The hashes of values with their paths, and where each value stands in `hinted`.
+    hints: Vec<(u64, Range<usize>)>,
+    hinted: String,
 }
 
 /// The groups' keys, hashed, with the number of each.
@@ -163,6 +172,7 @@ impl Columns {
             times: Default::default(),
             addresses: AddressColumn::default(),
             hasher: DefaultHashBuilder::default(),
+            paths: Paths::default(),
             draft: Draft::default(),
         }
     }
@@ -212,7 +222,7 @@ impl Columns {
 
     /// Where a claim is stored, and which one it is.
     pub fn claim(&self, slot: usize) -> Claim {
-        Claim { row: self.row(slot), id: self.id(slot) }
+        Claim::new(self.row(slot), self.id(slot))
     }
 
     /// The store's number of a claim's row.
@@ -252,33 +262,39 @@ impl Columns {
     }
 
     fn read(&mut self, json: &str, draft: &mut Draft) -> Result<(), serde_json::Error> {
-        let (words, ranges, hasher) = (&mut self.words, &self.ranges, &self.hasher);
+        let Self { words, ranges, hasher, paths, .. } = self;
         walk(json, &mut |path, leaf| {
+            let known = paths.of(path, ranges);
+            if known == NOTHING {
+                return;
+            }
             let text = leaf.text();
-            if let Some(values) = SEARCHED.iter().position(|known| *known == path) {
+            if let Some(values) = known.searched {
                 draft.searched[values].push(text.as_ref().to_owned());
             }
-            if let Some(column) = word_column(path) {
-                draft.words[column].push(words[column].number(&text));
-            } else if let Some(column) = time_column(path) {
-                if let Some(at) = time::parse(&text) {
-                    let (first, last) = draft.times[column].unwrap_or((at, at));
-                    draft.times[column] = Some((first.min(at), last.max(at)));
+            match known.role {
+                Role::Word(column) => draft.words[column].push(words[column].number(&text)),
+                Role::Time(column) => {
+                    if let Some(at) = time::parse(&text) {
+                        let (first, last) = draft.times[column].unwrap_or((at, at));
+                        draft.times[column] = Some((first.min(at), last.max(at)));
+                    }
                 }
-            } else if path == KEY {
-                draft.key = Some(hasher.hash_one(text.as_ref()));
-            } else if path == NAME {
-                // It is the first of what is searched.
-            } else if let Some(known) = ranges.path_of(path) {
-                let range = if known == path { tipline_kql::network(&text) } else { None };
-                draft.ranges.push((known.to_owned(), range));
-            } else {
-                if path == IP
-                    && let Ok(address) = text.parse::<IpAddr>()
-                {
-                    draft.addresses.push(number(address));
+                Role::Key => draft.key = Some(hasher.hash_one(text.as_ref())),
+                Role::Range => {
+                    if let Some(known) = ranges.path_of(path) {
+                        let range = if known == path { tipline_kql::network(&text) } else { None };
+                        draft.ranges.push((known.to_owned(), range));
+                    }
                 }
-                draft.hint(hasher, path, &text);
+                Role::Address => {
+                    if let Ok(address) = text.parse::<IpAddr>() {
+                        draft.addresses.push(number(address));
+                    }
+                    draft.hint(hasher, path, &text);
+                }
+                Role::Hints => draft.hint(hasher, path, &text),
+                Role::Name | Role::None => {}
             }
         })
     }
@@ -307,8 +323,7 @@ impl Columns {
         self.several_names.set(slot, names.len() > 1);
         let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
         self.groups[slot] = self.keys.number(key);
-        self.hints[slot] =
-            draft.hints.iter().filter(|(_, value)| value != name).fold(0, |hints, (hash, _)| hints | hint_bits(*hash));
+        self.hints[slot] = draft.hints_but_of(name);
         for (column, words) in self.words.iter_mut().zip(&mut draft.words) {
             column.put(slot, words);
         }
@@ -324,8 +339,12 @@ impl Columns {
         }
         // The name stands first and has a column of its own.
         let text = search_text(draft.searched.iter().flatten().map(String::as_str));
-        let folded = if name.is_empty() { 0 } else { fold(name).len() + 1 };
-        self.texts.put(slot, text.get(folded..).unwrap_or_default());
+        let behind = match text.split_once('\n') {
+            _ if name.trim().is_empty() => &text,
+            Some((_, behind)) => behind,
+            None => "",
+        };
+        self.texts.put(slot, behind);
         Ok(())
     }
 
@@ -394,24 +413,34 @@ impl Draft {
         self.addresses.clear();
         self.key = None;
         self.hints.clear();
+        self.hinted.clear();
     }
 
     fn hint(&mut self, hasher: &DefaultHashBuilder, path: &str, value: &str) {
-        if !has_hints(path) {
-            return;
-        }
-        self.hints.push((hint_hash(hasher, path, value), value.to_owned()));
+        self.keep(hint_hash(hasher, path, value), value);
         // A field of whole numbers takes it without its fraction.
         if value.contains(['.', 'e', 'E'])
             && let Ok(number) = value.parse::<f64>()
         {
             let whole = format!("{:.0}", number.trunc());
-            self.hints.push((hint_hash(hasher, path, &whole), whole));
+            self.keep(hint_hash(hasher, path, &whole), &whole);
         }
+    }
+
+    fn keep(&mut self, hash: u64, value: &str) {
+        let start = self.hinted.len();
+        self.hinted.push_str(value);
+        self.hints.push((hash, start..self.hinted.len()));
+    }
+
+    /// The hints of all values that are not the name, which is looked at itself.
+    fn hints_but_of(&self, name: &str) -> u128 {
+        let others = self.hints.iter().filter(|(_, value)| self.hinted.get(value.clone()) != Some(name));
+        others.fold(0, |hints, (hash, _)| hints | hint_bits(*hash))
     }
 }
 
-fn has_hints(path: &str) -> bool {
+pub(crate) fn has_hints(path: &str) -> bool {
     !WITHOUT_HINTS.iter().any(|without| path.starts_with(without))
 }
 
@@ -424,41 +453,9 @@ fn hint_bits(hash: u64) -> u128 {
 }
 
 /// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
-fn beginning(id: &str) -> u64 {
+pub(crate) fn beginning(id: &str) -> u64 {
     match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
         Some(Ok(number)) => number,
         _ => (first_bytes(id) >> 64) as u64,
     }
-}
-
-/// A claim, to be read from the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// The store's number of its row.
-    pub row: u32,
-    id: u64,
-}
-
-impl Claim {
-    /// Whether it has this id, as far as can be told.
-    pub fn is_of(&self, id: &str) -> bool {
-        self.id == beginning(id)
-    }
-}
-
-/// Why a claim is not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// Its document cannot be read.
-    #[error("A stored document cannot be read: {0}.")]
-    Json(#[from] serde_json::Error),
-    /// Its row comes for the first time and behind one of a higher number.
-    #[error("The row {row} comes behind rows with higher numbers.")]
-    OutOfOrder {
-        /// Its number.
-        row: u32,
-    },
-    /// There is no room.
-    #[error(transparent)]
-    TooLong(#[from] TooLong),
 }

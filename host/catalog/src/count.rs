@@ -87,7 +87,7 @@ impl Over {
     /// In which interval a moment lies.
     pub fn place(&self, at: Millis) -> Option<usize> {
         let behind = at.checked_sub(self.from).filter(|_| at < self.to)?;
-        usize::try_from(behind / self.interval.max(1)).ok().filter(|place| *place < self.count())
+        usize::try_from(behind / self.interval.max(1)).ok().filter(|place| *place < MAX_INTERVALS)
     }
 }
 

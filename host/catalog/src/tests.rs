@@ -60,3 +60,23 @@ fn a_page_of_nothing_is_empty_wherever_it_begins() {
         }
     }
 }
+
+#[test]
+fn what_stands_behind_the_name_is_searched_whatever_the_name_is() {
+    for (name, behind) in [("evil.example", "b"), ("  two\\n lines ", "b"), (" ", "b"), ("", "b"), ("", "")] {
+        let mut columns = Columns::new(&Fields::new([]));
+        let json = format!(
+            r#"{{"threat":{{"indicator":{{"name":"{name}","description":"{behind} first"}}}},"tags":["{behind} second"]}}"#
+        );
+        columns.put(1, "10", &json).unwrap();
+        for (looked_for, is_there) in
+            [("first", true), ("second", true), ("b second", !behind.is_empty()), ("third", false)]
+        {
+            let fields = Fields::new([("tipline.search", "wildcard")]);
+            let query =
+                tipline_kql::resolve(&tipline_kql::parse(&format!("\"{looked_for}\"")).unwrap(), &fields, 0).unwrap();
+            let found = columns.find(&query, &fields, columns.stored(), Grouping::Claims);
+            assert_eq!((found.yes.count() == 1, found.undecided().count()), (is_there, 0), "{name:?}: {looked_for}");
+        }
+    }
+}
