@@ -648,6 +648,19 @@ fn what_is_stored_is_counted() -> Outcome {
     let counted = place.run(&["stats", "--json", "type: domain"])?.exits(0)?.json_lines()?;
     ensure(counted[0]["total"] == 1, &counted[0].to_string())?;
     ensure(counted[0]["facets"]["threat.indicator.type"][0][0] == "domain-name", &counted[0].to_string())?;
+    place
+        .run(&["stats", "--trend", "observed"])?
+        .exits(0)?
+        .prints("OBSERVED")?
+        .prints("█ domain-name 1")?
+        .prints("▓ ipv4-addr 1")?
+        .prints("2 in all")?;
+    let drawn = place.run(&["stats", "--trend", "observed", "--stack", "feed", "--json"])?.exits(0)?.json_lines()?;
+    let trend = &drawn[0]["trend"];
+    ensure(drawn[0]["total"] == 2 && trend["time"] == "tipline.observed_at", &drawn[0].to_string())?;
+    ensure(trend["series"][0]["total"] == 2 && trend["field"] == "threat.feed.name", &drawn[0].to_string())?;
+    place.run(&["stats", "--trend", "retired"])?.exits(0)?.prints("None of them has this time")?;
+    place.run(&["stats", "--stack", "tag"])?.exits(2)?.says("--trend")?;
     Ok(())
 }
 

@@ -19,9 +19,13 @@ use tipline::store::elasticsearch::client::{Call, Client};
 use tipline::store::elasticsearch::fields::Fields;
 use tipline::store::elasticsearch::finding::Level;
 use tipline::store::elasticsearch::setup::ALIAS;
+use tipline::store::sqlite::Sqlite;
 use tipline::store::{
-    By, Catalog, Deletes, Delivery, Facet, Kind, Page, Query, Sink, SinkError, SweepOrder, Swept, form,
+    Among, By, Catalog, Condition, Deletes, Delivery, Facet, Kind, Page, Query, Question, Sink, SinkError, SweepOrder,
+    Swept, TrendOf, form,
 };
+use tipline_catalog::{Direction, Grouping, Order, SortKey};
+use tipline_kql::{parse, resolve};
 use url::Url;
 
 use crate::fake_elasticsearch::{CLASHING, FakeElasticsearch, Fault, ItemFault};
@@ -81,6 +85,11 @@ pub fn trials() -> Vec<Trial> {
                 format!("{name}::the_catalog_finds_what_is_stored"),
                 variable,
                 the_catalog_finds_what_is_stored,
+            ),
+            with_server(
+                format!("{name}::trends_and_words_are_counted_as_by_sqlite"),
+                variable,
+                trends_and_words_are_counted_as_by_sqlite,
             ),
             with_server(format!("{name}::events_are_history"), variable, events_are_history),
             with_server(format!("{name}::a_block_is_found_and_named"), variable, a_block_is_found),
@@ -1148,4 +1157,75 @@ async fn long_documents() {
     };
     store.sink.scan(&query, &mut |hit| found.push(hit.id)).await.unwrap();
     assert_eq!(found, documents.iter().map(|document| document.id.clone()).collect::<Vec<_>>());
+}
+
+async fn trends_and_words_are_counted_as_by_sqlite(url: String) {
+    let cluster = Cluster::new(&url, Mode::Latest);
+    let store = Store::open(&cluster.settings);
+    store.sink.set_up().await.unwrap();
+    let now = now();
+    let mut all = indicators(1_203);
+    for (number, indicator) in all.iter_mut().enumerate() {
+        indicator.timestamp -= number as u64 * 37 * 60_000;
+        // A word that only one has, far behind the thousand most frequent; some that many have; and what has none.
+        let common = ["Cobalt Strike", "cobalt", "  Odd.\"#*\\<1>", "σοφος ΣΟΦΟΣ"][number / 4 % 4];
+        let mut tags = vec![format!("Only {number}"), common.to_owned(), "hxxp://evil[.]example".to_owned()];
+        tags.truncate(number % 4);
+        indicator.more = json!({ "tags": tags });
+    }
+    store.deliver(&all).await.unwrap();
+    cluster.ask(Method::POST, &format!("/{}/_refresh", cluster.settings.index), None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
+    sqlite.deliver(page(&all)).await.unwrap();
+    let fields = tipline_kql::Fields::new([("tags", "keyword"), ("threat.indicator.ip", "ip")]);
+    let question = |query: &str, trend: TrendOf| Question {
+        condition: Condition {
+            predicate: resolve(&parse(query).unwrap(), &fields, now as i64).unwrap(),
+            fields: Arc::new(fields.clone()),
+        },
+        among: Among::Live,
+        now,
+        grouping: Grouping::Claims,
+        order: Order { key: SortKey::Name, direction: Direction::Ascending },
+        behind: 0,
+        limit: 0,
+        facets: Vec::new(),
+        trend: Some(trend),
+    };
+    let whole = TrendOf { time: "tipline.observed_at", from: None, to: None, intervals: 10, field: "tags", top: 3 };
+    let part = TrendOf { from: Some(now - 9 * DAY), to: Some(now - 2 * DAY), intervals: 31, ..whole };
+    for trend in [
+        whole,
+        part,
+        TrendOf { field: "threat.indicator.type", top: 1, intervals: 200, ..whole },
+        TrendOf { top: 0, ..whole },
+        TrendOf { time: "tipline.retired_at", ..whole },
+    ] {
+        for query in ["", "tags: cobalt", "threat.indicator.ip: 192.0.2.0/26 and not tags: *", "tags: nobody"] {
+            let question = question(query, trend);
+            let (one, other) = (store.sink.ask(&question).await.unwrap(), sqlite.ask(&question).await.unwrap());
+            assert_eq!((one.total, one.trend), (other.total, other.trend), "{query}: {trend:?}");
+        }
+    }
+    for (field, beginning, limit) in [
+        ("tags", "", 20),
+        ("tags", "COB", 10),
+        ("tags", "cobalt s", 10),
+        ("tags", "only 120", 50),
+        ("tags", "only 1203", 50),
+        ("tags", "odd.\"#*\\<", 10),
+        ("tags", "σοφος σ", 10),
+        ("tags", "http://evil.", 10),
+        ("tags", "nobody", 10),
+        ("tags", "only", 0),
+        ("threat.indicator.type", "ip", 10),
+        ("no.such.field", "", 10),
+    ] {
+        let one = store.sink.words(field, beginning, limit).await.unwrap();
+        assert_eq!(one, sqlite.words(field, beginning, limit).await.unwrap(), "{field} {beginning:?}");
+    }
+    assert_eq!(store.sink.words("tags", "only 1203", 5).await.unwrap(), []);
+    assert_eq!(store.sink.words("tags", "oNLY 1202", 5).await.unwrap(), [("Only 1202".to_owned(), 1)]);
+    cluster.remove().await;
 }

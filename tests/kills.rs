@@ -20,7 +20,7 @@ use crate::support::{Documents, Outcome, Stand, Store, command, same, trial};
 const RECORDS: usize = 20_000;
 
 /// Records a page: forty pages.
-const PAGE: usize = 500;
+pub const PAGE: usize = 500;
 
 /// Over TAXII so many seconds of records have one date of adding: some 250, half a page.
 const HEAP_SECONDS: u32 = 900;
@@ -148,7 +148,8 @@ pub async fn run_for(folder: &Path, kill_after: Option<Duration>) -> Result<Opti
     }
 }
 
-fn records(duplicates: bool) -> Records {
+/// The feed's records; with duplicates a third of them comes again.
+pub fn records(duplicates: bool) -> Records {
     if duplicates { repeated() } else { Records::synthetic(RECORDS as u64, 1) }
 }
 

@@ -41,6 +41,7 @@ mod three_ways;
 mod transports;
 mod trial;
 mod verify;
+mod warm;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -80,6 +81,7 @@ fn trials() -> Vec<Trial> {
         three_ways::trials(),
         transports::trials(),
         verify::trials(),
+        warm::trials(),
     ];
     trials.into_iter().flatten().collect()
 }

@@ -101,6 +101,12 @@ impl Bits {
         self
     }
 
+    /// The highest slot of the set.
+    pub fn last(&self) -> Option<usize> {
+        let (index, word) = self.words.iter().enumerate().rev().find(|(_, word)| **word != 0)?;
+        Some(index * 64 + word.ilog2() as usize)
+    }
+
     /// The slots of the set, rising.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
@@ -132,6 +138,7 @@ mod tests {
                 let wanted: Vec<_> = (0..length).filter(|slot| holds(*slot)).collect();
                 assert_eq!(set.iter().collect::<Vec<_>>(), wanted, "{length}");
                 assert_eq!((set.count(), set.is_empty()), (wanted.len(), wanted.is_empty()), "{length}");
+                assert_eq!(set.last(), wanted.last().copied(), "{length}");
                 assert!((0..length + 5).all(|slot| set.has(slot) == (slot < length && holds(slot))), "{length}");
             }
         }

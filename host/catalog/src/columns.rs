@@ -6,17 +6,21 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tipline_model::clock::Millis;
 use tipline_model::time;
 
-use tipline_kql::{Fields, SEARCHED, Type, fold, search_text};
+use tipline_kql::{Fields, SEARCHED, Type, search_text};
 
 use crate::addresses::{AddressColumn, number};
 use crate::bits::Bits;
+use crate::claim::{Claim, PutError};
 use crate::leaf::walk;
-use crate::names::{NameColumn, TooLong};
+use crate::names::NameColumn;
+use crate::order::{ByName, first_bytes};
+use crate::paths::{Known, Paths, Role};
 use crate::ranges::RangeColumns;
 use crate::texts::TextColumn;
 use crate::times::TimeColumn;
@@ -98,8 +102,12 @@ pub struct Columns {
     pub(crate) addresses: AddressColumn,
     hasher: DefaultHashBuilder,
     pub(crate) ranges: RangeColumns,
+    paths: Paths,
     draft: Draft,
 }
+
+/// What is looked for nowhere.
+const NOTHING: Known = Known { role: Role::None, searched: None };
 
 /// What a document says, before it has a slot. One is used again and again, as its lists keep their room.
 #[derive(Debug, Default)]
@@ -110,7 +118,9 @@ struct Draft {
     addresses: Vec<u128>,
     ranges: Vec<(String, Option<(u128, u128)>)>,
     key: Option<u64>,
-    hints: Vec<(u64, String)>,
+    /// The hashes of values with their paths, and where each value stands in `hinted`.
+    hints: Vec<(u64, Range<usize>)>,
+    hinted: String,
 }
 
 /// The groups' keys, hashed, with the number of each.
@@ -138,18 +148,14 @@ impl Keys {
     }
 }
 
-/// The slots by name, then id.
-#[derive(Debug, Default)]
-struct ByName {
-    order: Vec<u32>,
-    /// Slots that are not in the order yet, or no longer where they belong.
-    astray: Bits,
-}
-
 impl Columns {
     /// No claims yet; of documents with these fields.
     pub fn new(fields: &Fields) -> Self {
-        let ranges = fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(path, _)| path.to_owned());
+        Self::with_ranges(fields.iter().filter(|(_, kind)| *kind == Type::IpRange).map(|(path, _)| path.to_owned()))
+    }
+
+    /// No claims yet; of documents with ranges of addresses at these paths.
+    pub fn with_ranges(ranges: impl IntoIterator<Item = String>) -> Self {
         Self {
             ranges: RangeColumns::new(ranges),
             rows: Vec::new(),
@@ -166,6 +172,7 @@ impl Columns {
             times: Default::default(),
             addresses: AddressColumn::default(),
             hasher: DefaultHashBuilder::default(),
+            paths: Paths::default(),
             draft: Draft::default(),
         }
     }
@@ -208,6 +215,16 @@ impl Columns {
         &self.several_names
     }
 
+    /// The highest number of a row that is stored.
+    pub fn last_row(&self) -> Option<u32> {
+        self.alive.last().map(|slot| self.row(slot))
+    }
+
+    /// Where a claim is stored, and which one it is.
+    pub fn claim(&self, slot: usize) -> Claim {
+        Claim::new(self.row(slot), self.id(slot))
+    }
+
     /// The store's number of a claim's row.
     pub fn row(&self, slot: usize) -> u32 {
         self.rows.get(slot).copied().unwrap_or(u32::MAX)
@@ -230,8 +247,8 @@ impl Columns {
         }
     }
 
-    /// Takes a claim in, or what has become of it. A row that comes for the first time has a higher number than all
-    /// before; any other was removed long ago and is not taken in.
+    /// Takes a claim in, or what has become of it. A row that comes for the first time must have a higher number than all
+    /// before. The number of one that was removed may come again, and stand for another claim.
     ///
     /// # Errors
     /// [`PutError`]; nothing of it is taken in then.
@@ -245,33 +262,39 @@ impl Columns {
     }
 
     fn read(&mut self, json: &str, draft: &mut Draft) -> Result<(), serde_json::Error> {
-        let (words, ranges, hasher) = (&mut self.words, &self.ranges, &self.hasher);
+        let Self { words, ranges, hasher, paths, .. } = self;
         walk(json, &mut |path, leaf| {
+            let known = paths.of(path, ranges);
+            if known == NOTHING {
+                return;
+            }
             let text = leaf.text();
-            if let Some(values) = SEARCHED.iter().position(|known| *known == path) {
+            if let Some(values) = known.searched {
                 draft.searched[values].push(text.as_ref().to_owned());
             }
-            if let Some(column) = word_column(path) {
-                draft.words[column].push(words[column].number(&text));
-            } else if let Some(column) = time_column(path) {
-                if let Some(at) = time::parse(&text) {
-                    let (first, last) = draft.times[column].unwrap_or((at, at));
-                    draft.times[column] = Some((first.min(at), last.max(at)));
+            match known.role {
+                Role::Word(column) => draft.words[column].push(words[column].number(&text)),
+                Role::Time(column) => {
+                    if let Some(at) = time::parse(&text) {
+                        let (first, last) = draft.times[column].unwrap_or((at, at));
+                        draft.times[column] = Some((first.min(at), last.max(at)));
+                    }
                 }
-            } else if path == KEY {
-                draft.key = Some(hasher.hash_one(text.as_ref()));
-            } else if path == NAME {
-                // It is the first of what is searched.
-            } else if let Some(known) = ranges.path_of(path) {
-                let range = if known == path { tipline_kql::network(&text) } else { None };
-                draft.ranges.push((known.to_owned(), range));
-            } else {
-                if path == IP
-                    && let Ok(address) = text.parse::<IpAddr>()
-                {
-                    draft.addresses.push(number(address));
+                Role::Key => draft.key = Some(hasher.hash_one(text.as_ref())),
+                Role::Range => {
+                    if let Some(known) = ranges.path_of(path) {
+                        let range = if known == path { tipline_kql::network(&text) } else { None };
+                        draft.ranges.push((known.to_owned(), range));
+                    }
                 }
-                draft.hint(hasher, path, &text);
+                Role::Address => {
+                    if let Ok(address) = text.parse::<IpAddr>() {
+                        draft.addresses.push(number(address));
+                    }
+                    draft.hint(hasher, path, &text);
+                }
+                Role::Hints => draft.hint(hasher, path, &text),
+                Role::Name | Role::None => {}
             }
         })
     }
@@ -280,26 +303,27 @@ impl Columns {
         let slot = match self.slot(row) {
             Ok(slot) => slot,
             Err(slot) if slot == self.rows.len() => slot,
-            Err(_) => return Ok(()),
+            Err(_) => return Err(PutError::OutOfOrder { row }),
         };
+        let begins = beginning(id);
         let [names, ..] = &draft.searched;
         let name = names.first().map_or("", String::as_str);
         let is_new = slot == self.rows.len();
-        if self.names.put(slot, name)? || is_new {
-            self.by_name.astray.set(slot, true);
+        if self.names.put(slot, name)? || is_new || self.ids[slot] != begins {
+            self.by_name.moved(slot);
         }
         if is_new {
             self.rows.push(row);
-            self.ids.push(beginning(id));
+            self.ids.push(begins);
             self.hints.push(0);
             self.groups.push(0);
         }
+        self.ids[slot] = begins;
         self.alive.set(slot, true);
         self.several_names.set(slot, names.len() > 1);
         let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
         self.groups[slot] = self.keys.number(key);
-        self.hints[slot] =
-            draft.hints.iter().filter(|(_, value)| value != name).fold(0, |hints, (hash, _)| hints | hint_bits(*hash));
+        self.hints[slot] = draft.hints_but_of(name);
         for (column, words) in self.words.iter_mut().zip(&mut draft.words) {
             column.put(slot, words);
         }
@@ -315,8 +339,12 @@ impl Columns {
         }
         // The name stands first and has a column of its own.
         let text = search_text(draft.searched.iter().flatten().map(String::as_str));
-        let folded = if name.is_empty() { 0 } else { fold(name).len() + 1 };
-        self.texts.put(slot, text.get(folded..).unwrap_or_default());
+        let behind = match text.split_once('\n') {
+            _ if name.trim().is_empty() => &text,
+            Some((_, behind)) => behind,
+            None => "",
+        };
+        self.texts.put(slot, behind);
         Ok(())
     }
 
@@ -327,37 +355,18 @@ impl Columns {
         }
     }
 
-    /// Puts the names that came meanwhile in order. Without it, sorting by name leaves them out.
+    /// Puts the names that came meanwhile in order. Without it, sorting by name leaves them out. After few changes it takes
+    /// as long as these; only now and then as long as all.
     pub fn settle(&mut self) {
         self.alive.grow(self.rows.len());
         self.several_names.grow(self.rows.len());
-        let ByName { order, astray } = &mut self.by_name;
-        if astray.is_empty() {
-            return;
-        }
-        let names = &self.names;
-        let ids = &self.ids;
-        let key = |slot: u32| (names.of(slot as usize), ids.get(slot as usize), slot);
-        let mut new: Vec<(u128, u32)> =
-            astray.iter().map(|slot| (first_bytes(names.of(slot)), u32::try_from(slot).unwrap_or(u32::MAX))).collect();
-        // The first bytes decide most comparisons without a look at the names.
-        new.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
-        let mut merged = Vec::with_capacity(order.len() + new.len());
-        let mut old = order.iter().copied().filter(|slot| !astray.has(*slot as usize)).peekable();
-        for (_, slot) in new {
-            while let Some(before) = old.next_if(|before| key(*before) < key(slot)) {
-                merged.push(before);
-            }
-            merged.push(slot);
-        }
-        merged.extend(old);
-        *order = merged;
-        *astray = Bits::none(self.rows.len());
+        let (names, ids) = (&self.names, &self.ids);
+        self.by_name.settle(|slot| names.of(slot as usize), |slot| (ids.get(slot as usize), slot));
     }
 
     /// The slots by name, then id, as of the last [`Columns::settle`].
-    pub(crate) fn by_name(&self) -> &[u32] {
-        &self.by_name.order
+    pub(crate) fn by_name(&self) -> &ByName {
+        &self.by_name
     }
 
     /// The claims that may have this value at this path, if there are hints for it; the others do not have it.
@@ -380,7 +389,7 @@ impl Columns {
 
     /// Bytes in memory, about.
     pub fn bytes(&self) -> usize {
-        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.order.capacity() * 4;
+        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.bytes();
         let keys = self.keys.hashes.capacity() * 8 + self.keys.places.capacity() * 5;
         let words: usize = self.words.iter().map(WordColumn::bytes).sum();
         let times: usize = self.times.iter().map(TimeColumn::bytes).sum();
@@ -404,24 +413,34 @@ impl Draft {
         self.addresses.clear();
         self.key = None;
         self.hints.clear();
+        self.hinted.clear();
     }
 
     fn hint(&mut self, hasher: &DefaultHashBuilder, path: &str, value: &str) {
-        if !has_hints(path) {
-            return;
-        }
-        self.hints.push((hint_hash(hasher, path, value), value.to_owned()));
+        self.keep(hint_hash(hasher, path, value), value);
         // A field of whole numbers takes it without its fraction.
         if value.contains(['.', 'e', 'E'])
             && let Ok(number) = value.parse::<f64>()
         {
             let whole = format!("{:.0}", number.trunc());
-            self.hints.push((hint_hash(hasher, path, &whole), whole));
+            self.keep(hint_hash(hasher, path, &whole), &whole);
         }
+    }
+
+    fn keep(&mut self, hash: u64, value: &str) {
+        let start = self.hinted.len();
+        self.hinted.push_str(value);
+        self.hints.push((hash, start..self.hinted.len()));
+    }
+
+    /// The hints of all values that are not the name, which is looked at itself.
+    fn hints_but_of(&self, name: &str) -> u128 {
+        let others = self.hints.iter().filter(|(_, value)| self.hinted.get(value.clone()) != Some(name));
+        others.fold(0, |hints, (hash, _)| hints | hint_bits(*hash))
     }
 }
 
-fn has_hints(path: &str) -> bool {
+pub(crate) fn has_hints(path: &str) -> bool {
     !WITHOUT_HINTS.iter().any(|without| path.starts_with(without))
 }
 
@@ -433,29 +452,10 @@ fn hint_bits(hash: u64) -> u128 {
     (0..HINT_BITS).fold(0, |bits, turn| bits | 1 << (hash >> (turn * 16) & 127))
 }
 
-/// The first bytes of a text, in its order.
-fn first_bytes(text: &str) -> u128 {
-    let mut bytes = [0; 16];
-    let length = text.len().min(16);
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-    u128::from_be_bytes(bytes)
-}
-
 /// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
-fn beginning(id: &str) -> u64 {
+pub(crate) fn beginning(id: &str) -> u64 {
     match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
         Some(Ok(number)) => number,
         _ => (first_bytes(id) >> 64) as u64,
     }
-}
-
-/// Why a claim is not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// Its document cannot be read.
-    #[error("A stored document cannot be read: {0}.")]
-    Json(#[from] serde_json::Error),
-    /// There is no room.
-    #[error(transparent)]
-    TooLong(#[from] TooLong),
 }

@@ -72,6 +72,18 @@ impl Over {
         let to = from.saturating_add(intervals.saturating_mul(interval));
         Self { time, from, to, interval }
     }
+
+    /// How many intervals it has.
+    pub fn count(&self) -> usize {
+        let intervals = self.to.saturating_sub(self.from).div_ceil(self.interval.max(1));
+        usize::try_from(intervals).unwrap_or(usize::MAX).min(MAX_INTERVALS)
+    }
+
+    /// In which interval a moment lies.
+    pub fn place(&self, at: Millis) -> Option<usize> {
+        let behind = at.checked_sub(self.from).filter(|_| at < self.to)?;
+        usize::try_from(behind / self.interval.max(1)).ok().filter(|place| *place < MAX_INTERVALS)
+    }
 }
 
 /// The most intervals of a trend: more than a screen has points across.
@@ -129,14 +141,9 @@ impl Columns {
     /// The claims found over time, by the words of a column: the `top` most
     /// frequent by themselves. A claim with several of these words counts for each.
     pub fn trend(&self, found: &Bits, over: &Over, column: usize, top: usize) -> Trend {
-        let &Over { time, from, to, interval } = over;
-        let intervals = usize::try_from(to.saturating_sub(from).div_ceil(interval.max(1))).unwrap_or(usize::MAX);
-        let intervals = intervals.min(MAX_INTERVALS);
-        let (times, words) = (&self.times[time], &self.words[column]);
-        let place = |slot: usize| {
-            let (_, at) = times.of(slot).filter(|(_, at)| (from..to).contains(at))?;
-            usize::try_from((at - from) / interval.max(1)).ok().filter(|place| *place < intervals)
-        };
+        let intervals = over.count();
+        let (times, words) = (&self.times[over.time], &self.words[column]);
+        let place = |slot: usize| times.of(slot).and_then(|(_, at)| over.place(at));
         let mut totals = vec![0_u64; words.words().iter().len()];
         let mut sets = vec![0_u64; words.sets()];
         found.iter().filter(|slot| place(*slot).is_some()).for_each(|slot| sets[words.set_of(slot) as usize] += 1);

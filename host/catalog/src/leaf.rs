@@ -122,8 +122,9 @@ impl<'de> Visitor<'de> for Inside<'_, 'de> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
+/// A key of an object, borrowed where it has no escapes.
+#[derive(Debug)]
+pub struct Key<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -8,21 +8,28 @@
 
 mod addresses;
 mod bits;
+mod claim;
 mod columns;
 mod count;
 mod filter;
 mod leaf;
 mod names;
+mod order;
 mod page;
+mod paths;
 mod ranges;
 mod texts;
 mod times;
 mod words;
 
 pub use bits::Bits;
-pub use columns::{Columns, IP, NAME, PutError, TIMES, WORDS, time_column, word_column};
+pub use claim::{Claim, PutError};
+pub use columns::{Columns, IP, NAME, TIMES, WORDS, time_column, word_column};
 pub use count::{Counted, Over, Trend};
 pub use filter::{Found, Grouping};
-pub use leaf::{Leaf, walk};
+pub use leaf::{Key, Leaf, walk};
 pub use names::TooLong;
 pub use page::{Direction, Order, SortKey};
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl Columns {
             }
             Grouping::Values => self.ranked_groups(found, scope, order),
         };
-        if behind >= ranked.len() {
+        if limit == 0 || behind >= ranked.len() {
             return Vec::new();
         }
         // Only the page itself is sorted.
@@ -173,11 +173,11 @@ impl Columns {
     ) -> Vec<usize> {
         let by_name = self.by_name();
         let mut seen = Bits::none(if grouping == Grouping::Values { self.groups() } else { 0 });
+        // What has no name is less than any name.
         let has_name = |slot: &u32| !self.names.of(*slot as usize).is_empty();
-        let unnamed = by_name.iter().take_while(|slot| !has_name(slot)).count();
-        let (none, named) = by_name.split_at(unnamed);
-        let place = |slot: &u32| {
-            let slot = *slot as usize;
+        let none = by_name.iter().take_while(|slot| !has_name(slot));
+        let place = |slot: u32| {
+            let slot = slot as usize;
             match grouping {
                 Grouping::Claims => found.has(slot).then_some(slot),
                 Grouping::Values => {
@@ -191,9 +191,13 @@ impl Columns {
             }
         };
         match direction {
-            Direction::Ascending => named.iter().chain(none).filter_map(place).skip(behind).take(limit).collect(),
+            Direction::Ascending => {
+                let named = by_name.iter().skip_while(|slot| !has_name(slot));
+                named.chain(none).filter_map(place).skip(behind).take(limit).collect()
+            }
             Direction::Descending => {
-                named.iter().rev().chain(none).filter_map(place).skip(behind).take(limit).collect()
+                let named = by_name.iter().rev().take_while(has_name);
+                named.chain(none).filter_map(place).skip(behind).take(limit).collect()
             }
         }
     }

@@ -6,14 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use tipline_catalog::Grouping;
 
 use super::query::{LANGUAGE, Which};
 use super::settings::Settings;
 use super::{open, runtime};
-use crate::clock::Clock;
 use crate::export::{Export, Exported, Format};
-use crate::store::Question;
 use crate::text;
 
 /// Write what is stored for other tools: NDJSON, CSV, a STIX 2.1 bundle, a plain list
@@ -44,17 +41,7 @@ pub(super) struct ExportCommand {
 impl ExportCommand {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let question = Question {
-            condition: self.which.condition(&config)?,
-            among: self.which.among(),
-            now: Clock::system().now(),
-            grouping: Grouping::Claims,
-            order: self.which.order(),
-            behind: 0,
-            limit: usize::MAX,
-            facets: Vec::new(),
-            trend: None,
-        };
+        let question = self.which.question(&config)?;
         let out: Box<dyn Write + Send> = match &self.output {
             // What is there may be another tool's list.
             Some(path) => Box::new(File::create_new(path).with_context(|| {

@@ -38,6 +38,7 @@ mod state;
 mod stats;
 mod status;
 mod sweep;
+mod trend;
 mod verify;
 mod waiting;
 mod when;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tipline_catalog::{Direction, Order, SortKey, time_column};
+use tipline_catalog::{Direction, Grouping, Order, SortKey, time_column};
 use tipline_kql::{Fields, Predicate, Test, parse, quote, resolve};
 
 use super::settings::unusable;
@@ -12,7 +12,7 @@ use super::{Misuse, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::{ConnectError, Guests};
-use crate::store::{Among, Condition, Kind};
+use crate::store::{Among, Condition, Kind, Question};
 use crate::text;
 
 /// How a query is written, for `--help`.
@@ -134,7 +134,7 @@ pub(super) fn order(written: &str) -> Result<Order, String> {
 
 impl Which {
     /// The newest first, by the time that is asked for.
-    pub(super) fn order(&self) -> Order {
+    fn order(&self) -> Order {
         let column = time_column(self.by.field()).unwrap_or_default();
         Order { key: SortKey::Time(column), direction: Direction::Descending }
     }
@@ -150,7 +150,7 @@ impl Which {
     }
 
     /// Among which documents.
-    pub(super) fn among(&self) -> Among {
+    fn among(&self) -> Among {
         match (self.expired, self.ended) {
             (false, false) => Among::Live,
             (_, true) => Among::Ended,
@@ -158,8 +158,23 @@ impl Which {
         }
     }
 
-    /// What is asked of a document, of a configuration's store.
-    pub(super) fn condition(&self, config: &Config) -> Result<Condition> {
+    /// The question for all of them, of a configuration's store: claims, the newest first.
+    pub(super) fn question(&self, config: &Config) -> Result<Question> {
+        Ok(Question {
+            condition: self.condition(config)?,
+            among: self.among(),
+            now: Clock::system().now(),
+            grouping: Grouping::Claims,
+            order: self.order(),
+            behind: 0,
+            limit: usize::MAX,
+            facets: Vec::new(),
+            trend: None,
+        })
+    }
+
+    /// What is asked of a document.
+    fn condition(&self, config: &Config) -> Result<Condition> {
         let fields = Arc::new(fields(config)?);
         let now = i64::try_from(Clock::system().now()).unwrap_or(i64::MAX);
         let query = self.query.join(" ");

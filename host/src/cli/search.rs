@@ -9,9 +9,8 @@ use tipline_catalog::{Grouping, Order};
 use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{Misuse, document, runtime, waiting};
-use crate::clock::Clock;
 use crate::said::Said;
-use crate::store::{Among, Catalog, Hit, Question, form};
+use crate::store::{Among, Catalog, Hit, form};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -72,17 +71,11 @@ pub(super) fn limit(text: &str) -> Result<usize, String> {
 impl Search {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let question = Question {
-            condition: self.which.condition(&config)?,
-            among: self.which.among(),
-            now: Clock::system().now(),
-            grouping: if self.group { Grouping::Values } else { Grouping::Claims },
-            order: self.sort.unwrap_or_else(|| self.which.order()),
-            behind: self.skip,
-            limit: if self.count { 0 } else { self.limit },
-            facets: Vec::new(),
-            trend: None,
-        };
+        let mut question = self.which.question(&config)?;
+        question.grouping = if self.group { Grouping::Values } else { Grouping::Claims };
+        question.order = self.sort.unwrap_or(question.order);
+        question.behind = self.skip;
+        question.limit = if self.count { 0 } else { self.limit };
         let answer = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = super::open::catalog(&config)?;
             // What a run has just stored is found.

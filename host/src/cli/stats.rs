@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tipline_catalog::Grouping;
 
 use super::query::{LANGUAGE, Which};
 use super::settings::Settings;
-use super::{open, runtime};
-use crate::clock::Clock;
-use crate::store::Question;
+use super::{open, runtime, trend};
+use crate::store::TrendOf;
 use crate::text::{self, Align, Style, Table};
 
 /// So many words of a field are shown.
@@ -20,7 +18,7 @@ const SHOWN: usize = 10;
 /// The longest bar, in characters.
 const BAR: u64 = 30;
 
-/// Count what is stored by type, provider, confidence, tag and so on
+/// Count what is stored by type, provider, confidence, tag and so on, or over time
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("\
 {LANGUAGE}
@@ -28,6 +26,9 @@ const BAR: u64 = 30;
 Examples:
   tipline stats
   tipline stats --by-field tag --by-field actor 'last_seen > now-7d'
+  tipline stats --trend last-seen --since 7d                 # how much was seen, day by day, by type
+  tipline stats --trend first-seen --stack tag 'software: \"Cobalt Strike\"'
+  tipline stats --trend ends --json | jq .trend.series
   tipline stats --json 'type: url' | jq .facets"))]
 pub(super) struct Stats {
     #[command(flatten)]
@@ -37,7 +38,16 @@ pub(super) struct Stats {
     /// What is counted by; may be given several times
     #[arg(long = "by-field", value_enum, value_name = "FIELD", default_values_t = [Facet::Type, Facet::Provider, Facet::Confidence, Facet::Tlp, Facet::Tag])]
     facets: Vec<Facet>,
-    /// Print one JSON object with all words
+    /// Draw them over a time instead
+    #[arg(long, value_enum, value_name = "TIME", conflicts_with = "facets")]
+    trend: Option<trend::Over>,
+    /// What the bars of --trend are made of
+    #[arg(long, value_enum, value_name = "FIELD", requires = "trend", default_value_t = Facet::Type)]
+    stack: Facet,
+    /// About how many bars --trend has
+    #[arg(long, value_name = "NUMBER", requires = "trend", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    intervals: u32,
+    /// Print one JSON object with all words, or with all numbers of the trend
     #[arg(long)]
     json: bool,
 }
@@ -89,23 +99,41 @@ impl Facet {
 impl Stats {
     pub(super) fn run(self) -> Result<()> {
         let config = self.settings.load()?;
-        let question = Question {
-            condition: self.which.condition(&config)?,
-            among: self.which.among(),
-            now: Clock::system().now(),
-            grouping: Grouping::Claims,
-            order: self.which.order(),
-            behind: 0,
-            limit: 0,
-            facets: self.facets.iter().map(|facet| facet.field()).collect(),
-            trend: None,
-        };
+        let mut question = self.which.question(&config)?;
+        question.limit = 0;
+        match self.trend {
+            None => question.facets = self.facets.iter().map(|facet| facet.field()).collect(),
+            Some(over) => {
+                question.trend = Some(TrendOf {
+                    time: over.field(),
+                    from: None,
+                    to: None,
+                    intervals: self.intervals,
+                    field: self.stack.field(),
+                    top: trend::TOP,
+                });
+            }
+        }
         let answer = runtime()?.block_on(async {
             let catalog = open::catalog(&config)?;
             catalog.settle().await;
             anyhow::Ok(catalog.ask(&question).await?)
         })?;
         let mut out = io::stdout().lock();
+        if let Some(over) = self.trend {
+            let drawn = answer.trend.as_ref();
+            if self.json {
+                let drawn = drawn.map(|drawn| trend::numbers(drawn, over, self.stack.field()));
+                writeln!(out, "{}", json!({ "total": answer.total, "trend": drawn }))?;
+                return Ok(());
+            }
+            match drawn {
+                Some(drawn) => writeln!(out, "{}", trend::bars(drawn, over, Style::stdout()))?,
+                None => writeln!(out, "None of them has this time ({}).", over.field())?,
+            }
+            writeln!(out, "{} in all", text::count(answer.total))?;
+            return Ok(());
+        }
         if self.json {
             let facets: serde_json::Map<String, serde_json::Value> =
                 answer.facets.iter().map(|counts| (counts.field.to_owned(), json!(counts.words))).collect();

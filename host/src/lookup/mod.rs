@@ -236,13 +236,18 @@ impl Ranges {
                 }
             }
         }
+        Ok(Self::new(ranges))
+    }
+
+    /// These, in their order.
+    fn new(mut ranges: Vec<Range>) -> Self {
         ranges.sort_by_key(|range| range.from);
         let mut reach = 0;
         for range in &mut ranges {
             reach = range.to.max(reach);
             range.reach = reach;
         }
-        Ok(Self { ranges })
+        Self { ranges }
     }
 
     /// The claims of the ranges that hold an address, the narrowest first.

@@ -13,14 +13,7 @@ fn range(text: &str, id: &str) -> Range {
 }
 
 fn ranges(texts: &[&str]) -> Ranges {
-    let mut ranges: Vec<Range> = texts.iter().map(|text| range(text, text)).collect();
-    ranges.sort_by_key(|range| range.from);
-    let mut reach = 0;
-    for range in &mut ranges {
-        reach = range.to.max(reach);
-        range.reach = reach;
-    }
-    Ranges { ranges }
+    Ranges::new(texts.iter().map(|text| range(text, text)).collect())
 }
 
 #[test]

@@ -60,6 +60,7 @@ CREATE TABLE memory (
 /// The tables of the documents. `key` is a hash of the identity. `kind`, `provider` and `input` are numbers of words.
 /// `stands` is whether a document is live until it expires, `hashes` the set of what its file is hashed with. `json` is packed. `documents_by_time` answers counts, facets and sweeps without
 /// the documents; a run has one time, so the row comes next, and a new document is added at the end and not in the middle.
+/// `changes` tells which rows each transaction has changed; its first entry, of none, is a place from which to read.
 pub(crate) const DOCUMENTS: &str = "
 CREATE TABLE words (number INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 CREATE TABLE documents (
@@ -77,4 +78,6 @@ CREATE TABLE documents (
 CREATE INDEX documents_by_key ON documents (key);
 CREATE INDEX documents_by_time
     ON documents (timestamp, row, kind, provider, input, expires_at, retired_at, stands, last_seen);
+CREATE TABLE changes (upto INTEGER PRIMARY KEY, mark INTEGER NOT NULL, rows BLOB NOT NULL);
+INSERT INTO changes VALUES (0, random(), x'');
 ";

@@ -3,8 +3,7 @@
 //! Claims are not grouped here: whoever asks for values gets claims, and is told so.
 
 use serde_json::{Value, json};
-use tipline_catalog::{Direction, WORDS};
-use tipline_kql::fold;
+use tipline_catalog::Direction;
 
 use super::Elasticsearch;
 use super::search::{FACET_VALUES, PAGE, condition, expired, failed_shards, refuse_holes, retired};
@@ -18,7 +17,11 @@ impl Elasticsearch {
         let dsl = dsl(question);
         let total = self.count_of(&dsl).await?;
         let facets = self.counted(&question.facets, &dsl).await?;
-        Ok(Answer { total, is_grouped: false, found, facets, trend: None })
+        let trend = match question.trend {
+            Some(of) => self.drawn(&dsl, of).await?,
+            None => None,
+        };
+        Ok(Answer { total, is_grouped: false, found, facets, trend })
     }
 
     /// Shows the claims found, page after page.
@@ -48,20 +51,6 @@ impl Elasticsearch {
             }
         }
         Ok(())
-    }
-
-    /// The words of a field that begin so, of the most frequent.
-    pub(super) async fn words_of(
-        &self,
-        field: &str,
-        beginning: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, u64)>, CatalogError> {
-        let Some(field) = WORDS.into_iter().find(|known| *known == field) else { return Ok(Vec::new()) };
-        let beginning = fold(beginning);
-        let counts = self.counted(&[field], &json!({ "match_all": {} })).await?;
-        let words = counts.into_iter().flat_map(|counts| counts.words);
-        Ok(words.filter(|(word, _)| fold(word).starts_with(&beginning)).take(limit).collect())
     }
 
     async fn counted(&self, facets: &[&'static str], dsl: &Value) -> Result<Vec<Counts>, CatalogError> {

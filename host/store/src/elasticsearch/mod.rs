@@ -24,6 +24,7 @@ mod retire;
 mod search;
 pub mod setup;
 mod standing;
+mod trend;
 
 use std::sync::Arc;
 

@@ -2,15 +2,18 @@
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction};
 
+use super::changes::Changes;
 use super::row::{Row, Rows};
 use crate::Delivery;
 
 /// Writes the rows of a page, each unless the file has a higher version of its identity.
-pub(super) fn store(transaction: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<Delivery> {
+pub(super) fn store(transaction: &Transaction<'_>, rows: &Rows, changes: &mut Changes) -> rusqlite::Result<Delivery> {
     let words = numbers(transaction, &rows.words.texts)?;
     let mut writer = Writer::new(transaction, words, rows.input)?;
     for row in &rows.rows {
-        writer.store(row)?;
+        if let Some(place) = writer.store(row)? {
+            changes.add(place);
+        }
     }
     Ok(Delivery { quarantined: rows.quarantined.clone(), ..writer.delivery })
 }
@@ -59,30 +62,34 @@ impl<'t> Writer<'t> {
         })
     }
 
-    fn store(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Gives the number of the row that was written.
+    fn store(&mut self, row: &Row) -> rusqlite::Result<Option<i64>> {
         let known: Option<(i64, i64)> =
             self.find.query_row((row.key, &row.id), |found| Ok((found.get(0)?, found.get(1)?))).optional()?;
         if known.is_some_and(|(_, version)| version > row.version) {
             self.delivery.stale += 1;
-            return Ok(());
+            return Ok(None);
         }
         let word = |place: usize| self.words.get(place).copied();
         let (kind, provider) = (word(row.kind), row.provider.and_then(word));
         let Row {
             key, id, version, timestamp, expires_at, retired_at, stands, last_seen, hashes, search, json, ..
         } = row;
-        match known {
-            Some((place, _)) => self.update.execute(rusqlite::params![
-                version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, last_seen, hashes,
-                search, json, place
-            ])?,
-            None => self.insert.execute(rusqlite::params![
+        let place = match known {
+            Some((place, _)) => {
+                self.update.execute(rusqlite::params![
+                    version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, last_seen, hashes,
+                    search, json, place
+                ])?;
+                place
+            }
+            None => self.insert.insert(rusqlite::params![
                 version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, last_seen, hashes,
                 search, json, key, id
             ])?,
         };
         self.delivery.indexed += 1;
         self.delivery.expired += u64::from(retired_at.is_some());
-        Ok(())
+        Ok(Some(place))
     }
 }

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use tipline_catalog::Key;
+
 use crate::kind::Hash;
 use crate::{form, text};
 use tipline_model::clock::Millis;
@@ -272,28 +274,6 @@ fields!(Hashes, HashesFields, "md5" => md5, "sha1" => sha1, "sha256" => sha256, 
 fields!(Executable, ExecutableFields, "imphash" => imphash, "pehash" => pehash, "telfhash" => telfhash);
 fields!(Named, NamedFields, "id" => id);
 fields!(Shared, SharedFields, "expires_at" => expires_at, "retired_at" => retired_at);
-
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrow;
-        impl<'de> Visitor<'de> for Borrow {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Borrow)
-    }
-}
 
 impl<'de> Deserialize<'de> for Texts<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

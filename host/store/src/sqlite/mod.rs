@@ -9,17 +9,22 @@
 //! [`SinkError::Ledger`] with nothing committed.
 
 mod ask;
+mod changes;
 mod deliver;
 mod entry;
+mod fill;
 mod queue;
 mod row;
 mod search;
 mod sweep;
+mod warm;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tipline_catalog::Grouping;
+use tipline_kql::Fields;
 
 use crate::question::{Answer, Question};
 use crate::state::{Ledger, LedgerError};
@@ -31,26 +36,43 @@ use tipline_model::clock::Millis;
 pub use sweep::SWEEP_BATCH;
 
 use queue::Queue;
+use warm::Warm;
 
 /// Documents read ahead of whoever takes them. Fixed: they are a few hundred kilobytes.
 const HITS_AHEAD: usize = 256;
 
-/// The store in a ledger's file.
+/// Between two looks at what has changed: so little comes together meanwhile that no question waits for it.
+const KEEPING: Duration = Duration::from_millis(500);
+
+/// The store in a ledger's file. Clones share the columns that questions are answered by, from the first question on.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     ledger: Ledger,
     queue: Queue,
+    warm: Arc<Warm>,
 }
 
 impl Sqlite {
     /// The store in this ledger's file. A ledger opened for reading gives a store that can only be searched.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, queue: Queue::default() }
+        Self { ledger, queue: Queue::default(), warm: Arc::default() }
     }
 
     /// The ledger of the same file.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Keeps what questions about these fields are answered by up with the file, until this is dropped: so none has to wait
+    /// for what was committed long before it. Where the file cannot be read just now, whoever asks is told.
+    pub async fn keep_warm(&self, fields: Arc<Fields>) {
+        loop {
+            let (Self { ledger, warm, .. }, fields) = (self.clone(), fields.clone());
+            if let Err(error) = blocking(move || warm.catch_up(&ledger, &fields)).await {
+                tracing::debug!(%error, "the columns are not kept up");
+            }
+            tokio::time::sleep(KEEPING).await;
+        }
     }
 
     async fn on_ledger<T: Send + 'static>(
@@ -144,20 +166,21 @@ impl Catalog for Sqlite {
     }
 
     async fn ask(&self, question: &Question) -> Result<Answer, CatalogError> {
-        let (ledger, question) = (self.ledger.clone(), question.clone());
-        blocking(move || ask::answer(&ledger, &question)).await
+        let (Self { ledger, warm, .. }, question) = (self.clone(), question.clone());
+        blocking(move || ask::answer(&ledger, &warm, &question)).await
     }
 
     async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {
-        let (ledger, field, beginning) = (self.ledger.clone(), field.to_owned(), beginning.to_owned());
-        blocking(move || ask::words(&ledger, &field, &beginning, limit)).await
+        let (Self { ledger, warm, .. }, field, beginning) = (self.clone(), field.to_owned(), beginning.to_owned());
+        blocking(move || ask::words(&ledger, &warm, &field, &beginning, limit)).await
     }
 
     async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
-        let (ledger, question) = (self.ledger.clone(), Question { grouping: Grouping::Claims, ..question.clone() });
+        let Self { ledger, warm, .. } = self.clone();
+        let question = Question { grouping: Grouping::Claims, ..question.clone() };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(HITS_AHEAD);
         let reader = tokio::task::spawn_blocking(move || {
-            ask::stream(&ledger, &question, |hit| sender.blocking_send(hit).is_ok())
+            ask::stream(&ledger, &warm, &question, |hit| sender.blocking_send(hit).is_ok())
         });
         while let Some(hit) = receiver.recv().await {
             visit(hit);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
+use super::changes::Changes;
 use super::deliver;
 use super::row::Rows;
 use crate::state::{self, Commit, Ledger, LedgerError};
@@ -128,12 +129,15 @@ impl Served {
             return;
         }
         let written = self.ledger.writing(|transaction| {
-            let write = |page: &Ready| {
-                let delivery = deliver::store(transaction, &page.rows)?;
+            let mut changes = Changes::default();
+            let mut write = |page: &Ready| {
+                let delivery = deliver::store(transaction, &page.rows, &mut changes)?;
                 self.ledger.record(transaction, &page.commit, &delivery)?;
                 Ok(delivery)
             };
-            pages.iter().map(write).collect::<rusqlite::Result<Vec<_>>>()
+            let deliveries = pages.iter().map(&mut write).collect::<rusqlite::Result<Vec<_>>>()?;
+            changes.log(transaction)?;
+            Ok(deliveries)
         });
         match written {
             Ok(deliveries) => {

@@ -9,6 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::changes::Changes;
 use super::row;
 use crate::form::{self, FormError};
 use crate::page::VERSION_SECONDS_SHIFT;
@@ -171,7 +172,7 @@ pub(super) fn find(ledger: &Ledger, rules: &Rules, after: Place) -> Result<(Vec<
 /// Does what is to be done for these rows, in one transaction.
 pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept, LedgerError> {
     ledger.writing(|transaction| {
-        let mut swept = Swept::default();
+        let (mut swept, mut changes) = (Swept::default(), Changes::default());
         for &row in rows {
             let found = transaction
                 .prepare_cached(&format!("SELECT {STANDING}, json, version FROM documents WHERE row = ?1"))?
@@ -181,7 +182,11 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
                 .optional()?;
             let Some((document, packed, version)) = found else { continue };
             let now = rules.order.now;
-            match rules.action(&document, Some(version)) {
+            let action = rules.action(&document, Some(version));
+            if action.is_some() {
+                changes.add(row);
+            }
+            match action {
                 None => {}
                 Some(Action::SetBack) => {
                     let version = ((now / 1_000) << VERSION_SECONDS_SHIFT) | (version % (1 << VERSION_SECONDS_SHIFT));
@@ -220,6 +225,7 @@ pub(super) fn act(ledger: &Ledger, rules: &Rules, rows: &[i64]) -> Result<Swept,
                 }
             }
         }
+        changes.log(transaction)?;
         Ok(swept)
     })
 }
@@ -237,13 +243,15 @@ fn distrust(transaction: &Transaction<'_>, input: Option<i64>) -> rusqlite::Resu
 /// Retires some documents for a reason other than time; gives how many were live.
 pub(super) fn retire(ledger: &Ledger, ids: &[String], reason: &str, now: Millis) -> Result<u64, LedgerError> {
     ledger.writing(|transaction| {
-        let mut live = 0;
+        let (mut live, mut changes) = (0, Changes::default());
         for id in ids {
             let Some((row, packed)) = unretired(transaction, id)? else { continue };
             let json = changed(packed, |json| form::retired(json, now, reason));
             set_retired(transaction, row, &json, now)?;
+            changes.add(row);
             live += 1;
         }
+        changes.log(transaction)?;
         Ok(live)
     })
 }

@@ -14,7 +14,7 @@ use crate::schema::{DOCUMENTS, LEDGER, MEMORY};
 use tipline_model::folder::make_private;
 
 /// The version of the tables. A program refuses a file with any other one: none was ever released.
-const SCHEMA_VERSION: i64 = 6;
+const SCHEMA_VERSION: i64 = 7;
 
 /// Marks a file as ours, so that another program's is never written to: "TIPL".
 const APPLICATION_ID: i64 = 0x5449_504C;
@@ -138,6 +138,25 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
     };
     prepare().map_err(|e| explain(path, &e))?;
     Ok(connection)
+}
+
+/// Which file it is that a name stands for, where the system tells; another one may have been put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    /// Of the file of this name now.
+    #[cfg(unix)]
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).ok().map(|about| Self(about.dev(), about.ino()))
+    }
+
+    /// Of the file of this name now.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> Option<Self> {
+        None
+    }
 }
 
 /// Opens the file for reading.

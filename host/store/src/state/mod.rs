@@ -55,7 +55,7 @@ struct Shared {
     path: PathBuf,
     limits: Limits,
     writer: Option<Mutex<Connection>>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
     /// Of the keys of rows that may be remembered; none until it is needed, and only beside a writer.
     filter: Mutex<Option<filter::Filter>>,
     /// Where rows lay that were recalled.
@@ -63,6 +63,9 @@ struct Shared {
     /// Held until the last clone is gone.
     _lock: Option<File>,
 }
+
+/// A connection, and to which file.
+struct Reader(Connection, Option<file::Identity>);
 
 /// Reading connections kept open between calls: as many as a page and a command line use at once.
 const IDLE_READERS: usize = 4;
@@ -112,7 +115,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unusable`] where there is none yet or it can't be used.
     pub fn read(path: &Path) -> Result<Self, LedgerError> {
-        let reader = file::open_reader(path)?;
+        let identity = file::Identity::of(path);
+        let reader = Reader(file::open_reader(path)?, identity);
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
             limits: Limits::default(),
@@ -292,17 +296,23 @@ impl Ledger {
         Ok(result)
     }
 
-    /// Reads what was last committed, beside any writer.
+    /// Reads what was last committed, beside any writer; of the file that is there now.
     pub(crate) fn reading<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
-        let idle = self.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => file::open_reader(&self.0.path)?,
+        // Whoever writes the file holds it. For others somebody may put another one in its place.
+        let identity = if self.0.writer.is_none() { file::Identity::of(&self.0.path) } else { None };
+        let idle = {
+            let mut idle = self.idle();
+            idle.retain(|Reader(_, of)| *of == identity);
+            idle.pop()
         };
-        let result = work(&connection).map_err(|e| file::explain(&self.0.path, &e));
+        let reader = match idle {
+            Some(reader) => reader,
+            None => Reader(file::open_reader(&self.0.path)?, identity),
+        };
+        let result = work(&reader.0).map_err(|e| file::explain(&self.0.path, &e));
         let mut idle = self.idle();
         if idle.len() < IDLE_READERS {
-            idle.push(connection);
+            idle.push(reader);
         }
         result
     }
@@ -315,7 +325,7 @@ impl Ledger {
         Ok(writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.0.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
