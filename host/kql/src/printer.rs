@@ -47,6 +47,8 @@ pub fn quote(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             '\n' => out.push_str("\\n"),
+            // No web page can carry it as it is.
+            '\0' => out.push_str("\\u0000"),
             c => out.push(c),
         }
     }

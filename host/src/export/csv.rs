@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::document::{kind, name, text_at, texts_at};
+use crate::text;
 
 /// The columns: what it is called, and where it stands.
 const COLUMNS: [(&str, &str); 13] = [
@@ -54,19 +55,20 @@ impl<W: Write> Table<W> {
         Ok(true)
     }
 
-    fn cell(&mut self, text: &str) {
+    fn cell(&mut self, said: &str) {
         if !self.line.is_empty() {
             self.line.push(',');
         }
         self.line.push('"');
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        if said.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
             self.line.push('\'');
         }
-        for c in text.chars() {
+        for c in said.chars() {
             match c {
                 '"' => self.line.push_str("\"\""),
-                // Some readers end a row there, and no field means it.
-                '\0' => self.line.push('\u{fffd}'),
+                '\n' | '\r' | '\t' => self.line.push(c),
+                // A terminal or a spreadsheet would obey it. Programs that want the value itself read NDJSON or STIX.
+                c if text::is_hidden(c) => self.line.push_str(&text::escape(c.encode_utf8(&mut [0; 4]))),
                 c => self.line.push(c),
             }
         }
@@ -101,7 +103,7 @@ mod tests {
             ("@SUM(A1)", r#""'@SUM(A1)""#),
             ("\t=1", "\"'\t=1\""),
             ("a,\"b\"\nc", "\"a,\"\"b\"\"\nc\""),
-            ("\u{202e}gnp.exe", "\"\u{202e}gnp.exe\""),
+            ("\u{202e}gnp\u{1b}[2J\0.exe", "\"\\u{202e}gnp\\u{1b}[2J\\u{0}.exe\""),
         ] {
             let mut out = Vec::new();
             let mut table = Table::begin(&mut out).unwrap();

@@ -65,7 +65,9 @@ impl<W: Write> Bundle<W> {
         // A bundle without objects has no list of them.
         self.out.write_all(if self.is_empty { b",\"objects\":[\n" } else { b",\n" })?;
         self.is_empty = false;
-        serde_json::to_writer(&mut self.out, &object)?;
+        // What would reorder text or drive a terminal is spelled out, which is the same to every program.
+        let object = serde_json::to_string(&object)?;
+        self.out.write_all(crate::text::json(&object).as_bytes())?;
         Ok(true)
     }
 

@@ -32,6 +32,20 @@ pub(super) struct Values<'v> {
 /// See [`Values::carried`].
 const MOST_CARRIED: usize = 64 * 1024;
 
+/// The longest value that can be asked for: longer keywords are not searchable.
+const CHARS_ASKED: usize = 1_024;
+
+/// A value with what scripts need of it: the field by which it is filtered, and itself, to be copied. What HTML would change
+/// in an attribute stands there as JSON. None is a value that is missing, and can be filtered for, too.
+pub(super) fn value(field: &str, value: Option<&str>, shown: &Markup) -> Markup {
+    let is_changed = value.is_some_and(|value| value.contains(['\r', '\0']));
+    let is_asked = value.is_none_or(|value| value.chars().nth(CHARS_ASKED).is_none());
+    let json = value.filter(|_| is_changed).map(|value| serde_json::Value::from(value).to_string());
+    html! {
+        span.value data-field=[is_asked.then_some(field)] data-value=[value.filter(|_| !is_changed)] data-json=[json] { (shown) }
+    }
+}
+
 impl<'v> Values<'v> {
     pub(super) fn new(view: &'v View) -> Self {
         Self { view, carried: Cell::new(0) }
@@ -39,11 +53,10 @@ impl<'v> Values<'v> {
 
     /// A value of a field, as it is shown, with its actions. A missing one can be filtered for as well.
     pub(super) fn of(&self, field: &str, value: &str, shown: &Markup) -> Markup {
-        let is_there = !value.is_empty();
-        html! {
-            span.value data-field=(field) data-value=[is_there.then_some(value)] {
-                @if is_there { (shown) } @else { span.none title="not provided" { "–" } }
-            }
+        match value {
+            "" => self::value(field, None, &html! { span.none title="not provided" { "–" } }),
+            value if self.carries(value) => self::value(field, Some(value), shown),
+            _ => shown.clone(),
         }
     }
 
@@ -78,13 +91,12 @@ impl<'v> Values<'v> {
 pub(super) fn name(row: &Group, values: &Values<'_>) -> Markup {
     let (name, shown) = (row.name(), text::show(row.name()));
     let details = values.view.showing(Some(row.id()), super::view::Tab::default()).link("/");
-    html! {
-        span.value data-field="value" data-value=[values.carries(name).then_some(name)] {
-            a.name href=(details) title=[(shown.chars().count() > CHARS_SHOWN / 2).then(|| text::cut(&shown, 400))] {
-                @if shown.is_empty() { "(no value)" } @else { (text::cut(&shown, CHARS_SHOWN)) }
-            }
+    let link = html! {
+        a.name href=(details) title=[(shown.chars().count() > CHARS_SHOWN / 2).then(|| text::cut(&shown, 400))] {
+            @if shown.is_empty() { "(no value)" } @else { (text::cut(&shown, CHARS_SHOWN)) }
         }
-    }
+    };
+    if !name.is_empty() && values.carries(name) { value("value", Some(name), &link) } else { link }
 }
 
 /// A type, with a colour of its kind.

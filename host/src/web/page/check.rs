@@ -179,12 +179,12 @@ impl Row {
                 td data-title="Verdict" { span class=(format!("verdict {}", class(&self.verdict))) title=(means(&self.verdict)) { (self.verdict) } }
                 td data-title="Type" { (cell::kind(&self.kind)) }
                 td.c-indicator {
-                    span.value data-field="value" data-value=(self.value) {
+                    (cell::value("value", Some(&self.value), &html! {
                         @match claim.and_then(|claim| claim.ids.first()) {
                             Some(id) => a.name href=(format!("/indicators/{}", super::details::path(id))) { (name) },
                             None => code { (name) },
                         }
-                    }
+                    }))
                 }
                 td data-title="Confidence" { (cell::confidence(of(|claim| &claim.confidence))) }
                 td data-title="About" { (text::cell(&self.about)) }

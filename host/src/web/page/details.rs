@@ -75,10 +75,10 @@ impl Details<'_> {
                             a.quiet.button #close href=(self.view.showing(None, Tab::default()).link("/")) title="Close (Esc)" aria-label="Close the details" { "✕" }
                         }
                     }
-                    h1.value data-field="value" data-value=(name(&document)) { (text::show(name(&document))) }
+                    h1 { (cell::value("value", Some(name(&document)), &html! { (text::show(name(&document))) })) }
                     div.line.copies {
-                        button.scripted type="button" data-copy=(name(&document)) { "Copy" }
-                        button.scripted type="button" data-copy=(text::show(name(&document))) { "Copy defanged" }
+                        button.scripted type="button" data-copies="value" { "Copy" }
+                        button.scripted type="button" data-copies="shown" { "Copy defanged" }
                     }
                 }
                 nav.tabs aria-label="Details" {
@@ -200,7 +200,7 @@ impl Details<'_> {
         html! {
             tr {
                 th scope="row" { (broken(path)) }
-                td { span.value data-field=(column) data-value=(value) { (shown(path, value)) } }
+                td { (cell::value(column, Some(value), &html! { (shown(path, value)) })) }
             }
         }
     }
@@ -246,7 +246,7 @@ impl Details<'_> {
                     @for (path, value) in &all {
                         tr {
                             th scope="row" { (broken(path)) }
-                            td { span.value data-field=(field(path)) data-value=(value) { (shown(path, value)) } }
+                            td { (cell::value(&field(path), Some(value), &html! { (shown(path, value)) })) }
                             td.acts {
                                 @if let Some(one) = asked_for(document, path, value) {
                                     a href=(self.view.filtered(&field(path), Some(one), true).link("/")) aria-label=(format!("Only what has this {}", text::escape(path))) title="Only these" { "+" }

@@ -60,15 +60,20 @@ async function copy(text, what) {
   }
 }
 
+/** The value that an element carries. @param {HTMLElement | null | undefined} element @returns {string | undefined} */
+const valueOf = (element) => (element?.dataset.json !== undefined ? JSON.parse(element.dataset.json) : element?.dataset.value);
+
+/** What carries a value, or a field that has none. */
+const VALUE = '.value:is([data-field], [data-value], [data-json])';
+
 /**
  * A value as the page shows it. What a cell shows only the beginning of is asked for.
  * @param {HTMLElement} element
  */
 async function defanged(element) {
   const shown = (element.textContent ?? '').trim();
-  const { field, value = '' } = element.dataset;
-  if (field === 'value' && !shown.endsWith('…')) return shown;
-  const answer = await fetch('/defanged?' + new URLSearchParams({ value }));
+  if (one('.name, code', element) !== null && !shown.endsWith('…') || element.matches('h1 *')) return shown;
+  const answer = await fetch('/defanged?' + new URLSearchParams({ value: valueOf(element) ?? '' }));
   if (!answer.ok) throw new Error('The server gave no answer.');
   return answer.text();
 }
@@ -252,20 +257,24 @@ document.addEventListener('click', (event) => {
   };
   /** @param {string} is */
   const filter = (is) => {
-    const { field = '', value } = about?.dataset ?? {};
+    const [field, value] = [about?.dataset.field, valueOf(about)];
+    if (field === undefined) return;
     const to = /** @type {Record<string, string | null>} */ ({ field, is, id: null, tab: null });
     if (value !== undefined) to.value = value;
     location.assign(address(to, '/filter'));
   };
-  add('+ Only', 'Only what has this value (f)', () => filter('in'));
-  add('− Without', 'Without what has this value (shift f)', () => filter('out'));
-  const raw = add('Copy', 'Copy the value (c)', () => copy(about?.dataset.value ?? '', 'Value'));
+  const filters = [
+    add('+ Only', 'Only what has this value (f)', () => filter('in')),
+    add('− Without', 'Without what has this value (shift f)', () => filter('out')),
+  ];
+  const raw = add('Copy', 'Copy the value (c)', () => copy(valueOf(about) ?? '', 'Value'));
   const safe = add('Defanged', 'Copy it defanged (shift c)', () => { if (about) copy(defanged(about), 'Defanged value'); });
   /** @param {HTMLElement} value */
   const show = (value) => {
     if (about === value && buttons.isConnected) return;
     about = value;
-    raw.hidden = safe.hidden = value.dataset.value === undefined;
+    raw.hidden = safe.hidden = valueOf(value) === undefined;
+    for (const button of filters) button.hidden = value.dataset.field === undefined;
     document.body.append(buttons);
     const box = value.getBoundingClientRect();
     const left = Math.min(box.left, innerWidth - buttons.offsetWidth - 8);
@@ -284,7 +293,7 @@ document.addEventListener('click', (event) => {
       clearTimeout(soon);
       return;
     }
-    const value = /** @type {HTMLElement | null} */ (target.closest('.value[data-field]'));
+    const value = /** @type {HTMLElement | null} */ (target.closest(VALUE));
     clearTimeout(soon);
     soon = setTimeout(() => (value ? show(value) : hide()), value ? 250 : 300);
   });
@@ -296,16 +305,20 @@ document.addEventListener('click', (event) => {
     if (key !== 'f' && key !== 'c') return;
     // Of what has the focus, else of the row.
     const row = one('tr.at') ?? one('.details');
-    about = /** @type {HTMLElement | null} */ (document.activeElement?.closest('.value[data-field]') ?? (row && one('.value[data-field]', row)));
-    if (!about?.dataset.value) return;
+    about = /** @type {HTMLElement | null} */ (document.activeElement?.closest(VALUE) ?? (row && one(VALUE, row)));
+    if (!about || valueOf(about) === undefined) return;
     event.preventDefault();
     if (key === 'f') filter(event.shiftKey ? 'out' : 'in');
     else if (event.shiftKey) copy(defanged(about), 'Defanged value');
-    else copy(about.dataset.value, 'Value');
+    else copy(valueOf(about) ?? '', 'Value');
   });
 }
-for (const button of all('button[data-copy]')) {
-  button.addEventListener('click', () => copy(/** @type {HTMLElement} */ (button).dataset.copy ?? '', 'Value'));
+for (const button of /** @type {HTMLElement[]} */ (all('button[data-copy]'))) {
+  button.addEventListener('click', () => copy(button.dataset.copy ?? '', 'Address'));
+}
+for (const button of /** @type {HTMLElement[]} */ (all('button[data-copies]'))) {
+  const value = /** @type {HTMLElement | null} */ (one('h1 .value', button.closest('header') ?? document));
+  if (value) button.addEventListener('click', () => copy(button.dataset.copies === 'value' ? valueOf(value) ?? '' : defanged(value), 'Value'));
 }
 
 // Rows are selected: one, a range with shift, all of the page, all of the filter.
@@ -317,7 +330,7 @@ for (const button of all('button[data-copy]')) {
   let last = -1;
   let isWhole = false;
   const picked = () => boxes.filter((box) => box.checked);
-  const values = () => picked().map((box) => /** @type {HTMLElement | null} */ (one('.c-indicator .value[data-value]', box.closest('tr') ?? document))).filter((value) => value !== null);
+  const values = () => picked().map((box) => /** @type {HTMLElement | null} */ (one('.c-indicator .value', box.closest('tr') ?? document))).filter((value) => value !== null);
   /** @param {string} format */
   const exported = (format) => {
     if (isWhole) return address({ format, id: null, page: null }, '/export');
@@ -341,7 +354,7 @@ for (const button of all('button[data-copy]')) {
       parts.push(more);
     }
     if (!isWhole) {
-      for (const [name, form] of /** @type {[string, (value: HTMLElement) => string | Promise<string>][]} */ ([['Copy', (value) => value.dataset.value ?? ''], ['Copy defanged', defanged]])) {
+      for (const [name, form] of /** @type {[string, (value: HTMLElement) => string | Promise<string>][]} */ ([['Copy', (value) => valueOf(value) ?? ''], ['Copy defanged', defanged]])) {
         const button = make('button', { type: 'button' }, name);
         button.addEventListener('click', () => copy(Promise.all(values().map(form)).then((all) => all.join('\n')), `${values().length} values`));
         parts.push(button);

@@ -81,7 +81,7 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
 /// What is wrong, at its place.
 fn told(view: &View, mistake: &Mistake) -> Markup {
     match mistake {
-        Mistake::Time(text) => html! { p.mistake #mistake role="alert" { (text) } },
+        Mistake::Time(said) => html! { p.mistake #mistake role="alert" { (text::escape(said)) } },
         Mistake::Query(error) => {
             let (start, end) = (error.span.start, error.span.end.max(error.span.start));
             let before = view.query.get(..start).unwrap_or(&view.query);
