@@ -122,16 +122,8 @@ impl Pipeline {
     async fn take_stock(&self) {
         loop {
             let now = self.sweeper.clock.now();
-            let live = Query {
-                text: None,
-                kind: None,
-                provider: None,
-                since: None,
-                by: By::Observed,
-                expired: false,
-                now,
-                limit: 0,
-            };
+            let live =
+                Query { kind: None, provider: None, since: None, by: By::Observed, expired: false, now, limit: 0 };
             if let Some(catalog) = &self.catalog {
                 match catalog.count(&live).await {
                     Ok(documents) => self.sweeper.observer.live(documents),

@@ -267,7 +267,6 @@ pub fn expected_of(config: &str, observed: Millis, objects: &[Value], limit: usi
 /// Every document of a file, expired ones too.
 pub async fn in_sqlite(ledger: Ledger) -> Result<Documents, Failed> {
     let query = Query {
-        text: None,
         kind: None,
         provider: None,
         since: None,

@@ -223,8 +223,7 @@ fn print_counts(counts: &Counts, ledger: &Ledger, out: &mut impl Write) -> Resul
 /// What is stored, and why these are fewer than were indexed.
 async fn print_store(catalog: &dyn Catalog, counts: &Counts, now: u64, out: &mut impl Write) -> Result<()> {
     let style = Style::stdout();
-    let all =
-        Query { text: None, kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
+    let all = Query { kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
     let mut table = Table::new(&[("TYPE", Align::Left), ("LIVE", Align::Right)]);
     for (kind, count) in catalog.facets(&all, Facet::Kind).await? {
         table.row([text::cell(&kind), text::count(count)]);
@@ -288,8 +287,7 @@ async fn print_next(file: &Path, catalog: &dyn Catalog, now: u64, out: &mut impl
     // The way the program was called works again from here.
     let program = std::env::args().next().unwrap_or_else(|| "tipline".to_owned());
     let (program, file) = (text::escape(&program), file.display());
-    let any =
-        Query { text: None, kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
+    let any = Query { kind: None, provider: None, since: None, by: By::LastSeen, expired: false, now, limit: 1 };
     writeln!(out, "\nWhat to type next:")?;
     writeln!(out, "  {program} search -c {file} --type url")?;
     if let Some(hit) = catalog.search(&any).await?.first() {

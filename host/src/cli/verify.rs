@@ -352,16 +352,7 @@ async fn unshown(
     since: Option<Millis>,
     now: Millis,
 ) -> Result<Vec<String>> {
-    let live = Query {
-        text: None,
-        kind: None,
-        provider: None,
-        since,
-        by: By::Observed,
-        expired: false,
-        now,
-        limit: usize::MAX,
-    };
+    let live = Query { kind: None, provider: None, since, by: By::Observed, expired: false, now, limit: usize::MAX };
     let (mut unshown, mut has_events) = (Vec::new(), false);
     let mut visit = |hit: Hit| {
         if shown.contains_key(hit.id.as_str()) {

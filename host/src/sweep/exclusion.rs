@@ -95,7 +95,6 @@ impl Asked {
     /// blocking work; it ends soon after its caller does.
     pub(super) async fn of_all(self, catalog: Arc<dyn Catalog>) -> Result<Vec<String>, SweepError> {
         let query = Query {
-            text: None,
             kind: None,
             provider: None,
             since: None,

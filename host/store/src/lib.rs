@@ -15,7 +15,6 @@ pub mod kept;
 pub mod kind;
 pub mod memory;
 pub mod ndjson;
-mod network;
 pub mod page;
 mod probe;
 pub mod question;
@@ -28,7 +27,6 @@ pub mod state;
 pub mod testing;
 #[cfg(test)]
 mod tests;
-pub mod text;
 mod turn;
 
 use async_trait::async_trait;
@@ -47,12 +45,9 @@ pub use turn::{Baton, Turn};
 
 use tipline_model::clock::Millis;
 
-/// What to look for.
+/// What to look for, but for what a person types: that is a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Anywhere in value, description, provider or tags; case does not matter. A defanged value is found too, and by an
-    /// address the networks that hold it.
-    pub text: Option<String>,
     /// Of which kind.
     pub kind: Option<Kind>,
     /// `threat.indicator.provider`, whole and in any case (of ASCII letters).

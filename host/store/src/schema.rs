@@ -72,7 +72,6 @@ CREATE TABLE documents (
     timestamp INTEGER NOT NULL, expires_at INTEGER, retired_at INTEGER,
     stands INTEGER NOT NULL,
     last_seen INTEGER, hashes INTEGER NOT NULL,
-    search TEXT NOT NULL,
     json BLOB NOT NULL
 );
 CREATE INDEX documents_by_key ON documents (key);

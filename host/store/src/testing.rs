@@ -152,7 +152,7 @@ pub fn page(samples: &[Sample], state: &str, at: Millis) -> Page {
 
 /// Everything that lives at `now`.
 pub fn live(now: Millis) -> Query {
-    Query { text: None, kind: None, provider: None, since: None, by: By::Observed, expired: false, now, limit: 1000 }
+    Query { kind: None, provider: None, since: None, by: By::Observed, expired: false, now, limit: 1000 }
 }
 
 /// A sweep for the input of [`page`], with the usual ages.

@@ -1,7 +1,6 @@
 //! The catalog: search, count, one document, facets and a walk over everything, as Query DSL.
 //!
-//! A user's text never reaches a query language: it stands as a JSON value in `term` and `wildcard` queries, with the
-//! wildcard's own signs escaped. Expiry is measured against the caller's moment, not the cluster's clock. A walk goes
+//! Expiry is measured against the caller's moment, not the cluster's clock. A walk goes
 //! in pages sorted by identity, so it needs neither a scroll nor a point in time, which differ between clusters.
 
 use async_trait::async_trait;
@@ -13,9 +12,7 @@ use serde_json::{Value, json};
 use super::Elasticsearch;
 use super::client::{Answer, Call, MAX_ANSWER_BYTES, encoded};
 use super::explain::{is_put_off, put_off, request_needs_person};
-use crate::{
-    By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, network, observed_since, text,
-};
+use crate::{By, Catalog, CatalogError, Document, Facet, Hit, Kind, Query, SinkError, form, observed_since};
 use tipline_config::Mode;
 use tipline_model::clock::Millis;
 use tipline_model::time;
@@ -25,10 +22,6 @@ pub(super) const PAGE: usize = 500;
 
 /// A facet's values; a feed has a dozen types and some dozens of providers.
 pub(super) const FACET_VALUES: usize = 1_000;
-
-/// Where a text is looked for.
-const SEARCHED: [&str; 4] =
-    ["threat.indicator.name", "threat.indicator.description", "threat.indicator.provider", "tags"];
 
 /// A document found, as it is stored.
 #[derive(Debug, Deserialize)]
@@ -203,16 +196,6 @@ impl Elasticsearch {
     fn dsl(&self, query: &Query) -> Value {
         let mut filter = Vec::new();
         let mut must_not = Vec::new();
-        if let Some(wanted) = &query.text {
-            let wanted = text::refang(&text::fold(wanted.trim()));
-            let mut should: Vec<Value> = SEARCHED.iter().map(|field| self.contains(field, &wanted)).collect();
-            if network::around(&wanted).is_some() {
-                // A range is found by what lies in it.
-                let ranges = self.fields.iter().filter(|(_, kind)| *kind == "ip_range");
-                should.extend(ranges.map(|(field, _)| json!({ "term": { field: wanted } })));
-            }
-            filter.push(json!({ "bool": { "should": should, "minimum_should_match": 1 } }));
-        }
         filter.extend(query.kind.map(kind_is));
         if let Some(provider) = &query.provider {
             filter.push(json!({ "term": {
@@ -236,16 +219,6 @@ impl Elasticsearch {
             must_not.extend([retired(), expired(query.now), condition()]);
         }
         json!({ "bool": { "filter": filter, "must_not": must_not } })
-    }
-
-    /// The text anywhere in a keyword; in an analysed text, its words side by side.
-    fn contains(&self, field: &str, text: &str) -> Value {
-        match self.fields.kind(field) {
-            Some("text" | "match_only_text") => json!({ "match_phrase_prefix": { field: text } }),
-            _ => {
-                json!({ "wildcard": { field: { "value": format!("*{}*", escaped(text)), "case_insensitive": true } } })
-            }
-        }
     }
 }
 
@@ -457,29 +430,5 @@ fn type_is(kind: &str) -> Value {
             "must_not": [has_type, { "exists": { "field": "event.category" } }],
         } }),
         kind => json!({ "term": { "threat.indicator.type": kind } }),
-    }
-}
-
-/// With the signs of a wildcard query as themselves.
-fn escaped(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_itself_in_a_wildcard() {
-        for (text, pattern) in [("a*b", r"a\*b"), ("?", r"\?"), (r"\*", r"\\\*"), ("evil.example", "evil.example")] {
-            assert_eq!(escaped(text), pattern);
-        }
     }
 }

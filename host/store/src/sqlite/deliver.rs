@@ -49,14 +49,14 @@ impl<'t> Writer<'t> {
             find: transaction.prepare_cached("SELECT row, version FROM documents WHERE key = ?1 AND id = ?2")?,
             insert: transaction.prepare_cached(
                 "INSERT INTO documents
-                     (version, kind, provider, input, timestamp, expires_at, retired_at, stands, last_seen, hashes, search,
-                      json, key, id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                     (version, kind, provider, input, timestamp, expires_at, retired_at, stands, last_seen, hashes, json,
+                      key, id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?,
             update: transaction.prepare_cached(
                 "UPDATE documents SET version = ?1, kind = ?2, provider = ?3, input = ?4, timestamp = ?5,
-                     expires_at = ?6, retired_at = ?7, stands = ?8, last_seen = ?9, hashes = ?10, search = ?11,
-                     json = ?12 WHERE row = ?13",
+                     expires_at = ?6, retired_at = ?7, stands = ?8, last_seen = ?9, hashes = ?10, json = ?11
+                     WHERE row = ?12",
             )?,
             delivery: Delivery::default(),
         })
@@ -72,20 +72,18 @@ impl<'t> Writer<'t> {
         }
         let word = |place: usize| self.words.get(place).copied();
         let (kind, provider) = (word(row.kind), row.provider.and_then(word));
-        let Row {
-            key, id, version, timestamp, expires_at, retired_at, stands, last_seen, hashes, search, json, ..
-        } = row;
+        let Row { key, id, version, timestamp, expires_at, retired_at, stands, last_seen, hashes, json, .. } = row;
         let place = match known {
             Some((place, _)) => {
                 self.update.execute(rusqlite::params![
                     version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, last_seen, hashes,
-                    search, json, place
+                    json, place
                 ])?;
                 place
             }
             None => self.insert.insert(rusqlite::params![
                 version, kind, provider, self.input, timestamp, expires_at, retired_at, stands, last_seen, hashes,
-                search, json, key, id
+                json, key, id
             ])?,
         };
         self.delivery.indexed += 1;

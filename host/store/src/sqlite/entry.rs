@@ -1,4 +1,4 @@
-//! What of a document has a column: what is searched, sorted and swept by.
+//! What of a document has a column: what is sorted, counted and swept by.
 //!
 //! The document itself is stored as its text. A field of an unexpected type is treated as missing, as only what the
 //! guest must write was checked before.
@@ -11,8 +11,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use tipline_catalog::Key;
 
+use crate::form;
 use crate::kind::Hash;
-use crate::{form, text};
 use tipline_model::clock::Millis;
 use tipline_model::time;
 
@@ -29,42 +29,30 @@ pub(super) struct Entry<'a> {
     pub(super) last_seen: Option<Millis>,
     /// The set of what its file is hashed with.
     pub(super) hashes: i64,
-    pub(super) search: String,
 }
 
 impl<'a> Entry<'a> {
     /// Reads a document's stored form.
     pub(super) fn read(json: &'a str) -> Result<Self, serde_json::Error> {
-        let Document { timestamp, tags, event, threat, vulnerability, tipline } = serde_json::from_str(json)?;
-        let Indicator { kind, name, provider, description, last_seen, file } = threat.indicator;
+        let Document { timestamp, event, threat, vulnerability, tipline } = serde_json::from_str(json)?;
+        let Indicator { kind, provider, last_seen, file } = threat.indicator;
         let kind = match kind.first() {
             Some(kind) => kind,
             None if !vulnerability.id.is_empty() => "vulnerability".into(),
             None => "technique".into(),
         };
-        let provider = provider.first();
-        let mut search = String::with_capacity(256);
-        let others = [&vulnerability.id, &threat.technique.id, &description, &tags];
-        let parts = name.iter().chain(provider.as_ref()).chain(others.into_iter().flat_map(|texts| texts.iter()));
-        for part in parts {
-            if !search.is_empty() {
-                search.push('\n');
-            }
-            text::fold_into(&mut search, part);
-        }
         let moment = |texts: Texts<'_>| texts.first().and_then(|text| time::parse(&text));
         let retired_at = moment(tipline.retired_at);
         let is_condition = event.category.contains(form::THREAT) && event.kind.contains(form::INFO);
         Ok(Self {
             kind,
-            provider,
+            provider: provider.first(),
             timestamp: moment(timestamp).unwrap_or(0),
             expires_at: moment(tipline.expires_at),
             retired_at,
             stands: retired_at.is_none() && !is_condition,
             last_seen: moment(last_seen),
             hashes: file.hashes(),
-            search,
         })
     }
 }
@@ -72,7 +60,6 @@ impl<'a> Entry<'a> {
 #[derive(Default)]
 struct Document<'a> {
     timestamp: Texts<'a>,
-    tags: Texts<'a>,
     event: Event<'a>,
     threat: Threat<'a>,
     vulnerability: Named<'a>,
@@ -88,15 +75,12 @@ struct Event<'a> {
 #[derive(Default)]
 struct Threat<'a> {
     indicator: Indicator<'a>,
-    technique: Named<'a>,
 }
 
 #[derive(Default)]
 struct Indicator<'a> {
     kind: Texts<'a>,
-    name: Texts<'a>,
     provider: Texts<'a>,
-    description: Texts<'a>,
     last_seen: Texts<'a>,
     file: File<'a>,
 }
@@ -262,12 +246,12 @@ macro_rules! fields {
     };
 }
 
-fields!(Document, DocumentFields, "@timestamp" => timestamp, "tags" => tags, "event" => event, "threat" => threat,
+fields!(Document, DocumentFields, "@timestamp" => timestamp, "event" => event, "threat" => threat,
     "vulnerability" => vulnerability, "tipline" => tipline);
 fields!(Event, EventFields, "category" => category, "type" => kind);
-fields!(Threat, ThreatFields, "indicator" => indicator, "technique" => technique);
-fields!(Indicator, IndicatorFields, "type" => kind, "name" => name, "provider" => provider,
-    "description" => description, "last_seen" => last_seen, "file" => file);
+fields!(Threat, ThreatFields, "indicator" => indicator);
+fields!(Indicator, IndicatorFields, "type" => kind, "provider" => provider,
+    "last_seen" => last_seen, "file" => file);
 fields!(File, FileFields, "hash" => hash, "pe" => pe, "elf" => elf);
 fields!(Hashes, HashesFields, "md5" => md5, "sha1" => sha1, "sha256" => sha256, "sha384" => sha384,
     "sha512" => sha512, "ssdeep" => ssdeep, "tlsh" => tlsh);

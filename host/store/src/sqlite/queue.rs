@@ -210,7 +210,6 @@ mod tests {
             stands: true,
             last_seen: None,
             hashes: 0,
-            search: String::new(),
             json: Vec::new(),
         };
         let rows = Rows { rows: (0..documents).map(|_| row()).collect(), ..Rows::default() };
@@ -275,9 +274,12 @@ mod tests {
     async fn a_page_that_fails_ends_those_after_it_and_no_other_inputs() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::new(Ledger::open(&folder.path().join("tipline.db")).unwrap());
-        let refusal = "CREATE TRIGGER refusal BEFORE INSERT ON documents WHEN NEW.search LIKE '%broken%'
-                       BEGIN SELECT RAISE(ABORT, 'broken'); END";
-        store.ledger().writing(|transaction| transaction.execute_batch(refusal)).unwrap();
+        let refusal = format!(
+            "CREATE TRIGGER refusal BEFORE INSERT ON documents WHEN NEW.key = {}
+             BEGIN SELECT RAISE(ABORT, 'broken'); END",
+            super::super::row::key("broken")
+        );
+        store.ledger().writing(|transaction| transaction.execute_batch(&refusal)).unwrap();
         let mut all = pages(&["first", "broken", "after"]);
         let mut other = page(&[Sample::new("other", NOW)], "other", NOW);
         other.commit.input = "other".to_owned();

@@ -36,7 +36,6 @@ pub(super) struct Row {
     pub(super) stands: bool,
     pub(super) last_seen: Option<i64>,
     pub(super) hashes: i64,
-    pub(super) search: String,
     /// Packed.
     pub(super) json: Vec<u8>,
 }
@@ -97,7 +96,6 @@ impl Rows {
             stands: entry.stands,
             last_seen: entry.last_seen.map(signed),
             hashes: entry.hashes,
-            search: entry.search,
             json: pack(json.as_bytes()),
         };
         self.rows.push(row);

@@ -1,5 +1,4 @@
-//! Searching. What a person types is only ever a bound value, never a part of the SQL, and it is compared as text:
-//! there are no wildcards to escape.
+//! Searching by columns of the table. What comes from outside is only ever a bound value, never a part of the SQL.
 
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, params_from_iter};
@@ -7,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params_from_iter};
 use super::row;
 use crate::kind::Hash;
 use crate::state::{Ledger, LedgerError, signed, unsigned};
-use crate::{By, Facet, Hit, Kind, Query, network, observed_since, text};
+use crate::{By, Facet, Hit, Kind, Query, observed_since};
 
 /// Rows of one step of a scan: a few MiB, and a read so short that it never keeps the log from being emptied.
 const SCAN_ROWS: i64 = 500;
@@ -44,27 +43,6 @@ impl Filter {
         }
         if !query.expired {
             filter.and("stands AND (expires_at IS NULL OR expires_at > ?)", [signed(query.now).into()]);
-        }
-        if let Some(wanted) = query.text.as_deref().map(str::trim).filter(|wanted| !wanted.is_empty()) {
-            let folded = text::fold(wanted);
-            let refanged = text::refang(&folded);
-            let mut ways = vec!["instr(search, ?) > 0".to_owned()];
-            let mut values = vec![Value::from(refanged.clone())];
-            if folded != refanged {
-                ways.push("instr(search, ?) > 0".to_owned());
-                values.push(folded.into());
-            }
-            // The first line of what is searched is the value.
-            if let Some(network::Around { kind, networks }) = network::around(&refanged) {
-                let marks = vec!["?"; networks.len()].join(", ");
-                ways.push(format!(
-                    "(kind = (SELECT number FROM words WHERE word = ?)
-                      AND substr(search, 1, instr(search || char(10), char(10)) - 1) IN ({marks}))"
-                ));
-                values.push(kind.to_owned().into());
-                values.extend(networks.into_iter().map(Value::from));
-            }
-            filter.and(&format!("({})", ways.join(" OR ")), values);
         }
         filter
     }

@@ -228,25 +228,14 @@ fn searches() {
             Sample::new("ends", NOW - DAY).with(|s| s.expires_at = Some(NOW + DAY)),
         ];
         deliver(&store, &samples, NOW).await;
-        let text = |text: &str| Query { text: Some(text.to_owned()), ..live(NOW) };
         for (query, expected) in [
             (live(NOW), vec!["ends", "ip", "text", "url"]),
             (live(NOW + DAY), vec!["ip", "text", "url"]),
             (Query { expired: true, ..live(NOW) }, vec!["ends", "ip", "old", "text", "url"]),
-            (text("203.0.113.7"), vec!["ip"]),
-            (text(" 203[.]0(.)113[dot]7 "), vec!["ip"]),
-            (text("hxxps[://]EVIL[.]example"), vec!["url"]),
-            (text("ä_100%"), vec!["url"]),
-            (text("%"), vec!["url"]),
-            (text("_1"), vec!["url"]),
-            (text("'as' \"IS\""), vec!["text"]),
-            (text("1[.]2"), vec!["text"]),
-            (text("urlHAUS"), vec!["url"]),
-            (text("phishing"), vec!["ends", "ip", "text", "url"]),
-            (text("' OR 1=1 --"), vec![]),
-            (text("   "), vec!["ends", "ip", "text", "url"]),
             (Query { kind: Kind::of("url"), ..live(NOW) }, vec!["url"]),
-            (Query { provider: Some("abuse.ch".to_owned()), ..text("example") }, vec!["ends", "text"]),
+            (Query { provider: Some("abuse.ch".to_owned()), ..live(NOW) }, vec!["ends", "ip", "text"]),
+            (Query { provider: Some(" Abuse.CH ".to_owned()), ..live(NOW) }, vec!["ends", "ip", "text"]),
+            (Query { provider: Some("' OR 1=1 --".to_owned()), ..live(NOW) }, vec![]),
             (Query { since: Some(NOW - DAY), ..live(NOW) }, vec!["ends", "text", "url"]),
             // None of them says when it was seen.
             (Query { since: Some(NOW - DAY), by: By::LastSeen, ..live(NOW) }, vec!["ends", "text", "url"]),
@@ -263,43 +252,6 @@ fn searches() {
         assert_eq!(facets, [("domain-name".to_owned(), 2), ("ipv4-addr".to_owned(), 1), ("url".to_owned(), 1)]);
         let facets = store.facets(&live(NOW), Facet::Provider).await.unwrap();
         assert_eq!(facets, [("abuse.ch".to_owned(), 3), ("URLhaus".to_owned(), 1)]);
-    });
-}
-
-#[test]
-fn an_address_finds_the_networks_that_hold_it() {
-    let folder = tempfile::tempdir().unwrap();
-    run(async {
-        let store = open(&folder);
-        let of =
-            |id: &str, kind, value: &str| Sample::new(id, NOW).with(|s| (s.kind, s.value) = (kind, value.to_owned()));
-        let samples = [
-            of("address", "ipv4-addr", "203.0.113.7"),
-            of("wide", "ipv4-addr", "203.0.0.0/16"),
-            of("near", "ipv4-addr", "203.0.113.0/24"),
-            // No networks, and one that ends like one of those looked for.
-            of("url", "url", "203.0.113.0/24"),
-            of("other", "ipv4-addr", "3.0.113.0/24"),
-            of("v6", "ipv6-addr", "2001:db8::/32"),
-        ];
-        deliver(&store, &samples, NOW).await;
-        let text = |text: &str| Query { text: Some(text.to_owned()), ..live(NOW) };
-        for (wanted, expected) in [
-            ("203.0.113.7", &["address", "near", "wide"][..]),
-            ("203[.]0[.]113[.]9", &["near", "wide"]),
-            ("203.0.114.1", &["wide"]),
-            ("3.0.113.5", &["other"]),
-            ("198.51.100.1", &[]),
-            ("2001:DB8:0:1::7", &["v6"]),
-            ("2001:db9::7", &[]),
-        ] {
-            assert_eq!(found(&store, text(wanted)).await, expected, "{wanted}");
-            assert_eq!(store.count(&text(wanted)).await.unwrap(), expected.len() as u64);
-        }
-        for provider in ["ABUSE.CH", " Abuse.ch "] {
-            let query = Query { provider: Some(provider.to_owned()), ..live(NOW) };
-            assert_eq!(store.count(&query).await.unwrap(), 6, "{provider}");
-        }
     });
 }
 
@@ -333,14 +285,13 @@ fn what_was_seen_at_one_time_has_an_order_of_its_own() {
 
 #[test]
 fn what_is_no_indicator_has_a_kind_too() {
-    for (json, kind, search) in [
-        (r#"{"vulnerability":{"id":["CVE-2024-1"]},"tags":"x"}"#, "vulnerability", "cve-2024-1\nx"),
-        (r#"{"threat":{"technique":{"id":["T1059"]}}}"#, "technique", "t1059"),
-        (r#"{"threat":{"indicator":{"type":["file"],"name":"n"}},"vulnerability":{"id":"CVE-1"}}"#, "file", "n\ncve-1"),
-        (r#"{"threat":null,"tags":{"a":1},"vulnerability":[1],"tipline":7,"event":[]}"#, "technique", ""),
+    for (json, kind) in [
+        (r#"{"vulnerability":{"id":["CVE-2024-1"]},"tags":"x"}"#, "vulnerability"),
+        (r#"{"threat":{"technique":{"id":["T1059"]}}}"#, "technique"),
+        (r#"{"threat":{"indicator":{"type":["file"],"name":"n"}},"vulnerability":{"id":"CVE-1"}}"#, "file"),
+        (r#"{"threat":null,"tags":{"a":1},"vulnerability":[1],"tipline":7,"event":[]}"#, "technique"),
     ] {
-        let entry = entry::Entry::read(json).unwrap();
-        assert_eq!((entry.kind.as_ref(), entry.search.as_ref()), (kind, search), "{json}");
+        assert_eq!(entry::Entry::read(json).unwrap().kind.as_ref(), kind, "{json}");
     }
 }
 

@@ -195,7 +195,7 @@ fn files_that_are_not_ours_are_refused_and_stay_as_they_are() {
         (
             "newer",
             |path| {
-                Connection::open(path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 1_000).unwrap();
             },
             "newer tipline",
         ),
