@@ -39,7 +39,7 @@ pub(super) fn page(title: &str, place: Place, body: &Markup) -> Markup {
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header.top {
-                    a.brand href="/" { (mark()) span { "Tipline" } }
+                    a.brand href="/" aria-label="Tipline" { (mark()) span { "Tipline" } }
                     nav aria-label="Views" {
                         @for (one, path, name) in PLACES {
                             a href=(path) aria-current=[(one == place).then_some("page")] { (name) }

@@ -142,6 +142,7 @@ fn found(app: &App, view: &View, answer: &Answer, views: &Markup, now: Millis) -
             (table::grouping(view, answer))
             span.fill {}
             div.selection.scripted #selection hidden {}
+            (table::orders(view))
             (views)
             (exports(view))
             (table::chooser(view))

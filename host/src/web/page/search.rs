@@ -51,7 +51,7 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
     let is_wrong = matches!(mistake, Some(Mistake::Time(_)));
     html! {
         details.menu.time open[is_wrong] {
-            summary aria-label="Time" { (title) ": " (text::cut(&text::escape(&shown), 48)) }
+            summary { (title) ": " (text::cut(&text::escape(&shown), 48)) }
             div.card {
                 ul.spans {
                     @for (begin, name) in SPANS {

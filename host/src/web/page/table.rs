@@ -67,6 +67,25 @@ fn head(view: &View, column: &'static Column) -> Markup {
     }
 }
 
+/// The orders as a menu, for screens too narrow for heads.
+pub(super) fn orders(view: &View) -> Markup {
+    html! {
+        details.menu.narrow {
+            summary { "Sort" }
+            ul.card {
+                @for column in view.columns.iter().copied() {
+                    @if let Some(key) = column.sorted.and_then(columns::Sorted::key) {
+                        @for (direction, sign, name) in [(Direction::Descending, "↓", "downwards"), (Direction::Ascending, "↑", "upwards")] {
+                            @let order = Order { key, direction };
+                            li { a href=(view.but(|view| view.order = order).link("/")) aria-current=[(view.order == order).then_some("true")] { (column.title) " " span aria-hidden="true" { (sign) } span.hidden { (name) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// `1–25 of 2,347`.
 pub(super) fn place(view: &View, rows: usize, total: u64) -> String {
     if rows == 0 {
