@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use tipline_catalog::{Direction, Order, SortKey, time_column};
 use tipline_kql::{Fields, Predicate, Test, parse, quote, resolve};
 
-use super::settings::unusable;
-use super::{Misuse, when};
+use super::settings::unconnected;
+use super::{Misuse, open, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::{ConnectError, Guests};
@@ -186,10 +186,7 @@ impl Which {
 
 /// The fields that can be asked for: those that the configured guests describe.
 pub(super) fn fields(config: &Config) -> Result<Fields> {
-    Guests::new(Some(&config.state_dir)).fields(config).map_err(|error| match error {
-        ConnectError::Guest(error) => unusable(error),
-        ConnectError::Sink(error) => error.into(),
-    })
+    Guests::new(Some(&config.state_dir)).fields(config).map_err(unconnected)
 }
 
 fn understood(query: &str, fields: &Fields, now: i64) -> Result<Predicate> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::progress::{self, Progress};
-use super::settings::{Settings, check_guest_settings, unusable};
+use super::settings::{Settings, check_guest_settings, undelivered, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::apart::blocking;
 use crate::clock::Clock;
@@ -204,6 +204,7 @@ fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>, interrup
         Ok(pipeline) => pipeline,
         Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
         Err(PipelineError::Guest(error)) => return Err(unusable(error)),
+        Err(PipelineError::Sink(error)) => return Err(undelivered(error)),
         Err(error) => return Err(error.into()),
     };
     for poller in &pipeline.pollers {
