@@ -19,6 +19,7 @@ pub mod fields;
 pub mod finding;
 mod health;
 mod ingest;
+mod others;
 mod reply;
 mod retire;
 mod search;
