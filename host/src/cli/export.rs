@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tipline_catalog::Grouping;
 
-use super::query::{LANGUAGE, Which};
+use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{open, runtime};
-use crate::clock::Clock;
 use crate::export::{Export, Exported, Format};
 use crate::store::Question;
 use crate::text;
@@ -47,7 +46,7 @@ impl ExportCommand {
         let question = Question {
             condition: self.which.condition(&config)?,
             among: self.which.among(),
-            now: Clock::system().now(),
+            now: query::now(&config),
             grouping: Grouping::Claims,
             order: self.which.order(),
             behind: 0,

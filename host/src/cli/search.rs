@@ -9,7 +9,6 @@ use tipline_catalog::{Grouping, Order};
 use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{Misuse, document, runtime, waiting};
-use crate::clock::Clock;
 use crate::said::Said;
 use crate::store::{Among, Catalog, Hit, Question, form};
 use crate::text::{self, Style};
@@ -75,7 +74,7 @@ impl Search {
         let question = Question {
             condition: self.which.condition(&config)?,
             among: self.which.among(),
-            now: Clock::system().now(),
+            now: query::now(&config),
             grouping: if self.group { Grouping::Values } else { Grouping::Claims },
             order: self.sort.unwrap_or_else(|| self.which.order()),
             behind: self.skip,

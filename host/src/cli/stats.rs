@@ -7,10 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use tipline_catalog::Grouping;
 
-use super::query::{LANGUAGE, Which};
+use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{open, runtime};
-use crate::clock::Clock;
 use crate::store::Question;
 use crate::text::{self, Align, Style, Table};
 
@@ -92,7 +91,7 @@ impl Stats {
         let question = Question {
             condition: self.which.condition(&config)?,
             among: self.which.among(),
-            now: Clock::system().now(),
+            now: query::now(&config),
             grouping: Grouping::Claims,
             order: self.which.order(),
             behind: 0,
