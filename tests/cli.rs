@@ -18,10 +18,11 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 34] = [
+    let tests: [(&str, Test); 35] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
+        ("a_file_that_holds_no_secret_is_2", a_file_that_holds_no_secret_is_2),
         ("map_writes_documents_and_rejects", map_writes_documents_and_rejects),
         ("map_takes_the_pages_own_time", map_takes_the_pages_own_time),
         ("map_takes_settings", map_takes_settings),
@@ -276,6 +277,43 @@ fn wrong_configurations_are_2() -> Outcome {
         place.write("bad.yml", yaml)?;
         let ran = place.run(&["run", "--once", "-c", "bad.yml"])?.exits(2)?.says(part)?;
         ensure(!ran.err.contains("canary"), "the key was printed")?;
+    }
+    Ok(())
+}
+
+/// A secret's file that is empty, or not there, is a fault of the configuration for whoever needs the secret.
+fn a_file_that_holds_no_secret_is_2() -> Outcome {
+    let place = Place::new()?;
+    place.write("empty.key", " \n\t\r\n")?;
+    let feed = |settings: &str| {
+        format!(
+            "inputs:\n  - id: feed\n    url: http://127.0.0.1:9/\n    feed: {{name: F}}\n{settings}output: {{sqlite: {{path: t.db}}}}\n"
+        )
+    };
+    let cluster = |settings: &str| {
+        let output = format!("output:\n  elasticsearch:\n    hosts: [\"http://127.0.0.1:9\"]\n{settings}");
+        format!("inputs:\n  - id: feed\n    url: http://127.0.0.1:9/\n    feed: {{name: F}}\n{output}")
+    };
+    let (run, setup, search): (&[&str], &[&str], &[&str]) = (&["run", "--once"], &["setup"], &["search"]);
+    let sweep: &[&str] = &["sweep"];
+    for (yaml, setting, commands) in [
+        (feed("    api_key_file: empty.key\n"), "`api_key_file`", &[run, sweep][..]),
+        (feed("    username: u\n    password_file: empty.key\n"), "`password_file`", &[run]),
+        (feed("    auth: {scheme: Token, key_file: empty.key}\n"), "`auth.key_file`", &[run]),
+        (cluster("    api_key_file: empty.key\n"), "`api_key_file`", &[run, setup, search, sweep]),
+        (cluster("    api_key_file: none.key\n"), "`api_key_file`", &[run, setup]),
+        (cluster("    username: u\n    password_file: empty.key\n"), "`password_file`", &[run, setup]),
+        (
+            cluster("    proxy: http://127.0.0.1:9\n    proxy_username: u\n    proxy_password_file: empty.key\n"),
+            "`proxy_password_file`",
+            &[run, setup],
+        ),
+    ] {
+        place.write("secret.yml", &yaml)?;
+        for command in commands {
+            let ran = place.run(&[command, &["-c", "secret.yml"][..]].concat())?.exits(2)?.says(setting)?;
+            ensure(ran.err.contains("is empty") || yaml.contains("none.key"), &format!("why: {}", ran.err))?;
+        }
     }
     Ok(())
 }

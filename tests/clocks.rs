@@ -18,7 +18,7 @@ use tipline::state::Ledger;
 use tokio_util::sync::CancellationToken;
 
 use crate::program::ensure;
-use crate::support::{Documents, Outcome, Stand, Store, in_sqlite, trial};
+use crate::support::{Documents, Outcome, Stand, Store, in_sqlite, tipline, trial};
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
@@ -30,7 +30,10 @@ const LIFE: u64 = 45 * DAY;
 const STEPS: [u64; 8] = [SECOND, 60 * SECOND, 11 * 60 * SECOND, HOUR, DAY, 30 * DAY, 730 * DAY, 5 * 365 * DAY];
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("clocks::steps_of_any_clock_end_and_delete_nothing", steps)]
+    vec![
+        trial("clocks::steps_of_any_clock_end_and_delete_nothing", steps),
+        trial("clocks::what_is_live_is_asked_by_the_time_that_sweeps_go_by", asked),
+    ]
 }
 
 /// `TIPLINE_CLOCKS` is how many stories are told, or which one: `TIPLINE_CLOCKS=17..18`.
@@ -39,6 +42,47 @@ async fn steps() -> Outcome {
     let (first, end) = said.split_once("..").unwrap_or(("0", &said));
     for seed in first.parse()?..end.parse::<u64>()? {
         story(seed).await.map_err(|error| format!("story {seed}: {}", error.message().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// The last run knew of a time long ago, as where this machine's clock is years ahead of it: nothing of what it stored has ended.
+async fn asked() -> Outcome {
+    let times = Times::default();
+    // In 2023, whatever this machine says.
+    times.pass(1_700_000_000_000);
+    let told = times.clone();
+    let mut stand =
+        Stand::new(MockSettings::default(), Records::listed([]), "initial_interval: 400d", Store::Sqlite).await?;
+    stand.feed = Feed::start(MockSettings::default(), Records::listed([]), Clock::told_by(move || told.feed())).await?;
+    stand.url = stand.feed.url();
+    stand.feed.add(json!({ "type": "ipv4", "value": "203.0.113.7", "last_seen": time(times.now()) }));
+    let pipeline = {
+        let times = times.clone();
+        let clock = Clock::judged(move || Reading { wall: times.machine(), steady: 0 });
+        Pipeline::open(&stand.config()?, clock, Arc::new(())).await?
+    };
+    for outcome in pipeline.run_once(&CancellationToken::new()).await.inputs {
+        ensure(outcome.poll?.counts.indexed == 1, "one record is stored")?;
+    }
+    drop(pipeline);
+    let folder = stand.folder.path().to_owned();
+    let ran = tokio::task::spawn_blocking(move || {
+        let asked: [&[&str]; 5] = [
+            &["search", "--count"],
+            &["stats"],
+            &["export", "--format", "csv"],
+            &["lookup", "list.txt"],
+            &["search", "now", "--count", "--ended"],
+        ];
+        std::fs::write(folder.join("list.txt"), "203.0.113.7\n")?;
+        asked.iter().map(|arguments| Ok((*arguments, tipline(&folder, arguments)?))).collect::<Result<Vec<_>, Failed>>()
+    })
+    .await??;
+    for ((arguments, ran), part) in ran.iter().zip(["1\n", "1", "203.0.113.7", "1 value: 1 known", "0\n"]) {
+        ensure(ran.code == Some(0) && ran.out.contains(part), format!("{arguments:?}: {ran:?}"))?;
+        ensure(!ran.out.contains("expired"), format!("{arguments:?}: {ran:?}"))?;
+        ensure(ran.err.contains("the last run knew of 2023-11-14"), format!("{arguments:?}: {ran:?}"))?;
     }
     Ok(())
 }

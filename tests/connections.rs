@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         trial("connections::a_feed_and_elasticsearch_are_reached_with_certificate_proxy_headers_and_auth", everything),
         trial("connections::what_stands_in_the_way_of_a_feed_is_named_with_its_setting", feed_faults),
         trial("connections::what_stands_in_the_way_of_elasticsearch_is_named_with_its_setting", output_faults),
+        trial("connections::a_key_that_is_renewed_under_a_run_is_told_as_that", renewed_key),
         trial("connections::a_header_that_is_not_free_is_refused_at_load", headers_at_load),
     ]
 }
@@ -377,6 +378,53 @@ async fn output_faults() -> Outcome {
             assert!(check.contains(part), "{name}: `{part}` is not in {check}");
             assert!(!check.contains("wrong_password") && !check.contains(PASSPHRASE), "{check}");
         }
+    }
+    Ok(())
+}
+
+/// The key's file gets another key while the first request over the old one is under way.
+async fn renewed_key() -> Outcome {
+    for (at_feed, now, said) in
+        [(true, KEY, "accepted"), (true, "wrong_key_1", "refused as well"), (false, KEY, "accepted")]
+    {
+        let stand = stand().await?;
+        let fake = FakeElasticsearch::start().await;
+        fake.let_in(&format!("Token {KEY}"));
+        fs::write(stand.path("renewed"), "wrong_key_0")?;
+        let renewed = stand.path("renewed");
+        let front = Front::answering(move |_| {
+            // Whoever cannot write it sees the message that is waited for missing.
+            let _ = fs::write(&renewed, now);
+            None
+        })
+        .await?;
+        let (way, direct) = (format!("proxy: 'http://{}'", front.address), "http: {}");
+        let (url, host) = (stand.feed.url(), fake.url.clone());
+        let (feed, output) = match at_feed {
+            true => (format!("key_file: renewed}}\n    http: {{{way}}}"), "sqlite: {path: t.db}".to_owned()),
+            false => (
+                format!("key_file: key}}\n    {direct}"),
+                format!("elasticsearch: {{hosts: ['{host}'], auth: {{scheme: Token, key_file: renewed}}, {way}}}"),
+            ),
+        };
+        let text = format!(
+            "inputs:\n  - id: feed\n    url: {url}\n    feed: {{name: Field}}\n    initial_interval: all\n    auth: {{header: \
+             X-Feed-Key, {feed}\noutput: {{{output}}}\nstate_dir: state\n"
+        );
+        fs::write(stand.path("tipline.yml"), text)?;
+        let ran = run(stand.folder.path(), &["run", "--once"]).await?;
+        assert_eq!(ran.code, Some(i32::from(said != "accepted")), "{ran:?}");
+        let who = if at_feed { "The feed" } else { "Elasticsearch" };
+        let lines: Vec<_> = ran.err.lines().filter(|line| line.contains("It was read again")).collect();
+        assert_eq!(lines.len(), 1, "{ran:?}");
+        for part in [
+            &format!("{who} refused what "),
+            "renewed held (`auth.key_file`)",
+            &format!("what is there now is {said}."),
+        ] {
+            assert!(lines[0].contains(part), "`{part}` is not in {lines:?}");
+        }
+        assert!(!ran.err.contains("wrong_key") && !ran.err.contains(KEY), "{ran:?}");
     }
     Ok(())
 }

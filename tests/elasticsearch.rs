@@ -67,6 +67,7 @@ pub fn trials() -> Vec<Trial> {
         with_runtime("elasticsearch::another_host_takes_over", another_host_takes_over),
         with_runtime("elasticsearch::a_new_key_is_read_and_no_key_is_shown", a_new_key_is_read_and_no_key_is_shown),
         with_runtime("elasticsearch::each_claim_of_a_value_ends_by_itself", each_claim_of_a_value_ends_by_itself),
+        with_runtime("elasticsearch::what_others_have_set_up_under_our_name_is_told", set_up_by_others),
         with_runtime("elasticsearch::a_set_up_that_fails_undoes_what_it_made", failed_set_up),
         with_runtime("elasticsearch::what_clashes_with_a_set_up_is_named_by_its_cause", what_clashes),
         with_runtime("elasticsearch::a_closed_index_is_told_as_that", a_closed_index),
@@ -1039,6 +1040,46 @@ async fn a_stream_that_kibana_does_not_see() {
         assert_eq!(kibana.level, if is_seen { Level::Good } else { Level::Warning }, "{kibana:?}");
         assert_eq!(kibana.text.contains("securitySolution:defaultThreatIndex"), !is_seen, "{kibana:?}");
         assert!(!kibana.text.contains("tipline setup"), "{kibana:?}");
+    }
+}
+
+/// What somebody else has set up under our name is told by `setup` and `check`, in either mode, and what is ours is not.
+async fn set_up_by_others() {
+    let (theirs, ours) = (json!({ "properties": {} }), json!({ "dynamic": "false", "properties": {} }));
+    for (mode, mappings, template, expected) in [
+        (
+            Mode::Events,
+            &theirs,
+            Some("tipline-i"),
+            Some("roll over, so that Tipline's template takes effect (POST i/_rollover)"),
+        ),
+        (
+            Mode::Events,
+            &theirs,
+            Some("logs@custom"),
+            Some("will be made by the index template logs@custom and not by Tipline's (tipline-i)"),
+        ),
+        (Mode::Events, &ours, Some("logs@custom"), Some("logs@custom")),
+        (Mode::Events, &ours, Some("tipline-i"), None),
+        (Mode::Latest, &theirs, None, Some("The index i was not made by Tipline's template")),
+        (Mode::Latest, &ours, None, None),
+    ] {
+        let fake = FakeElasticsearch::start().await;
+        fake.may_be_set_up(&[]);
+        fake.is_set_up_by_others("i", mappings, template);
+        let settings = ElasticsearchSettings { mode, ..set_up_at(&fake) };
+        let store = Elasticsearch::new(&settings, DESCRIBE, Clock::system()).unwrap();
+        let said = store.set_up().await.unwrap().warnings;
+        assert_eq!(said.len(), usize::from(expected.is_some()), "{mode:?}: {said:?}");
+        assert!(said.iter().all(|said| said.contains(expected.unwrap_or_default())), "{mode:?}: {said:?}");
+        // The fields that the set-up has added.
+        let mut whole = fake.set_up()["/_component_template/tipline-i-mappings"]["template"]["mappings"].clone();
+        match mappings.get("dynamic") {
+            Some(dynamic) => whole["dynamic"] = dynamic.clone(),
+            None => drop(whole.as_object_mut().and_then(|whole| whole.remove("dynamic"))),
+        }
+        fake.is_set_up_by_others("i", &whole, template);
+        assert_eq!(store.check_setup().await.unwrap().warnings, said, "{mode:?}");
     }
 }
 

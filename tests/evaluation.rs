@@ -18,7 +18,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 11] = [
+    let tests: [(&str, Test); 12] = [
         ("the_guests_own_cases_are_golden_cases", own_cases),
         ("golden_cases_are_compared_and_updated", golden),
         ("reports_in_four_forms", reports),
@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         ("a_recording_holds_the_poll_and_no_key", recording),
         ("a_recording_is_served_again", replay),
         ("a_recording_is_polled_again_by_order", replay_by_order),
+        ("a_recording_of_a_divided_window_is_polled_again", replay_divided),
         ("the_settings_of_a_guests_folder_are_taken", settings_beside_a_guest),
         ("a_run_records_its_polls", run_records),
         ("a_recording_is_not_replaced_unasked", record_over),
@@ -250,6 +251,37 @@ fn replay_by_order() -> Outcome {
     Ok(())
 }
 
+/// The window was too deep to be walked and was read in parts: they are read again, though their times are others.
+fn replay_divided() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let served = keyed(folder.path(), 250)?;
+    let shallow = "limit: 20, max_offset: 60";
+    let file = folder.path().join("tipline.yml");
+    fs::write(&file, fs::read_to_string(&file)?.replace("limit: 100", shallow))?;
+    printed(folder.path(), &["record", "--out", "today.har"])?;
+    drop(served);
+    let recorded = fs::read_to_string(folder.path().join("today.har"))?;
+    assert!(recorded.contains("until="), "the window was not divided");
+    let arguments = ["replay", "today.har", "--by-order"];
+    let mut server = Serving(command(folder.path(), &arguments).stdout(Stdio::piped()).spawn()?);
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let (_, address) = line.trim().split_once(" at ").ok_or(format!("unexpected: {line}"))?;
+    // Half an hour longer than then, so that no time is the recorded one.
+    fs::write(
+        folder.path().join("again.yml"),
+        format!(
+            "inputs:\n  - {{id: feed, url: '{address}', {shallow}, allow_private: true, initial_interval: 1470m, feed: {{name: again}}}}\n\
+             output: {{sqlite: {{path: again.db}}}}\n"
+        ),
+    )?;
+    let said = printed(folder.path(), &["run", "-c", "again.yml", "--once"])?;
+    assert!(!said.contains("no way to divide it"), "{said}");
+    let count = printed(folder.path(), &["search", "-c", "again.yml", "--expired", "--count"])?;
+    assert!(count.trim().parse::<u64>()? > 200, "{count}: {said}");
+    Ok(())
+}
+
 fn record_over() -> Outcome {
     let folder = tempfile::tempdir()?;
     let _served = keyed(folder.path(), 30)?;
@@ -270,9 +302,8 @@ fn record_on_a_full_disk() -> Outcome {
     let mut limited = std::process::Command::new("sh");
     limited.current_dir(folder.path()).stdin(Stdio::null()).args([
         "-c",
-        // In blocks of 512 bytes, two MiB: a guest's memory is a file, too, which the engine keeps in memory. Without the
-        // trap the signal would end the program.
-        "trap '' XFSZ; ulimit -f 4096; exec \"$0\" record --out today.har",
+        // In blocks of 512 bytes, two MiB: a guest's memory is a file, too, which the engine keeps in memory.
+        "ulimit -f 4096; exec \"$0\" record --out today.har",
         env!("CARGO_BIN_EXE_tipline"),
     ]);
     let output = limited.output()?;

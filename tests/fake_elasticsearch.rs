@@ -130,6 +130,13 @@ impl FakeElasticsearch {
         self.inner().set_up.clone().unwrap_or_default()
     }
 
+    /// What somebody else has set up under this name: of these mappings, as a data stream if a template is named, which makes
+    /// its next index.
+    pub fn is_set_up_by_others(&self, index: &str, mappings: &Value, template: Option<&str>) {
+        let made = json!({ "mappings": mappings, "template": template });
+        self.inner().set_up.get_or_insert_default().insert(format!("/{index}"), made);
+    }
+
     /// Deletes the index of this name, as somebody else would, with all documents.
     pub fn delete(&self, index: &str) {
         let (status, answer) = self.inner().arrange("DELETE", &format!("/{index}"), b"");
@@ -397,6 +404,12 @@ impl Inner {
             let is_there = set_up.contains_key("/_aliases");
             return (if is_there { StatusCode::OK } else { StatusCode::NOT_FOUND }, json!({}));
         }
+        if let Some(stream) = path.strip_prefix("/_data_stream/").filter(|_| method == "GET") {
+            let made = set_up.get(&format!("/{stream}")).cloned().unwrap_or_default();
+            let template = made.get("template").cloned().unwrap_or(json!(format!("tipline-{stream}")));
+            let streams = Some(json!({ "name": stream, "template": template })).filter(|_| !made.is_null());
+            return (StatusCode::OK, json!({ "data_streams": Vec::from_iter(streams) }));
+        }
         let name = path.strip_suffix("/_mapping").unwrap_or(path);
         match method {
             "PUT" | "POST" => {
@@ -415,7 +428,9 @@ impl Inner {
                 let index = name.trim_start_matches('/');
                 let template = set_up.get(&format!("/_component_template/tipline-{index}-mappings"));
                 let mappings = template.map_or_else(|| json!({}), |template| template["template"]["mappings"].clone());
-                let is_stream = set_up.get(name).is_some_and(|made| made == STREAM);
+                let made = set_up.get(name).cloned().unwrap_or_default();
+                let is_stream = made == STREAM || made["template"].is_string();
+                let mappings = made.get("mappings").cloned().unwrap_or(mappings);
                 let named = if is_stream { format!(".ds-{index}-2026.11.27-000001") } else { index.to_owned() };
                 (StatusCode::OK, json!({ named: { "mappings": mappings } }))
             }

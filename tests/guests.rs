@@ -34,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         trial("guests::a_guest_gets_its_settings_and_no_secret", settings),
         trial("guests::a_file_without_its_sum_is_refused", sums),
         trial("guests::a_file_that_is_no_guest_is_refused", no_guest),
+        trial("guests::what_a_guest_says_to_records_alone_is_checked", records_alone),
         trial("guests::inputs_with_one_file_share_its_code", shared),
         trial("guests::each_limit_is_a_setting", limits),
         trial("guests::a_limit_holds_in_a_run_of_the_program", limit_of_a_run),
@@ -267,6 +268,28 @@ async fn no_guest() -> Outcome {
         let checked = stand.program(&["check"]).await?;
         assert_eq!(checked.code, Some(1), "{checked:?}");
         assert!(checked.out.contains("fail  feed guest: Input feed"), "{checked:?}");
+    }
+    Ok(())
+}
+
+/// `map`, `eval` and `rejects retry` call a guest's other function, which may refuse or trap where a poll goes well.
+async fn records_alone() -> Outcome {
+    for (setting, expected) in [
+        ("", None),
+        ("alone: refused", Some(("fail  feed settings: ", "`alone` lets nothing be mapped outside of polls"))),
+        ("alone: trapped", Some(("fail  feed guest: ", "trapped"))),
+    ] {
+        let mut stand = Stand::new(obedient(false)?, &[("/1", page(&["a.example"]))]).await?;
+        stand.input = setting.to_owned();
+        stand.configure()?;
+        let checked = stand.program(&["check"]).await?;
+        assert_eq!(checked.code, Some(i32::from(expected.is_some())), "{checked:?}");
+        let faults: Vec<_> = checked.out.lines().filter(|line| line.starts_with("fail ")).collect();
+        assert_eq!(faults.len(), usize::from(expected.is_some()), "{checked:?}");
+        if let Some((begins, part)) = expected {
+            assert!(faults[0].starts_with(begins) && faults[0].contains(part), "{faults:?}");
+        }
+        assert!(checked.out.contains("guest.wasm (sha256 "), "the rest is checked, too: {checked:?}");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("signals::ctrl_c_commits_what_is_under_way", || commits_what_is_under_way("INT")),
         Trial::test("signals::a_second_one_ends_at_once", a_second_one_ends_at_once),
         Trial::test("signals::what_hangs_is_left", what_hangs_is_left),
+        Trial::test("signals::a_poll_that_is_stopped_is_told_as_that", a_poll_that_is_stopped_is_told_as_that),
         Trial::test("signals::a_stop_ends_within_its_time_wherever_it_comes", wherever_it_comes),
         Trial::test("signals::work_that_was_not_begun_is_no_success", work_that_was_not_begun_is_no_success),
         Trial::test("signals::a_wait_is_no_reason_to_stay", a_wait_is_no_reason_to_stay),
@@ -94,6 +95,21 @@ fn what_hangs_is_left() -> Result<(), Failed> {
         ensure(ledger.checkpoint("feed")?.is_none(), "a state was committed before its documents were delivered")?;
     }
     Ok(())
+}
+
+/// A feed that gives no answer: nothing was polled, and nothing says so.
+fn a_poll_that_is_stopped_is_told_as_that() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let settings = MockSettings { delay_ms: 60_000, ..MockSettings::default() };
+    let served = Served::start(settings, RECORDS)?;
+    served.configure(place.path(), "")?;
+    let mut run = Running::start_with(place.path(), &["-v", "run"])?;
+    run.until("Asking the feed")?;
+    run.signal("TERM")?;
+    run.until("The poll was stopped before its end; the next one goes on from there")?;
+    let code = run.code()?;
+    ensure(code == Some(0), format!("it ended with {code:?}:\n{}", run.seen()))?;
+    ensure(!run.seen().contains("polled"), format!("nothing was polled:\n{}", run.seen()))
 }
 
 /// What is promised. The only test that looks at a clock, as the time is what it is about.

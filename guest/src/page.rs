@@ -11,6 +11,10 @@ use crate::read::{Data, Parts};
 use crate::refusal::{error_under, is_markup, page_for_people};
 use crate::words::{clean, quote};
 
+/// The most elements of a list in which not one is a record or a list of records. Fewer are rejected each, as a feed's fault that
+/// a person looks at; a list of so many is no list of records, and each page that is asked for after it would be the same.
+pub(crate) const MAX_NO_RECORDS: usize = 200_000;
+
 /// Why there is no page.
 pub(crate) enum Unreadable {
     /// Not JSON; the text says where it broke.
@@ -53,12 +57,26 @@ pub(crate) fn records<'b>(
         return Err(Unreadable::Not(failure));
     }
     let what = match data {
-        Data::List(records) => return Ok(records),
+        Data::List(records) if records.len() <= MAX_NO_RECORDS || records.iter().any(|one| may_be_record(one)) => {
+            return Ok(records);
+        }
+        Data::List(records) => {
+            let first = records.first().copied().unwrap_or_default();
+            format!(
+                "a list of {} elements in `{list}`, none of which is an object; the first is {}",
+                records.len(),
+                quote(first)
+            )
+        }
         Data::Other => format!("another JSON, without an array in `{list}`: {}", quote(body)),
         _ if if_absent => return Ok(Vec::new()),
         _ => format!("a JSON object without `{list}`: {}", quote(body)),
     };
     Err(no_page(&what, list))
+}
+
+fn may_be_record(raw: &str) -> bool {
+    raw.starts_with(['{', '['])
 }
 
 fn no_page(what: &str, list: &str) -> Unreadable {
@@ -76,4 +94,29 @@ pub(crate) fn value(raw: &str) -> Value {
 /// A text that says something.
 pub(crate) fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_what_is_no_record_is_a_page_up_to_so_many() {
+        for (zeros, object, is_page) in [
+            (MAX_NO_RECORDS, None, true),
+            (MAX_NO_RECORDS + 1, None, false),
+            (MAX_NO_RECORDS + 1, Some("{}"), true),
+            (MAX_NO_RECORDS + 1, Some("[{}]"), true),
+        ] {
+            let list: Vec<&str> = std::iter::repeat_n("0", zeros).chain(object).collect();
+            let length = list.len();
+            match records(Data::List(list), None, false, "{}", "data") {
+                Ok(read) => assert!(is_page && read.len() == length, "{zeros} {object:?}"),
+                Err(Unreadable::Not(Failure::Protocol(text))) if !is_page => {
+                    assert!(text.contains("a list of 200001 elements in `data`, none of which is an object"), "{text}");
+                }
+                Err(_) => panic!("{zeros} {object:?}"),
+            }
+        }
+    }
 }

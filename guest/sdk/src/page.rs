@@ -131,7 +131,7 @@ impl Page {
                 count(&mut self.batch.skipped);
                 self.skips.add(reason);
             }
-            Left::Rejected(_) if self.batch.rejects.len() >= MAX_REJECTS => {
+            Left::Rejected(_) if self.is_full() => {
                 count(&mut self.batch.skipped);
                 self.skips.add(TOO_MANY_REJECTS);
             }
@@ -140,6 +140,11 @@ impl Page {
                 self.batch.rejects.push(Reject { code: misfit.code.to_owned(), detail: misfit.detail, raw: raw() });
             }
         }
+    }
+
+    /// Whether no more rejects are kept: what else cannot be mapped is only counted, so that nobody has to find out why.
+    pub fn is_full(&self) -> bool {
+        self.batch.rejects.len() >= MAX_REJECTS
     }
 
     /// Bytes of documents so far.

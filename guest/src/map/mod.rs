@@ -141,6 +141,9 @@ impl<'a> Mapper<'a> {
     fn sort_out(&mut self, list: &[&'a str], depth: u8, objects: &mut Vec<&'a str>) {
         let mut record = Record::default();
         for raw in list {
+            if self.is_only_counted(raw) {
+                continue;
+            }
             let read = record.read(raw);
             if read.is_ok() && objects::is_object(&record) {
                 objects.push(raw);
@@ -165,6 +168,16 @@ impl<'a> Mapper<'a> {
                 Err(left) => self.leave(raw, left),
             }
         }
+    }
+
+    /// Counts what is plainly no record where no more rejects are kept. A page of 64 MiB has room for thirty million of these,
+    /// and to find out what is wrong with each takes longer than anybody waits.
+    fn is_only_counted(&mut self, raw: &str) -> bool {
+        let is_counted = self.page.is_full() && !raw.starts_with(['{', '[']);
+        if is_counted {
+            self.page.left(Left::Rejected(Misfit::new("not-an-object", String::new())), Vec::new);
+        }
+        is_counted
     }
 
     /// Counts a container that stands deeper in others than is looked.

@@ -25,6 +25,10 @@ use crate::rules::{Left, REVOKED};
 /// for, and a page that does not fit into the memory would never be passed.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
+/// Objects for which room is made before they are read: the most that are asked for. What a server gives beyond that may be
+/// thirty million of what is none.
+const USUAL_OBJECTS: usize = 16_384;
+
 /// The most objects of a page whose rows are asked for. A page asked for has 16,384 at most; what a server gives beyond that
 /// is mapped as if it came for the first time.
 const MAX_RECALLED: usize = 65_536;
@@ -154,7 +158,7 @@ impl<'a> Mapper<'a> {
     /// Maps the objects of a bundle or an envelope, given as their JSON texts. They stand together, so that they may name
     /// each other.
     pub(crate) fn objects(&mut self, list: &[&'a str]) {
-        let mut found: Vec<Found<'a>> = Vec::with_capacity(list.len());
+        let mut found: Vec<Found<'a>> = Vec::with_capacity(list.len().min(USUAL_OBJECTS));
         for raw in list {
             self.find(raw, 0, &mut found);
         }
@@ -179,6 +183,9 @@ impl<'a> Mapper<'a> {
 
     /// Reads an object, or those that stand in a bundle or a list in its place.
     fn find(&mut self, raw: &'a str, depth: u8, found: &mut Vec<Found<'a>>) {
+        if self.is_only_counted(raw) {
+            return;
+        }
         found.push(Found {
             raw,
             object: StixObject::default(),
@@ -335,7 +342,8 @@ impl<'a> Mapper<'a> {
     }
 }
 
-/// Of each object whether another one of the page is a later version of it.
+/// Of each object whether another one of the page is a later version of it. What has its id and is of another type is none:
+/// a relationship hides no indicator, whatever a server calls it.
 fn replaced(found: &[Found<'_>]) -> Vec<bool> {
     let ids = found.iter().filter_map(|one| one.object.id.as_deref());
     let mut known: Vec<u64> = ids.map(|id| xxh3_64(id.as_bytes())).collect();
@@ -344,21 +352,27 @@ fn replaced(found: &[Found<'_>]) -> Vec<bool> {
     if known.is_sorted_by(|one, next| one < next) {
         return vec![false; found.len()];
     }
-    let mut by_id: Vec<((u64, &str), Edition)> =
-        found.iter().filter_map(|one| Some((hashed(one.object.id.as_deref()?), one.edition))).collect();
+    let mut by_id: Vec<(Name<'_>, Edition)> =
+        found.iter().filter_map(|one| Some((named(&one.object)?, one.edition))).collect();
     by_id.sort_unstable();
     let is_replaced = |one: &Found<'_>| {
-        let Some(id) = one.object.id.as_deref().map(hashed) else { return false };
-        let end = by_id.partition_point(|(known, _)| *known <= id);
+        let Some(name) = named(&one.object) else { return false };
+        let end = by_id.partition_point(|(known, _)| *known <= name);
         let last = end.checked_sub(1).and_then(|place| by_id.get(place));
         last.is_some_and(|(_, last)| *last > one.edition)
     };
     found.iter().map(is_replaced).collect()
 }
 
-/// An id with a hash before it: ids begin alike, so numbers are told apart sooner.
-fn hashed(id: &str) -> (u64, &str) {
-    (xxh3_64(id.as_bytes()), id)
+/// What an object is known by: its id and its type, with a hash before them, as ids begin alike and numbers are told apart
+/// sooner.
+type Name<'a> = (u64, &'a str, &'a str);
+
+fn named<'a>(object: &'a StixObject<'_>) -> Option<Name<'a>> {
+    let id = object.id.as_deref()?;
+    // An id says what an object is even where its type is missing.
+    let kind = object.kind.as_deref().or_else(|| Some(id.split_once("--")?.0)).unwrap_or_default();
+    Some((xxh3_64(id.as_bytes()), id, kind))
 }
 
 /// Notes a claim of this value among those to be remembered; gives the version of its document. Claims of one object have

@@ -174,6 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn among_millions_of_what_is_none_each_record_is_read() {
+        const REJECTS: u32 = 200_000;
+        let zeros = "0,".repeat(250_000);
+        for text in [
+            format!(r#"{{"data":[{RECORD},{zeros}{RECORD},7,[{RECORD}]]}}"#),
+            format!("[{zeros}{RECORD},{STIX},[{RECORD}],0]"),
+            format!(r#"{{"objects":[{STIX},{zeros}0]}}"#),
+        ] {
+            let batch = records(&Settings::default(), 0, &Body::of(text.as_bytes()), &mut Context::default()).unwrap();
+            let good = u32::try_from(text.matches("192.0.2.1").count()).unwrap();
+            assert_eq!((batch.read, batch.mapped, batch.rejected), (250_001 + good, good, REJECTS), "{}", &text[..80]);
+            assert_eq!(batch.skipped, 50_001, "what is no record is counted, and no more is kept of it");
+        }
+    }
+
+    #[test]
     fn containers_are_looked_into_so_deep() {
         let nested = |depth: u8| {
             (0..depth).fold(STIX.to_owned(), |inner, _| format!(r#"{{"type":"bundle","objects":[{inner}]}}"#))

@@ -337,6 +337,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_indicator_hides_none_by_its_id() {
+        let indicator = json!({"type": "indicator", "id": "indicator--1", "pattern": "[url:value = 'http://example.com/']",
+            "modified": "2024-12-01T00:00:00Z"});
+        for kind in ["relationship", "malware", "sighting", "x-own", "url"] {
+            let mut other = json!({"type": kind, "id": "indicator--1", "modified": "2024-12-02T00:00:00Z"});
+            for objects in [[&indicator, &other], [&other, &indicator]] {
+                let batch = map(&objects.map(Value::clone));
+                assert_eq!((batch.mapped, batch.skipped), (1, 1), "{kind}: {}", batch.documents);
+            }
+            // Without a type an id says what it is.
+            other.as_object_mut().unwrap().remove("type");
+            other["pattern"] = "[url:value = 'http://example.com/newer']".into();
+            let batch = map(&[indicator.clone(), other]);
+            assert!(batch.mapped == 1 && batch.documents.contains("newer"), "{kind}: {}", batch.documents);
+        }
+    }
+
+    #[test]
     fn an_alternative_has_so_many_comparisons() {
         for (leaves, kind) in [(condition::MAX_LEAVES, "domain-name"), (condition::MAX_LEAVES + 1, "pattern")] {
             let others: String = (1..leaves).map(|number| format!(" AND domain-name:b{number} = 1")).collect();

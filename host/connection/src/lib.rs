@@ -3,7 +3,7 @@
 //! Secrets come from the configuration or from files, and a file may change while the program runs: a key is rotated, a
 //! certificate renewed. So whoever is refused reads everything again ([`Connection::reload`]) and asks once more if
 //! anything has changed: the credential, the headers of one's own, the proxy's login, the client certificate with its
-//! key and passphrase, the authorities trusted. [`explain`] says in words why a request gave no answer.
+//! key and passphrase, the authorities trusted. What became of that is said once ([`Live::renewal`]). [`explain`] says in words why a request gave no answer.
 
 pub mod explain;
 pub mod tls;
@@ -18,7 +18,9 @@ use thiserror::Error;
 use crate::tls::{Asked, Tls, TlsError};
 use tipline_config::{ProxySettings, TlsSettings};
 use tipline_model::apart::blocking;
-use tipline_model::secret::{Authorization, Credential, MIN_SCRUBBED, OwnHeader, Scrubber, Secret, SecretError};
+use tipline_model::secret::{
+    Authorization, Credential, MIN_SCRUBBED, OwnHeader, Scrubber, Secret, SecretError, SecretSource,
+};
 
 /// Why there is no connection with these settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -66,7 +68,25 @@ impl Access {
 
     fn proxy_password(&self) -> Result<Option<Secret>, SecretError> {
         let login = self.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
-        login.map(|login| login.password.read("proxy_password")).transpose()
+        let read = |password: &SecretSource| match password {
+            SecretSource::Inline(_) => password.read("proxy_password"),
+            SecretSource::File(_) => password.read("proxy_password_file"),
+        };
+        login.map(|login| read(&login.password)).transpose()
+    }
+}
+
+impl Access {
+    /// What another connection has that this one had not.
+    fn renewed(&self, old: &Live, new: &Live) -> String {
+        let is_new = |credential: &&Credential| {
+            let header = credential.header();
+            old.headers.get(header) != new.headers.get(header)
+        };
+        match self.credential.as_ref().filter(is_new).and_then(|key| Some((key.file()?, key.setting()))) {
+            Some((file, setting)) => format!("what {} held (`{setting}`)", file.display()),
+            None => "what the files of secrets and certificates held".to_owned(),
+        }
     }
 }
 
@@ -91,6 +111,8 @@ pub struct Live {
     /// Whether the server has asked for a certificate.
     pub asked: Asked,
     secrets: Vec<Secret>,
+    /// What of it was refused and is new here, until an answer says what became of it.
+    renewed: Mutex<Option<String>>,
     /// Files of certificates, and the proxy's password: a change of these makes another client.
     made_of: ([u8; 32], Option<Secret>),
 }
@@ -129,9 +151,10 @@ impl Connection {
         if !Arc::ptr_eq(&old, used) {
             return Ok(true);
         }
-        let new = Live::new(&self.access, &*self.limits, Some(&old))?;
+        let mut new = Live::new(&self.access, &*self.limits, Some(&old))?;
         let is_new = new.headers != old.headers || new.made_of != old.made_of;
         if is_new {
+            new.renewed = Mutex::new(Some(self.access.renewed(&old, &new)));
             *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         }
         Ok(is_new)
@@ -199,11 +222,25 @@ impl Live {
         let old = old.map(|old| old.secrets.as_slice()).unwrap_or_default();
         let old = old.iter().filter(|old| !secrets.contains(old)).take(current).cloned().collect::<Vec<_>>();
         secrets.extend(old);
-        Ok(Self { client, headers, scrubber: Scrubber::new(&secrets), asked, secrets, made_of })
+        let renewed = Mutex::default();
+        Ok(Self { client, headers, scrubber: Scrubber::new(&secrets), asked, secrets, renewed, made_of })
     }
 }
 
 impl Live {
+    /// What to say, once, of secrets that were read again after `who` had refused others: this is its first answer that shows
+    /// what it thinks of them.
+    pub fn renewal(&self, who: &str, status: StatusCode) -> Option<String> {
+        let became = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => "refused as well",
+            status if status.is_success() => "accepted",
+            // One that is down, has no such page or shows this one to others says nothing of a key.
+            _ => return None,
+        };
+        let what = self.renewed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(format!("{who} refused {what}. It was read again, and what is there now is {became}."))
+    }
+
     /// The most bytes a secret can take in an answer: in hex, each digit as an entity such as `&#x0037;` in percent signs.
     pub fn longest_coding(&self) -> usize {
         const HEX: usize = 2;
@@ -275,4 +312,67 @@ fn client(
     let client =
         builder.build().map_err(|error| ConnectionError(format!("The HTTP client cannot be set up: {error}.")))?;
     Ok((client, asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn access(credential: Option<Credential>) -> Access {
+        let (headers, tls) = (Vec::new(), TlsSettings::default());
+        Access { credential, headers, proxy: None, tls, is_encrypted: false }
+    }
+
+    #[test]
+    fn what_became_of_a_key_that_was_read_again_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let path = file.display();
+        let (ok, down) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
+        for (answers, became) in [
+            (&[ok][..], Some("accepted")),
+            // These say nothing of a key.
+            (
+                &[down, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS, ok],
+                Some("accepted"),
+            ),
+            (&[StatusCode::UNAUTHORIZED, ok], Some("refused as well")),
+            (&[StatusCode::PROXY_AUTHENTICATION_REQUIRED], Some("refused as well")),
+            (&[down], None),
+        ] {
+            fs::write(&file, "first_key_12345").unwrap();
+            let credential = Credential::Bearer(SecretSource::File(file.clone()));
+            let connection = Connection::new(access(Some(credential)), Client::builder).unwrap();
+            let first = connection.live();
+            assert!(!connection.reload(&first).unwrap());
+            assert_eq!(first.renewal("The feed", ok), None, "nothing was renewed");
+            fs::write(&file, "second_key_6789").unwrap();
+            assert!(connection.reload(&first).unwrap());
+            let second = connection.live();
+            // An answer that was under way over the first one is none to the second.
+            assert_eq!(first.renewal("The feed", StatusCode::UNAUTHORIZED), None);
+            let said: Vec<String> = answers.iter().filter_map(|status| second.renewal("The feed", *status)).collect();
+            let expected = became.map(|became| {
+                format!("The feed refused what {path} held (`api_key_file`). It was read again, and what is there now is {became}.")
+            });
+            assert_eq!(said, Vec::from_iter(expected), "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_was_read_again_is_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, other) = (folder.path().join("key"), folder.path().join("tenant"));
+        fs::write(&key, "first_key_12345").unwrap();
+        fs::write(&other, "one").unwrap();
+        let mut access = access(Some(Credential::Bearer(SecretSource::File(key))));
+        access.headers = vec![OwnHeader::new("X-Tenant", SecretSource::File(other.clone())).unwrap()];
+        let connection = Connection::new(access, Client::builder).unwrap();
+        fs::write(&other, "two").unwrap();
+        assert!(connection.reload(&connection.live()).unwrap());
+        let said = connection.live().renewal("Elasticsearch", StatusCode::OK).unwrap();
+        assert!(said.starts_with("Elasticsearch refused what the files of secrets and certificates held. "), "{said}");
+    }
 }

@@ -153,18 +153,25 @@ impl Feed {
     /// # Errors
     /// See [`FetchError`].
     pub async fn fetch(&self, request: &Request) -> Result<Response, FetchError> {
-        let live = self.connection.live();
+        let mut live = self.connection.live();
         let mut result = self.attempt(request, &live).await;
         let is_refused = match &result {
             Ok(response) => StatusCode::from_u16(response.status).is_ok_and(Connection::refuses),
             Err(unanswered) => unanswered.is_refusal,
         };
         if is_refused {
-            match self.connection.reload_apart(&live).await.map(|is_new| self.noted(is_new)) {
-                Ok(true) => result = self.attempt(request, &self.connection.live()).await,
+            match self.connection.reload_apart(&live).await {
+                Ok(true) => {
+                    live = self.connection.live();
+                    result = self.attempt(request, &live).await;
+                }
                 Ok(false) => {}
                 Err(unreadable) => tracing::warn!(input.id = self.input, "{unreadable}"),
             }
+        }
+        let status = result.as_ref().ok().and_then(|response| StatusCode::from_u16(response.status).ok());
+        if let Some(told) = status.and_then(|status| live.renewal("The feed", status)) {
+            tracing::info!(input.id = self.input, "{told}");
         }
         let result = result.map_err(|unanswered| unanswered.error);
         match &result {
@@ -200,18 +207,8 @@ impl Feed {
     /// # Errors
     /// [`FetchError::Refused`] where one cannot be read.
     pub fn reload_credential(&self) -> Result<(), FetchError> {
-        self.noted(self.connection.reload(&self.connection.live())?);
+        self.connection.reload(&self.connection.live())?;
         Ok(())
-    }
-
-    fn noted(&self, is_new: bool) -> bool {
-        if is_new {
-            tracing::info!(
-                input.id = self.input,
-                "A file of keys or certificates holds something new, which is used from now on"
-            );
-        }
-        is_new
     }
 
     fn way<'w>(&'w self, live: &'w Live) -> Way<'w> {

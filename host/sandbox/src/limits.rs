@@ -20,7 +20,8 @@ pub(super) const KEPT_MEMORY: u64 = 32 * 1024 * 1024;
 /// A page of 10,000 records needs about 60 MiB.
 const SANDBOXED_MEMORY: u64 = 128 * 1024 * 1024;
 
-/// Mapping costs about 40,000 units a record: ten thousand records, thirty times over, in about ten seconds.
+/// Ten thousand records of a guest that is compiled for no speed, ten times over, in about ten seconds; `docs/write-a-guest.md` has
+/// what was measured.
 const SANDBOXED_FUEL: u64 = 12_000_000_000;
 
 /// What a call may give back, in bytes that wasmtime reads out of the guest: the documents of 10,000 records are 15 MiB.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::settings::undelivered;
 use super::{Misuse, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, Output};
@@ -51,7 +52,9 @@ impl Cluster {
         let (index, refusal) = match created {
             Ok(index) => (Some(index), None),
             Err(DryRunError::Mapping(reason)) => (None, Some(reason)),
-            Err(DryRunError::Sink(error)) => return Err(error).context("Documents cannot be tried in the cluster"),
+            Err(DryRunError::Sink(error)) => {
+                return Err(undelivered(error)).context("Documents cannot be tried in the cluster");
+            }
         };
         has_index.store(index.is_some(), Ordering::Relaxed);
         for note in index.iter().flat_map(|index| {

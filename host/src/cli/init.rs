@@ -33,6 +33,7 @@ given, and then does what `tipline check` does. Ctrl-C before the end leaves not
 Examples:
   tipline init
   tipline init --api-key-file /etc/tipline/feed.key --elasticsearch https://es.example:9200 --es-api-key-file /etc/tipline/es.key
+  tipline init --api-key-file feed.key --elasticsearch http://localhost:9200 --es-no-api-key
   tipline init --transport taxii --url https://taxii.example/api/ --feed-name Example --collection '*' --username reader")]
 pub(super) struct Init {
     #[command(flatten)]
@@ -71,6 +72,9 @@ struct Given {
     /// The variable that holds the feed's key; SOCDEFENDERS_API_KEY if left out
     #[arg(long, value_name = "NAME")]
     api_key_env: Option<String>,
+    /// The feed wants no key
+    #[arg(long, conflicts_with_all = ["api_key_file", "api_key_env", "username"])]
+    no_api_key: bool,
     /// An address of Elasticsearch or OpenSearch; may be repeated. Without it documents go to SQLite.
     #[arg(long, value_name = "URL")]
     elasticsearch: Vec<String>,
@@ -83,6 +87,9 @@ struct Given {
     /// The variable that holds Elasticsearch's API key; ES_API_KEY if left out
     #[arg(long, value_name = "NAME")]
     es_api_key_env: Option<String>,
+    /// Elasticsearch wants no key, as where its security is switched off
+    #[arg(long, requires = "elasticsearch", conflicts_with_all = ["es_api_key_file", "es_api_key_env"])]
+    es_no_api_key: bool,
 }
 
 impl Init {
@@ -155,25 +162,26 @@ impl Given {
     fn is_empty(&self) -> bool {
         let Self { transport, url, feed_name, collection, username, api_key_file, api_key_env, .. } = self;
         let feed = transport.is_none() && url.is_none() && feed_name.is_none() && collection.is_empty();
-        let key = username.is_none() && api_key_file.is_none() && api_key_env.is_none();
-        let es_key = self.es_api_key_file.is_none() && self.es_api_key_env.is_none();
+        let key = username.is_none() && api_key_file.is_none() && api_key_env.is_none() && !self.no_api_key;
+        let es_key = self.es_api_key_file.is_none() && self.es_api_key_env.is_none() && !self.es_no_api_key;
         feed && key && self.elasticsearch.is_empty() && self.cloud_id.is_none() && es_key
     }
 
     fn answers(self, configuration: &Path) -> Answers {
-        let key = |file: Option<PathBuf>, variable: Option<String>, usual: &str| match (file, variable) {
+        let key = |none: bool, file: Option<PathBuf>, variable: Option<String>, usual: &str| match (file, variable) {
+            _ if none => Key::None,
             (Some(file), _) => Key::File(seen_from(configuration, file)),
             (None, variable) => Key::Variable(variable.unwrap_or_else(|| usual.to_owned())),
         };
         let output = if self.elasticsearch.is_empty() && self.cloud_id.is_none() {
             Output::Sqlite
         } else {
-            let key = key(self.es_api_key_file, self.es_api_key_env, ES_KEY_VARIABLE);
+            let key = key(self.es_no_api_key, self.es_api_key_file, self.es_api_key_env, ES_KEY_VARIABLE);
             Output::Elasticsearch { hosts: self.elasticsearch, cloud_id: self.cloud_id, key }
         };
         Answers {
             transport: self.transport.unwrap_or_default(),
-            key: key(self.api_key_file, self.api_key_env, API_KEY_VARIABLE),
+            key: key(self.no_api_key, self.api_key_file, self.api_key_env, API_KEY_VARIABLE),
             url: self.url,
             feed_name: self.feed_name,
             collections: self.collection,
@@ -255,6 +263,10 @@ mod tests {
                     "api_key_file: \"elasticsearch.key\"",
                 ],
             ),
+            (
+                &["1", "sk_live_canary", "2", "http://localhost:9200", "none"],
+                &["    # api_key_file: elasticsearch.key"],
+            ),
             // What can't be meant is asked again.
             (
                 &["9", "3", "", "no address", "https://t.example/", "", "F", "", "*", "u", "", "pw_canary", ""],
@@ -312,6 +324,22 @@ mod tests {
             "{text}"
         );
         assert!(files.is_empty());
+        let open = Given {
+            elasticsearch: vec!["http://localhost:9200".to_owned()],
+            es_no_api_key: true,
+            no_api_key: true,
+            ..Given::default()
+        };
+        assert!(!open.is_empty());
+        let answers = open.answers(Path::new("tipline.yml"));
+        assert_eq!(answers.variables().count(), 0, "nothing keeps it from being tested");
+        let (config, text, files) = read(&answers);
+        let crate::config::Output::Elasticsearch(settings) = config.output else { panic!("{text}") };
+        assert!(settings.credential.is_none() && config.inputs[0].credential.is_none() && files.is_empty(), "{text}");
+        assert!(
+            text.contains("# api_key_file: elasticsearch.key") && text.contains("# api_key_file: feed.key"),
+            "{text}"
+        );
         let elsewhere = Given { api_key_file: Some("feed.key".into()), ..Given::default() };
         let Key::File(path) = elsewhere.answers(Path::new("etc/tipline.yml")).key else { panic!() };
         assert!(path.is_absolute(), "{}", path.display());

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::settings::Settings;
 use super::{Misuse, open, query, runtime, waiting};
-use crate::clock::Clock;
 use crate::document::text_at;
 use crate::lookup::{self, Looked, MAX_LOOKED_BYTES, Verdict};
 use crate::text::{self, Align, Style, Table};
@@ -63,10 +62,11 @@ impl Lookup {
             return Ok(());
         }
         let fields = Arc::new(query::fields(&config)?);
+        let now = query::now(&config);
         let looked = runtime()?.block_on(waiting::on(&config.output, async {
             let catalog = open::catalog(&config)?;
             catalog.settle().await;
-            anyhow::Ok(lookup::look_up(catalog.as_ref(), &fields, values, Clock::system().now()).await?)
+            anyhow::Ok(lookup::look_up(catalog.as_ref(), &fields, values, now).await?)
         }))?;
         let mut out = io::stdout().lock();
         if self.json {

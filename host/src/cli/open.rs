@@ -5,11 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::Misuse;
-use super::settings::unusable;
+use super::settings::unconnected;
 use super::waiting::in_person;
 use crate::clock::Clock;
 use crate::config::{Config, ElasticsearchSettings, Output};
-use crate::guests::{ConnectError, Guests};
+use crate::guests::Guests;
 use crate::state::Ledger;
 use crate::store::Catalog;
 use crate::store::elasticsearch::Elasticsearch;
@@ -45,10 +45,7 @@ pub(super) fn elasticsearch(config: &Config) -> Result<Option<Elasticsearch>> {
 }
 
 fn connect(config: &Config, settings: &ElasticsearchSettings) -> Result<Elasticsearch> {
-    Guests::new(Some(&config.state_dir)).elasticsearch(config, settings, Clock::system()).map_err(|error| match error {
-        ConnectError::Guest(error) => unusable(error),
-        ConnectError::Sink(error) => error.into(),
-    })
+    Guests::new(Some(&config.state_dir)).elasticsearch(config, settings, Clock::system()).map_err(unconnected)
 }
 
 /// The checkpoints and rejects, to be read.

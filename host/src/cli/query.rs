@@ -1,5 +1,6 @@
 //! The part of a command line that says which documents: a query in KQL, and flags for what is asked most.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -7,11 +8,11 @@ use clap::{Args, ValueEnum};
 use tipline_catalog::{Direction, Grouping, Order, SortKey, time_column};
 use tipline_kql::{Fields, Predicate, Test, parse, quote, resolve};
 
-use super::settings::unusable;
-use super::{Misuse, when};
+use super::settings::unconnected;
+use super::{Misuse, open, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
-use crate::guests::{ConnectError, Guests};
+use crate::guests::Guests;
 use crate::store::{Among, Condition, Kind, Question};
 use crate::text;
 
@@ -163,7 +164,7 @@ impl Which {
         Ok(Question {
             condition: self.condition(config)?,
             among: self.among(),
-            now: Clock::system().now(),
+            now: now(config),
             grouping: Grouping::Claims,
             order: self.order(),
             behind: 0,
@@ -176,7 +177,7 @@ impl Which {
     /// What is asked of a document.
     fn condition(&self, config: &Config) -> Result<Condition> {
         let fields = Arc::new(fields(config)?);
-        let now = i64::try_from(Clock::system().now()).unwrap_or(i64::MAX);
+        let now = i64::try_from(judged(config).earliest()).unwrap_or(i64::MAX);
         let query = self.query.join(" ");
         let mut parts = vec![understood(&query, &fields, now)?];
         if let Some(kind) = &self.kind {
@@ -199,12 +200,42 @@ impl Which {
     }
 }
 
+/// A time by which nobody is told of a doubt: what ends is dated by the day.
+const MATTERS: Millis = 24 * 60 * 60 * 1_000;
+
+/// The moment by which what is stored has ended or has not: the one that a sweep goes by. Where this machine's clock says a
+/// much later one, that is said.
+pub(super) fn now(config: &Config) -> Millis {
+    let clock = judged(config);
+    let (now, latest) = (clock.earliest(), clock.latest());
+    if latest.saturating_sub(now) > MATTERS {
+        // Whoever reads the answer alone misses nothing of it.
+        let _ = writeln!(
+            io::stderr(),
+            "note: This machine's clock says {}, and the last run knew of {}. What ends in between is shown as live, until a run \
+             has heard from a feed which of them is right.",
+            text::instant(latest),
+            text::instant(now)
+        );
+    }
+    now
+}
+
+/// The machine's clock, judged by what the last run has noted of the time; alone where there was none.
+fn judged(config: &Config) -> Clock {
+    let clock = Clock::system();
+    // What cannot be read is said by who opens the store.
+    if let Ok(Some(mut known)) = open::ledger(config).and_then(|ledger| Ok(ledger.known_time()?)) {
+        // A feed that is no longer asked is no witness.
+        known.witnesses.retain(|id, _| config.inputs.iter().any(|input| input.id == *id));
+        clock.resume(known);
+    }
+    clock
+}
+
 /// The fields that can be asked for: those that the configured guests describe.
 pub(super) fn fields(config: &Config) -> Result<Fields> {
-    Guests::new(Some(&config.state_dir)).fields(config).map_err(|error| match error {
-        ConnectError::Guest(error) => unusable(error),
-        ConnectError::Sink(error) => error.into(),
-    })
+    Guests::new(Some(&config.state_dir)).fields(config).map_err(unconnected)
 }
 
 fn understood(query: &str, fields: &Fields, now: i64) -> Result<Predicate> {

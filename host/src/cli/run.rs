@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::progress::{self, Progress};
 use super::serve;
-use super::settings::{Settings, check_guest_settings, unusable};
+use super::settings::{Settings, check_guest_settings, undelivered, unusable};
 use super::{Failed, Misuse, runtime, signals};
 use crate::apart::blocking;
 use crate::clock::Clock;
@@ -20,7 +20,7 @@ use crate::config::LogFormat;
 use crate::config::{Config, Output};
 use crate::observer::Observer;
 use crate::pipeline::{Patience, Pipeline, PipelineError};
-use crate::poll::{Ended, MORE_IS_LEFT};
+use crate::poll::{Ended, MORE_IS_LEFT, by_code};
 use crate::recording::MAX_RECORDING_BYTES;
 use crate::run::{OnceReport, Outcome};
 use crate::said::Said;
@@ -216,6 +216,7 @@ fn assemble(config: &Config, clock: Clock, observer: Arc<dyn Observer>, interrup
         Ok(pipeline) => pipeline,
         Err(error @ PipelineError::Feed { .. }) => return Err(Misuse(error.to_string()).into()),
         Err(PipelineError::Guest(error)) => return Err(unusable(error)),
+        Err(PipelineError::Sink(error)) => return Err(undelivered(error)),
         Err(error) => return Err(error.into()),
     };
     for poller in &pipeline.pollers {
@@ -270,11 +271,10 @@ pub(super) fn print_once(
         // What ended the poll is told as its failure.
         let reason = failure.as_ref().map(Said::plain);
         let notes = poll.iter().flat_map(|report| &report.notes).filter(|note| reason.as_ref() != Some(&note.text));
-        let notes = notes.map(|note| (note.code.as_str(), note.text.as_str()));
         for (note, others) in by_code(notes) {
             let others =
                 if others > 0 { format!(" (and {others} more like it; --json has all)") } else { String::new() };
-            writeln!(out, "{input}: note: {}{others}", text::show_beside(note, own))?;
+            writeln!(out, "{input}: note: {}{others}", text::show_beside(&note.text, own))?;
         }
         if !adds_up {
             writeln!(out, "{input}: the sums do not add up; please report this with the log")?;
@@ -298,18 +298,6 @@ pub(super) fn print_once(
         }
     }
     Ok(well)
-}
-
-/// The first note of each kind, in their order, with how many others of the kind there are.
-pub(super) fn by_code<'n>(notes: impl IntoIterator<Item = (&'n str, &'n str)>) -> Vec<(&'n str, u64)> {
-    let mut kinds: Vec<(&str, &str, u64)> = Vec::new();
-    for (code, text) in notes {
-        match kinds.iter_mut().find(|(known, ..)| *known == code) {
-            Some((_, _, others)) => *others += 1,
-            None => kinds.push((code, text, 0)),
-        }
-    }
-    kinds.into_iter().map(|(_, text, others)| (text, others)).collect()
 }
 
 /// What a sweep did.
@@ -375,13 +363,6 @@ mod tests {
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!([&lines[0]["ended"], &lines[1]["ended"]], ["max_pages", "failed"]);
         assert_eq!(lines[2]["error"], "It is down.");
-    }
-
-    #[test]
-    fn notes_of_one_kind_are_one_line() {
-        let notes = [("a", "1 of them"), ("b", "other"), ("a", "2 of them"), ("a", "3 of them")];
-        assert_eq!(by_code(notes), [("1 of them", 2), ("other", 0)]);
-        assert_eq!(by_code([]), []);
     }
 
     #[test]

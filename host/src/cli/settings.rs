@@ -10,10 +10,11 @@ use tracing::Level;
 use super::Misuse;
 use crate::clock::Clock;
 use crate::config::{API_KEY_VARIABLE, Config, DEFAULT_FILE, Input};
-use crate::guests::{GuestError, Guests};
+use crate::guests::{ConnectError, GuestError, Guests};
 use crate::http::Feed;
 use crate::sandbox::{Event, Failure, Guest};
 use crate::secret::Secret;
+use crate::store::SinkError;
 
 #[derive(Debug, Default, Args)]
 pub(super) struct Settings {
@@ -101,6 +102,22 @@ pub(super) fn unusable(error: GuestError) -> anyhow::Error {
     match error {
         GuestError::File { .. } => Misuse(error.to_string()).into(),
         GuestError::BuiltIn(_) => error.into(),
+    }
+}
+
+/// An error for an output that cannot be spoken to, or a guest that does not say what it writes.
+pub(super) fn unconnected(error: ConnectError) -> anyhow::Error {
+    match error {
+        ConnectError::Guest(error) => unusable(error),
+        ConnectError::Sink(error) => undelivered(error),
+    }
+}
+
+/// An error of an output; where its settings cannot be used, that is a fault of the configuration.
+pub(super) fn undelivered(error: SinkError) -> anyhow::Error {
+    match error {
+        SinkError::Settings(text) => Misuse(format!("output: {text}")).into(),
+        error => error.into(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Ended, PollError, PollReport, Poller};
 use crate::apart::blocking;
 use crate::memory::Memory;
 use crate::sandbox::{Batch, Failure, Head, Note, Reject, Row, Skip};
-use crate::state::{Commit, Counts, MAX_NOTES, MAX_SKIP_REASONS, Remembered};
+use crate::state::{Commit, Counts, MAX_NOTES_KEPT, MAX_SKIP_REASONS, Remembered};
 use crate::store::{PAGES_AT_ONCE, Page, SinkError, Turn};
 
 /// The most bytes of documents and rows under way, beside two pages: a store that takes many pages at once takes them as they come,
@@ -174,7 +174,7 @@ impl<'p> Deliveries<'p> {
 
     /// Has this told with the end of the poll.
     pub(super) fn tell(&mut self, note: Note) {
-        if self.told.len() < MAX_NOTES && !self.told.contains(&note) {
+        if self.told.len() < MAX_NOTES_KEPT && !self.told.contains(&note) {
             self.told.push(note);
         }
     }

@@ -30,7 +30,7 @@ use trapped::{Call, Trapped};
 
 pub use poller::Poller;
 pub(crate) use report::naming_key_file;
-pub use report::{Ended, PollError, PollReport};
+pub use report::{Ended, PollError, PollReport, by_code};
 
 /// The note with which a guest ends a poll that it could not complete.
 const GAVE_UP: &str = "gave-up";

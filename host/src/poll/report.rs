@@ -52,7 +52,7 @@ pub struct PollReport {
     pub pages: u32,
     /// Requests sent.
     pub requests: u64,
-    /// The notes, each once, the first [`crate::state::MAX_NOTES`].
+    /// The notes, each once, the first [`crate::state::MAX_NOTES_KEPT`].
     pub notes: Vec<Note>,
     /// Why records were skipped, and how many.
     pub skips: BTreeMap<String, u64>,
@@ -69,6 +69,18 @@ impl PollReport {
     pub fn went_well(&self) -> bool {
         matches!(self.ended, Ended::Complete | Ended::MaxPages)
     }
+}
+
+/// The first note of each kind, in their order, with how many others of the kind there are.
+pub fn by_code<'n>(notes: impl IntoIterator<Item = &'n Note>) -> Vec<(&'n Note, u64)> {
+    let mut kinds: Vec<(&Note, u64)> = Vec::new();
+    for note in notes {
+        match kinds.iter_mut().find(|(known, _)| known.code == note.code) {
+            Some((_, others)) => *others += 1,
+            None => kinds.push((note, 0)),
+        }
+    }
+    kinds
 }
 
 /// Why a poll failed. What was committed before stays.
@@ -156,6 +168,14 @@ pub(crate) fn naming_key_file(failure: Failure, input: &Input) -> Failure {
 mod tests {
     use super::*;
     use crate::secret::{Secret, SecretSource};
+
+    #[test]
+    fn notes_of_one_kind_are_one_line() {
+        let note = |code: &str, text: &str| Note { code: code.to_owned(), text: text.to_owned() };
+        let notes = [note("a", "1 of them"), note("b", "other"), note("a", "2 of them"), note("a", "3 of them")];
+        assert_eq!(by_code(&notes), [(&notes[0], 2), (&notes[1], 0)]);
+        assert_eq!(by_code([]), []);
+    }
 
     #[test]
     fn the_file_of_a_refused_key_is_named() {

@@ -19,6 +19,9 @@ pub enum SinkError {
     /// May work later: the store is unreachable, overloaded or full.
     #[error("{0}")]
     Unavailable(String),
+    /// The configuration cannot be used: a file of a key that is empty, an address to which no key may go.
+    #[error("{0}")]
+    Settings(String),
     /// Needs a person: the credential, privileges, the template, the index.
     #[error("{0}")]
     Setup(String),

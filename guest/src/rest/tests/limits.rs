@@ -227,3 +227,15 @@ fn a_feed_that_gives_more_than_it_is_asked_for_is_told_of() {
     let notes: Vec<_> = driver.notes.iter().filter(|(code, _)| code == "page-too-large").collect();
     assert!(matches!(&notes[..], [(_, text)] if text.contains("heed `limit`")), "{notes:?}");
 }
+
+#[test]
+fn a_server_that_heeds_no_limit_is_read_whole() {
+    let config = CONFIG.replace(r#""limit":100"#, r#""limit":500"#);
+    for (records, clamp) in [(5_000, 5_000), (5_000, 3_000), (12_000, 5_000)] {
+        let traits = Traits { ignores_limit: true, clamp, ..Traits::default() };
+        let mut driver = Driver::new(&config, feed(records, traits));
+        driver.poll().unwrap();
+        assert_eq!(driver.rejected, 0, "{records} by {clamp}: {:?}", driver.rejects.first());
+        assert_eq!(driver.missing(), Vec::<&str>::new(), "{records} by {clamp}");
+    }
+}

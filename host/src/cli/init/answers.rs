@@ -146,7 +146,7 @@ impl Key {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
                 format!("{key}_file: {}", quoted(&name))
             }
-            Self::None => format!("# {key}_file: feed.key"),
+            Self::None => format!("# {key}_file: {}", file.file_name().unwrap_or_default().to_string_lossy()),
         }
     }
 }

@@ -81,9 +81,15 @@ pub(super) fn answers(person: &mut dyn Person) -> Result<Answers> {
         Output::Sqlite
     } else {
         let hosts = vec![address(person, "Its address, such as https://es.example:9200:")?];
-        let question =
-            format!("API key (not shown; it goes into elasticsearch.key) [taken from the variable {ES_KEY_VARIABLE}]:");
-        Output::Elasticsearch { hosts, cloud_id: None, key: key(person, &question, Some(ES_KEY_VARIABLE))? }
+        let question = format!(
+            "API key (not shown; it goes into elasticsearch.key), or none [taken from the variable {ES_KEY_VARIABLE}]:"
+        );
+        let key = match key(person, &question, Some(ES_KEY_VARIABLE))? {
+            // No key is as short.
+            Key::Typed(typed) if typed.eq_ignore_ascii_case("none") => Key::None,
+            key => key,
+        };
+        Output::Elasticsearch { hosts, cloud_id: None, key }
     };
     Ok(Answers { transport, url, feed_name, collections, username, key: of_feed, output })
 }

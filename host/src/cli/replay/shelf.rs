@@ -5,6 +5,11 @@
 //! the order decides, as it was recorded: the request after the one answered last, if it is alike, is the one meant. If
 //! it is not, a request like the last one is the last one again: a guest that learns the feed's clock by an answer asks
 //! for the same anew. Else it is the next one alike, and behind the end the recording begins anew.
+//!
+//! A feed says what it made of a request's times (`"until":"…"`), and a guest that reads other ones than it asked for takes it
+//! for a feed that heeds none. So an answer to other times than the recorded ones names those that are asked for (`echo`).
+
+mod echo;
 
 use std::collections::HashMap;
 
@@ -99,7 +104,9 @@ impl Shelf {
         let first = (0..=place).find(|other| self.is_same(*other, place))?;
         self.given.insert(first, place);
         self.last = Some(place);
-        self.recorded.get(place).map(|recorded| recorded.answer.clone())
+        let recorded = self.recorded.get(place)?;
+        let then = recorded.forms.first().map_or("", |[name, _]| name.target.as_str());
+        Some(recorded.answer.clone().map(|answer| echo::renamed(answer, then, target)))
     }
 
     /// Whether two recorded requests say the same.

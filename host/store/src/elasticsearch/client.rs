@@ -208,15 +208,22 @@ impl Client {
     }
 
     async fn send_once(&self, call: &Prepared) -> Result<Answer, ClientError> {
-        let live = self.connection.live();
-        let (result, is_refusal) = self.send_to_any(call, &live).await;
+        let mut live = self.connection.live();
+        let (mut result, is_refusal) = self.send_to_any(call, &live).await;
         if is_refusal {
             match self.connection.reload_apart(&live).await {
-                Ok(true) => return self.send_to_any(call, &self.connection.live()).await.0,
+                Ok(true) => {
+                    live = self.connection.live();
+                    result = self.send_to_any(call, &live).await.0;
+                }
                 Ok(false) => {}
                 // A file may be half written just now; what the cluster said is the answer.
                 Err(unreadable) => tracing::warn!("{unreadable}"),
             }
+        }
+        let status = result.as_ref().ok().map(|answer| answer.status);
+        if let Some(told) = status.and_then(|status| live.renewal("Elasticsearch", status)) {
+            tracing::info!("{told}");
         }
         result
     }

@@ -19,6 +19,7 @@ pub mod fields;
 pub mod finding;
 mod health;
 mod ingest;
+mod others;
 mod reply;
 mod retire;
 mod search;
@@ -68,12 +69,12 @@ impl Elasticsearch {
     /// Prepares the connection; opens nothing. `describe` is the guest's description of what it writes.
     ///
     /// # Errors
-    /// [`SinkError::Setup`] where the settings or the description can't be used.
+    /// [`SinkError::Settings`] where the settings can't be used, [`SinkError::Setup`] where the description can't.
     pub fn new(settings: &ElasticsearchSettings, describe: &str, clock: Clock) -> Result<Self, SinkError> {
         let fields = Fields::read(describe, settings.mode == Mode::Events)
             .map_err(|error| SinkError::Setup(error.to_string()))?;
         let client = Client::new(settings).map_err(|error| match error {
-            ClientError::Refused(text) | ClientError::Unreachable(text) => SinkError::Setup(text),
+            ClientError::Refused(text) | ClientError::Unreachable(text) => SinkError::Settings(text),
         })?;
         let client = Arc::new(client);
         let bulk = Bulk::new(Arc::clone(&client), settings, Availability::unwatched());

@@ -145,6 +145,7 @@ impl Elasticsearch {
             Existing::Index(mapping) => {
                 self.add_fields(&mut fields, &mapping, &mut report).await?;
                 self.set_replicas(&mut report).await?;
+                report.warnings.extend(self.made_by_others(&mapping));
             }
             Existing::DataStream(mapping) => match self.stream_conflicts(&fields.compare(&mapping)) {
                 // The template is right now; what is left is for a person.
@@ -152,6 +153,9 @@ impl Elasticsearch {
                 None => {
                     self.add_fields(&mut fields, &mapping, &mut report).await?;
                     self.set_replicas(&mut report).await?;
+                    let others = (self.decided_by_others().await, self.made_by_others(&mapping));
+                    // As long as the next index is theirs too, to roll over would be of no use.
+                    report.warnings.extend(others.0.or(others.1));
                 }
             },
             Existing::Nothing if self.settings.mode == Mode::Latest => {
@@ -251,6 +255,11 @@ impl Elasticsearch {
                     report.done.push(format!("all {} fields are mapped", self.fields.iter().count()));
                 }
                 report.warnings.extend(fallen_back(&comparison));
+                // What is wanting is said already, and where our template is not there yet, no other one stands in its way.
+                if faults.is_empty() {
+                    let next = if is_stream { self.decided_by_others().await } else { None };
+                    report.warnings.extend(next.or_else(|| self.made_by_others(mapping)));
+                }
             }
         }
         if self.settings.mode == Mode::Latest

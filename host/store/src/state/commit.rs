@@ -16,7 +16,7 @@ pub const MAX_STATE_BYTES: usize = 64 * 1024;
 pub const MAX_GAPS: usize = 50;
 
 /// Other notes kept of an input, the newest.
-pub const MAX_NOTES: usize = 50;
+pub const MAX_NOTES_KEPT: usize = 50;
 
 /// Reasons for skipping that are counted apart, for each input; what comes then is counted as `other`. A guest has a
 /// dozen; one that puts values into its reasons must not fill the disk.
@@ -167,7 +167,7 @@ fn keep_notes(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Resul
         status::trim_notes(transaction, &commit.input, true, MAX_GAPS)?;
     }
     if commit.notes.iter().any(|note| note.code != GAP) {
-        status::trim_notes(transaction, &commit.input, false, MAX_NOTES)?;
+        status::trim_notes(transaction, &commit.input, false, MAX_NOTES_KEPT)?;
     }
     Ok(())
 }

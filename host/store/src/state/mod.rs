@@ -38,7 +38,7 @@ use tipline_model::clock::judge::{Known, Unheard, Witness};
 pub use crate::commit::Commit;
 pub use crate::error::LedgerError;
 pub(crate) use commit::check;
-pub use commit::{MAX_GAPS, MAX_NOTES, MAX_SKIP_REASONS, MAX_STATE_BYTES};
+pub use commit::{MAX_GAPS, MAX_NOTES_KEPT, MAX_SKIP_REASONS, MAX_STATE_BYTES};
 pub use counts::Counts;
 pub use dropped::{MAX_DROPPED, Passed};
 pub use memory::Remembered;

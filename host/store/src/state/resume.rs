@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::commit::MAX_NOTES;
+use super::commit::MAX_NOTES_KEPT;
 use super::{Ledger, LedgerError, dropped, memory, status};
 use crate::{Loss, Standing};
 use tipline_model::clock::Millis;
@@ -60,7 +60,7 @@ impl Ledger {
             dropped::forget(transaction, input)?;
             if state.is_some() {
                 status::note(transaction, input, REFILLED, &format!("{}.", lost.text()), at)?;
-                status::trim_notes(transaction, input, false, MAX_NOTES)?;
+                status::trim_notes(transaction, input, false, MAX_NOTES_KEPT)?;
             }
             Ok(())
         })?;

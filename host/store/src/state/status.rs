@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, LedgerError, MAX_NOTES, fact, set_fact, signed, unsigned};
+use super::{Ledger, LedgerError, MAX_NOTES_KEPT, fact, set_fact, signed, unsigned};
 use crate::Outage;
 use tipline_model::clock::Millis;
 use tipline_model::said::Said;
@@ -214,7 +214,7 @@ impl Ledger {
     pub fn note(&self, input: &str, code: &str, text: &str, at: Millis) -> Result<(), LedgerError> {
         self.writing(|transaction| {
             note(transaction, input, code, text, at)?;
-            trim_notes(transaction, input, false, MAX_NOTES)
+            trim_notes(transaction, input, false, MAX_NOTES_KEPT)
         })
     }
 }

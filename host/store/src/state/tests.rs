@@ -542,11 +542,11 @@ fn the_newest_gaps_notes_and_the_first_reasons_are_kept() {
     };
     ledger.commit(&many(MAX_GAPS, NOW), &Delivery::default()).unwrap();
     let status = ledger.status("feed").unwrap();
-    assert_eq!((status.gaps.len(), status.notes.len()), (MAX_GAPS, MAX_NOTES));
+    assert_eq!((status.gaps.len(), status.notes.len()), (MAX_GAPS, MAX_NOTES_KEPT));
     assert_eq!(status.gaps[0].text, "0");
     ledger.commit(&many(MAX_SKIP_REASONS, NOW + 1), &Delivery::default()).unwrap();
     let status = ledger.status("feed").unwrap();
-    assert_eq!((status.gaps.len(), status.notes.len()), (MAX_GAPS, MAX_NOTES));
+    assert_eq!((status.gaps.len(), status.notes.len()), (MAX_GAPS, MAX_NOTES_KEPT));
     assert_eq!(status.gaps[0].text, format!("{}", MAX_SKIP_REASONS - MAX_GAPS));
     assert_eq!(ledger.skips("feed").unwrap().len(), MAX_SKIP_REASONS);
     ledger.commit(&many(MAX_SKIP_REASONS + 3, NOW + 2), &Delivery::default()).unwrap();

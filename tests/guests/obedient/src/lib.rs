@@ -1,5 +1,5 @@
 //! A guest that does what its feed tells it: it maps pages, asks, remembers, spins, grows, shouts, lies, and traps on an
-//! umlaut.
+//! umlaut. Its setting `alone: refused` or `trapped` is what it does when it is called for records alone.
 //!
 //! A page is `{"values": [...], "do": {"spin": n}, "next": "/2"}`. The state is the target of the next page, the first one
 //! being `/1`; a page without `next` ends the poll. `next` may be a whole request, too. A page that is no text is one reject.
@@ -161,6 +161,10 @@ fn no_text(observed: u64, raw: Vec<u8>) -> Batch {
 
 impl mapper::Guest for Obedient {
     fn map_records(config: String, observed: u64, records: Vec<u8>) -> Result<Batch, Failure> {
+        if config.contains(r#""alone":"refused""#) {
+            return Err(Failure::Config("`alone` lets nothing be mapped outside of polls.".to_owned()));
+        }
+        assert!(!config.contains(r#""alone":"trapped""#), "told to");
         match std::str::from_utf8(&records) {
             Ok(_) => Ok(map(config, observed, &read(&records)?)),
             Err(_) => Ok(no_text(observed, records)),
