@@ -222,7 +222,7 @@ pub(super) fn now(config: &Config) -> Millis {
 }
 
 /// The machine's clock, judged by what the last run has noted of the time; alone where there was none.
-fn judged(config: &Config) -> Clock {
+pub(super) fn judged(config: &Config) -> Clock {
     let clock = Clock::system();
     // What cannot be read is said by who opens the store.
     if let Ok(Some(mut known)) = open::ledger(config).and_then(|ledger| Ok(ledger.known_time()?)) {

@@ -62,7 +62,7 @@ impl Serve {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                opened = open_page(&page, &config, catalog, ledger, Clock::system()) => opened?,
+                opened = open_page(&page, &config, catalog, ledger, query::judged(&config)) => opened?,
             }
             let serving = Site { watched: None, page: Some(page.clone()) }.serve(listener);
             info!("The page is served at http://{}; `tipline open` prints a link to it", serving.address());

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt as _;
 
 use super::access::{self, Access, END, wall_clock};
@@ -45,6 +46,8 @@ pub struct PageServer {
 pub(super) struct Inside {
     pub(super) app: Arc<App>,
     views: Router,
+    /// Keeps the answers ready, as long as the page is there.
+    _warm: AbortOnDropHandle<()>,
 }
 
 impl PageServer {
@@ -92,8 +95,10 @@ impl PageServer {
         let catalog = Arc::new(TakingTurns::new(app.catalog.clone()));
         let app = Arc::new(App { catalog, ..app });
         let views = page::routes().with_state(app.clone());
+        let (catalog, fields) = (app.catalog.clone(), app.fields.clone());
+        let warm = AbortOnDropHandle::new(tokio::spawn(async move { catalog.keep_warm(fields).await }));
         // A page is opened once.
-        let _ = self.inside.set(Inside { app, views });
+        let _ = self.inside.set(Inside { app, views, _warm: warm });
     }
 
     pub(super) fn access(&self) -> &Access {

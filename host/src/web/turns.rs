@@ -70,6 +70,11 @@ impl Catalog for TakingTurns {
         self.catalog.facets(query, facet).await
     }
 
+    /// It is nobody's question.
+    async fn keep_warm(&self, fields: Arc<tipline_kql::Fields>) {
+        self.catalog.keep_warm(fields).await;
+    }
+
     async fn ask(&self, question: &Question) -> Result<Answer, CatalogError> {
         let _turn = self.question().await?;
         self.catalog.ask(question).await

@@ -29,6 +29,8 @@ pub mod testing;
 mod tests;
 mod turn;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -148,6 +150,10 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`].
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError>;
+
+    /// Keeps what questions about these fields are answered by up with the store, until this is dropped, where that takes
+    /// anything: so nobody who asks has to wait for it.
+    async fn keep_warm(&self, _fields: Arc<tipline_kql::Fields>) {}
 
     /// Answers a question in the query language.
     ///

@@ -35,11 +35,16 @@ const MOST_CARRIED: usize = 64 * 1024;
 /// The longest value that can be asked for: longer keywords are not searchable.
 const CHARS_ASKED: usize = 1_024;
 
+/// Whether a value can be asked for.
+pub(super) fn is_asked(value: &str) -> bool {
+    value.chars().nth(CHARS_ASKED).is_none()
+}
+
 /// A value with what scripts need of it: the field by which it is filtered, and itself, to be copied. What HTML would change
 /// in an attribute stands there as JSON. None is a value that is missing, and can be filtered for, too.
 pub(super) fn value(field: &str, value: Option<&str>, shown: &Markup) -> Markup {
     let is_changed = value.is_some_and(|value| value.contains(['\r', '\0']));
-    let is_asked = value.is_none_or(|value| value.chars().nth(CHARS_ASKED).is_none());
+    let is_asked = value.is_none_or(is_asked);
     let json = value.filter(|_| is_changed).map(|value| serde_json::Value::from(value).to_string());
     html! {
         span.value data-field=[is_asked.then_some(field)] data-value=[value.filter(|_| !is_changed)] data-json=[json] { (shown) }

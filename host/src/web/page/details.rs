@@ -269,11 +269,12 @@ fn broken(path: &str) -> Markup {
 
 /// By which of a field's values is filtered: the first of several; what stands in a list's objects can't be asked for so.
 fn asked_for<'v>(document: &'v Json, path: &str, shown: &'v str) -> Option<&'v str> {
-    match at(document, path)? {
+    let value = match at(document, path)? {
         Json::Array(_) => texts_at(document, path).first().copied(),
         Json::Object(_) | Json::Null => None,
         _ => Some(shown),
-    }
+    };
+    value.filter(|value| cell::is_asked(value))
 }
 
 /// A feed's words, or that there are none.

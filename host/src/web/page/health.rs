@@ -99,7 +99,7 @@ pub(super) fn nothing_yet() -> Markup {
         "Nothing has come in yet.",
         &html! {
             p { "Add an input to " code { "tipline.yml" } " and start " code { "tipline run" } ":" }
-            pre { code { "inputs:\n  - id: socdefenders\n    api_key_file: socdefenders.key\n\n  - id: my-taxii-server\n    transport: taxii\n    url: https://taxii.example/api/\n    collections: [11111111-2222-3333-4444-555555555555]" } }
+            pre tabindex="0" { code { "inputs:\n  - id: socdefenders\n    api_key_file: socdefenders.key\n\n  - id: my-taxii-server\n    transport: taxii\n    url: https://taxii.example/api/\n    collections: [11111111-2222-3333-4444-555555555555]" } }
             p { code { "tipline init" } " asks for what is needed and writes the file; " code { "tipline check" } " tries it." }
             p { a.button href="/" { "Look again" } }
         },

@@ -80,6 +80,14 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/assets/style.css", get(assets::give_style))
         .route("/assets/page.js", get(assets::give_script))
         .route("/assets/icon.svg", get(assets::give_icon))
+        .fallback(async || {
+            refused(
+                StatusCode::NOT_FOUND,
+                Place::Indicators,
+                "There is no such page.",
+                "The places of this one stand above.",
+            )
+        })
 }
 
 /// The value of a key in an address.

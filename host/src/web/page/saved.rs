@@ -124,7 +124,7 @@ impl Made {
             "",
             "The list’s address, shown this once:",
             &html! {
-                pre { code { (self.address) } }
+                pre tabindex="0" { code { (self.address) } }
                 div.row { button.scripted type="button" data-copy=(self.address) { "Copy" } span.note { "It needs nothing else: keep it as you keep a password. Where a program sends headers, the key may stand in one instead (Authorization: Bearer)." } }
             },
         )

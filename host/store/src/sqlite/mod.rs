@@ -63,18 +63,6 @@ impl Sqlite {
         &self.ledger
     }
 
-    /// Keeps what questions about these fields are answered by up with the file, until this is dropped: so none has to wait
-    /// for what was committed long before it. Where the file cannot be read just now, whoever asks is told.
-    pub async fn keep_warm(&self, fields: Arc<Fields>) {
-        loop {
-            let (Self { ledger, warm, .. }, fields) = (self.clone(), fields.clone());
-            if let Err(error) = blocking(move || warm.catch_up(&ledger, &fields)).await {
-                tracing::debug!(%error, "the columns are not kept up");
-            }
-            tokio::time::sleep(KEEPING).await;
-        }
-    }
-
     async fn on_ledger<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
@@ -163,6 +151,17 @@ impl Catalog for Sqlite {
     async fn facets(&self, query: &Query, facet: Facet) -> Result<Vec<(String, u64)>, CatalogError> {
         let query = query.clone();
         Ok(self.on_ledger(move |ledger| search::facets(ledger, &query, facet)).await?)
+    }
+
+    /// Where the file cannot be read just now, whoever asks is told.
+    async fn keep_warm(&self, fields: Arc<Fields>) {
+        loop {
+            let (Self { ledger, warm, .. }, fields) = (self.clone(), fields.clone());
+            if let Err(error) = blocking(move || warm.catch_up(&ledger, &fields)).await {
+                tracing::debug!(%error, "the columns are not kept up");
+            }
+            tokio::time::sleep(KEEPING).await;
+        }
     }
 
     async fn ask(&self, question: &Question) -> Result<Answer, CatalogError> {
