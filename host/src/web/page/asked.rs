@@ -28,7 +28,7 @@ pub(super) fn condition(app: &App, view: &View, now: Millis) -> Result<Condition
     let moment = i64::try_from(now).unwrap_or(i64::MAX);
     let understood = |text: &str| parse(text).and_then(|node| resolve(&node, &app.fields, moment));
     let mut parts = vec![understood(&view.query).map_err(Mistake::Query)?];
-    let (_, field, title) = TIMES[view.time];
+    let (_, field, title) = TIMES[view.time()];
     for (bound, sign, which) in [(&view.from, ">=", "beginning"), (&view.to, "<=", "end")] {
         let Some(bound) = bound else { continue };
         let test = understood(&format!("{field} {sign} {}", tipline_kql::quote(bound)));
@@ -54,7 +54,7 @@ pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, 
         limit: view.size,
         facets: FACETS.iter().map(|(_, field, _)| *field).collect(),
         trend: Some(TrendOf {
-            time: TIMES[view.time].1,
+            time: TIMES[view.time()].1,
             from: None,
             to: None,
             intervals: BARS,
@@ -62,6 +62,11 @@ pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, 
             top: SERIES,
         }),
     })
+}
+
+/// The trend of a view alone.
+pub(super) fn trend(app: &App, view: &View, now: Millis) -> Result<Question, Mistake> {
+    Ok(Question { behind: 0, limit: 0, facets: Vec::new(), ..question(app, view, now)? })
 }
 
 /// Claims of which something holds, whatever their state, what was seen last first.

@@ -187,12 +187,21 @@ impl Row {
                     }))
                 }
                 td data-title="Confidence" { (cell::confidence(of(|claim| &claim.confidence))) }
-                td data-title="About" { (text::cell(&self.about)) }
-                td data-title="Providers" { (text::cell(of(|claim| &claim.providers))) }
+                td data-title="About" { (or_none(&self.about)) }
+                td data-title="Providers" { (or_none(of(|claim| &claim.providers))) }
                 td data-title="Last seen" { (cell::time(of(|claim| &claim.last_seen), now)) }
                 td.figure data-title="Times" { (text::count(self.times)) }
             }
         }
+    }
+}
+
+/// A text, or the sign that there is none.
+fn or_none(said: &str) -> Markup {
+    if said.is_empty() {
+        html! { span.none { "–" } }
+    } else {
+        html! { (text::cell(said)) }
     }
 }
 

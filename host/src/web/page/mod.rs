@@ -102,10 +102,7 @@ async fn indicators(
 ) -> Response {
     let view = View::read(query.as_deref().unwrap_or_default());
     let now = app.clock.earliest();
-    let asked = match asked::question(&app, &view, now) {
-        Ok(question) => app.catalog.ask(&question).await.map_err(Wrong::Catalog),
-        Err(mistake) => Err(Wrong::Mistake(mistake)),
-    };
+    let asked = found(&app, &view, now).await;
     let shown = match &view.id {
         Some(id) => Some(details(&app, &view, id, now, false).await),
         None => None,
@@ -124,7 +121,7 @@ async fn indicators(
                 (search::bar(&view, mistake))
             }
             @match &asked {
-                Ok(answer) => (found(&app, &view, answer, &saved::menu(&view, &saved, &session), now)),
+                Ok(found) => (board(&app, &view, found, &saved::menu(&view, &saved, &session), now)),
                 Err(Wrong::Catalog(error)) => (notice("bad", "The store gave no answer.", &html! { (text::escape_lines(&error.to_string())) })),
                 Err(Wrong::Mistake(_)) => (notice("", "Nothing was searched.", &html! { "Mend the query above, or " a href="/fields" { "see what it can ask for" } "." })),
             }
@@ -141,7 +138,31 @@ enum Wrong {
     Catalog(CatalogError),
 }
 
-fn found(app: &App, view: &View, answer: &Answer, views: &Markup, now: Millis) -> Markup {
+/// What a view finds.
+struct Found {
+    answer: Answer,
+    trend: Option<trend::Shown>,
+}
+
+async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
+    let question = asked::question(app, view, now).map_err(Wrong::Mistake)?;
+    let mut answer = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?;
+    let Some(drawn) = answer.trend.take() else { return Ok(Found { answer, trend: None }) };
+    let is_chosen = view.time.is_some() || view.from.is_some() || view.to.is_some();
+    let mut shown = trend::Shown { drawn, time: view.time() };
+    if !is_chosen && trend::is_flat(&shown.drawn) {
+        // All was observed at once; when it was seen at work says more.
+        let view = View { time: Some(view::LAST_SEEN), ..view.clone() };
+        let question = asked::trend(app, &view, now).map_err(Wrong::Mistake)?;
+        if let Some(drawn) = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?.trend {
+            shown = trend::Shown { drawn, time: view::LAST_SEEN };
+        }
+    }
+    Ok(Found { answer, trend: Some(shown) })
+}
+
+fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> Markup {
+    let Found { answer, trend } = found;
     let rows = answer.found.len();
     html! {
         div.bar {
@@ -161,7 +182,7 @@ fn found(app: &App, view: &View, answer: &Answer, views: &Markup, now: Millis) -
             div.columns {
                 (facets::facets(view, answer))
                 div.results {
-                    (trend::trend(view, answer))
+                    @if let Some(shown) = trend { (trend::trend(view, shown)) }
                     @if rows == 0 {
                         (notice("", "There is no such page.", &html! { a href=(View { page: 1, ..view.clone() }.link("/")) { "To the first one" } }))
                     } @else {

@@ -399,6 +399,55 @@ for (const button of /** @type {HTMLElement[]} */ (all('button[data-copies]'))) 
   }
 }
 
+// A column is made wider or narrower at its head's edge; the browser remembers. A double click makes it as it was.
+{
+  const widths = /** @type {Record<string, number>} */ (JSON.parse(kept('widths') ?? '{}'));
+  const NARROWEST = 48;
+  for (const head of /** @type {HTMLElement[]} */ (one('#columns') ? all('.indicators thead th[class^=c-]') : [])) {
+    const word = (head.className.match(/c-(\S+)/) ?? ['', ''])[1];
+    const title = (head.textContent ?? '').replace(/[↑↓]/, '').trim();
+    const grip = make('span', { class: 'grip', role: 'separator', tabindex: '0', 'aria-orientation': 'vertical', 'aria-label': 'Width of ' + title, 'aria-valuemin': String(NARROWEST), title: 'Drag to make wider or narrower; double click for its own width' });
+    const draw = () => {
+      const width = widths[word];
+      for (const cell of /** @type {HTMLElement[]} */ (all('.indicators .c-' + CSS.escape(word)))) {
+        cell.classList.toggle('sized', width !== undefined);
+        cell.style.minWidth = cell.style.maxWidth = width === undefined ? '' : width + 'px';
+      }
+      grip.setAttribute('aria-valuenow', String(Math.round(width ?? head.offsetWidth)));
+    };
+    /** @param {number | undefined} width */
+    const set = (width) => {
+      if (width === undefined) delete widths[word];
+      else widths[word] = Math.max(NARROWEST, Math.round(width));
+      kept('widths', JSON.stringify(widths));
+      draw();
+    };
+    grip.addEventListener('pointerdown', (event) => {
+      event.preventDefault();
+      grip.setPointerCapture(event.pointerId);
+      head.draggable = false;
+      const [begun, wide] = [event.clientX, head.offsetWidth];
+      const move = (/** @type {PointerEvent} */ event) => set(wide + event.clientX - begun);
+      const end = () => {
+        grip.removeEventListener('pointermove', move);
+        head.draggable = true;
+      };
+      grip.addEventListener('pointermove', move);
+      grip.addEventListener('pointerup', end, { once: true });
+      grip.addEventListener('pointercancel', end, { once: true });
+    });
+    grip.addEventListener('dblclick', () => set(undefined));
+    grip.addEventListener('keydown', (event) => {
+      const step = event.key === 'ArrowLeft' ? -16 : event.key === 'ArrowRight' ? 16 : 0;
+      if (step === 0) return;
+      event.preventDefault();
+      set(head.offsetWidth + step);
+    });
+    head.append(grip);
+    draw();
+  }
+}
+
 // A time is dragged over the trend.
 {
   const plot = /** @type {HTMLElement | null} */ (one('.plot'));
@@ -433,7 +482,7 @@ for (const button of /** @type {HTMLElement[]} */ (all('button[data-copies]'))) 
       if (begun === null) return;
       const end = bar(/** @type {PointerEvent} */ (event));
       const at = (/** @type {number} */ bar) => new Date(from + interval * bar).toISOString();
-      location.assign(address({ from: at(Math.min(begun, end)), to: new Date(from + interval * (Math.max(begun, end) + 1) - 1).toISOString(), page: null, id: null }));
+      location.assign(address({ time: plot.dataset.time ?? null, from: at(Math.min(begun, end)), to: new Date(from + interval * (Math.max(begun, end) + 1) - 1).toISOString(), page: null, id: null }));
     });
   }
 }

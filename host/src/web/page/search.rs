@@ -43,7 +43,7 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
         (from, None) => SPANS.iter().find(|(begin, _)| *begin == from.unwrap_or_default()),
         _ => None,
     };
-    let (_, _, title) = TIMES[view.time];
+    let (_, _, title) = TIMES[view.time()];
     let shown = match span {
         Some((_, name)) => (*name).to_owned(),
         None => format!("{} – {}", view.from.as_deref().unwrap_or("…"), view.to.as_deref().unwrap_or("now")),
@@ -62,7 +62,13 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
                     }
                 }
                 div.fields {
-                    label { span { "Of the time" } select name="time" { @for (number, (word, _, title)) in TIMES.iter().enumerate() { option value=(word) selected[number == view.time] { (title) } } } }
+                    label { span { "Of the time" } select name="time" {
+                        @for (number, (word, _, title)) in TIMES.iter().enumerate() {
+                            @let is_asked = number == view.time();
+                            // What nobody has chosen stays so.
+                            option value=(if is_asked && view.time.is_none() { "" } else { word }) selected[is_asked] { (title) }
+                        }
+                    } }
                     label { span { "From" } input name="from" value=[view.from.as_deref()] placeholder="now-7d or 2026-11-01" autocomplete="off"; }
                     label { span { "To" } input name="to" value=[view.to.as_deref()] placeholder="now" autocomplete="off"; }
                     button type="submit" { "Apply" }

@@ -7,19 +7,35 @@ use maud::{Markup, PreEscaped, html};
 use super::cell::minute;
 use super::view::{FACETS, TIMES, View};
 use crate::clock::Millis;
-use crate::store::{Answer, Drawn};
+use crate::store::Drawn;
 use crate::text;
 
 /// The drawing's own units; it is stretched to the room there is.
 const WIDTH: usize = 1_000;
 const HEIGHT: u64 = 100;
 
+/// Bars up to which a trend tells nothing.
+const FLAT: usize = 2;
+
 const DAY: Millis = 24 * 60 * 60 * 1_000;
 
+/// A trend, and over which of [`TIMES`] it is.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) drawn: Drawn,
+    pub(super) time: usize,
+}
+
+/// Whether a trend tells no times apart: nearly all stands in one bar, as after a first poll, which sees everything at once.
+pub(super) fn is_flat(drawn: &Drawn) -> bool {
+    let Drawn { trend, .. } = drawn;
+    let height = |bar: usize| trend.series.iter().map(|(_, counts)| counts[bar]).sum::<u64>() + trend.others[bar];
+    (0..trend.others.len()).filter(|bar| height(*bar) > 0).count() <= FLAT
+}
+
 /// The trend of a view.
-pub(super) fn trend(view: &View, answer: &Answer) -> Markup {
-    let Some(drawn) = &answer.trend else { return html! {} };
-    let Drawn { over, trend } = drawn;
+pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
+    let Drawn { over, trend } = &shown.drawn;
     let series: Vec<(&str, u64, &[u64])> = trend
         .series
         .iter()
@@ -31,7 +47,7 @@ pub(super) fn trend(view: &View, answer: &Answer) -> Markup {
     let height = |bar: usize| series.iter().map(|(_, _, counts)| counts[bar]).sum::<u64>() + trend.others[bar];
     let highest = (0..bars).map(height).max().unwrap_or(1).max(1);
     let (word, _, title) = FACETS[view.stack];
-    let (time_word, _, time_title) = TIMES[view.time];
+    let (time_word, _, time_title) = TIMES[shown.time];
     let begin = |bar: usize| over.from + over.interval * bar as u64;
     html! {
         section.trend aria-label="Trend" {
@@ -42,7 +58,7 @@ pub(super) fn trend(view: &View, answer: &Answer) -> Markup {
                 span.note { "bars of " (text::duration(std::time::Duration::from_millis(over.interval))) ", claims" }
             }
             div.drawing {
-                div.plot data-from=(over.from) data-interval=(over.interval) data-bars=(bars) {
+                div.plot data-time=(time_word) data-from=(over.from) data-interval=(over.interval) data-bars=(bars) {
                     span.highest { (text::count(highest)) }
                     svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(format!("{time_title} by {title}, {} bars; the numbers stand in the table below", bars)) {
                         (PreEscaped(bars_of(&series, &trend.others, highest)))
@@ -108,7 +124,7 @@ fn with(view: &View, key: &str, word: &str) -> String {
     let at = |known: &[(&str, &str, &str)]| known.iter().position(|(name, ..)| *name == word).unwrap_or_default();
     View { page: view.page, ..view.clone() }
         .but(|view| match key {
-            "time" => view.time = at(&TIMES),
+            "time" => view.time = Some(at(&TIMES)),
             _ => view.stack = at(&FACETS),
         })
         .link("/")

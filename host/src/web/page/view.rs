@@ -22,6 +22,12 @@ pub(super) const TIMES: [(&str, &str, &str); 5] = [
     ("timestamp", "@timestamp", "Timestamp"),
 ];
 
+/// When a feed last showed it, in [`TIMES`]: the usual one, as renewals do not move it.
+pub(super) const OBSERVED: usize = 0;
+
+/// When it was last seen at work, in [`TIMES`].
+pub(super) const LAST_SEEN: usize = 1;
+
 /// What a trend is stacked by and facets are counted of, by what the address and queries call it.
 pub(super) const FACETS: [(&str, &str, &str); 8] = [
     ("type", "threat.indicator.type", "Type"),
@@ -40,8 +46,8 @@ pub(super) struct View {
     /// In KQL, as it was typed.
     pub(super) query: String,
     pub(super) among: Among,
-    /// Of [`TIMES`], by its number.
-    pub(super) time: usize,
+    /// Of [`TIMES`], by its number; none is the first, until it tells nothing apart.
+    pub(super) time: Option<usize>,
     /// The first moment, in KQL's date math; none is the beginning of time.
     pub(super) from: Option<String>,
     /// The last one.
@@ -82,7 +88,7 @@ impl Default for View {
         Self {
             query: String::new(),
             among: Among::Live,
-            time: 0,
+            time: None,
             from: None,
             to: None,
             grouping: Grouping::Values,
@@ -118,7 +124,7 @@ impl View {
                         _ => Among::Live,
                     }
                 }
-                "time" => view.time = TIMES.iter().position(|(word, ..)| *word == value).unwrap_or(view.time),
+                "time" => view.time = TIMES.iter().position(|(word, ..)| *word == value).or(view.time),
                 "from" => view.from = Some(value.trim().to_owned()).filter(|text| !text.is_empty()),
                 "to" => view.to = Some(value.trim().to_owned()).filter(|text| !text.is_empty()),
                 "rows" => view.grouping = if value == "claims" { Grouping::Claims } else { Grouping::Values },
@@ -159,7 +165,7 @@ impl View {
         add(!self.query.is_empty(), "q", self.query.clone());
         let among = if self.among == Among::Ended { "ended" } else { "all" };
         add(self.among != Among::Live, "among", among.to_owned());
-        add(self.time != usual.time, "time", TIMES[self.time].0.to_owned());
+        add(self.time.is_some(), "time", TIMES[self.time()].0.to_owned());
         add(self.from.is_some(), "from", self.from.clone().unwrap_or_default());
         add(self.to.is_some(), "to", self.to.clone().unwrap_or_default());
         add(self.grouping == Grouping::Claims, "rows", "claims".to_owned());
@@ -201,6 +207,11 @@ impl View {
         let is_turned = is_wanted != value.is_some();
         let condition = if is_turned { format!("not {condition}") } else { condition };
         self.but(|view| view.query = joined(&view.query, &condition))
+    }
+
+    /// The time that is asked for: of [`TIMES`], by its number.
+    pub(super) fn time(&self) -> usize {
+        self.time.unwrap_or(OBSERVED)
     }
 
     /// How many rows stand before the page's first.
@@ -249,7 +260,7 @@ mod tests {
         let all = View {
             query: "type: url and tag: \"a b\" and not value: \"ж&=+%\"".to_owned(),
             among: Among::Ended,
-            time: 3,
+            time: Some(3),
             from: Some("now-7d".to_owned()),
             to: Some("2026-11-27T10:15:00Z".to_owned()),
             grouping: Grouping::Claims,
