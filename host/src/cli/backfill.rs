@@ -20,8 +20,8 @@ use crate::text;
 /// Read the feed again from an earlier time on
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Everything the feed shows since then is mapped and delivered; newer data is never overwritten and the checkpoint stays
-where it is. An input that fails leaves the others to be read; the exit code is 1 then. How far back a feed can look depends on the plan: a shorter look-back is reported as a gap. Stop
+Everything the feed shows since then is mapped and delivered; newer data is never overwritten and the checkpoint stays \
+where it is. An input that fails leaves the others to be read; the exit code is 1 then. How far back a feed can look depends on the plan: a shorter look-back is reported as a gap. Stop \
 `tipline run` first.
 
 Examples:

@@ -49,8 +49,8 @@ const REASONS_SHOWN: usize = 8;
 /// Try everything on this machine: a feed, the pipeline, a searchable store; no account, no server
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-It starts a SOC Defenders-compatible feed on loopback with real indicators, polls it over HTTP through the whole
-pipeline into .tipline/demo.db, and prints what became of them. Then it prints a link to the Indicators page, and the feed goes
+It starts a SOC Defenders-compatible feed on loopback with real indicators, polls it over HTTP through the whole \
+pipeline into .tipline/demo.db, and prints what became of them. Then it prints a link to the Indicators page, and the feed goes \
 on changing and is polled every few seconds, until Ctrl-C. --once ends after the first poll, without the page.
 
 Examples:

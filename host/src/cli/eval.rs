@@ -32,24 +32,24 @@ const MAX_COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Evaluate a changed mapping: two guests on the same pages, in a sandbox, held against each other
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-INPUT is a recording (HAR, from `tipline record` or a browser), a feed's page, records (an array or one a line), a golden
-case (a folder with page.json; its settings stand in config.json), or a folder of these. Each page is mapped by both
-guests in a fresh sandboxed instance, and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no
+INPUT is a recording (HAR, from `tipline record` or a browser), a feed's page, records (an array or one a line), a golden \
+case (a folder with page.json; its settings stand in config.json), or a folder of these. Each page is mapped by both \
+guests in a fresh sandboxed instance, and by the candidate once more in one that has mapped other pages. A guest can reach nothing meanwhile: no network, no \
 files, no clock. A trap, a limit that is passed or an unreadable component is a finding, and never ends the evaluation.
 
-A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either.
---base-set and --candidate-set change them for one side: then the changed setting is what is tried. Of the configuration's
+A recording is mapped with the settings it was made with, unless -c names others; --set and --allow-private change either. \
+--base-set and --candidate-set change them for one side: then the changed setting is what is tried. Of the configuration's \
 guest only the settings are taken: its file may be missing, or another one than `sha256` pins.
 
-With --cluster the candidate's documents are also written to a temporary index (tipline-eval-…) of that configuration's
-Elasticsearch or OpenSearch, as in latest mode and without its ingest pipeline; the index is deleted at the end. What the
-cluster refuses is a finding, whether or not the base's documents would be refused as well. The credential needs
+With --cluster the candidate's documents are also written to a temporary index (tipline-eval-…) of that configuration's \
+Elasticsearch or OpenSearch, as in latest mode and without its ingest pipeline; the index is deleted at the end. What the \
+cluster refuses is a finding, whether or not the base's documents would be refused as well. The credential needs \
 create_index, write and delete_index on tipline-eval-*.
 
-Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file
+Exit code 0: nothing speaks against the candidate. 1: there are findings (--fail-on says which kinds count; a waiver file \
 takes out those that are intended). 2: the command is wrong.
 
---fail-on takes kinds separated by commas, `any` (all, the default), `faults` (all but differences of what documents and
+--fail-on takes kinds separated by commas, `any` (all, the default), `faults` (all but differences of what documents and \
 rejects say), `none`, and `-KIND` to leave one out: --fail-on any,-field-added. The kinds:
   load imports trap limit failure sums refused nondeterminism identity version document-removed document-added
   field-removed field-added field-retyped field-changed ecs template cluster reject-added reject-removed reject-changed

@@ -28,7 +28,7 @@ Examples:
   cd out && sha256sum -c SHA256SUMS
   wasmtime run --invoke 'describe()' out/socdefenders.component.wasm
 
-The component imports nothing: any host of the component model runs it. The core module is for hosts that know no
+The component imports nothing: any host of the component model runs it. The core module is for hosts that know no \
 components; input.wit describes both.")]
     Export {
         /// The folder; made if it is missing. Files of the same names are replaced.
@@ -37,7 +37,7 @@ components; input.wit describes both.")]
     },
     /// Build the built-in guest anew from the sources of a clone, changed or not
     #[command(after_long_help = "\
-It runs cargo in the clone, which needs rustup's compilation target wasm32-unknown-unknown, and writes a core module, which
+It runs cargo in the clone, which needs rustup's compilation target wasm32-unknown-unknown, and writes a core module, which \
 `eval` and an input's `type:` take as they take a component. This program and the guest within it stay as they are.
 
 Examples:
@@ -53,7 +53,7 @@ Examples:
     },
     /// Begin a guest of your own: a small Rust project that builds, with a test
     #[command(after_long_help = "\
-The project needs cargo and the compilation target wasm32-unknown-unknown, and nothing else: what guests are written with
+The project needs cargo and the compilation target wasm32-unknown-unknown, and nothing else: what guests are written with \
 is put beside it, in tipline-guest/. Its README.md says the four commands. docs/write-a-guest.md walks through a whole one.
 
 Examples:

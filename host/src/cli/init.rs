@@ -26,8 +26,8 @@ use write::{Guarded, NewFile};
 /// Write a first configuration and test it
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-On a terminal and without flags it asks. It writes tipline.yml (or the FILE of -c), tipline.schema.json beside it, from which
-editors complete it, and a file for each key that is typed, which only its owner reads. It replaces no file unless --force is
+On a terminal and without flags it asks. It writes tipline.yml (or the FILE of -c), tipline.schema.json beside it, from which \
+editors complete it, and a file for each key that is typed, which only its owner reads. It replaces no file unless --force is \
 given, and then does what `tipline check` does. Ctrl-C before the end leaves nothing.
 
 Examples:

@@ -18,7 +18,7 @@ use crate::text::{self, Align, Style, Table};
 /// Look up all values of a text: a report, a log, a list
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Addresses, ranges, names, URLs, hashes, mailboxes, CVEs and techniques are found in any text, defanged or not; a URL gives its
+Addresses, ranges, names, URLs, hashes, mailboxes, CVEs and techniques are found in any text, defanged or not; a URL gives its \
 host as well. Each is looked up at once:
 
   known     a live indicator is about it
@@ -27,7 +27,7 @@ host as well. Each is looked up at once:
   harmless  nobody should look for it, such as a private address
   unknown   nothing is stored of it
 
-Unknown and harmless values are counted, and listed with --all. A text may have 20 MiB and 100,000 different values. PDF and
+Unknown and harmless values are counted, and listed with --all. A text may have 20 MiB and 100,000 different values. PDF and \
 office files are no text: convert them first, for example with pdftotext.
 
 Examples:

@@ -22,11 +22,11 @@ use crate::text;
 /// Map records to ECS documents: a page, an array or one record a line in, one document a line out
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-The documents go to standard output, a summary to standard error. Rejected records are no failure: they are counted,
-and with --rejects written with the reason and their text. So are documents that a run would refuse, which are left out.
+The documents go to standard output, a summary to standard error. Rejected records are no failure: they are counted, \
+and with --rejects written with the reason and their text. So are documents that a run would refuse, which are left out. \
 Exit code 1 means that the input itself is of no use.
 
-Of records that say something of one value for one source the newest stays; with one record a line that holds within
+Of records that say something of one value for one source the newest stays; with one record a line that holds within \
 5,000 lines, and whoever reads the documents keeps the highest `event.sequence` of each `event.id`.
 
 Examples:

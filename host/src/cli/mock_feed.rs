@@ -13,9 +13,9 @@ use crate::mock::{Feed, MockSettings, Records};
 /// Serve a SOC Defenders-compatible feed on loopback, to try things out
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-It serves GET /api/v1/iocs and TAXII 2.1 (discovery at /api/taxii2/ and /taxii2/) from a file: a page, a STIX bundle, an
-array, or one record a line. Without one it serves the demo's own records. Its switches stand for everything a real
-feed has been seen to do. A key is asked for as Bearer, X-API-Key, or over TAXII as the password of the user `apikey`;
+It serves GET /api/v1/iocs and TAXII 2.1 (discovery at /api/taxii2/ and /taxii2/) from a file: a page, a STIX bundle, an \
+array, or one record a line. Without one it serves the demo's own records. Its switches stand for everything a real \
+feed has been seen to do. A key is asked for as Bearer, X-API-Key, or over TAXII as the password of the user `apikey`; \
 with --key-header or --key-scheme as they say and in no other way.
 
 Examples:

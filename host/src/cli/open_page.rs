@@ -18,8 +18,8 @@ const ASKED_FOR: Duration = Duration::from_secs(1);
 /// Print a link that opens the Indicators page, once
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-The page must be served: by `tipline serve`, or by `tipline run` with `http: {page: true}`. Whoever may read the state folder
-may open it: it is the same user who runs the page. The link works once, within ten minutes; the browser stays let in for a
+The page must be served: by `tipline serve`, or by `tipline run` with `http: {page: true}`. Whoever may read the state folder \
+may open it: it is the same user who runs the page. The link works once, within ten minutes; the browser stays let in for a \
 day after its last use.
 
 From another machine: a tunnel with the same port, which stays open, the command at its other end, and the link in the browser here.

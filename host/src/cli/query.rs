@@ -18,9 +18,9 @@ use crate::text;
 
 /// How a query is written, for `--help`.
 pub(super) const LANGUAGE: &str = "\
-QUERY is KQL, as in Kibana's search bar (docs/kql.md): `type: url and not tag: sinkhole`, `confidence >= medium`,
-`last_seen > now-7d`, `threat.indicator.ip: 198.51.100.0/24`, wildcards, parentheses. What has no field is looked for in
-value, description, tags, software and actor, in any case; evil[.]example finds evil.example, and an address the networks
+QUERY is KQL, as in Kibana's search bar (docs/kql.md): `type: url and not tag: sinkhole`, `confidence >= medium`, \
+`last_seen > now-7d`, `threat.indicator.ip: 198.51.100.0/24`, wildcards, parentheses. What has no field is looked for in \
+value, description, tags, software and actor, in any case; evil[.]example finds evil.example, and an address the networks \
 that hold it. Short names: value type feed provider confidence tlp tag software actor first_seen last_seen ends.";
 
 /// Which documents.

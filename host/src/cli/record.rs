@@ -28,8 +28,8 @@ use crate::text;
 /// Record what a feed answers to one poll, as a HAR file
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Nothing is stored and no checkpoint moves, so `tipline run` may go on; it costs the requests of one full poll. The file
-holds no key: requests are written without it, and where the feed repeats it, it is replaced by [secret]. Browsers and
+Nothing is stored and no checkpoint moves, so `tipline run` may go on; it costs the requests of one full poll. The file \
+holds no key: requests are written without it, and where the feed repeats it, it is replaced by [secret]. Browsers and \
 HAR tools open it; `tipline eval` and `tipline replay` use it. `tipline run --record DIR` records the polls of a run.
 
 Examples:

@@ -52,8 +52,8 @@ Examples:
     },
     /// Map and deliver them again, with the time they were first observed
     #[command(after_long_help = "\
-Worth it after an update of Tipline, a changed mapping or a repaired index. What works leaves the list, what does not
-stays. What cannot be tried, as its input is not configured any more or its text was cut at 64 KiB, is counted with the
+Worth it after an update of Tipline, a changed mapping or a repaired index. What works leaves the list, what does not \
+stays. What cannot be tried, as its input is not configured any more or its text was cut at 64 KiB, is counted with the \
 reason, and the others are. Stop `tipline run` first.
 
 Examples:

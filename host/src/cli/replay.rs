@@ -24,13 +24,13 @@ use shelf::Shelf;
 /// Serve a recording as a feed, to see again what happened
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each request is answered as the same method, path, query and body was when it was recorded: the first time with the first
-answer, then with the next, and the last one stays; a POST whose body was not recorded is answered as another one was. What was
-not recorded is answered with 404. Keys are neither asked for nor looked at. The answers carry the headers of then, so a limit
+Each request is answered as the same method, path, query and body was when it was recorded: the first time with the first \
+answer, then with the next, and the last one stays; a POST whose body was not recorded is answered as another one was. What was \
+not recorded is answered with 404. Keys are neither asked for nor looked at. The answers carry the headers of then, so a limit \
 that was reached then is reached again.
 
-A poll asks from a time on, which is another one today. With --by-order a request that was not recorded stands for one that
-was and differs from it only in times: for the one recorded after the last one answered, else for that one again, else for the
+A poll asks from a time on, which is another one today. With --by-order a request that was not recorded stands for one that \
+was and differs from it only in times: for the one recorded after the last one answered, else for that one again, else for the \
 next that fits. So a poll with the settings of then goes the way it went then, and a second one goes it from the beginning.
 
 Examples:

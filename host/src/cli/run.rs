@@ -36,10 +36,10 @@ use crate::web::{PageServer, Rights, Serving, Site};
 /// Poll the feeds and keep the store current, until stopped or once
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on
-SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds and with exit code 0; a second signal ends it at once,
-with exit code 1. With `http:` in the
-configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given; with
+Without --once it polls each input at its interval, stamps live indicators again, retires expired ones, and ends on \
+SIGTERM or Ctrl-C after the page under way is committed, within 5 seconds and with exit code 0; a second signal ends it at once, \
+with exit code 1. With `http:` in the \
+configuration it serves /metrics, /healthz and /readyz meanwhile, on 127.0.0.1:9464 or the loopback address given; with \
 `http: {page: true}` the Indicators page, too, to which `tipline open` prints a link.
 
 With --once it polls each input once, sweeps if the last sweep is over a day old, and prints two sums for each input:

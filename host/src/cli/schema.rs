@@ -14,7 +14,7 @@ use crate::guests::Guests;
 #[command(after_long_help = "\
 An editor with a YAML language server reads the line
   # yaml-language-server: $schema=tipline.schema.json
-at the beginning of a configuration, and then completes keys, shows what they mean and marks what is wrong. Nothing is
+at the beginning of a configuration, and then completes keys, shows what they mean and marks what is wrong. Nothing is \
 fetched: the file lies beside the configuration. `tipline init` writes both.
 
 Examples:

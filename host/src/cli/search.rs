@@ -21,11 +21,11 @@ const DEFAULT_LIMIT: usize = 50;
 #[command(after_long_help = format!("\
 {LANGUAGE}
 
-Expired and retired indicators are left out unless --expired is given. What its source saw last comes first, as the column
-LAST SEEN shows; where a source does not say, --since goes by when the feed showed it, and it comes behind the others. With
+Expired and retired indicators are left out unless --expired is given. What its source saw last comes first, as the column \
+LAST SEEN shows; where a source does not say, --since goes by when the feed showed it, and it comes behind the others. With \
 --by observed both go by when the feed last showed it. What is equal goes by its id.
 
-TYPE is a type of ECS (ipv4-addr, domain-name, url, file, email-addr, windows-registry-key, …), vulnerability or technique;
+TYPE is a type of ECS (ipv4-addr, domain-name, url, file, email-addr, windows-registry-key, …), vulnerability or technique; \
 what feeds call them (ip, ipv4, domain, email, cve); or what a file is hashed with (sha256, sha1, md5, …; hash for any).
 
 Examples:

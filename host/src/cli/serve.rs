@@ -22,11 +22,11 @@ use crate::web::{App, Listener, PageServer, Rights, ServeError, Site, listen};
 /// Serve the Indicators page: the table of what is stored, in a browser
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-It shows what `tipline run` stores, from the same SQLite file or from Elasticsearch, while that goes on. It listens on loopback
-alone (`http.listen`, 127.0.0.1:9464), prints a link that opens it once, and ends with Ctrl-C. `tipline open` prints another
+It shows what `tipline run` stores, from the same SQLite file or from Elasticsearch, while that goes on. It listens on loopback \
+alone (`http.listen`, 127.0.0.1:9464), prints a link that opens it once, and ends with Ctrl-C. `tipline open` prints another \
 link. From another machine use a tunnel with the same port: ssh -L 9464:127.0.0.1:9464 HOST.
 
-Views, keys of lists and sessions are kept in page.db in the state folder. With --read-only, and where there is no state of a
+Views, keys of lists and sessions are kept in page.db in the state folder. With --read-only, and where there is no state of a \
 run in that folder, nothing can be changed; lists can be checked all the same.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::text::{self, Style};
 /// Write the index template, the index and its alias to Elasticsearch
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Safe to run again: fields that are missing are added, nothing is deleted. Where a field's type changed, or the vendor's
+Safe to run again: fields that are missing are added, nothing is deleted. Where a field's type changed, or the vendor's \
 script has left a data stream under our name, it says what to do instead. Other outputs need no set-up.
 
 Examples:

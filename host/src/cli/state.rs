@@ -30,7 +30,7 @@ Examples:
     },
     /// Forget an input's checkpoint and what is remembered of its objects: its next poll begins as the first one did
     #[command(after_long_help = "\
-Documents, rejects and counters stay; reading the same records again changes nothing in the store. What an object no longer
+Documents, rejects and counters stay; reading the same records again changes nothing in the store. What an object no longer \
 says is ended again only once two of its versions were read after that. Stop `tipline run` first.
 
 Example:

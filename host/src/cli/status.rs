@@ -23,8 +23,8 @@ const NOTES_SHOWN: usize = 5;
 /// Show how each input is doing
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-By input: the last success, the next poll, what it waits for, requests of this (UTC) day against the plan, gaps in what
-the feed could show, and rejects. It only reads, so `tipline run` may go on meanwhile. Where no run is at work, no next poll is
+By input: the last success, the next poll, what it waits for, requests of this (UTC) day against the plan, gaps in what \
+the feed could show, and rejects. It only reads, so `tipline run` may go on meanwhile. Where no run is at work, no next poll is \
 known, and what is shown is what the last one knew, with the time of it.
 
 Examples:

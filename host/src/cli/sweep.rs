@@ -17,8 +17,8 @@ use crate::sweep::exclusion;
 /// Stamp live indicators again, retire expired ones and delete old ones now
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A run sweeps by itself, once a day. It deletes no more than one document in five at once: a clock that is wrong by years looks
-as if all were over. It says so then, and --confirm deletes them after all. The run must be stopped meanwhile, as one process
+A run sweeps by itself, once a day. It deletes no more than one document in five at once: a clock that is wrong by years looks \
+as if all were over. It says so then, and --confirm deletes them after all. The run must be stopped meanwhile, as one process \
 writes.
 
 Examples:

@@ -32,7 +32,7 @@ use shown::Shown;
 #[command(after_long_help = "\
 Nothing is stored or changed, so `tipline run` may go on; it costs the requests of one full poll.
 
-Of each claim that the feed shows, the highest version in this poll is compared with the newest document of its `event.id`
+Of each claim that the feed shows, the highest version in this poll is compared with the newest document of its `event.id` \
 in the store:
 
   missing          there is none, though the claim is live or ended less than `keep_expired` ago
@@ -41,8 +41,8 @@ in the store:
   not ended        the claim has ended, the document is live
   ahead            it is dated more than a day ahead of the time, so that nothing newer replaces it
 
-Exit code 1 means that there is one of these, or that the feed was not read to its end. Documents of the input that are
-live in the store but were not shown are counted and named for information only: a feed shows no more than its plan allows,
+Exit code 1 means that there is one of these, or that the feed was not read to its end. Documents of the input that are \
+live in the store but were not shown are counted and named for information only: a feed shows no more than its plan allows, \
 and may drop what it showed. So is what differs for a reason that is known:
 
   dropped          an ingest pipeline of the output left it out when it was last delivered; if it does so with all, that is

@@ -28,9 +28,9 @@ use crate::text::{self, Style};
 /// Check configuration, feeds and output: what works, what does not, and what to do
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-One line each: configuration, connection and credential of each feed, its plan and the requests a day the interval will
-cost, the clocks, the folders that are written to, the output's connection, privileges by name, template, fields and blocks,
-and whether Kibana's pattern sees the index. Of a TAXII server it tells the title, the collections, and whether new objects wait. It costs one request of each feed, some more
+One line each: configuration, connection and credential of each feed, its plan and the requests a day the interval will \
+cost, the clocks, the folders that are written to, the output's connection, privileges by name, template, fields and blocks, \
+and whether Kibana's pattern sees the index. Of a TAXII server it tells the title, the collections, and whether new objects wait. It costs one request of each feed, some more \
 over TAXII, and stores nothing. Exit code 1 means that something fails.
 
 Examples:
