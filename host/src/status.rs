@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::said::Said;
 use crate::state::{Counts, InputStatus, Ledger, LedgerError, RejectFilter};
 use crate::store::Outage;
-use crate::sweep;
+use crate::sweep::Tally;
 use crate::telemetry::LATE_INTERVALS;
 use crate::text;
 
@@ -21,7 +21,8 @@ pub(crate) struct Whole {
     /// As the run noted; the last one, where none is at work.
     pub(crate) outage: Option<Outage>,
     pub(crate) last_sweep: Option<Millis>,
-    pub(crate) documents_ahead: u64,
+    /// What it did.
+    pub(crate) swept: Tally,
 }
 
 impl Whole {
@@ -34,7 +35,7 @@ impl Whole {
             is_running: Ledger::is_written(ledger.path()),
             outage: ledger.outage()?,
             last_sweep: ledger.last_sweep()?,
-            documents_ahead: documents_ahead(ledger)?,
+            swept: Tally::last(ledger)?,
         })
     }
 
@@ -62,15 +63,11 @@ impl Whole {
             "running": self.is_running,
             "inputs": inputs.iter().map(|input| input.to_json(now)).collect::<Vec<_>>(),
             "last_sweep": self.last_sweep.map(text::instant),
+            "swept": self.swept,
             "output": output,
-            "documents_ahead": self.documents_ahead,
+            "documents_ahead": self.swept.ahead,
         })
     }
-}
-
-/// How many documents the last sweep found that are dated ahead of the time.
-pub(crate) fn documents_ahead(ledger: &Ledger) -> Result<u64, LedgerError> {
-    Ok(ledger.mark(sweep::AHEAD)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
 /// What becomes of the documents of an input that is no longer configured.

@@ -86,10 +86,10 @@ impl Whole {
             }
         }
         match self.last_sweep {
-            Some(at) => writeln!(out, "last sweep {}", text::ago(at, now))?,
+            Some(at) => writeln!(out, "last sweep {}: {}", text::ago(at, now), self.swept)?,
             None => writeln!(out, "no sweep yet")?,
         }
-        if let Some(ahead) = sweep::report::ahead(self.documents_ahead) {
+        if let Some(ahead) = sweep::report::ahead(self.swept.ahead) {
             writeln!(out, "{}", style.red(&ahead))?;
         }
         if let (false, Some(known)) = (self.is_running, self.known_at(inputs, now)) {
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn what_a_run_that_has_ended_knew_is_told_with_its_time() {
         let outage = Outage { since: NOW - 60 * MINUTE, reason: "It is gone.".to_owned(), is_blocked: false };
-        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None, documents_ahead: 0 };
+        let whole = |is_running, outage| Whole { is_running, outage, last_sweep: None, swept: sweep::Tally::default() };
         let inputs = [input(|s| (s.last_success, s.last_attempt) = (None, Some(NOW - 30 * MINUTE)))];
         let printed = |whole: &Whole| {
             let mut out = Vec::new();

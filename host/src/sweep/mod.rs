@@ -25,13 +25,10 @@ use crate::store::page::MAX_VERSION_AHEAD_SECONDS;
 use crate::store::{Catalog, Deletes, Sink, SweepOrder, Swept};
 use exclusion::{Asked, Exclusion, NOTHING_EXCLUDED};
 
-pub use report::{Doubted, SweepError, SweepReport};
+pub use report::{Doubted, SweepError, SweepReport, Tally};
 
 /// The reason that `tipline.expiry_reason` gives for what `exclude:` retired.
 const EXCLUDED: &str = "excluded";
-
-/// Under this name the ledger keeps how many documents the last sweep found that are dated ahead of the time.
-pub const AHEAD: &str = "sweep/ahead";
 
 /// How lately a feed must have answered for its documents to be deleted. Fixed: a feed is polled several times a day, and
 /// what is over may well stay a week longer.
@@ -104,16 +101,16 @@ impl Sweeper {
         let excluded = excluded?;
         // When it was is told by the clock that the next one is due by.
         let (known, at) = (self.clock.known(), self.clock.now());
-        let ahead = i64::try_from(swept.ahead).unwrap_or(i64::MAX);
+        let Swept { renewed, retired, deleted, withheld, set_back, ahead } = swept;
+        let doubted = Doubted::between(went_by, self.clock.latest());
+        let report = SweepReport { renewed, retired, excluded, deleted, withheld, doubted, set_back, ahead };
         let noted = self.ledger.apart(move |ledger| {
             ledger.set_last_sweep(at)?;
-            ledger.set_mark(AHEAD, ahead)?;
+            report.keep(ledger)?;
             known.iter().try_for_each(|known| ledger.keep_time(known))
         });
         noted.await??;
-        let Swept { renewed, retired, deleted, withheld, set_back, ahead } = swept;
-        let doubted = Doubted::between(went_by, self.clock.latest());
-        Ok(SweepReport { renewed, retired, excluded, deleted, withheld, doubted, set_back, ahead })
+        Ok(report)
     }
 
     /// One order for all inputs whose feeds' clocks agree with ours, one for each that is behind by its own. What is over

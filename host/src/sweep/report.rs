@@ -1,11 +1,13 @@
 //! What a sweep did, and why one ended early.
 
+use std::fmt;
+
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::apart::Broken;
 use crate::clock::Millis;
-use crate::state::LedgerError;
+use crate::state::{Ledger, LedgerError};
 use crate::store::{CatalogError, DELETED_SHARE, SinkError};
 use crate::text;
 
@@ -50,7 +52,56 @@ impl Doubted {
     }
 }
 
+/// What the last sweep did, as the ledger keeps it for who was not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Live documents stamped again.
+    pub renewed: u64,
+    /// Documents retired, as they were over or are excluded.
+    pub retired: u64,
+    /// Documents deleted after `keep_expired`.
+    pub deleted: u64,
+    /// Documents dated ahead of the time that can only be read again.
+    #[serde(skip)]
+    pub ahead: u64,
+}
+
+/// The names under which the ledger keeps a tally.
+const MARKS: [&str; 4] = ["sweep/renewed", "sweep/retired", "sweep/deleted", "sweep/ahead"];
+
+impl Tally {
+    /// Of the last sweep; all zeros before the first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last(ledger: &Ledger) -> Result<Self, LedgerError> {
+        let mut counts = [0; MARKS.len()];
+        for (count, name) in counts.iter_mut().zip(MARKS) {
+            *count = ledger.mark(name)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+        }
+        let [renewed, retired, deleted, ahead] = counts;
+        Ok(Self { renewed, retired, deleted, ahead })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { renewed, retired, deleted, .. } = *self;
+        let count = text::count;
+        write!(out, "{} renewed, {} retired, {} deleted", count(renewed), count(retired), count(deleted))
+    }
+}
+
 impl SweepReport {
+    /// Keeps what was done for [`Tally::last`].
+    pub(super) fn keep(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        let counts = [self.renewed, self.retired.saturating_add(self.excluded), self.deleted, self.ahead];
+        MARKS
+            .iter()
+            .zip(counts)
+            .try_for_each(|(name, count)| ledger.set_mark(name, i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+
     /// What to say of documents that are, or were, dated ahead of the time.
     pub fn ahead(&self) -> Option<String> {
         let set_back = self.set_back;

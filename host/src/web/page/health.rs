@@ -1,10 +1,13 @@
 //! How the inputs are doing, and what to add where there is none.
 
+use std::path::Path;
+
 use maud::{Markup, html};
 
 use super::cell;
 use super::layout::notice;
 use crate::clock::Millis;
+use crate::config::Output;
 use crate::state::LedgerError;
 use crate::status::{Health, Whole, overview};
 use crate::text;
@@ -76,11 +79,21 @@ pub(super) fn page(app: &App, now: Millis) -> Result<Markup, LedgerError> {
                 }
             }
             p.note {
-                @match whole.last_sweep { Some(at) => { "Last sweep: " (moment(Some(at))) "." }, None => "No sweep yet." }
-                " " (text::count(whole.documents_ahead)) " documents are dated ahead of the time."
+                @match whole.last_sweep { Some(at) => { "Last sweep: " (moment(Some(at))) ", " (whole.swept) "." }, None => "No sweep yet." }
+                @if let Output::Sqlite { path } = &app.config.output { " The store takes " (text::bytes(size(path))) ": " code { (text::show(&path.to_string_lossy())) } "." }
+            }
+            @if let Some(ahead) = crate::sweep::report::ahead(whole.swept.ahead) {
+                p.mistake { (ahead) }
             }
         }
     })
+}
+
+/// How much of the disk SQLite's files take: the file, and what is not in it yet.
+fn size(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    [path, Path::new(&log)].into_iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn class(health: Health) -> &'static str {

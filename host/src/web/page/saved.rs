@@ -98,6 +98,11 @@ pub(super) fn page(saved: &[Saved], session: &Session, made: Option<&Made>, now:
                     }
                 }
             }
+            form.row method="post" action="/end" {
+                input type="hidden" name="csrf" value=(session.csrf);
+                button.quiet type="submit" { "Leave" }
+                span.note { "This browser is let in until a day after its last use. " code { "tipline open" } " lets it in again." }
+            }
         }
     }
 }
