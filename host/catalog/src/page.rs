@@ -2,7 +2,8 @@
 //!
 //! The order is total: what is equal in the column asked for goes by the beginning of its id, then by the order of arrival.
 //! What has nothing in that column comes last, whichever way it is sorted. Of several words or times of a claim the first in
-//! the direction of the sort counts, as in Elasticsearch.
+//! the direction of the sort counts, as in Elasticsearch. Of a value's claims the one counts that its row shows: the surest, the
+//! most strictly marked, the earliest first seen, the latest of other times; of other words again the first in the direction.
 
 use crate::bits::Bits;
 use crate::columns::{Columns, NAME, TIMES, WORDS, time_column, word_column};
@@ -58,6 +59,18 @@ pub struct Order {
     pub key: SortKey,
     /// Which way.
     pub direction: Direction,
+}
+
+impl Order {
+    /// In which direction the first of a value's claims is the one that its row shows.
+    fn spoken_for(self) -> Direction {
+        match self.key.field() {
+            Some("threat.indicator.first_seen") => Direction::Ascending,
+            Some("threat.indicator.confidence" | "threat.indicator.marking.tlp") => Direction::Descending,
+            _ if matches!(self.key, SortKey::Time(_)) => Direction::Descending,
+            _ => self.direction,
+        }
+    }
 }
 
 /// What has nothing to sort by.
@@ -141,10 +154,11 @@ impl Columns {
         }
     }
 
-    /// The groups found, with how far each stands in an order: as far as the first of its claims does.
+    /// The groups found, with how far each stands in an order: as far as the claim that speaks for it.
     fn ranked_groups(&self, found: &Bits, scope: &Bits, order: Order) -> Vec<(u64, u64, usize)> {
         let mut ranked = vec![(LAST, u64::MAX, 0_u64); self.groups()];
-        let rank = self.ranks(order);
+        let spoken_for = order.spoken_for();
+        let rank = self.ranks(Order { direction: spoken_for, ..order });
         for slot in scope.iter() {
             if let Some(group) = ranked.get_mut(self.group(slot)) {
                 *group = (group.0.min(rank(slot)), group.1.min(self.id(slot)), group.2 + 1);
@@ -155,6 +169,7 @@ impl Columns {
             let rank = match (order.key, order.direction) {
                 (SortKey::Claims, Direction::Ascending) => claims,
                 (SortKey::Claims, Direction::Descending) => LAST - 1 - claims,
+                _ if spoken_for != order.direction && rank != LAST => LAST - 1 - rank,
                 _ => rank,
             };
             (rank, id, group)

@@ -80,3 +80,42 @@ fn what_stands_behind_the_name_is_searched_whatever_the_name_is() {
         }
     }
 }
+
+#[test]
+fn a_value_stands_where_what_its_row_shows_belongs_either_way() {
+    let mut columns = Columns::new(&Fields::new([]));
+    let claims = [
+        (1, "a", "Low", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+        (2, "a", "High", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
+        (3, "b", "Medium", "2026-02-01T00:00:00Z", "2026-02-02T00:00:00Z"),
+    ];
+    for (row, name, confidence, first, last) in claims {
+        let json = format!(
+            r#"{{"threat":{{"indicator":{{"name":"{name}","confidence":"{confidence}","first_seen":"{first}","last_seen":"{last}"}}}},"tipline":{{"key":"{name}"}}}}"#
+        );
+        columns.put(row, &row.to_string(), &json).unwrap();
+    }
+    columns.settle();
+    // The surest, the earliest first seen, the latest last seen.
+    for (field, upwards) in [
+        ("threat.indicator.confidence", ["b", "a"]),
+        ("threat.indicator.first_seen", ["a", "b"]),
+        ("threat.indicator.last_seen", ["b", "a"]),
+    ] {
+        let key = SortKey::of(field).unwrap();
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let order = Order { key, direction };
+            let scope = columns.stored();
+            let groups: Bits = Bits::of(columns.groups(), |_| true);
+            let page = columns.page(&groups, scope, Grouping::Values, order, 0, usize::MAX);
+            let claims = columns.claims_of(&page, scope, order);
+            let names: Vec<&str> =
+                claims.iter().map(|slots| if columns.row(slots[0]) == 3 { "b" } else { "a" }).collect();
+            let mut expected = upwards.to_vec();
+            if direction == Direction::Descending {
+                expected.reverse();
+            }
+            assert_eq!(names, expected, "{field} {direction:?}");
+        }
+    }
+}
