@@ -1,6 +1,6 @@
 // The stores that tests begin with. `node stores.mjs` makes all of them in the folder that TIPLINE_TEST_STORES names; each
 // test works on a copy.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -13,6 +13,15 @@ const FOLDER = process.env.TIPLINE_TEST_STORES ?? '.';
 /** Where a store is. */
 export const store = (name) => join(FOLDER, name);
 
+/** The folder of a store to be made. What the first one's program has compiled is good for all. */
+function begun(name, state = '.') {
+  const folder = store(name);
+  mkdirSync(join(folder, state), { recursive: true });
+  const compiled = join(store('plain'), 'cache');
+  if (existsSync(compiled)) cpSync(compiled, join(folder, state, 'cache'), { recursive: true });
+  return folder;
+}
+
 /** A feed that serves these records, and STIX objects over TAXII. */
 async function feed(folder, records) {
   writeFileSync(join(folder, 'records.json'), JSON.stringify(records));
@@ -22,8 +31,7 @@ async function feed(folder, records) {
 
 /** Makes a store of what the inputs give once. */
 async function made(name, records, inputs) {
-  const folder = store(name);
-  mkdirSync(folder, { recursive: true });
+  const folder = begun(name);
   const { program, url, taxii } = await feed(folder, records);
   try {
     writeFileSync(join(folder, 'tipline.yml'), `inputs:\n${inputs(url, taxii)}output:\n  sqlite: {path: tipline.db}\nstate_dir: .\n`);
@@ -47,8 +55,7 @@ const empty = () => made('empty', [], rest);
 
 /** What the demo has, two thousand values of nine types. */
 async function demo() {
-  const folder = store('demo');
-  mkdirSync(folder, { recursive: true });
+  const folder = begun('demo', '.tipline');
   await ran(folder, 'demo', '--once');
   // Where `serve` finds it, as that of any other store.
   writeFileSync(join(folder, 'tipline.yml'), 'inputs:\n  - {id: demo, url: "http://127.0.0.1:9/", feed: {name: SOC Defenders}}\noutput:\n  sqlite: {path: .tipline/demo.db}\nstate_dir: .tipline\n');
