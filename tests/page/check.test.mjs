@@ -33,15 +33,17 @@ test('each value of a report has its verdict', on('plain', async (person) => {
     '198[.]51[.]100[.]77': 'in range',
     'over[.]example[.]net': 'ended',
     '10[.]0[.]0[.]1': 'harmless',
+    // The host of an address is a value, too.
+    'login[.]example[.]net': 'unknown',
     'new[.]example[.]net': 'unknown',
   });
-  assert.deepEqual(await tallied(person), { all: 8, known: 4, 'in range': 1, ended: 1, harmless: 1, unknown: 1 });
+  assert.deepEqual(await tallied(person), { all: 9, known: 4, 'in range': 1, ended: 1, harmless: 1, unknown: 2 });
 }));
 
 test('a value that stands twice is counted twice', on('plain', async (person) => {
   await check(person, REPORT);
-  await person.led(async () => (await person.named('.tally a', 'unknown')).click());
-  assert.equal(await person.text('td[data-title=Times]'), '2');
+  const times = await person.page.$$eval('table.indicators tbody tr', (rows) => Object.fromEntries(rows.map((row) => [row.querySelector('.c-indicator').innerText.trim(), row.querySelector('[data-title=Times]').innerText])));
+  assert.deepEqual([times['new[.]example[.]net'], times['10[.]0[.]0[.]1']], ['2', '1']);
 }));
 
 test('an answer is filtered by verdict, and exported so', on('plain', async (person) => {

@@ -105,6 +105,6 @@ test('what is not stored is said to be so', on('plain', async (person) => {
 test('what has ended says so, and why', on('plain', async (person) => {
   await person.open('/?among=ended');
   await person.follow('td.c-indicator a.name');
-  assert.equal(await person.text('.details .state'), 'expired');
+  assert.equal(await person.text('.details .state'), 'retired');
   assert.match(await person.text('.life'), /Ended/);
 }));

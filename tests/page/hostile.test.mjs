@@ -59,7 +59,7 @@ test('on the board, its filters and its legend', on('hostile', async (person) =>
 
 test('in details, each tab, beside the table and alone', on('hostile', async (person) => {
   await person.open('/?size=250&rows=claims');
-  const ids = await person.values('tbody tr', 'data-id');
+  const ids = await person.values('.indicators tbody tr', 'data-id');
   assert.ok(ids.length >= 3 * Object.keys(TEXTS).length, `${ids.length}`);
   for (const id of ids) {
     for (const tab of ['overview', 'table', 'json']) {

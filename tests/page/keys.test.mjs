@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { on } from './support/visit.mjs';
 
 const SORTED = '/?q=tag:+numbered&sort=indicator:asc';
-const at = (person) => person.page.$$eval('tbody tr', (rows) => rows.findIndex((row) => row.classList.contains('at')) + 1);
+const at = (person) => person.page.$$eval('.indicators tbody tr', (rows) => rows.findIndex((row) => row.classList.contains('at')) + 1);
 
 test('/ goes to the search bar, Esc away from it', on('plain', async (person) => {
   await person.press('/');

@@ -54,17 +54,20 @@ test('the board looks again by itself, if that is wanted', on('plain', async (pe
   await mark(person);
   await person.press('Escape');
   await untilNew(person);
-  assert.equal(await person.page.$eval('#refresh', (choice) => choice.value), '30');
+  assert.equal(await person.page.evaluate(() => localStorage.getItem('tipline.refresh')), '30');
 }));
 
 test('the board stays while somebody is at work on it', on('plain', async (person) => {
   await hurry(person);
-  await person.page.evaluate(() => localStorage.setItem('tipline.refresh', '30'));
   await person.open('/');
   await person.press('j', 'x');
   await mark(person);
+  await person.click('.search .menu > summary');
+  await person.page.select('#refresh', '30');
+  await person.press('Escape');
   await person.until('more than 30 seconds have passed', () => window.passed > 60);
   assert.equal(await person.text('#selection strong'), '1 selected');
+  // Nothing is selected any more.
   await person.press('x');
   await untilNew(person);
 }));

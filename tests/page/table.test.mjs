@@ -6,19 +6,19 @@ import { on } from './support/visit.mjs';
 
 const heads = async (person) => (await person.values('.indicators thead th[class^=c-]', 'class')).map((name) => name.match(/c-(\S+)/)[1]);
 
-test('pages go to the end and back', on('demo', async (person) => {
-  await person.open('/?size=250');
+test('pages go to the end and back', on('plain', async (person) => {
+  await person.open('/?among=all');
   const all = await person.total();
   const seen = [];
   for (;;) {
-    seen.push(...await person.values('tbody tr', 'data-id'));
+    seen.push(...await person.values('.indicators tbody tr', 'data-id'));
     if (await person.count('a[rel=next]') === 0) break;
     await person.follow('a[rel=next]');
   }
   assert.deepEqual([seen.length, new Set(seen).size], [all, all]);
   assert.match(await person.text('.pages .place'), new RegExp(`–${all.toLocaleString('en')} of ${all.toLocaleString('en')}$`));
   while (await person.count('a[rel=prev]') > 0) await person.follow('a[rel=prev]');
-  assert.deepEqual([person.address, await person.values('tbody tr', 'data-id')], ['/?size=250', seen.slice(0, 250)]);
+  assert.deepEqual([person.address, await person.values('.indicators tbody tr', 'data-id')], ['/?among=all', seen.slice(0, 25)]);
 }));
 
 test('a page is gone to by its number, the last one at once', on('demo', async (person) => {
@@ -38,6 +38,7 @@ test('a page has as many rows as is chosen', on('plain', async (person) => {
 
 test('heads sort, and turn the order round', on('plain', async (person) => {
   const order = { High: 3, Medium: 2, Low: 1 };
+  await person.open('/?q=tag:+numbered');
   await person.follow('th.c-confidence a');
   const down = (await person.texts('td.c-confidence')).map((word) => order[word] ?? 0);
   assert.deepEqual(down, down.toSorted((a, b) => b - a));
@@ -46,6 +47,12 @@ test('heads sort, and turn the order round', on('plain', async (person) => {
   const up = (await person.texts('td.c-confidence')).map((word) => order[word] ?? 0);
   assert.deepEqual(up, up.toSorted((a, b) => a - b));
   assert.equal(person.at('sort'), 'confidence:asc');
+}));
+
+test('a value stands where what its cell shows belongs', { todo: 'upwards it stands by its least claim, and its cell shows the surest' }, on('plain', async (person) => {
+  await person.open('/?q=tag:+shared+or+tag:+numbered&size=250&sort=confidence:asc');
+  const words = await person.texts('td.c-confidence');
+  assert.deepEqual(words, [...words.filter((word) => word === 'Low'), ...words.filter((word) => word === 'Medium'), ...words.filter((word) => word === 'High')]);
 }));
 
 test('the alphabet is begun at its beginning', on('plain', async (person) => {

@@ -73,8 +73,15 @@ export class Person {
     await field.type(text);
   }
 
+  /** Presses keys, one after the other; capital letters with shift. */
   async press(...keys) {
-    for (const key of keys) await this.page.keyboard.press(key);
+    const { keyboard } = this.page;
+    for (const key of keys) {
+      const isCapital = /^[A-Z]$/.test(key);
+      if (isCapital) await keyboard.down('Shift');
+      await keyboard.press(key);
+      if (isCapital) await keyboard.up('Shift');
+    }
   }
 
   /** Searches, as people do: in the search bar, with Enter. */

@@ -7,13 +7,13 @@ const menu = (selector) => async (person) => {
 
 const details = (tab) => async (person) => {
   await person.open('/?size=50');
-  const [id] = await person.values('tbody tr', 'data-id');
+  const [id] = await person.values('.indicators tbody tr', 'data-id');
   await person.open(`/?size=50&id=${id}&tab=${tab}`);
 };
 
 const alone = (tab) => async (person) => {
   await person.open('/');
-  const [id] = await person.values('tbody tr', 'data-id');
+  const [id] = await person.values('.indicators tbody tr', 'data-id');
   await person.open(`/indicators/${id}?tab=${tab}`);
 };
 
