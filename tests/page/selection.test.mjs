@@ -68,6 +68,19 @@ test('all of the page is selected, and then all of the filter', on('plain', asyn
   assert.equal(await said(person), '24 selected');
 }));
 
+test('the bar of what is selected lies over nothing that leads on', on('plain', async (person) => {
+  await person.press('j', 'x');
+  await person.element('#selection button');
+  const covered = await person.page.evaluate(() => {
+    scrollTo(0, document.scrollingElement.scrollHeight);
+    return [...document.querySelectorAll('.pages a')].filter((link) => {
+      const { x, y, width, height } = link.getBoundingClientRect();
+      return document.elementFromPoint(x + width / 2, y + height / 2)?.closest('#selection');
+    }).map((link) => link.textContent);
+  });
+  assert.deepEqual(covered, []);
+}));
+
 test('what is selected is copied, defanged as well', on('plain', async (person) => {
   await person.open('/?q=tag:+numbered&sort=indicator:asc');
   await person.click(box(1));

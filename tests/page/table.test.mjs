@@ -106,6 +106,30 @@ test('heads are dragged to where their columns are to be', on('plain', async (pe
   assert.deepEqual(await heads(person), ['indicator', 'provider', 'type', 'confidence', 'tlp', 'tags', 'last_seen', 'ends']);
 }));
 
+test('a column is made wider at its head’s edge, and is so the next time', on('plain', async (person) => {
+  const width = (column) => person.page.$eval(`th.c-${column}`, (head) => head.offsetWidth);
+  const before = await width('provider');
+  const grip = await person.place('th.c-provider .grip');
+  await person.drag(grip, { x: grip.x + 70, y: grip.y });
+  const after = await width('provider');
+  assert.ok(after >= before + 60, `${before}, then ${after}`);
+  await person.open('/?q=tag:+numbered');
+  assert.ok(Math.abs(await width('provider') - after) <= 2);
+  // Its order is what it was: nothing was dragged elsewhere.
+  assert.equal((await heads(person))[4], 'provider');
+  await person.click('th.c-provider .grip', { count: 2 });
+  assert.ok(await width('provider') < after);
+}));
+
+test('a column is made narrower by keys', on('plain', async (person) => {
+  const grip = 'th.c-indicator .grip';
+  const now = () => person.page.$eval(grip, (grip) => Number(grip.getAttribute('aria-valuenow')));
+  const before = await now();
+  await person.page.focus(grip);
+  await person.press('ArrowLeft', 'ArrowLeft');
+  assert.ok(await now() < before, `${await now()} of ${before}`);
+}));
+
 test('a search keeps order and columns', on('plain', async (person) => {
   await person.open('/?columns=indicator,claims&sort=claims:desc&size=50');
   await person.search('tag: numbered or tag: shared');

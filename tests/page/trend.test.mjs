@@ -49,6 +49,15 @@ test('the legend’s totals and the numbers below are of all that is found', on(
   assert.equal(rows.flat().reduce((sum, count) => sum + count, 0), all);
 }));
 
+test('it is of the time they were seen at work, where all were observed at once', on('plain', async (person) => {
+  assert.deepEqual([person.at('time'), await person.text('.trend .head .menu:nth-of-type(1) > summary')], [null, 'Last seen']);
+  const { count } = await bars(person);
+  // What is dragged is of that time.
+  await person.led(async () => person.drag(await person.place(drawing, 0.2 / count), await person.place(drawing, 0.5)));
+  assert.equal(person.at('time'), 'last_seen');
+  assert.ok(await person.total() > 0);
+}));
+
 test('it is of another time, by another field', on('plain', async (person) => {
   await person.choose('.trend .head > .menu:nth-of-type(1)', 'a[href*="time=first_seen"]');
   assert.equal(person.at('time'), 'first_seen');
