@@ -59,7 +59,7 @@ test('on the board, its filters and its legend', on('hostile', async (person) =>
 
 test('in details, each tab, beside the table and alone', on('hostile', async (person) => {
   // All that is said of a value, and all that may be its name.
-  await person.open(`/?${new URLSearchParams({ size: '250', rows: 'claims', q: '(tipline.input: rest and tag: hostile) or type: file' })}`);
+  await person.open(`/?${new URLSearchParams({ size: '250', rows: 'claims', among: 'all', q: '(tipline.input: rest and tag: hostile) or type: file' })}`);
   const ids = await person.values('.indicators tbody tr', 'data-id');
   assert.ok(ids.length >= 2 * Object.keys(TEXTS).length - 1, `${ids.length}`);
   for (const id of ids) {

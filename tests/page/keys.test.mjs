@@ -64,6 +64,13 @@ test('c copies, C copies defanged', on('plain', async (person) => {
   assert.equal(await person.copied(), 'host-00[.]example[.]net');
 }));
 
+test('c copies the row’s value and nothing else', { todo: 'of a row that does not carry its value, c copies the type' }, on('hostile', async (person) => {
+  await person.open('/?q=type:+url+and+long.example.org');
+  await person.press('j', 'c');
+  await person.element('.told');
+  assert.match(await person.copied(), /^http:.*long-x+$/);
+}));
+
 test('n and p go to the next page and back', on('plain', async (person) => {
   await person.open(SORTED);
   await person.led(() => person.press('n'));

@@ -35,6 +35,15 @@ test('times are in UTC, or in the browser’s zone', on('plain', async (person) 
   for (const [time, text] of await seen()) assert.equal(text, written(new Date(time)));
 }));
 
+test('the trend is in that zone, too', { todo: 'its axis and its numbers stay in UTC and do not say so' }, on('plain', async (person) => {
+  await person.page.emulateTimezone('Asia/Kathmandu');
+  await person.open('/?time=last_seen');
+  const before = await person.texts('.axis span');
+  await person.click('#zone');
+  const after = await person.texts('.axis span');
+  assert.ok(after.join() !== before.join() || /UTC/.test(await person.text('.trend')), after.join());
+}));
+
 /** Makes seconds pass in a moment, and counts them. */
 const hurry = (person) => person.page.evaluateOnNewDocument(() => {
   const real = window.setInterval;

@@ -38,6 +38,12 @@ export class Guard {
     });
   }
 
+  /** Lets what was amiss be, for tests of this. */
+  forget() {
+    this.#faults = [];
+    this.#said = [];
+  }
+
   /** Fails if anything was amiss. */
   check() {
     const said = this.#said.filter(({ text }) => !this.#allowed.has(Number(text.match(/status of (\d+)/)?.[1])));
