@@ -88,6 +88,14 @@ test('all of a long page is exported', on('demo', async (person) => {
   assert.equal(lines((await exported(person, 'List')).text).length, 250);
 }));
 
+test('all of a long page is copied, whatever its columns', on('demo', async (person) => {
+  await person.open('/?size=250&among=all&columns=indicator,type,confidence,provider,feed,tags,software,actor,input,id');
+  await person.click('#pick-all');
+  await person.click('#selection button:nth-of-type(2)');
+  await person.element('.told');
+  assert.equal(lines(await person.copied()).length, 250);
+}));
+
 test('all that is selected is copied, however long it is', { todo: 'a value that its cell does not carry is left out' }, on('hostile', async (person) => {
   await person.open('/?q=type:+url+and+long.example.org');
   await person.click(box(1));
