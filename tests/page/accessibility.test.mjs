@@ -28,8 +28,8 @@ for (const theme of ['light', 'dark']) {
 }
 
 test('what is said to who is not let in', on('plain', async (person) => {
-  const { person: stranger, context } = await enter(`${person.origin}/`, person.folder);
+  const { person: stranger, leave } = await enter(`${person.origin}/`, person.folder, { apart: true });
   assert.match(await stranger.text('h1'), /opens with a link/);
   await accessible(stranger);
-  await context.close();
+  await leave();
 }));

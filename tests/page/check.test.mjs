@@ -105,11 +105,11 @@ test('a text without values says so', on('plain', async (person) => {
 test('an answer is for who has asked', on('plain', async (person) => {
   await check(person, REPORT);
   const link = (await ran(person.folder, 'open', '-c', 'tipline.yml')).match(LINK)[1];
-  const { person: other, context } = await enter(link, person.folder);
+  const { person: other, leave } = await enter(link, person.folder, { apart: true });
   other.guard.allow(404);
   assert.equal(await other.open(person.address), 404);
   assert.match(await other.text('main'), /no longer kept/);
-  await context.close();
+  await leave();
 }));
 
 test('lists are checked where nothing else may be changed', on('plain', { args: ['--read-only'] }, async (person) => {

@@ -10,10 +10,10 @@ import { enter, on } from './support/visit.mjs';
 test('the link of a demo leads to what it has found', async () => {
   const folder = new Folder();
   const demo = new Program(folder.path, ['demo']);
-  let context;
+  let leave;
   try {
     const entered = await enter(await demo.said(LINK), folder.path);
-    ({ context } = entered);
+    ({ leave } = entered);
     const { person } = entered;
     assert.equal(person.address, '/');
     assert.ok(await person.total() > 2_000);
@@ -24,7 +24,7 @@ test('the link of a demo leads to what it has found', async () => {
     assert.ok(await person.total() > 2_000);
     person.guard.check();
   } finally {
-    await context?.close();
+    await leave?.();
     await demo.end();
     folder.remove();
   }
@@ -32,18 +32,18 @@ test('the link of a demo leads to what it has found', async () => {
 
 test('a link lets one browser in', on('plain', async (person) => {
   const link = (await ran(person.folder, 'open', '-c', 'tipline.yml')).match(LINK)[1];
-  const { person: second, context } = await enter(link, person.folder);
+  const { person: second, leave } = await enter(link, person.folder, { apart: true });
   assert.equal(second.address, '/');
   assert.ok(await second.total() > 0);
-  await context.close();
+  await leave();
 
-  const { person: third, context: other } = await enter(link, person.folder);
+  const { person: third, leave: leaveToo } = await enter(link, person.folder, { apart: true });
   third.guard.allow(403);
   assert.match(await third.text('h1'), /has been used/);
   assert.equal(await third.open('/'), 403);
   assert.match(await third.text('main'), /tipline open/);
   third.guard.check();
-  await other.close();
+  await leaveToo();
 }));
 
 test('who is in already is let in by a link from his history', on('plain', async (person) => {
@@ -61,18 +61,18 @@ test('a run serves the page as well, if it is told to', async () => {
   const file = join(folder.path, 'tipline.yml');
   writeFileSync(file, `${readFileSync(file, 'utf8')}http: {listen: "127.0.0.1:0", page: true}\n`);
   const run = new Program(folder.path, ['run', '-c', 'tipline.yml']);
-  let context;
+  let leave;
   try {
     await run.said(/a link to the page at http/);
     const link = (await ran(folder.path, 'open', '-c', 'tipline.yml')).match(LINK)[1];
     const entered = await enter(link, folder.path);
-    ({ context } = entered);
+    ({ leave } = entered);
     await entered.person.until('the page is open', () => document.querySelector('table.indicators') !== null);
     await entered.person.follow('nav a[href="/health"]');
     assert.doesNotMatch(await entered.person.text('main'), /No tipline run is at work/);
     entered.person.guard.check();
   } finally {
-    await context?.close();
+    await leave?.();
     await run.end();
     folder.remove();
   }

@@ -17,13 +17,13 @@ async function taken(width, theme) {
   await ran(own.path, 'demo', '--once');
   const program = new Program(own.path, ['serve', '-c', '.tipline/demo.yml', '--listen', '127.0.0.1:0']);
   try {
-    const { person, context } = await enter(await program.said(LINK), own.path, { width: Number(width), height: WIDTHS[width], theme });
+    const { person, leave } = await enter(await program.said(LINK), own.path, { width: Number(width), height: WIDTHS[width], theme });
     person.guard.allow(...STATUSES);
     for (const [name, go] of Object.entries(VIEWS)) {
       await go(person);
       await person.page.screenshot({ path: join(folder, `${name}-${width}-${theme}.png`), fullPage: true });
     }
-    await context.close();
+    await leave();
   } finally {
     await program.end();
     own.remove();

@@ -50,17 +50,17 @@ test('a store that gives no answer is said to give none', async () => {
   // Nothing listens there.
   writeFileSync(join(folder.path, 'tipline.yml'), 'inputs: []\noutput:\n  elasticsearch: {hosts: "http://127.0.0.1:9", retry: {give_up_after: 0ms}}\n');
   const program = serve(folder.path);
-  let context;
+  let leave;
   try {
     const entered = await enter(await program.said(LINK), folder.path);
-    ({ context } = entered);
+    ({ leave } = entered);
     const { person } = entered;
     assert.match(await person.text('.notice[role=alert]'), /The store gave no answer.*127\.0\.0\.1:9/);
     await person.open('/indicators/x');
     assert.match(await person.text('.notice[role=alert]'), /The store gave no answer/);
     person.guard.check();
   } finally {
-    await context?.close();
+    await leave?.();
     await program.end();
     folder.remove();
   }

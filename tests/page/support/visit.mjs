@@ -9,12 +9,16 @@ import { Person } from './person.mjs';
 import { Folder, LINK, serve } from './program.mjs';
 import { store } from './stores.mjs';
 
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--lang=en-US'];
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--lang=en-US',
+  // A window's own buttons are pages, which take longer than ours.
+  '--disable-features=InitialWebUI,WebUIReloadButton,WebUIToolbar,WebUIHomeButton,WebUISplitTabsButton,WebUILocationBar,WebUIOmniboxPopup',
+];
 
 /** @type {Promise<import('puppeteer-core').Browser> | undefined} */
 let browser;
 
-/** The browser of this file of tests; each test has its own cookies and storage in it. Its user data folder is new and goes with it. */
+/** The browser of this file of tests. Its user data folder is new and goes with it. */
 async function chromium() {
   browser ??= puppeteer.launch({ executablePath: process.env.CHROMIUM ?? 'chromium', headless: true, args: FLAGS });
   return browser;
@@ -59,20 +63,31 @@ class Downloads {
   }
 }
 
-/** The page of a running program, opened by its link. */
-export async function enter(link, folder, { width = 1280, height = 900, javascript = true, theme = 'light' } = {}) {
+/**
+ * The page of a running program, opened by its link, in a tab of its own; a window would take longer. Who is `apart` from
+ * others of the same test has one, with cookies of his own. `leave` closes it, with all that the browser has kept of it.
+ */
+export async function enter(link, folder, { width = 1280, height = 900, javascript = true, theme = 'light', apart = false } = {}) {
   const origin = new URL(link).origin;
-  const context = await (await chromium()).createBrowserContext();
+  const browser = await chromium();
+  const context = apart ? await browser.createBrowserContext() : browser.defaultBrowserContext();
   const page = await context.newPage();
+  const session = await page.createCDPSession();
   await page.setViewport({ width, height });
   await page.setJavaScriptEnabled(javascript);
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
   await context.overridePermissions(origin, ['clipboard-read', 'clipboard-write', 'clipboard-sanitized-write']);
   const guard = new Guard(origin);
   await guard.watch(page);
-  const downloads = await Downloads.into(await chromium(), context, join(folder, 'downloads'));
+  const downloads = await Downloads.into(browser, context, join(folder, 'downloads'));
   await page.goto(link, { waitUntil: 'load' });
-  return { person: new Person({ page, origin, guard, downloads }), context };
+  const leave = async () => {
+    if (apart) return context.close();
+    await session.send('Network.clearBrowserCookies');
+    await session.send('Storage.clearDataForOrigin', { origin, storageTypes: 'all' });
+    await page.close();
+  };
+  return { person: new Person({ page, origin, guard, downloads }), leave };
 }
 
 /**
@@ -84,16 +99,16 @@ export function on(name, options, test) {
   return async (t) => {
     const folder = Folder.of(store(name));
     const program = serve(folder.path, ...(options.args ?? []));
-    let context;
+    let leave;
     try {
       const entered = await enter(await program.said(LINK), folder.path, options);
-      ({ context } = entered);
+      ({ leave } = entered);
       const { person } = entered;
       person.folder = folder.path;
       await test(person, t);
       person.guard.check();
     } finally {
-      await context?.close();
+      await leave?.();
       await program.end();
       folder.remove();
     }
