@@ -1,14 +1,17 @@
 // Who gets in: by a link, once.
 import assert from 'node:assert/strict';
-import { writeFileSync, readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Folder, LINK, Program, ran } from './support/program.mjs';
+import { store } from './support/stores.mjs';
 import { enter, on } from './support/visit.mjs';
 
 test('the link of a demo leads to what it has found', async () => {
   const folder = new Folder();
+  // It need not be compiled once more.
+  cpSync(join(store('plain'), 'cache'), join(folder.path, '.tipline', 'cache'), { recursive: true });
   const demo = new Program(folder.path, ['demo']);
   let leave;
   try {
@@ -56,7 +59,6 @@ test('who is in already is let in by a link from his history', on('plain', async
 }));
 
 test('a run serves the page as well, if it is told to', async () => {
-  const { store } = await import('./support/stores.mjs');
   const folder = Folder.of(store('plain'));
   const file = join(folder.path, 'tipline.yml');
   writeFileSync(file, `${readFileSync(file, 'utf8')}http: {listen: "127.0.0.1:0", page: true}\n`);

@@ -6,9 +6,9 @@ const menu = (selector) => async (person) => {
 };
 
 const details = (tab) => async (person) => {
-  await person.open('/?size=50');
+  await person.open('/');
   const [id] = await person.values('.indicators tbody tr', 'data-id');
-  await person.open(`/?size=50&id=${id}&tab=${tab}`);
+  await person.open(`/?id=${id}&tab=${tab}`);
 };
 
 const alone = (tab) => async (person) => {
@@ -44,7 +44,7 @@ const saved = async (person) => {
 /** By name, how somebody gets there. Those that make something come last. */
 export const VIEWS = {
   board: (person) => person.open('/'),
-  claims: (person) => person.open('/?rows=claims&among=all&size=50'),
+  claims: (person) => person.open('/?rows=claims&among=all'),
   'all-columns': (person) => person.open('/?among=all&columns=indicator,type,confidence,tlp,provider,feed,tags,software,actor,first_seen,last_seen,observed,time,ends,claims,input,id'),
   ended: (person) => person.open('/?among=ended'),
   filtered: (person) => person.open('/?q=confidence%3A+%22High%22&from=now-7d'),
