@@ -101,7 +101,11 @@ pub(super) fn name(row: &Group, values: &Values<'_>) -> Markup {
             @if shown.is_empty() { "(no value)" } @else { (text::cut(&shown, CHARS_SHOWN)) }
         }
     };
-    if !name.is_empty() && values.carries(name) { value("value", Some(name), &link) } else { link }
+    if !name.is_empty() && values.carries(name) {
+        return value("value", Some(name), &link);
+    }
+    // Scripts ask for what is too long to be carried.
+    html! { span.value data-claim=(row.id()) { (link) } }
 }
 
 /// A type, with a colour of its kind.
@@ -148,6 +152,11 @@ pub(super) fn time(written: &str, now: Millis) -> Markup {
         return html! { @if written.is_empty() { span.none title="not provided" { "–" } } @else { (text::cell(written)) } };
     };
     html! { time datetime=(time::print(at)) title=(format!("{} · {}", text::instant(at), text::relative(at, now))) { (minute(at)) } }
+}
+
+/// A moment to the minute, which scripts show in another zone.
+pub(super) fn moment(at: Millis) -> Markup {
+    html! { time datetime=(time::print(at)) { (minute(at)) } }
 }
 
 /// `2026-11-27 10:15`.

@@ -65,6 +65,7 @@ pub fn routes() -> Router<Arc<App>> {
                 text::show(&value(&query.unwrap_or_default(), "value").unwrap_or_default())
             }),
         )
+        .route("/name", get(name))
         .route("/export", get(exported))
         .route("/views", get(views::all))
         .route("/views/{what}", post(views::change))
@@ -291,6 +292,21 @@ async fn filter(RawQuery(query): RawQuery) -> Redirect {
     let (field, wanted) = (value(&query, "field").unwrap_or_default(), value(&query, "is").unwrap_or_default());
     let view = View::read(&query).filtered(&field, value(&query, "value").as_deref(), wanted != "out");
     Redirect::to(&view.link("/"))
+}
+
+/// The name of a claim, for scripts that copy what is too long for a cell: as it is, or defanged.
+async fn name(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    match app.catalog.get(&value(&query, "id").unwrap_or_default()).await {
+        Ok(Some(hit)) => {
+            let document: serde_json::Value = serde_json::from_str(&hit.json).unwrap_or_default();
+            let name = text_at(&document, "threat.indicator.name");
+            let is_raw = value(&query, "as").as_deref() != Some("defanged");
+            if is_raw { name.to_owned() } else { text::show(name) }.into_response()
+        }
+        Ok(None) => (StatusCode::NOT_FOUND, "It is not stored any more.\n").into_response(),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
 }
 
 async fn completions(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {

@@ -64,7 +64,20 @@ async function copy(text, what) {
 const valueOf = (element) => (element?.dataset.json !== undefined ? JSON.parse(element.dataset.json) : element?.dataset.value);
 
 /** What carries a value, or a field that has none. */
-const VALUE = '.value:is([data-field], [data-value], [data-json])';
+const VALUE = '.value:is([data-field], [data-value], [data-json], [data-claim])';
+
+/** Whether there is a value, here or where it can be asked for. @param {HTMLElement | null} element */
+const isThere = (element) => valueOf(element) !== undefined || element?.dataset.claim !== undefined;
+
+/** @param {string} path @param {Record<string, string>} query */
+async function asked(path, query) {
+  const answer = await fetch(path + '?' + new URLSearchParams(query));
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.text();
+}
+
+/** The value of an element; what is too long to be carried is asked for. @param {HTMLElement} element */
+const whole = async (element) => valueOf(element) ?? asked('/name', { id: element.dataset.claim ?? '' });
 
 /**
  * A value as the page shows it. What a cell shows only the beginning of is asked for.
@@ -73,9 +86,8 @@ const VALUE = '.value:is([data-field], [data-value], [data-json])';
 async function defanged(element) {
   const shown = (element.textContent ?? '').trim();
   if (one('.name, code', element) !== null && !shown.endsWith('…') || element.matches('h1 *')) return shown;
-  const answer = await fetch('/defanged?' + new URLSearchParams({ value: valueOf(element) ?? '' }));
-  if (!answer.ok) throw new Error('The server gave no answer.');
-  return answer.text();
+  const { claim } = element.dataset;
+  return claim === undefined ? asked('/defanged', { value: valueOf(element) ?? '' }) : asked('/name', { id: claim, as: 'defanged' });
 }
 
 // Light or dark.
@@ -267,13 +279,13 @@ document.addEventListener('click', (event) => {
     add('+ Only', 'Only what has this value (f)', () => filter('in')),
     add('− Without', 'Without what has this value (shift f)', () => filter('out')),
   ];
-  const raw = add('Copy', 'Copy the value (c)', () => copy(valueOf(about) ?? '', 'Value'));
+  const raw = add('Copy', 'Copy the value (c)', () => { if (about) copy(whole(about), 'Value'); });
   const safe = add('Defanged', 'Copy it defanged (shift c)', () => { if (about) copy(defanged(about), 'Defanged value'); });
   /** @param {HTMLElement} value */
   const show = (value) => {
     if (about === value && buttons.isConnected) return;
     about = value;
-    raw.hidden = safe.hidden = valueOf(value) === undefined;
+    raw.hidden = safe.hidden = !isThere(value);
     for (const button of filters) button.hidden = value.dataset.field === undefined;
     document.body.append(buttons);
     const box = value.getBoundingClientRect();
@@ -305,12 +317,12 @@ document.addEventListener('click', (event) => {
     if (key !== 'f' && key !== 'c') return;
     // Of what has the focus, else of the row.
     const row = one('tr.at') ?? one('.details');
-    about = /** @type {HTMLElement | null} */ (document.activeElement?.closest(VALUE) ?? (row && one(VALUE, row)));
-    if (!about || valueOf(about) === undefined) return;
+    about = /** @type {HTMLElement | null} */ (document.activeElement?.closest(VALUE) ?? (row && one('.c-indicator .value, h1 .value', row)));
+    if (!about || !isThere(about)) return;
     event.preventDefault();
     if (key === 'f') filter(event.shiftKey ? 'out' : 'in');
     else if (event.shiftKey) copy(defanged(about), 'Defanged value');
-    else copy(valueOf(about) ?? '', 'Value');
+    else copy(whole(about), 'Value');
   });
 }
 for (const button of /** @type {HTMLElement[]} */ (all('button[data-copy]'))) {
@@ -354,7 +366,7 @@ for (const button of /** @type {HTMLElement[]} */ (all('button[data-copies]'))) 
       parts.push(more);
     }
     if (!isWhole) {
-      for (const [name, form] of /** @type {[string, (value: HTMLElement) => string | Promise<string>][]} */ ([['Copy', (value) => valueOf(value) ?? ''], ['Copy defanged', defanged]])) {
+      for (const [name, form] of /** @type {[string, (value: HTMLElement) => Promise<string>][]} */ ([['Copy', whole], ['Copy defanged', defanged]])) {
         const button = make('button', { type: 'button' }, name);
         button.addEventListener('click', () => copy(Promise.all(values().map(form)).then((all) => all.join('\n')), `${values().length} values`));
         parts.push(button);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::cell::minute;
+use super::cell::{minute, moment};
 use super::view::{FACETS, TIMES, View};
 use crate::clock::Millis;
 use crate::store::Drawn;
@@ -55,7 +55,7 @@ pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
                 h2 { "Trend" }
                 (choice(view, "time", time_title, TIMES.iter().map(|(key, _, title)| (*key, *title)), time_word, "over"))
                 (choice(view, "stack", title, FACETS.iter().map(|(key, _, title)| (*key, *title)), word, "by"))
-                span.note { "bars of " (text::duration(std::time::Duration::from_millis(over.interval))) ", claims" }
+                span.note { "bars of " (text::duration(std::time::Duration::from_millis(over.interval))) @if over.interval >= DAY { " of UTC" } ", claims" }
             }
             div.drawing {
                 div.plot data-time=(time_word) data-from=(over.from) data-interval=(over.interval) data-bars=(bars) {
@@ -85,7 +85,7 @@ pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
                         tbody {
                             @for bar in (0..bars).filter(|bar| height(*bar) > 0) {
                                 tr {
-                                    th scope="row" { (minute(begin(bar))) }
+                                    th scope="row" { (moment(begin(bar))) }
                                     @for (_, _, counts) in &series { td.figure { (text::count(counts[bar])) } }
                                     td.figure { (text::count(trend.others[bar])) }
                                 }
@@ -157,10 +157,12 @@ fn bars_of(series: &[(&str, u64, &[u64])], others: &[u64], highest: u64) -> Stri
     out
 }
 
-/// A moment under the axis: as exact as the bars are.
-fn label(at: Millis, interval: Millis) -> String {
-    let minute = minute(at);
-    if interval >= DAY { minute.get(..10).unwrap_or_default().to_owned() } else { minute }
+/// A moment under the axis: as exact as the bars are. Bars of days are days of UTC, in whatever zone the moments are.
+fn label(at: Millis, interval: Millis) -> Markup {
+    if interval < DAY {
+        return moment(at);
+    }
+    html! { (minute(at).get(..10).unwrap_or_default()) }
 }
 
 #[cfg(test)]
