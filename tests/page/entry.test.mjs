@@ -69,6 +69,8 @@ test('a run serves the page as well, if it is told to', async () => {
     const link = (await ran(folder.path, 'open', '-c', 'tipline.yml')).match(LINK)[1];
     const entered = await enter(link, folder.path);
     ({ leave } = entered);
+    // It may say first that it is starting.
+    entered.person.guard.allow(503);
     await entered.person.until('the page is open', () => document.querySelector('table.indicators') !== null);
     await entered.person.follow('nav a[href="/health"]');
     assert.doesNotMatch(await entered.person.text('main'), /No tipline run is at work/);

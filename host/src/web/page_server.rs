@@ -126,6 +126,8 @@ impl PageServer {
         Router::new()
             .route(OPEN, any(access::open).with_state(access.clone()))
             .route("/lists/{file}", get(list::fetch).with_state(self))
+            // Browsers ask for it beside pages that name none, which are those for strangers.
+            .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
             .merge(for_sessions)
             .layer(from_fn_with_state(access, access::of_this_host))
             .layer(from_fn(access::mark))
