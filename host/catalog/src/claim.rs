@@ -1,7 +1,7 @@
 //! A claim by itself: where it is stored, and why it may not be taken in.
 
-use crate::columns::beginning;
 use crate::names::TooLong;
+use crate::order::first_bytes;
 
 /// A claim, to be read from the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,4 +37,12 @@ pub enum PutError {
     /// There is no room.
     #[error(transparent)]
     TooLong(#[from] TooLong),
+}
+
+/// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
+pub(crate) fn beginning(id: &str) -> u64 {
+    match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
+        Some(Ok(number)) => number,
+        _ => (first_bytes(id) >> 64) as u64,
+    }
 }

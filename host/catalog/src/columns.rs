@@ -16,71 +16,19 @@ use tipline_kql::{Fields, SEARCHED, Type, search_text};
 
 use crate::addresses::{AddressColumn, number};
 use crate::bits::Bits;
-use crate::claim::{Claim, PutError};
+use crate::claim::{Claim, PutError, beginning};
+use crate::fields::{TIMES, WORDS, has_hints, time_column, word_column};
 use crate::leaf::walk;
 use crate::names::NameColumn;
-use crate::order::{ByName, first_bytes};
+use crate::order::ByName;
 use crate::paths::{Known, Paths, Role};
 use crate::ranges::RangeColumns;
 use crate::texts::TextColumn;
 use crate::times::TimeColumn;
 use crate::words::WordColumn;
 
-/// The paths of the columns of words.
-pub const WORDS: [&str; 15] = [
-    "threat.indicator.type",
-    "threat.feed.name",
-    "threat.indicator.provider",
-    "threat.indicator.confidence",
-    "threat.indicator.marking.tlp",
-    "tags",
-    "threat.software.name",
-    "threat.software.alias",
-    "threat.group.name",
-    "threat.group.alias",
-    "event.type",
-    "event.category",
-    "event.kind",
-    "tipline.input",
-    "tipline.expiry_reason",
-];
-
-/// The paths of the columns of times.
-pub const TIMES: [&str; 6] = [
-    "@timestamp",
-    "tipline.observed_at",
-    "threat.indicator.first_seen",
-    "threat.indicator.last_seen",
-    "tipline.expires_at",
-    "tipline.retired_at",
-];
-
-/// The path of the names.
-pub const NAME: &str = "threat.indicator.name";
-
-/// The path of the addresses.
-pub const IP: &str = "threat.indicator.ip";
-
-const DESCRIPTION: &str = "threat.indicator.description";
-/// The path of what all claims of a value have in common.
-pub(crate) const KEY: &str = "tipline.key";
-
-/// Paths without hints: what every document has, and long texts, of which nobody knows the whole.
-const WITHOUT_HINTS: [&str; 6] =
-    ["event.", "ecs.", "tipline.", "threat.feed.", "socdefenders.stix.pattern", DESCRIPTION];
-
 /// Bits set of a claim's hints for each value: with nine values, as a URL has, one of a hundred claims is looked at in vain.
 const HINT_BITS: u32 = 3;
-
-/// The number of a column in [`WORDS`].
-pub fn word_column(path: &str) -> Option<usize> {
-    WORDS.iter().position(|known| *known == path)
-}
-
-/// The number of a column in [`TIMES`].
-pub fn time_column(path: &str) -> Option<usize> {
-    TIMES.iter().position(|known| *known == path)
-}
 
 /// All claims of a store, in columns.
 #[derive(Debug)]
@@ -440,22 +388,10 @@ impl Draft {
     }
 }
 
-pub(crate) fn has_hints(path: &str) -> bool {
-    !WITHOUT_HINTS.iter().any(|without| path.starts_with(without))
-}
-
 fn hint_hash(hasher: &DefaultHashBuilder, path: &str, value: &str) -> u64 {
     hasher.hash_one((path, value))
 }
 
 fn hint_bits(hash: u64) -> u128 {
     (0..HINT_BITS).fold(0, |bits, turn| bits | 1 << (hash >> (turn * 16) & 127))
-}
-
-/// The first eight bytes of an id: of what it says in hex where it is that, as our own guest's are.
-pub(crate) fn beginning(id: &str) -> u64 {
-    match id.get(..16).map(|hex| u64::from_str_radix(hex, 16)) {
-        Some(Ok(number)) => number,
-        _ => (first_bytes(id) >> 64) as u64,
-    }
 }

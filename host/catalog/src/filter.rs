@@ -9,7 +9,8 @@
 use tipline_kql::{Fields, Pattern, Predicate, SEARCH, Test, Type};
 
 use crate::bits::Bits;
-use crate::columns::{Columns, IP, KEY, NAME, time_column, word_column};
+use crate::columns::Columns;
+use crate::fields::{IP, KEY, NAME, time_column, word_column};
 
 /// What a query finds, of claims by their slots or of groups by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

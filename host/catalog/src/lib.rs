@@ -11,6 +11,7 @@ mod bits;
 mod claim;
 mod columns;
 mod count;
+mod fields;
 mod filter;
 mod leaf;
 mod names;
@@ -24,8 +25,9 @@ mod words;
 
 pub use bits::Bits;
 pub use claim::{Claim, PutError};
-pub use columns::{Columns, IP, NAME, TIMES, WORDS, time_column, word_column};
+pub use columns::Columns;
 pub use count::{Counted, Over, Trend};
+pub use fields::{IP, NAME, TIMES, WORDS, time_column, word_column};
 pub use filter::{Found, Grouping};
 pub use leaf::{Key, Leaf, walk};
 pub use names::TooLong;

@@ -6,7 +6,8 @@
 //! most strictly marked, the earliest first seen, the latest of other times; of other words again the first in the direction.
 
 use crate::bits::Bits;
-use crate::columns::{Columns, NAME, TIMES, WORDS, time_column, word_column};
+use crate::columns::Columns;
+use crate::fields::{NAME, TIMES, WORDS, time_column, word_column};
 use crate::filter::Grouping;
 
 /// What is sorted by.

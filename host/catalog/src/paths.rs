@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use tipline_kql::SEARCHED;
 
-use crate::columns::{IP, KEY, NAME, has_hints, time_column, word_column};
+use crate::fields::{IP, KEY, NAME, has_hints, time_column, word_column};
 use crate::ranges::RangeColumns;
 
 /// Paths that are known by what they were. A guest describes some hundred fields; documents that keep what is foreign have

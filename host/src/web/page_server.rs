@@ -5,19 +5,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, get, post};
 use tokio_util::task::AbortOnDropHandle;
-use tower::ServiceExt as _;
 
-use super::access::{self, Access, END, wall_clock};
-use super::link::{LinkError, LinkKey, OPEN, Published};
+use super::access::{Access, wall_clock};
+use super::link::{LinkError, LinkKey, Published};
 use super::refusal::again;
 use super::turns::TakingTurns;
-use super::{App, list, page};
+use super::{App, page};
 use crate::clock::Clock;
 use crate::store::kept::Kept;
 
@@ -45,7 +41,7 @@ pub struct PageServer {
 /// What there is behind the door.
 pub(super) struct Inside {
     pub(super) app: Arc<App>,
-    views: Router,
+    pub(super) views: Router,
     /// Keeps the answers ready, as long as the page is there.
     _warm: AbortOnDropHandle<()>,
 }
@@ -111,36 +107,6 @@ impl PageServer {
 
     pub(super) fn now(&self) -> crate::clock::Millis {
         self.clock.now()
-    }
-
-    /// Everything below this address that is not for watchers.
-    pub(super) fn routes(self) -> Router {
-        let access = self.access.clone();
-        let for_sessions = Router::new()
-            .route(END, post(access::end))
-            .with_state(access.clone())
-            .fallback_service(any(show).with_state(self.clone()))
-            .layer(from_fn_with_state(access.clone(), access::guard))
-            // The guard has its own bounds.
-            .layer(DefaultBodyLimit::disable());
-        Router::new()
-            .route(OPEN, any(access::open).with_state(access.clone()))
-            .route("/lists/{file}", get(list::fetch).with_state(self))
-            // Browsers ask for it beside pages that name none, which are those for strangers.
-            .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
-            .merge(for_sessions)
-            .layer(from_fn_with_state(access, access::of_this_host))
-            .layer(from_fn(access::mark))
-    }
-}
-
-async fn show(State(server): State<PageServer>, request: Request) -> Response {
-    match server.inside() {
-        Some(inside) => {
-            let Ok(response) = inside.views.clone().oneshot(request).await;
-            response
-        }
-        None => starting(),
     }
 }
 

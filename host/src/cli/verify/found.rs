@@ -5,16 +5,13 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::shown::{Claims, Refused};
+use super::shown::{Claims, NAMED, Refused};
 use crate::clock::Millis;
 use crate::state::{InputStatus, Ledger, LedgerError, MAX_DROPPED};
 use crate::text;
 
 /// Feeds date to the second: what has changed in the second of a poll may have changed after it.
 const DATED_TO_MS: Millis = 1_000;
-
-/// Disagreements of one kind that are named; all are counted. `--json` names all.
-pub(super) const NAMED: usize = 20;
 
 /// From when on the feed may have changed what the last poll has seen; none where there was no poll that ended well.
 fn polled(status: &InputStatus) -> Option<Millis> {

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::super::document;
-use super::found::NAMED;
 use crate::clock::Millis;
 use crate::store::{Delivery, Document, Page, Sink, SinkError, SweepOrder, Swept};
 use crate::time;
+
+/// Disagreements of one kind that are named; all are counted. `--json` names all.
+pub(super) const NAMED: usize = 20;
 
 /// What differs between two looks at one claim, and what a store writes into it.
 const VOLATILE: [&str; 10] = [

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use maud::{Markup, html};
 
+use super::columns::{Column, Shown};
 use super::view::View;
 use crate::clock::Millis;
 use crate::document::Group;
@@ -92,8 +93,24 @@ impl<'v> Values<'v> {
     }
 }
 
+/// The cell of a row in a column.
+pub(super) fn cell(column: &Column, row: &Group, now: Millis, values: &Values<'_>) -> Markup {
+    match column.shown {
+        Shown::Name => name(row, values),
+        Shown::Kind => values.of("type", row.kind(), &kind(row.kind())),
+        Shown::Confidence => values.of("confidence", row.confidence(), &confidence(row.confidence())),
+        Shown::Marking => values.of("tlp", row.marking(), &marking(row.marking())),
+        Shown::Words(path, name) => values.words(name, &row.texts(path)),
+        Shown::Earliest(path) => time(row.earliest(path), now),
+        Shown::Latest(path) => time(row.latest(path), now),
+        Shown::Ends => ends(row, now),
+        Shown::Claims => html! { (text::count(row.count())) },
+        Shown::Id => html! { code { (text::show(row.id())) } },
+    }
+}
+
 /// The indicator itself, which leads to its details.
-pub(super) fn name(row: &Group, values: &Values<'_>) -> Markup {
+fn name(row: &Group, values: &Values<'_>) -> Markup {
     let (name, shown) = (row.name(), text::show(row.name()));
     let details = values.view.showing(Some(row.id()), super::view::Tab::default()).link("/");
     let link = html! {
@@ -169,7 +186,7 @@ pub(super) fn minute(at: Millis) -> String {
 }
 
 /// When a row ends, or that it has.
-pub(super) fn ends(row: &Group, now: Millis) -> Markup {
+fn ends(row: &Group, now: Millis) -> Markup {
     let written = row.ends();
     let is_live = row.is_live(now);
     let Some(at) = time::parse(written) else {

@@ -1,11 +1,6 @@
 //! The table's columns, and what stands in their cells.
 
-use maud::{Markup, html};
 use tipline_catalog::{NAME, SortKey};
-
-use super::cell::{self, Values};
-use crate::clock::Millis;
-use crate::document::Group;
 
 /// A column.
 #[derive(Debug)]
@@ -18,7 +13,7 @@ pub(super) struct Column {
     pub(super) hint: &'static str,
     /// What it can be sorted by.
     pub(super) sorted: Option<Sorted>,
-    shown: Shown,
+    pub(super) shown: Shown,
 }
 
 /// What a column is sorted by.
@@ -39,7 +34,7 @@ impl Sorted {
 
 /// What a cell shows.
 #[derive(Debug, Clone, Copy)]
-enum Shown {
+pub(super) enum Shown {
     Name,
     Kind,
     Confidence,
@@ -171,22 +166,6 @@ impl Column {
     /// Whether its cells are of figures, which stand to the right.
     pub(super) fn is_figure(&self) -> bool {
         matches!(self.shown, Shown::Claims)
-    }
-
-    /// The cell of a row.
-    pub(super) fn cell(&self, row: &Group, now: Millis, values: &Values<'_>) -> Markup {
-        match self.shown {
-            Shown::Name => cell::name(row, values),
-            Shown::Kind => values.of("type", row.kind(), &html! { (cell::kind(row.kind())) }),
-            Shown::Confidence => values.of("confidence", row.confidence(), &cell::confidence(row.confidence())),
-            Shown::Marking => values.of("tlp", row.marking(), &cell::marking(row.marking())),
-            Shown::Words(path, name) => values.words(name, &row.texts(path)),
-            Shown::Earliest(path) => cell::time(row.earliest(path), now),
-            Shown::Latest(path) => cell::time(row.latest(path), now),
-            Shown::Ends => cell::ends(row, now),
-            Shown::Claims => html! { (crate::text::count(row.count())) },
-            Shown::Id => html! { code { (crate::text::show(row.id())) } },
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use tipline_catalog::{Direction, Grouping, Order};
 
-use super::cell::Values;
+use super::cell::{Values, cell};
 use super::columns::{self, Column};
 use super::view::{SIZES, View};
 use crate::clock::Millis;
@@ -30,7 +30,7 @@ pub(super) fn table(view: &View, answer: &Answer, now: Millis) -> Markup {
                         tr.ended[!row.is_live(now)] aria-selected=[(view.id.as_deref() == Some(row.id())).then_some("true")] data-id=(row.id()) {
                             td.pick.scripted { input type="checkbox" name="id" value=(row.id()) aria-label=(format!("Select {}", text::cell(row.name()))); }
                             @for column in &view.columns {
-                                td class=(class(column)) data-title=(column.title) { (column.cell(row, now, &values)) }
+                                td class=(class(column)) data-title=(column.title) { (cell(column, row, now, &values)) }
                             }
                         }
                     }
