@@ -118,6 +118,22 @@ async fn nothing_is_deleted_where_no_feed_has_answered_for_a_week() {
 }
 
 #[tokio::test]
+async fn what_the_last_sweep_did_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(folder.path());
+    let feed = input("feed", Value::Null);
+    fixture.deliver(&feed, &RECORDS[..1]).await;
+    let sweeper = fixture.sweeper(vec![feed]);
+    assert_eq!(Tally::last(&sweeper.ledger).unwrap(), Tally::default());
+    fixture.now.fetch_add(400 * DAY, Ordering::Relaxed);
+    sweeper.sweep(false).await.unwrap();
+    let tally = Tally::last(&sweeper.ledger).unwrap();
+    assert_eq!((tally.retired, tally.to_string().as_str()), (1, "0 renewed, 1 retired, 0 deleted"));
+    sweeper.sweep(false).await.unwrap();
+    assert_eq!(Tally::last(&sweeper.ledger).unwrap().retired, 0, "of the last one alone");
+}
+
+#[tokio::test]
 async fn a_sweep_that_does_not_go_by_this_machines_clock_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(folder.path());
