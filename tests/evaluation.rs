@@ -224,17 +224,23 @@ fn replay() -> Outcome {
     Ok(())
 }
 
+/// What `record` left in a folder, served again, and where.
+fn replayed_by_order(folder: &Path) -> Result<(Serving, String), Failed> {
+    let arguments = ["replay", "today.har", "--by-order"];
+    let mut server = Serving(command(folder, &arguments).stdout(Stdio::piped()).spawn()?);
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let (_, address) = line.trim().split_once(" at ").ok_or(format!("unexpected: {line}"))?;
+    Ok((server, address.to_owned()))
+}
+
 /// `record`, then `replay` and `run --once`: what was recorded is stored, though the poll asks from another time on.
 fn replay_by_order() -> Outcome {
     let folder = tempfile::tempdir()?;
     let served = keyed(folder.path(), 250)?;
     printed(folder.path(), &["record", "--out", "today.har"])?;
     drop(served);
-    let arguments = ["replay", "today.har", "--by-order"];
-    let mut server = Serving(command(folder.path(), &arguments).stdout(Stdio::piped()).spawn()?);
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-    let (_, address) = line.trim().split_once(" at ").ok_or(format!("unexpected: {line}"))?;
+    let (_server, address) = replayed_by_order(folder.path())?;
     fs::write(
         folder.path().join("again.yml"),
         format!(
@@ -262,11 +268,7 @@ fn replay_divided() -> Outcome {
     drop(served);
     let recorded = fs::read_to_string(folder.path().join("today.har"))?;
     assert!(recorded.contains("until="), "the window was not divided");
-    let arguments = ["replay", "today.har", "--by-order"];
-    let mut server = Serving(command(folder.path(), &arguments).stdout(Stdio::piped()).spawn()?);
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-    let (_, address) = line.trim().split_once(" at ").ok_or(format!("unexpected: {line}"))?;
+    let (_server, address) = replayed_by_order(folder.path())?;
     // Half an hour longer than then, so that no time is the recorded one.
     fs::write(
         folder.path().join("again.yml"),
