@@ -192,18 +192,20 @@ fn pages() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The times and names by which the first claim of each row stands where it does rise, or fall; what has none comes last.
+/// The times and names by which each row stands where it does rise, or fall; what has none comes last. A row stands where what
+/// it shows belongs, whichever way it is sorted: the latest of its claims' times (none here is of when something was first seen),
+/// or the name of its first claim.
 fn in_order(answer: &Answer, order: Order) -> Result<(), Failed> {
     let (SortKey::Time(_) | SortKey::Name, Some(field)) = (order.key, order.key.field()) else { return Ok(()) };
     let pointer = format!("/{}", field.replace('.', "/"));
     let mut values = Vec::new();
-    for hit in answer.found.iter().filter_map(|hits| hits.first()) {
-        let document: Value = serde_json::from_str(&hit.json)?;
-        let value = document.pointer(&pointer).and_then(Value::as_str).map(str::to_owned);
+    for hits in &answer.found {
+        let documents: Vec<Value> = hits.iter().map(|hit| serde_json::from_str(&hit.json)).collect::<Result<_, _>>()?;
+        let mut texts = documents.iter().map(|document| document.pointer(&pointer).and_then(Value::as_str));
         // Times are compared as moments and not as texts.
         values.push(match order.key {
-            SortKey::Time(_) => value.and_then(|text| time::parse(&text)).map(|at| format!("{at:020}")),
-            _ => value,
+            SortKey::Time(_) => texts.flatten().filter_map(time::parse).max().map(|at| format!("{at:020}")),
+            _ => texts.next().flatten().map(str::to_owned),
         });
     }
     let some = values.iter().take_while(|value| value.is_some()).count();
