@@ -24,6 +24,7 @@ pub mod observer;
 pub mod pipeline;
 mod plan;
 pub mod poll;
+pub mod retry;
 pub mod run;
 mod status;
 pub mod sweep;

@@ -12,6 +12,18 @@ use tipline_catalog::{
 };
 use tipline_kql::{Fields, parse, resolve};
 
+/// What the page counts.
+const FACETS: [&str; 8] = [
+    "threat.indicator.type",
+    "threat.feed.name",
+    "threat.indicator.provider",
+    "threat.indicator.confidence",
+    "threat.indicator.marking.tlp",
+    "tags",
+    "threat.software.name",
+    "threat.group.name",
+];
+
 const TAGS: usize = 300;
 const PROVIDERS: usize = 40;
 const ROUNDS: usize = 7;
@@ -182,10 +194,13 @@ fn main() {
                 columns.page(&all, &scope, grouping, order, claims / 2, 50)
             });
         }
+        let columns_of = |paths: &[&str]| paths.iter().map(|path| word_column(path).expect(path)).collect::<Vec<_>>();
         for path in ["tags", "threat.software.name", "threat.indicator.provider"] {
-            let column = word_column(path).expect(path);
-            timed(&format!("facet of {path}"), || columns.facet(&all, &scope, grouping, column));
+            let counted = columns_of(&[path]);
+            timed(&format!("facet of {path}"), || columns.facets(&all, &scope, grouping, &counted));
         }
+        let counted = columns_of(&FACETS);
+        timed("the page's facets", || columns.facets(&all, &scope, grouping, &counted));
     }
     let (time, column) =
         (time_column("threat.indicator.last_seen").expect("a time"), word_column("tags").expect("a column"));

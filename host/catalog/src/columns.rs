@@ -7,6 +7,7 @@
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tipline_model::clock::Millis;
@@ -18,6 +19,7 @@ use crate::addresses::{AddressColumn, number};
 use crate::bits::Bits;
 use crate::claim::{Claim, PutError, beginning};
 use crate::fields::{TIMES, WORDS, has_hints, time_column, word_column};
+use crate::groups::ByGroup;
 use crate::leaf::walk;
 use crate::names::NameColumn;
 use crate::order::ByName;
@@ -41,6 +43,8 @@ pub struct Columns {
     ids: Vec<u64>,
     hints: Vec<u128>,
     groups: Vec<u32>,
+    /// Made when it is asked for, and again after claims came.
+    by_group: OnceLock<ByGroup>,
     keys: Keys,
     pub(crate) names: NameColumn,
     by_name: ByName,
@@ -112,6 +116,7 @@ impl Columns {
             ids: Vec::new(),
             hints: Vec::new(),
             groups: Vec::new(),
+            by_group: OnceLock::new(),
             keys: Keys::default(),
             names: NameColumn::default(),
             by_name: ByName::default(),
@@ -186,6 +191,11 @@ impl Columns {
     /// The number of a claim's group: the claims of one value have one.
     pub fn group(&self, slot: usize) -> usize {
         self.groups.get(slot).map_or(usize::MAX, |group| *group as usize)
+    }
+
+    /// The claims of each group.
+    pub(crate) fn by_group(&self) -> &ByGroup {
+        self.by_group.get_or_init(|| ByGroup::new(&self.groups, self.groups()))
     }
 
     fn slot(&self, row: u32) -> Result<usize, usize> {
@@ -270,7 +280,10 @@ impl Columns {
         self.alive.set(slot, true);
         self.several_names.set(slot, names.len() > 1);
         let key = draft.key.unwrap_or_else(|| self.hasher.hash_one(name));
-        self.groups[slot] = self.keys.number(key);
+        let group = self.keys.number(key);
+        if std::mem::replace(&mut self.groups[slot], group) != group || is_new {
+            self.by_group.take();
+        }
         self.hints[slot] = draft.hints_but_of(name);
         for (column, words) in self.words.iter_mut().zip(&mut draft.words) {
             column.put(slot, words);
@@ -337,7 +350,8 @@ impl Columns {
 
     /// Bytes in memory, about.
     pub fn bytes(&self) -> usize {
-        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.bytes();
+        let by_group = self.by_group.get().map_or(0, ByGroup::bytes);
+        let slots = self.rows.capacity() * (4 + 8 + 16 + 4) + self.by_name.bytes() + by_group;
         let keys = self.keys.hashes.capacity() * 8 + self.keys.places.capacity() * 5;
         let words: usize = self.words.iter().map(WordColumn::bytes).sum();
         let times: usize = self.times.iter().map(TimeColumn::bytes).sum();

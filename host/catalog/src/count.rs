@@ -5,6 +5,7 @@ use tipline_model::clock::Millis;
 use crate::bits::Bits;
 use crate::columns::Columns;
 use crate::filter::Grouping;
+use crate::words::WordColumn;
 
 /// How many have a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,46 +90,92 @@ impl Over {
 /// The most intervals of a trend: more than a screen has points across.
 pub(crate) const MAX_INTERVALS: usize = 4_000;
 
-impl Columns {
-    /// How many of the claims or values found have each word of a column; the most frequent first, then by the word.
-    /// Of a group, the words of its claims in scope count.
-    pub fn facet(&self, found: &Bits, scope: &Bits, grouping: Grouping, column: usize) -> Vec<Counted> {
-        let words = &self.words[column];
+/// The claims of what was found, by how their words count.
+struct Counting {
+    /// Each word of these counts.
+    alone: Vec<u32>,
+    /// Those of one group stand beside each other: a word counts once for all of them.
+    together: Vec<u32>,
+    /// Where each group of these ends.
+    ends: Vec<usize>,
+}
+
+impl Counting {
+    /// Whatever number of columns is counted, the groups are looked at once. Most have a single claim, whose words need no
+    /// comparing.
+    fn new(columns: &Columns, found: &Bits, scope: &Bits, grouping: Grouping) -> Self {
+        let number = |slot: usize| u32::try_from(slot).unwrap_or(u32::MAX);
+        if grouping == Grouping::Claims {
+            return Self { alone: found.iter().map(number).collect(), together: Vec::new(), ends: Vec::new() };
+        }
+        let by_group = columns.by_group();
+        let (mut alone, mut together, mut ends) = (Vec::with_capacity(found.count()), Vec::new(), Vec::new());
+        for group in found.iter() {
+            let mut claims = by_group.within(group, scope).map(number);
+            let (Some(first), second) = (claims.next(), claims.next()) else { continue };
+            match second {
+                None => alone.push(first),
+                Some(second) => {
+                    together.extend([first, second].into_iter().chain(claims));
+                    ends.push(together.len());
+                }
+            }
+        }
+        Self { alone, together, ends }
+    }
+
+    /// How many have each word of a column, by the words' numbers.
+    fn count(&self, words: &WordColumn) -> Vec<u64> {
+        let mut sets = vec![0_u64; words.sets()];
+        self.alone.iter().for_each(|slot| sets[words.set_of(*slot as usize) as usize] += 1);
+        // Claims of a value lie far apart. Read by themselves, they are waited for together.
+        let together: Vec<u32> = self.together.iter().map(|slot| words.set_of(*slot as usize)).collect();
         let mut counts = vec![0_u64; words.words().iter().len()];
-        match grouping {
-            Grouping::Claims => {
-                let mut sets = vec![0_u64; words.sets()];
-                found.iter().for_each(|slot| sets[words.set_of(slot) as usize] += 1);
-                for (set, count) in sets.into_iter().enumerate() {
-                    for word in words.members(u32::try_from(set).unwrap_or(u32::MAX)) {
-                        counts[*word as usize] += count;
+        // For which group a word was counted last.
+        let mut counted = vec![usize::MAX; counts.len()];
+        let mut start = 0;
+        for (group, end) in self.ends.iter().enumerate() {
+            let of_group = together.get(start..*end).unwrap_or_default();
+            start = *end;
+            match of_group {
+                // Most claims of a value say the same.
+                [first, others @ ..] if others.iter().all(|set| set == first) => sets[*first as usize] += 1,
+                _ => {
+                    for word in of_group.iter().flat_map(|set| words.members(*set)) {
+                        let word = *word as usize;
+                        if std::mem::replace(&mut counted[word], group) != group {
+                            counts[word] += 1;
+                        }
                     }
                 }
             }
-            Grouping::Values => {
-                // A word counts once for a group, however many claims say it.
-                let mut pairs: Vec<u64> = scope
-                    .iter()
-                    .filter(|slot| found.has(self.group(*slot)))
-                    .flat_map(|slot| {
-                        let group = self.group(slot) as u64;
-                        words.members(words.set_of(slot)).iter().map(move |word| group << 32 | u64::from(*word))
-                    })
-                    .collect();
-                pairs.sort_unstable();
-                pairs.dedup();
-                pairs.into_iter().for_each(|pair| counts[(pair & 0xffff_ffff) as usize] += 1);
+        }
+        for (set, count) in sets.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            for word in words.members(u32::try_from(set).unwrap_or(u32::MAX)) {
+                counts[*word as usize] += count;
             }
         }
-        let mut counted: Vec<_> = words
-            .words()
-            .iter()
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .map(|(word, count)| Counted { word: word.to_owned(), count })
-            .collect();
-        counted.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
-        counted
+        counts
+    }
+
+    /// The words of a column with their counts, the most frequent first.
+    fn facet(&self, words: &WordColumn) -> Vec<Counted> {
+        let counts = self.count(words);
+        let mut counted: Vec<_> = words.words().iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+        counted.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        counted.into_iter().map(|(word, count)| Counted { word: word.to_owned(), count }).collect()
+    }
+}
+
+/// The most series of a trend: more than anybody tells apart by colours.
+const MAX_SERIES: usize = 64;
+
+impl Columns {
+    /// How many of the claims or values found have each word of some columns; of each the most frequent first, then by the
+    /// word. Of a group, the words of its claims in scope count, each once, however many claims say it.
+    pub fn facets(&self, found: &Bits, scope: &Bits, grouping: Grouping, columns: &[usize]) -> Vec<Vec<Counted>> {
+        let counting = Counting::new(self, found, scope, grouping);
+        columns.iter().map(|column| counting.facet(&self.words[*column])).collect()
     }
 
     /// The earliest and the latest time of the claims found; none where none has one.
@@ -139,7 +186,7 @@ impl Columns {
     }
 
     /// The claims found over time, by the words of a column: the `top` most
-    /// frequent by themselves. A claim with several of these words counts for each.
+    /// frequent by themselves, 64 at most. A claim with several of these words counts for each.
     pub fn trend(&self, found: &Bits, over: &Over, column: usize, top: usize) -> Trend {
         let intervals = over.count();
         let (times, words) = (&self.times[over.time], &self.words[column]);
@@ -160,23 +207,24 @@ impl Columns {
             .filter(|(total, _, _)| *total > 0)
             .collect();
         first.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        first.truncate(top);
-        // For each set the series to which it counts.
-        let series_of: Vec<Vec<usize>> = (0..words.sets())
-            .map(|set| {
-                let is_in = |(_, (_, _, number)): &(usize, &(u64, &str, usize))| {
-                    members(set).contains(&u32::try_from(*number).unwrap_or(u32::MAX))
-                };
-                first.iter().enumerate().filter(is_in).map(|(series, _)| series).collect()
-            })
+        first.truncate(top.min(MAX_SERIES));
+        // To which series each word counts, and so each set of words: a bit each.
+        let mut series_of = vec![0_u64; totals.len()];
+        first.iter().enumerate().for_each(|(series, (_, _, word))| series_of[*word] = 1 << series);
+        let series_of: Vec<u64> = (0..words.sets())
+            .map(|set| members(set).iter().fold(0, |series, word| series | series_of[*word as usize]))
             .collect();
         let mut counts = vec![vec![0_u64; intervals]; first.len()];
         let mut others = vec![0_u64; intervals];
         for slot in found.iter() {
             let Some(place) = place(slot) else { continue };
-            match series_of[words.set_of(slot) as usize].as_slice() {
-                [] => others[place] += 1,
-                series => series.iter().for_each(|series| counts[*series][place] += 1),
+            let mut series = series_of[words.set_of(slot) as usize];
+            if series == 0 {
+                others[place] += 1;
+            }
+            while series != 0 {
+                counts[series.trailing_zeros() as usize][place] += 1;
+                series &= series - 1;
             }
         }
         let counted = first.iter().map(|(count, word, _)| Counted { word: (*word).to_owned(), count: *count });
@@ -248,6 +296,21 @@ mod tests {
         let time = time_column("@timestamp").unwrap();
         assert_eq!(columns.span(columns.stored(), time), Some((BEGIN, BEGIN + 23 * HOUR)));
         assert_eq!(columns.span(&Bits::none(columns.slots()), time), None);
+    }
+
+    #[test]
+    fn a_trend_has_so_many_series_and_no_more() {
+        let mut columns = Columns::new(&Fields::new([("tags", "keyword"), ("@timestamp", "date")]));
+        for number in 0..100 {
+            let json = format!(r#"{{"@timestamp":"2026-11-27T00:00:00Z","tags":["{number:02}"]}}"#);
+            columns.put(number, &number.to_string(), &json).unwrap();
+        }
+        columns.settle();
+        let tags = word_column("tags").unwrap();
+        for (top, series) in [(0, 0), (MAX_SERIES, MAX_SERIES), (MAX_SERIES + 1, MAX_SERIES)] {
+            let trend = columns.trend(columns.stored(), &over(1, HOUR), tags, top);
+            assert_eq!((trend.series.len(), trend.others), (series, vec![100 - series as u64]), "{top}");
+        }
     }
 
     #[test]

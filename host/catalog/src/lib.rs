@@ -13,6 +13,7 @@ mod columns;
 mod count;
 mod fields;
 mod filter;
+mod groups;
 mod leaf;
 mod names;
 mod order;

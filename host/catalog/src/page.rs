@@ -157,16 +157,14 @@ impl Columns {
 
     /// The groups found, with how far each stands in an order: as far as the claim that speaks for it.
     fn ranked_groups(&self, found: &Bits, scope: &Bits, order: Order) -> Vec<(u64, u64, usize)> {
-        let mut ranked = vec![(LAST, u64::MAX, 0_u64); self.groups()];
         let spoken_for = order.spoken_for();
         let rank = self.ranks(Order { direction: spoken_for, ..order });
-        for slot in scope.iter() {
-            if let Some(group) = ranked.get_mut(self.group(slot)) {
-                *group = (group.0.min(rank(slot)), group.1.min(self.id(slot)), group.2 + 1);
-            }
-        }
+        let by_group = self.by_group();
         let place = |group: usize| {
-            let (rank, id, claims) = ranked[group];
+            let of_none = (LAST, u64::MAX, 0_u64);
+            let (rank, id, claims) = by_group
+                .within(group, scope)
+                .fold(of_none, |(first, id, claims), slot| (first.min(rank(slot)), id.min(self.id(slot)), claims + 1));
             let rank = match (order.key, order.direction) {
                 (SortKey::Claims, Direction::Ascending) => claims,
                 (SortKey::Claims, Direction::Descending) => LAST - 1 - claims,
@@ -189,9 +187,11 @@ impl Columns {
     ) -> Vec<usize> {
         let by_name = self.by_name();
         let mut seen = Bits::none(if grouping == Grouping::Values { self.groups() } else { 0 });
-        // What has no name is less than any name.
-        let has_name = |slot: &u32| !self.names.of(*slot as usize).is_empty();
-        let none = by_name.iter().take_while(|slot| !has_name(slot));
+        // What has no name is less than any name. These are few, and a bit tells sooner than a look at the name.
+        let none: Vec<u32> = by_name.iter().take_while(|slot| self.names.of(*slot as usize).is_empty()).collect();
+        let mut is_none = Bits::none(self.slots());
+        none.iter().for_each(|slot| is_none.set(*slot as usize, true));
+        let has_name = |slot: &u32| !is_none.has(*slot as usize);
         let place = |slot: u32| {
             let slot = slot as usize;
             match grouping {
@@ -206,6 +206,7 @@ impl Columns {
                 }
             }
         };
+        let none = none.iter().copied();
         match direction {
             Direction::Ascending => {
                 let named = by_name.iter().skip_while(|slot| !has_name(slot));
@@ -220,14 +221,8 @@ impl Columns {
 
     /// The claims in scope of some groups, those of each in an order.
     pub fn claims_of(&self, groups: &[usize], scope: &Bits, order: Order) -> Vec<Vec<usize>> {
-        let wanted: hashbrown::HashMap<usize, usize> =
-            groups.iter().enumerate().map(|(place, group)| (*group, place)).collect();
-        let mut claims = vec![Vec::new(); groups.len()];
-        for slot in scope.iter() {
-            if let Some(place) = wanted.get(&self.group(slot)) {
-                claims[*place].push(slot);
-            }
-        }
+        let by_group = self.by_group();
+        let mut claims: Vec<Vec<usize>> = groups.iter().map(|group| by_group.within(*group, scope).collect()).collect();
         let rank = self.ranks(order);
         claims.iter_mut().for_each(|slots| slots.sort_by_key(|slot| (rank(*slot), self.id(*slot), *slot)));
         claims

@@ -24,6 +24,7 @@ use crate::mock::{Feed, MockSettings, Records};
 use crate::observer::Observer;
 use crate::pipeline::Pipeline;
 use crate::poll::Ended;
+use crate::retry::{Desk, Retry};
 use crate::run::Outcome;
 use crate::sandbox::{Note, Wait};
 use crate::state::{Counts, Ledger, LedgerError, RejectFilter};
@@ -115,7 +116,7 @@ impl Demo {
             return Err(Failed.into());
         }
         if !self.once && !stop.is_cancelled() {
-            let (_serving, page) = serve_page(&config, &pipeline, clock.clone()).await?;
+            let (_serving, page) = serve_page(&config, &pipeline, clock.clone(), &stop).await?;
             writeln!(out, "\nThe feed goes on changing, and the page shows it. Ctrl-C ends the demo.")?;
             serve::print_link(&page, &mut out)?;
             follow(&pipeline, &feed, &stop, &mut out).await?;
@@ -247,14 +248,20 @@ async fn print_store(catalog: &dyn Catalog, counts: &Counts, now: u64, out: &mut
 }
 
 /// Serves the page at its usual port, or at any other where that is taken. What people make there is gone with the demo.
-async fn serve_page(config: &Config, pipeline: &Pipeline, clock: Clock) -> Result<(Serving, PageServer)> {
+async fn serve_page(
+    config: &Config,
+    pipeline: &Pipeline,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> Result<(Serving, PageServer)> {
     let listener = match listen(DEFAULT_LISTEN).await {
         Ok(listener) => listener,
         Err(_) => listen((DEFAULT_LISTEN.ip(), 0).into()).await?,
     };
     let page = PageServer::new(listener.address(), &config.state_dir, Kept::in_memory()?, Rights::Change)?;
     let catalog = pipeline.catalog.clone().context("The demo's store cannot be searched")?;
-    serve::open_page(&page, config, catalog, Some(pipeline.ledger.clone()), clock).await?;
+    let desk = Desk::new(Retry::of(pipeline), stop.clone());
+    serve::open_page(&page, config, catalog, Some(pipeline.ledger.clone()), Some(desk), clock).await?;
     Ok((Site { watched: None, page: Some(page.clone()) }.serve(listener), page))
 }
 

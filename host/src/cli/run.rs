@@ -22,6 +22,7 @@ use crate::observer::Observer;
 use crate::pipeline::{Patience, Pipeline, PipelineError};
 use crate::poll::{Ended, MORE_IS_LEFT, by_code};
 use crate::recording::MAX_RECORDING_BYTES;
+use crate::retry::{Desk, Retry};
 use crate::run::{OnceReport, Outcome};
 use crate::said::Said;
 use crate::sandbox::Interrupt;
@@ -132,7 +133,9 @@ impl Run {
             let opened = open(&config, clock.clone(), Arc::new(observers), Patience::Endless, &stop).await?;
             let Some(pipeline) = opened else { return Ok(()) };
             if let (Some(page), Some(catalog)) = (&page, &pipeline.catalog) {
-                serve::open_page(page, &config, catalog.clone(), Some(pipeline.ledger.clone()), clock).await?;
+                let desk = Desk::new(Retry::of(&pipeline), stop.clone());
+                let ledger = Some(pipeline.ledger.clone());
+                serve::open_page(page, &config, catalog.clone(), ledger, Some(desk), clock).await?;
             }
             for input in &config.inputs {
                 let known = pipeline.ledger.status(&input.id)?;

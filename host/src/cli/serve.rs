@@ -13,6 +13,7 @@ use super::{Misuse, open, progress, query, runtime, signals};
 use crate::apart::blocking;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::retry::Desk;
 use crate::state::Ledger;
 use crate::store::Catalog;
 use crate::store::kept::{FILE, Kept};
@@ -62,7 +63,7 @@ impl Serve {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                opened = open_page(&page, &config, catalog, ledger, query::judged(&config)) => opened?,
+                opened = open_page(&page, &config, catalog, ledger, None, query::judged(&config)) => opened?,
             }
             let serving = Site { watched: None, page: Some(page.clone()) }.serve(listener);
             info!("The page is served at http://{}; `tipline open` prints a link to it", serving.address());
@@ -103,12 +104,13 @@ pub(super) async fn open_page(
     config: &Config,
     catalog: Arc<dyn Catalog>,
     ledger: Option<Ledger>,
+    desk: Option<Desk>,
     clock: Clock,
 ) -> Result<()> {
     let settings = config.clone();
     // A guest is compiled for it, if no run has done that yet.
     let fields = Arc::new(blocking(move || query::fields(&settings)).await??);
-    page.open(App { catalog, fields, clock, config: config.clone(), ledger, kept: page.kept().clone() });
+    page.open(App { catalog, fields, clock, config: config.clone(), ledger, desk, kept: page.kept().clone() });
     Ok(())
 }
 

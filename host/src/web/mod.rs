@@ -25,6 +25,7 @@ use tipline_kql::Fields;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::retry::Desk;
 use crate::state::Ledger;
 use crate::store::Catalog;
 use crate::store::kept::Kept;
@@ -47,6 +48,8 @@ pub struct App {
     pub config: Config,
     /// Checkpoints and rejects, to be read; none where there is no file yet.
     pub ledger: Option<Ledger>,
+    /// Where rejects are tried again or dropped; none where this process does not run the inputs.
+    pub desk: Option<Desk>,
     /// Views, keys and lists. Where [`Session::may_change`] says no, nothing but the session's own lists may be put there.
     pub kept: Kept,
 }

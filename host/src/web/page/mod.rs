@@ -77,7 +77,8 @@ pub fn routes() -> Router<Arc<App>> {
             get(async |State(app): State<Arc<App>>| layout::page("Fields", Place::Fields, &fields::page(&app))),
         )
         .route("/health", get(healthy))
-        .route("/rejects", get(rejected))
+        .route("/rejects", get(rejects::all))
+        .route("/rejects/{what}", post(rejects::change))
         .route("/assets/style.css", get(assets::give_style))
         .route("/assets/page.js", get(assets::give_script))
         .route("/assets/icon.svg", get(assets::give_icon))
@@ -373,18 +374,6 @@ async fn healthy(State(app): State<Arc<App>>) -> Markup {
         }
     };
     layout::page("Health", Place::Health, &body)
-}
-
-async fn rejected(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let (input, now) = (value(&query, "input").filter(|input| !input.is_empty()), app.clock.now());
-    let after = value(&query, "after").and_then(|after| after.parse().ok()).unwrap_or(0);
-    match crate::store::blocking(move || rejects::page(&app, input, after, now)).await {
-        Ok(body) => layout::page("Rejects", Place::Health, &body).into_response(),
-        Err(error) => {
-            refused(StatusCode::SERVICE_UNAVAILABLE, Place::Health, "The state can’t be read.", &error.to_string())
-        }
-    }
 }
 
 #[cfg(test)]

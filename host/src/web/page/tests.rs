@@ -51,6 +51,7 @@ impl Stand {
             fields: Arc::new(Fields::new(fields)),
             clock: Clock::told_by(|| NOW),
             config: Config::without_file(folder.path(), None),
+            desk: None,
             kept: Kept::in_memory().unwrap(),
         };
         let session = Session { id: "s".to_owned(), csrf: "token".to_owned(), may_change: true };

@@ -61,6 +61,7 @@ impl Stand {
             clock: Clock::told_by(|| NOW),
             config,
             ledger,
+            desk: None,
             kept: stand.page.kept().clone(),
         });
         stand

@@ -7,9 +7,8 @@
 
 use std::num::NonZero;
 
-use serde_json::Value;
-use tipline_catalog::{Bits, Claim, Columns, Found, Grouping, Over, WORDS, time_column, word_column};
-use tipline_kql::{Document, Fields, fold};
+use tipline_catalog::{Bits, Claim, Columns, Found, Grouping, Over, time_column, word_column};
+use tipline_kql::{Document, Fields, Literals, fold};
 
 use super::fill;
 use super::warm::{Filled, Warm};
@@ -121,10 +120,16 @@ pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Resul
         };
         let claims: Vec<Vec<Claim>> =
             claims.into_iter().map(|slots| slots.into_iter().map(|slot| columns.claim(slot)).collect()).collect();
-        let facets = question.facets.iter().filter_map(|field| {
-            let column = WORDS.iter().position(|known| known == field)?;
-            let words = columns.facet(found, scope, grouping, column);
-            Some(Counts { field, words: words.into_iter().map(|counted| (counted.word, counted.count)).collect() })
+        let counted: Vec<(&'static str, usize)> =
+            question.facets.iter().filter_map(|field| Some((*field, word_column(field)?))).collect();
+        let wanted: Vec<usize> = counted.iter().map(|(_, column)| *column).collect();
+        let facets = match wanted.as_slice() {
+            [] => Vec::new(),
+            wanted => columns.facets(found, scope, grouping, wanted),
+        };
+        let facets = counted.iter().zip(facets).map(|((field, _), words)| Counts {
+            field,
+            words: words.into_iter().map(|counted| (counted.word, counted.count)).collect(),
         });
         let answer = Answer {
             total: found.count() as u64,
@@ -156,10 +161,10 @@ pub(super) fn words(
 ) -> Result<Vec<(String, u64)>, CatalogError> {
     let Some(column) = word_column(field) else { return Ok(Vec::new()) };
     warm.catch_up(ledger, &Fields::new([]))?;
-    let counted =
-        warm.read(|Filled { columns, .. }| columns.facet(columns.stored(), columns.stored(), Grouping::Claims, column));
+    let counted = warm
+        .read(|Filled { columns, .. }| columns.facets(columns.stored(), columns.stored(), Grouping::Claims, &[column]));
     let beginning = fold(beginning);
-    let words = counted.into_iter().flatten().filter(|counted| fold(&counted.word).starts_with(&beginning));
+    let words = counted.into_iter().flatten().flatten().filter(|counted| fold(&counted.word).starts_with(&beginning));
     Ok(words.take(limit).map(|counted| (counted.word, counted.count)).collect())
 }
 
@@ -194,18 +199,24 @@ fn judge(
     let mut holds = Bits::none(length);
     let predicate = &question.condition.predicate;
     let fields = question.condition.fields.only(&predicate.columns());
+    let literals = Literals::of(predicate);
     let judged = |rows: &[Vec<u32>]| {
         ledger.reading(|connection| {
             let mut found = Vec::with_capacity(rows.len());
             for rows in rows {
-                let mut document = Document::default();
+                let mut texts = Vec::with_capacity(rows.len());
                 for row in rows {
-                    if let Some(hit) = fill::hit(connection, *row)? {
-                        let json: Value = serde_json::from_str(&hit.json).unwrap_or_default();
-                        document.add(&json, &fields);
-                    }
+                    texts.extend(fill::hit(connection, *row)?.map(|hit| hit.json));
                 }
-                found.push(document.matches(predicate));
+                found.push(
+                    literals.may_be_in(&texts) && {
+                        let mut document = Document::default();
+                        for text in &texts {
+                            document.add(&serde_json::from_str(text).unwrap_or_default(), &fields);
+                        }
+                        document.matches(predicate)
+                    },
+                );
             }
             Ok(found)
         })
