@@ -127,10 +127,11 @@ impl Desk {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::state::{Commit, Delivery, Ledger, Quarantined, Reject};
+    use crate::sandbox::Reject;
+    use crate::state::{Commit, Ledger};
     use crate::store::sqlite::Sqlite;
     use crate::store::testing::{NOW, Sample};
-    use crate::store::{By, Catalog as _, Query};
+    use crate::store::{By, Catalog as _, Delivery, Quarantined, Query};
 
     struct Stand {
         desk: Desk,
