@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ const HOUR: u64 = 3_600 * SECOND;
 const DAY: u64 = 24 * HOUR;
 const NOW: Millis = 1_790_000_000_000;
 const LIFE: u64 = 45 * DAY;
+
+/// What a store that is left is given up within, on the busiest machine.
+const LEFT_WITHIN: Duration = Duration::from_secs(60);
 
 /// What clocks are set by, in either direction.
 const STEPS: [u64; 8] = [SECOND, 60 * SECOND, 11 * 60 * SECOND, HOUR, DAY, 30 * DAY, 730 * DAY, 5 * 365 * DAY];
@@ -234,6 +238,11 @@ impl World {
 
     async fn restart(&mut self) -> Outcome {
         self.pipeline = None;
+        // A thread that reads for it may be about to end; a new process would find it gone.
+        let (path, began) = (self.stand.config()?.ledger_path(), Instant::now());
+        while Ledger::is_written(&path) && began.elapsed() < LEFT_WITHIN {
+            tokio::task::yield_now().await;
+        }
         let pause = self.random.u64(SECOND..10 * DAY);
         self.times.pass(pause);
         if self.random.bool() {

@@ -126,6 +126,10 @@ impl Context<'_> {
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::UnexpectedEof,
             ) if self.lacks_certificate() => Some(self.wants_certificate("it then closed the connection")),
+            // Or before anything was asked.
+            _ if says("connection was not ready") && server.scheme() == "https" && self.lacks_certificate() => {
+                Some(self.wants_certificate("it closed the connection before anything was asked"))
+            }
             _ => None,
         }
     }

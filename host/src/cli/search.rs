@@ -33,7 +33,7 @@ Examples:
   tipline search 'type: url and confidence >= medium and not tag: sinkhole'
   tipline search --type ipv4 --since 24h
   tipline search --type sha256 --by observed --since 1h      # what the last polls brought
-  tipline search --sort ends 'ends < now+7d'                 # what ends within a week
+  tipline search --sort ends:asc 'ends < now+7d'                 # what ends within a week
   tipline search --group --sort claims                       # what most sources speak of
   tipline search --provider \"Krebs on Security\" --json | jq .threat.indicator.ip
   tipline search --expired --count      # how many are stored at all"))]
@@ -97,6 +97,9 @@ impl Search {
                         false => writeln!(out, "{}", documents.join("\n"))?,
                     }
                 }
+            }
+            (false, false) if answer.found.is_empty() && answer.total > 0 => {
+                writeln!(out, "{} found; --skip leads behind the last of them.", text::count(answer.total))?;
             }
             (false, false) if answer.found.is_empty() => {
                 let hint = match question.among {

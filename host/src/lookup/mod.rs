@@ -7,7 +7,6 @@
 mod read;
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -146,7 +145,7 @@ pub(crate) async fn look_up(
             }
         }
     }
-    let has_address = values.iter().any(|value| matches!(value.observable, Observable::Ip(_)));
+    let has_address = values.iter().any(|value| is_within(&value.observable));
     let ranges = if has_address { Ranges::of(catalog, fields, now).await? } else { Ranges::default() };
     Ok(values.into_iter().map(|value| judge(value, &known, &ranges)).collect())
 }
@@ -162,10 +161,8 @@ fn judge(value: Value, known: &HashMap<String, Vec<Arc<Claim>>>, ranges: &Ranges
     let (verdict, claims) = if claims.iter().any(|claim| claim.is_live) {
         (Verdict::Known, claims)
     } else {
-        let around = match value.observable {
-            Observable::Ip(ip) => ranges.around(ip),
-            _ => Vec::new(),
-        };
+        let addresses = Some(&value.name).filter(|_| is_within(&value.observable)).and_then(|name| network(name));
+        let around = addresses.map(|addresses| ranges.around(addresses)).unwrap_or_default();
         match (around.is_empty(), claims.is_empty(), harmless(&value.observable)) {
             (false, _, _) => (Verdict::Covered, around),
             (true, false, _) => (Verdict::Ended, claims),
@@ -250,20 +247,20 @@ impl Ranges {
         Self { ranges }
     }
 
-    /// The claims of the ranges that hold an address, the narrowest first.
-    fn around(&self, ip: IpAddr) -> Vec<Arc<Claim>> {
-        let address = match ip {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        }
-        .to_bits();
-        let begun = self.ranges.partition_point(|range| range.from <= address);
+    /// The claims of the ranges that hold all of these addresses, the narrowest first.
+    fn around(&self, (first, last): (u128, u128)) -> Vec<Arc<Claim>> {
+        let begun = self.ranges.partition_point(|range| range.from <= first);
         let before = self.ranges.get(..begun).unwrap_or_default().iter().rev();
         let mut around: Vec<&Range> =
-            before.take_while(|range| range.reach >= address).filter(|range| range.to >= address).collect();
+            before.take_while(|range| range.reach >= last).filter(|range| range.to >= last).collect();
         around.sort_by_key(|range| range.to - range.from);
         around.into_iter().map(|range| range.claim.clone()).collect()
     }
+}
+
+/// Whether ranges may hold it: an address, or a range itself.
+fn is_within(observable: &Observable) -> bool {
+    matches!(observable, Observable::Ip(_) | Observable::Cidr(_))
 }
 
 #[cfg(test)]

@@ -144,9 +144,24 @@ impl Reader {
             .iter()
             .find_map(|mark| bare.split_once(mark))
             .or_else(|| bare.split_once(':').filter(|(name, _)| is_word(name)));
-        let Some((before, behind)) = parts else { return Ok(()) };
-        self.piece(before)?;
-        self.piece(behind)
+        match parts {
+            Some((before, behind)) => {
+                self.piece(before)?;
+                self.piece(behind)
+            }
+            None => self.addresses(bare),
+        }
+    }
+
+    /// Takes the addresses of a piece that is nothing by itself: `198.51.100.7-443` of a flow log, `198.51.100.7-198.51.100.9`,
+    /// `blocked_198.51.100.7` of a firewall. Names and hashes may have these characters themselves.
+    fn addresses(&mut self, piece: &str) -> Result<(), TooMany> {
+        for part in piece.split(['-', '_', '/']) {
+            if let Ok(found @ Observable::Ip(_)) = classify(part, Label::Other).map(|found| found.observable) {
+                self.add(found)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a piece that is a value.
@@ -268,6 +283,8 @@ mod tests {
             ("write to admin [at] evil [dot] com!", vec!["email-addr admin@evil.com"]),
             ("src=203.0.113.9 dst=198.51.100.7:8443", vec!["ipv4-addr 203.0.113.9", "ipv4-addr 198.51.100.7"]),
             ("203.0.113.9->198.51.100.7", vec!["ipv4-addr 203.0.113.9", "ipv4-addr 198.51.100.7"]),
+            ("203.0.113.9-443 blocked_198.51.100.7", vec!["ipv4-addr 203.0.113.9", "ipv4-addr 198.51.100.7"]),
+            ("203.0.113.9-203.0.113.12/x", vec!["ipv4-addr 203.0.113.9", "ipv4-addr 203.0.113.12"]),
             (
                 "ip:203.0.113.9|sha1:DA39A3EE5E6B4B0D3255BFEF95601890AFD80708",
                 vec!["ipv4-addr 203.0.113.9", "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80708"],

@@ -27,8 +27,11 @@ fn all_ranges_around_an_address_are_found_the_narrowest_first() {
         ("203.0.113.255", vec!["203.0.113.0/24"]),
         ("2001:db8::1", vec!["2001:db8::/32"]),
         ("0.0.0.1", vec![]),
+        ("198.51.100.0/25", vec!["198.51.100.0/24", "198.51.0.0/16"]),
+        ("198.51.100.0/23", vec!["198.51.0.0/16"]),
+        ("198.51.0.0/15", vec![]),
     ] {
-        let found = ranges.around(address.parse().unwrap());
+        let found = ranges.around(network(address).unwrap());
         assert_eq!(found.iter().map(|claim| claim.id.as_str()).collect::<Vec<_>>(), expected, "{address}");
     }
 }
@@ -51,6 +54,7 @@ fn a_value_is_judged_by_its_claims_then_by_ranges_then_by_itself() {
         ("old.com", Verdict::Ended, vec!["old"]),
         ("198.51.100.7", Verdict::Covered, vec!["198.51.100.0/24"]),
         ("198.51.100.9", Verdict::Covered, vec!["198.51.100.0/24"]),
+        ("198.51.100.0/25", Verdict::Covered, vec!["198.51.100.0/24"]),
         ("foreign.com", Verdict::Known, vec!["other"]),
         ("bad.com", Verdict::Unknown, vec![]),
         ("10.1.2.3", Verdict::Harmless("private address"), vec![]),

@@ -61,13 +61,13 @@ impl Desk {
     /// Begins to try those again that match, or only this one. While another retry goes on nothing begins, which
     /// [`Desk::standing`] tells.
     pub fn retry(&self, only: Option<u64>, filter: RejectFilter) {
-        {
+        let before = {
             let mut standing = self.lock();
             if matches!(*standing, Standing::UnderWay { .. }) {
                 return;
             }
-            *standing = Standing::UnderWay { of: 0, done: 0 };
-        }
+            std::mem::replace(&mut *standing, Standing::UnderWay { of: 0, done: 0 })
+        };
         let desk = self.clone();
         tokio::spawn(async move {
             let at_work = desk.clone();
@@ -76,7 +76,12 @@ impl Desk {
                 Ok((retried, ended)) => (retried, ended.map_err(|error| error.to_string())),
                 Err(broken) => (Retried::default(), Err(broken.to_string())),
             };
-            *desk.lock() = Standing::Ended { at: desk.0.retry.clock.now(), retried, error: ended.err() };
+            let mut standing = desk.lock();
+            *standing = match (&*standing, ended) {
+                // There was nothing to try.
+                (Standing::UnderWay { of: 0, .. }, Ok(())) if !retried.is_stopped => before,
+                (_, ended) => Standing::Ended { at: desk.0.retry.clock.now(), retried, error: ended.err() },
+            };
         });
     }
 
@@ -189,6 +194,27 @@ mod tests {
         let all =
             Query { kind: None, provider: None, since: None, by: By::Observed, expired: false, now: NOW, limit: 0 };
         assert_eq!(stand.store.count(&all).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_nothing_to_try_the_last_outcome_stays() {
+        let stand = Stand::new();
+        stand.desk.retry(None, RejectFilter::default());
+        let first = stand.ended().await;
+        stand.desk.retry(None, RejectFilter { input: Some("other".to_owned()), ..RejectFilter::default() });
+        assert_eq!(stand.ended().await, first);
+    }
+
+    #[test]
+    fn so_many_reasons_are_told_apart_and_no_more() {
+        let mut retried = Retried::default();
+        for number in 0..1_000 {
+            retried.fail(number, format!("reason {number}"));
+        }
+        retried.fail(7, "reason 7".to_owned());
+        assert_eq!(retried.failed.len(), super::super::MAX_RETRY_REASONS + 1);
+        assert_eq!(retried.failed["reason 7"], (2, 7));
+        assert_eq!(retried.failed.values().map(|(count, _)| count).sum::<u64>(), 1_001);
     }
 
     #[tokio::test]

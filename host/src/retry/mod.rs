@@ -6,7 +6,7 @@
 
 mod desk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -43,8 +43,16 @@ pub struct Retried {
     pub is_stopped: bool,
 }
 
+/// So many reasons are told apart; a reason may quote what it is about, and so be another one for each reject.
+const MAX_RETRY_REASONS: usize = 20;
+
+/// What stands for the others.
+const OTHER_REASONS: &str = "other reasons, which a retry of less tells apart";
+
 impl Retried {
     fn fail(&mut self, number: u64, reason: String) {
+        let is_one_more = self.failed.len() >= MAX_RETRY_REASONS && !self.failed.contains_key(&reason);
+        let reason = if is_one_more { OTHER_REASONS.to_owned() } else { reason };
         self.failed.entry(reason).or_insert((0, number)).0 += 1;
     }
 
@@ -213,8 +221,13 @@ impl Retry {
             resolves: rejects.iter().map(|reject| reject.id).collect(),
             ..Commit::default()
         };
+        let mut unchanged = 0;
         let page = match first.kind {
-            RejectKind::Rejected => self.mapped(rejects, first, commit).await?,
+            RejectKind::Rejected => {
+                let Some(mut page) = self.mapped(rejects, first, commit).await? else { return Ok(1) };
+                unchanged = leave_unchanged(&mut page.commit, rejects);
+                page
+            }
             RejectKind::Quarantined => {
                 let documents = rejects.iter().map(|reject| reject.text().into_owned());
                 let commit = Commit { made: rejects.len() as u64, ..commit };
@@ -223,32 +236,59 @@ impl Retry {
         };
         let refused = page.commit.rejects.len() + page.commit.refused.len();
         let delivery = self.sink.deliver(page).await?;
-        Ok((refused + delivery.quarantined.len()) as u64)
+        Ok((unchanged + refused + delivery.quarantined.len()) as u64)
     }
 
     /// Maps a record by the contract's `map-records`, which knows of no memory: what it makes has the time at which the
     /// record was first shown, so no store takes it over a newer version of the same claim. What a later version of the
-    /// object no longer says is not known here, and comes back until the feed shows that object again.
-    async fn mapped(&self, rejects: &[KeptReject], first: &KeptReject, commit: Commit) -> Result<Page, Untried> {
+    /// object no longer says is not known here, and comes back until the feed shows that object again. None where a single
+    /// text is no records, or is taken for several of which some are none: it stays as it is.
+    async fn mapped(
+        &self,
+        rejects: &[KeptReject],
+        first: &KeptReject,
+        commit: Commit,
+    ) -> Result<Option<Page>, Untried> {
         let failed = |reason: String| Untried::Reject(reason);
         let Some((input, guest)) = self.inputs.iter().find(|(input, _)| input.id == first.input).cloned() else {
             return Err(failed(format!("its input `{}` is not configured", first.input)));
         };
         // An array takes records of several lines; what is no JSON goes as a line, which the guest rejects again.
-        let records = match serde_json::from_slice::<IgnoredAny>(&first.raw) {
-            Ok(_) => {
+        let is_json = serde_json::from_slice::<IgnoredAny>(&first.raw).is_ok();
+        let records = match is_json {
+            true => {
                 let records: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
                 [b"[", records.join(&b","[..]).as_slice(), b"]"].concat()
             }
-            Err(_) => first.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
+            false => first.raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect(),
         };
         let observed = first.observed;
         let batch = match blocking(move || guest.map_records(&input.guest_config, observed, &records)).await {
             Ok(Ok(batch)) => batch,
+            Ok(Err(_)) if rejects.len() == 1 => return Ok(None),
             Ok(Err(failure)) => return Err(failed(failure.text().to_owned())),
             Err(error) => return Err(failed(error.to_string())),
         };
+        if !is_json && batch.rejects.iter().any(|reject| reject.raw != first.raw) {
+            return Ok(None);
+        }
         // Notes are of the page that the record came in.
-        Page::of(Batch { observed, notes: Vec::new(), ..batch }, commit).map_err(|error| failed(error.to_string()))
+        let page = Page::of(Batch { observed, notes: Vec::new(), ..batch }, commit);
+        page.map(Some).map_err(|error| failed(error.to_string()))
     }
+}
+
+/// Takes out of a commit what is refused just as before, and gives how much that is: it stays in the list with the times and
+/// the number of times at which the feed showed it.
+fn leave_unchanged(commit: &mut Commit, rejects: &[KeptReject]) -> usize {
+    let known: HashMap<&[u8], &KeptReject> = rejects.iter().map(|reject| (reject.raw.as_slice(), reject)).collect();
+    let mut unchanged = HashSet::new();
+    commit.rejects.retain(|reject| {
+        let old = known.get(reject.raw.as_slice());
+        let old = old.filter(|old| (&old.code, &old.detail) == (&reject.code, &reject.detail));
+        old.is_none_or(|old| !unchanged.insert(old.id))
+    });
+    commit.resolves.retain(|number| !unchanged.contains(number));
+    commit.read = commit.read.saturating_sub(unchanged.len() as u64);
+    unchanged.len()
 }

@@ -1,7 +1,7 @@
 //! From a view to what is asked of the catalog.
 
 use tipline_catalog::{Direction, Grouping, Order, SortKey};
-use tipline_kql::{KqlError, Predicate, parse, resolve};
+use tipline_kql::{KqlError, Predicate, Test, parse, resolve};
 
 use super::view::{FACETS, TIMES, View};
 use crate::clock::Millis;
@@ -25,25 +25,44 @@ pub(super) enum Mistake {
 
 /// What a view asks of a document.
 pub(super) fn condition(app: &App, view: &View, now: Millis) -> Result<Condition, Mistake> {
-    let moment = i64::try_from(now).unwrap_or(i64::MAX);
-    let understood = |text: &str| parse(text).and_then(|node| resolve(&node, &app.fields, moment));
-    let mut parts = vec![understood(&view.query).map_err(Mistake::Query)?];
+    let query = understood(app, &view.query, now).map_err(Mistake::Query)?;
+    let parts = [query].into_iter().chain(bounds(app, view, now)?.into_iter().flatten());
+    Ok(Condition { predicate: Predicate::all(parts), fields: app.fields.clone() })
+}
+
+fn understood(app: &App, text: &str, now: Millis) -> Result<Predicate, KqlError> {
+    parse(text).and_then(|node| resolve(&node, &app.fields, i64::try_from(now).unwrap_or(i64::MAX)))
+}
+
+/// What the beginning and the end of a view's time ask.
+fn bounds(app: &App, view: &View, now: Millis) -> Result<[Option<Predicate>; 2], Mistake> {
     let (_, field, title) = TIMES[view.time()];
-    for (bound, sign, which) in [(&view.from, ">=", "beginning"), (&view.to, "<=", "end")] {
-        let Some(bound) = bound else { continue };
-        let test = understood(&format!("{field} {sign} {}", tipline_kql::quote(bound)));
-        parts.push(test.map_err(|error| {
+    let bound = |bound: &Option<String>, sign: &str, which: &str| {
+        let Some(bound) = bound else { return Ok(None) };
+        let test = understood(app, &format!("{field} {sign} {}", tipline_kql::quote(bound)), now);
+        test.map(Some).map_err(|error| {
             Mistake::Time(format!(
                 "The {which} of the time “{title}” can’t be read: {}. Write a date (2026-11-27, 2026-11-27T10:15) or how long ago (now-7d, now-1h).",
                 error.text.trim_end_matches('.')
             ))
-        })?);
-    }
-    Ok(Condition { predicate: Predicate::all(parts), fields: app.fields.clone() })
+        })
+    };
+    Ok([bound(&view.from, ">=", "beginning")?, bound(&view.to, "<=", "end")?])
+}
+
+/// From when to when a trend is drawn: over all of the time that was chosen, whether something is found in it or not.
+fn drawn_over(app: &App, view: &View, now: Millis) -> Result<(Option<Millis>, Option<Millis>), Mistake> {
+    let moment = |bound: Option<Predicate>| match bound {
+        Some(Predicate::Test(_, Test::Time { from, to })) => u64::try_from(from.or(to)?).ok(),
+        _ => None,
+    };
+    let [from, to] = bounds(app, view, now)?.map(moment);
+    Ok((from, to.map(|to| to.saturating_add(1))))
 }
 
 /// Everything that the page of a view shows.
 pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, Mistake> {
+    let (from, to) = drawn_over(app, view, now)?;
     Ok(Question {
         condition: condition(app, view, now)?,
         among: view.among,
@@ -55,8 +74,8 @@ pub(super) fn question(app: &App, view: &View, now: Millis) -> Result<Question, 
         facets: FACETS.iter().map(|(_, field, _)| *field).collect(),
         trend: Some(TrendOf {
             time: TIMES[view.time()].1,
-            from: None,
-            to: None,
+            from,
+            to,
             intervals: BARS,
             field: FACETS[view.stack].1,
             top: SERIES,

@@ -35,7 +35,7 @@ pub(super) fn page(app: &App, now: Millis) -> Result<Markup, LedgerError> {
                 (notice("bad", "The output takes nothing.", &html! { "Since " (text::instant(outage.since)) ": " (text::show_beside(&outage.reason, &own)) }))
             }
             @if !whole.is_running {
-                (notice("", "No tipline run is at work.", &html! { "This is what the last one knew. Start it with " code { "tipline run" } " to keep the indicators current." }))
+                (notice("warn", "No tipline run is at work.", &html! { "This is what the last one knew. Start it with " code { "tipline run" } " to keep the indicators current." }))
             }
             @if inputs.is_empty() { (nothing_yet()) }
             @for input in &inputs {
@@ -44,7 +44,8 @@ pub(super) fn page(app: &App, now: Millis) -> Result<Markup, LedgerError> {
                 section.input.card {
                     div.row {
                         h2 { (text::show(&input.id)) }
-                        span class=(format!("state {}", class(health))) { (health.word()) }
+                        @if health == Health::Ok && !whole.is_running { span.state.ended { "ok, until the run ended" } }
+                        @else { span class=(format!("state {}", class(health))) { (health.word()) } }
                     }
                     dl.facts {
                         div { dt { "Last success" } dd { (moment(status.last_success)) } }
@@ -80,7 +81,7 @@ pub(super) fn page(app: &App, now: Millis) -> Result<Markup, LedgerError> {
             }
             p.note {
                 @match whole.last_sweep { Some(at) => { "Last sweep: " (moment(Some(at))) ", " (whole.swept) "." }, None => "No sweep yet." }
-                @if let Output::Sqlite { path } = &app.config.output { " The store takes " (text::bytes(size(path))) ": " code { (text::show(&path.to_string_lossy())) } "." }
+                @if let Output::Sqlite { path } = &app.config.output { " The store takes " (text::bytes(size(path))) ": " code { (text::escape(&path.to_string_lossy())) } "." }
             }
             @if let Some(ahead) = crate::sweep::report::ahead(whole.swept.ahead) {
                 p.mistake { (ahead) }

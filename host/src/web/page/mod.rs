@@ -87,7 +87,7 @@ pub fn routes() -> Router<Arc<App>> {
                 StatusCode::NOT_FOUND,
                 Place::Indicators,
                 "There is no such page.",
-                "The places of this one stand above.",
+                "All places are in the bar at the top: Indicators, Saved views, Check a list, Fields, Health.",
             )
         })
 }
@@ -125,7 +125,8 @@ async fn indicators(
             @match &asked {
                 Ok(found) => (board(&app, &view, found, &saved::menu(&view, &saved, &session), now)),
                 Err(Wrong::Catalog(error)) => (notice("bad", "The store gave no answer.", &html! { (text::escape_lines(&error.to_string())) })),
-                Err(Wrong::Mistake(_)) => (notice("", "Nothing was searched.", &html! { "Mend the query above, or " a href="/fields" { "see what it can ask for" } "." })),
+                Err(Wrong::Mistake(Mistake::Query(_))) => (notice("", "Nothing was searched.", &html! { "Mend the query above, or " a href="/fields" { "see what it can ask for" } "." })),
+                Err(Wrong::Mistake(Mistake::Time(_))) => (notice("", "Nothing was searched.", &html! { "Mend the time above, or " a href=(view.but(|view| { view.from = None; view.to = None; }).link("/")) { "search all of the time" } "." })),
             }
             @if let Some(shown) = shown { aside.side { (shown) } }
         }

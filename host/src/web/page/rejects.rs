@@ -53,15 +53,25 @@ pub(super) async fn change(
         return refused(StatusCode::CONFLICT, Place::Health, "Nothing was changed.", ELSEWHERE);
     };
     let input = form.get("input").filter(|input| !input.is_empty()).cloned();
-    let number = match form.get("number").map(|number| number.parse()) {
+    let number = form.get("number").map(|number| match number.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => number.parse::<u64>().ok(),
+        false => None,
+    });
+    let number = match number {
         None => None,
-        Some(Ok(number)) => Some(number),
+        Some(Some(number)) => Some(number),
         // Nobody's number must not come to mean all of them.
-        Some(Err(_)) => {
+        Some(None) => {
             let text = "A reject’s number was expected. Go back and take it from the list.";
             return refused(StatusCode::BAD_REQUEST, Place::Health, "Nothing was changed.", text);
         }
     };
+    if let (Some(number), Some(ledger)) = (number, &app.ledger)
+        && let Ok(Ok(None)) = ledger.apart(move |ledger| ledger.reject(number)).await
+    {
+        let text = "It was settled or dropped meanwhile; the list shows those that there are.";
+        return refused(StatusCode::NOT_FOUND, Place::Health, "There is no such reject.", text);
+    }
     let filter = RejectFilter { input: input.clone(), ..RejectFilter::default() };
     match what.as_str() {
         "retry" => desk.retry(number, filter),

@@ -1,6 +1,7 @@
 //! The search bar: the query, its mistake at its place, the time, and among what is searched.
 
 use maud::{Markup, html};
+use tipline_kql::KqlError;
 
 use super::asked::Mistake;
 use super::table::kept;
@@ -34,7 +35,7 @@ pub(super) fn bar(view: &View, mistake: Option<&Mistake>) -> Markup {
             (time(view, mistake))
             button.primary type="submit" { "Search" }
         }
-        @if let Some(mistake) = mistake { (told(view, mistake)) }
+        @if let Some(Mistake::Query(error)) = mistake { (told(view, error)) }
     }
 }
 
@@ -48,11 +49,16 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
         Some((_, name)) => (*name).to_owned(),
         None => format!("{} – {}", view.from.as_deref().unwrap_or("…"), view.to.as_deref().unwrap_or("now")),
     };
-    let is_wrong = matches!(mistake, Some(Mistake::Time(_)));
+    let wrong = match mistake {
+        Some(Mistake::Time(said)) => Some(said),
+        _ => None,
+    };
     html! {
-        details.menu.time open[is_wrong] {
+        details.menu.time open[wrong.is_some()] {
             summary { (title) ": " (text::cut(&text::escape(&shown), 48)) }
             div.card {
+                // Here, as the open menu would stand over it elsewhere.
+                @if let Some(said) = wrong { p.mistake #mistake role="alert" { (text::escape(said)) } }
                 ul.spans {
                     @for (begin, name) in SPANS {
                         li {
@@ -62,7 +68,7 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
                     }
                 }
                 div.fields {
-                    label { span { "Of the time" } select name="time" {
+                    label { span { "Time field" } select name="time" {
                         @for (number, (word, _, title)) in TIMES.iter().enumerate() {
                             @let is_asked = number == view.time();
                             // What nobody has chosen stays so.
@@ -71,9 +77,9 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
                     } }
                     label { span { "From" } input name="from" value=[view.from.as_deref()] placeholder="now-7d or 2026-11-01" autocomplete="off"; }
                     label { span { "To" } input name="to" value=[view.to.as_deref()] placeholder="now" autocomplete="off"; }
-                    button type="submit" { "Apply" }
+                    button.primary type="submit" { "Apply" }
                     label.scripted {
-                        span { "Look again" }
+                        span { "Refresh" }
                         select #refresh {
                             @for (seconds, name) in [("0", "never"), ("30", "every 30 seconds"), ("300", "every 5 minutes"), ("3600", "every hour")] { option value=(seconds) { (name) } }
                         }
@@ -84,23 +90,24 @@ fn time(view: &View, mistake: Option<&Mistake>) -> Markup {
     }
 }
 
-/// What is wrong, at its place.
-fn told(view: &View, mistake: &Mistake) -> Markup {
-    match mistake {
-        Mistake::Time(said) => html! { p.mistake #mistake role="alert" { (text::escape(said)) } },
-        Mistake::Query(error) => {
-            let (start, end) = (error.span.start, error.span.end.max(error.span.start));
-            let before = view.query.get(..start).unwrap_or(&view.query);
-            let wrong = view.query.get(start..end).unwrap_or_default();
-            let behind = view.query.get(end..).unwrap_or_default();
-            html! {
-                div.mistake #mistake role="alert" data-at=(end) {
-                    p { strong { "The query can’t be understood." } " " (text::escape(&error.text)) }
-                    pre { code { (text::escape(before)) mark { @if wrong.is_empty() { "\u{2038}" } @else { (text::escape(wrong)) } } (text::escape(behind)) } }
-                }
-            }
+/// What is wrong with the query, at its place.
+fn told(view: &View, error: &KqlError) -> Markup {
+    let (start, end) = (error.span.start, error.span.end.max(error.span.start));
+    let before = view.query.get(..start).unwrap_or(&view.query);
+    let wrong = view.query.get(start..end).unwrap_or_default();
+    let behind = view.query.get(end..).unwrap_or_default();
+    html! {
+        div.mistake #mistake role="alert" data-at=(end) {
+            p { strong { "The query can’t be understood." } " " (text::escape(&sentence(&error.text))) }
+            pre { code { (text::escape(before)) mark { @if wrong.is_empty() { "\u{2038}" } @else { (text::escape(wrong)) } } (text::escape(behind)) } }
         }
     }
+}
+
+/// As it stands at the beginning of a sentence.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Among what is searched.

@@ -63,7 +63,7 @@ pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
                     svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(format!("{time_title} by {title}, {} bars; the numbers stand in the table below", bars)) {
                         (PreEscaped(bars_of(&series, &trend.others, highest)))
                     }
-                    div.axis aria-hidden="true" { span { (label(begin(0), over.interval)) } span { (label(begin(bars / 2), over.interval)) } span { (label(over.to, over.interval)) } }
+                    div.axis aria-hidden="true" { span { (label(begin(0), over.interval)) } span { @if begin(bars / 2) > begin(0) { (label(begin(bars / 2), over.interval)) } } span { (label(over.to, over.interval)) } }
                 }
                 ul.legend {
                     @for (number, (value, total, _)) in series.iter().enumerate() {
