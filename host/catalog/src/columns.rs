@@ -163,6 +163,12 @@ impl Columns {
         })
     }
 
+    /// The next moment after `now` at which a claim ends, and others are live than before.
+    pub fn next_end(&self, now: Millis) -> Option<Millis> {
+        let ends = &self.times[time_column("tipline.expires_at").unwrap_or_default()];
+        self.alive.iter().filter_map(|slot| ends.of(slot)).map(|(_, at)| at).filter(|at| *at > now).min()
+    }
+
     /// Those with several names.
     pub(crate) fn several_names(&self) -> &Bits {
         &self.several_names

@@ -6,10 +6,12 @@
 //! what has changed has its new place.
 
 use std::num::NonZero;
+use std::sync::Arc;
 
-use tipline_catalog::{Bits, Claim, Columns, Found, Grouping, Over, time_column, word_column};
+use tipline_catalog::{Bits, Claim, Columns, Counted, Found, Grouping, Over, time_column, word_column};
 use tipline_kql::{Document, Fields, Literals, fold};
 
+use super::answered::Finding;
 use super::fill;
 use super::warm::{Filled, Warm};
 use crate::question::{Among, Answer, Counts, Drawn, Question, TrendOf};
@@ -19,23 +21,24 @@ use crate::{CatalogError, Hit};
 /// Times that a question is asked again because the columns were filled anew meanwhile.
 const TRIES: u32 = 5;
 
-/// The claims or values that a question finds, and among which claims.
-struct Finding {
-    scope: Bits,
-    found: Bits,
-}
-
 /// What the columns say at once.
 enum Said<T> {
     All(T),
-    /// It takes documents to tell: what was found so far, and of which rows each place is to be judged by.
-    Open {
-        number: u64,
-        scope: Bits,
-        found: Found,
-        places: Vec<usize>,
-        rows: Vec<Vec<u32>>,
-    },
+    /// It takes documents to tell.
+    Open(Open),
+}
+
+/// What the columns leave open.
+struct Open {
+    /// Of which columns, and after which change of them.
+    number: u64,
+    changes: u64,
+    scope: Bits,
+    /// What was found so far.
+    found: Found,
+    /// What is to be judged, each by the documents of its rows.
+    places: Vec<usize>,
+    rows: Vec<Vec<u32>>,
 }
 
 /// Asks the columns, with the documents where it takes them.
@@ -47,15 +50,21 @@ fn ask<T>(
 ) -> Result<T, CatalogError> {
     for _ in 0..TRIES {
         warm.catch_up(ledger, &question.condition.fields)?;
-        let (number, scope, found, places, rows) = match warm.read(|filled| look(filled, question, &answer)) {
+        let open = match warm.read(|filled| look(filled, question, &answer)) {
             Some(Said::All(answered)) => return Ok(answered),
-            Some(Said::Open { number, scope, found, places, rows }) => (number, scope, found, places, rows),
+            Some(Said::Open(open)) => open,
             None => continue,
         };
-        let holds = judge(ledger, question, found.possible.length(), places, &rows)?;
-        let finding = Finding { found: found.decided(&holds), scope };
-        let answered =
-            warm.read(|filled| (filled.number == number).then(|| answer(&filled.columns, &finding))).flatten();
+        let holds = judge(ledger, question, open.found.possible.length(), open.places, &open.rows)?;
+        let found = open.found.decided(&holds);
+        let decided = |filled: &Filled| {
+            let finding = Arc::new(Finding::new(&filled.columns, question, open.scope, found));
+            if filled.changes == open.changes {
+                filled.answered.keep(question, &finding);
+            }
+            answer(&filled.columns, &finding)
+        };
+        let answered = warm.read(|filled| (filled.number == open.number).then(|| decided(filled))).flatten();
         if let Some(answered) = answered {
             return Ok(answered);
         }
@@ -68,6 +77,9 @@ fn ask<T>(
 
 fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Finding) -> T) -> Said<T> {
     let columns = &filled.columns;
+    if let Some(finding) = filled.answered.get(question) {
+        return Said::All(answer(columns, &finding));
+    }
     let scope = match question.among {
         Among::All => columns.stored().clone(),
         Among::Live => columns.live(question.now),
@@ -76,7 +88,9 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
     let found = columns.find(&question.condition.predicate, &question.condition.fields, &scope, question.grouping);
     let undecided = found.undecided();
     if undecided.is_empty() {
-        return Said::All(answer(columns, &Finding { scope, found: found.yes }));
+        let finding = Arc::new(Finding::new(columns, question, scope, found.yes));
+        filled.answered.keep(question, &finding);
+        return Said::All(answer(columns, &finding));
     }
     let places: Vec<usize> = undecided.iter().collect();
     let rows = match question.grouping {
@@ -86,7 +100,7 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
             groups.map(|slots| slots.into_iter().map(|slot| columns.row(slot)).collect()).collect()
         }
     };
-    Said::Open { number: filled.number, scope, found, places, rows }
+    Said::Open(Open { number: filled.number, changes: filled.changes, scope, found, places, rows })
 }
 
 /// Shows every claim found, in the order asked for, until nobody wants more.
@@ -96,7 +110,7 @@ pub(super) fn stream(
     question: &Question,
     mut take: impl FnMut(Hit) -> bool,
 ) -> Result<(), CatalogError> {
-    let claims = ask(ledger, warm, question, |columns, Finding { scope, found }| {
+    let claims = ask(ledger, warm, question, |columns, Finding { scope, found, .. }| {
         let slots = columns.page(found, scope, Grouping::Claims, question.order, question.behind, question.limit);
         slots.into_iter().map(|slot| columns.claim(slot)).collect::<Vec<_>>()
     })?;
@@ -112,33 +126,15 @@ pub(super) fn stream(
 
 pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Result<Answer, CatalogError> {
     let grouping = question.grouping;
-    let (answer, claims) = ask(ledger, warm, question, |columns, Finding { scope, found }| {
-        let places = columns.page(found, scope, grouping, question.order, question.behind, question.limit);
-        let claims = match grouping {
-            Grouping::Claims => places.into_iter().map(|slot| vec![slot]).collect(),
-            Grouping::Values => columns.claims_of(&places, scope, question.order),
-        };
-        let claims: Vec<Vec<Claim>> =
-            claims.into_iter().map(|slots| slots.into_iter().map(|slot| columns.claim(slot)).collect()).collect();
-        let counted: Vec<(&'static str, usize)> =
-            question.facets.iter().filter_map(|field| Some((*field, word_column(field)?))).collect();
-        let wanted: Vec<usize> = counted.iter().map(|(_, column)| *column).collect();
-        let facets = match wanted.as_slice() {
-            [] => Vec::new(),
-            wanted => columns.facets(found, scope, grouping, wanted),
-        };
-        let facets = counted.iter().zip(facets).map(|((field, _), words)| Counts {
-            field,
-            words: words.into_iter().map(|counted| (counted.word, counted.count)).collect(),
-        });
+    let (answer, claims) = ask(ledger, warm, question, |columns, finding| {
         let answer = Answer {
-            total: found.count() as u64,
+            total: finding.found.count() as u64,
             is_grouped: grouping == Grouping::Values,
-            facets: facets.collect(),
-            trend: question.trend.and_then(|of| draw(columns, found, scope, grouping, of)),
+            facets: facets(columns, finding, question),
+            trend: question.trend.and_then(|of| finding.trend(of, || draw(columns, finding, grouping, of))),
             found: Vec::new(),
         };
-        (answer, claims)
+        (answer, finding.page(question, || page(columns, finding, question)))
     })?;
     let mut hits = Vec::with_capacity(claims.len());
     for claims in claims {
@@ -149,6 +145,28 @@ pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Resul
         }
     }
     Ok(Answer { found: hits, ..answer })
+}
+
+/// The claims of each place on a question's page.
+fn page(columns: &Columns, Finding { scope, found, .. }: &Finding, question: &Question) -> Vec<Vec<Claim>> {
+    let Question { grouping, order, behind, limit, .. } = *question;
+    let places = columns.page(found, scope, grouping, order, behind, limit);
+    let claims = match grouping {
+        Grouping::Claims => places.into_iter().map(|slot| vec![slot]).collect(),
+        Grouping::Values => columns.claims_of(&places, scope, order),
+    };
+    claims.into_iter().map(|slots| slots.into_iter().map(|slot| columns.claim(slot)).collect()).collect()
+}
+
+fn facets(columns: &Columns, finding: &Finding, question: &Question) -> Vec<Counts> {
+    let counted: Vec<(&'static str, usize)> =
+        question.facets.iter().filter_map(|field| Some((*field, word_column(field)?))).collect();
+    let wanted: Vec<usize> = counted.iter().map(|(_, column)| *column).collect();
+    finding.facets(&wanted, || {
+        let facets = columns.facets(&finding.found, &finding.scope, question.grouping, &wanted);
+        let words = |words: Vec<Counted>| words.into_iter().map(|counted| (counted.word, counted.count)).collect();
+        counted.iter().zip(facets).map(|((field, _), counts)| Counts { field, words: words(counts) }).collect()
+    })
 }
 
 /// The words of a field that begin so.
@@ -168,7 +186,8 @@ pub(super) fn words(
     Ok(words.take(limit).map(|counted| (counted.word, counted.count)).collect())
 }
 
-fn draw(columns: &Columns, found: &Bits, scope: &Bits, grouping: Grouping, of: TrendOf) -> Option<Drawn> {
+fn draw(columns: &Columns, finding: &Finding, grouping: Grouping, of: TrendOf) -> Option<Drawn> {
+    let Finding { scope, found, .. } = finding;
     let (time, column) = (time_column(of.time)?, word_column(of.field)?);
     let claims = match grouping {
         Grouping::Claims => found.clone(),

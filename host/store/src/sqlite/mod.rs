@@ -8,6 +8,7 @@
 //! Work on the file runs on tokio's blocking threads. A full disk, a damaged file or a reader's handle give a
 //! [`SinkError::Ledger`] with nothing committed.
 
+mod answered;
 mod ask;
 mod changes;
 mod deliver;

@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tipline_catalog::{Columns, PutError};
 use tipline_kql::{Fields, Type};
 
+use super::answered::Answered;
 use super::changes::{self, Place};
 use super::fill;
 use crate::CatalogError;
@@ -55,6 +56,10 @@ pub(super) struct Filled {
     pub(super) columns: Columns,
     /// Differs after each filling; slots are what they were while it is the same.
     pub(super) number: u64,
+    /// Rises with each change.
+    pub(super) changes: u64,
+    /// What was asked since the last one.
+    pub(super) answered: Answered,
     /// Up to where the log is taken in.
     place: Option<Place>,
     /// The fields with ranges of addresses that they have columns of.
@@ -174,6 +179,8 @@ impl Warm {
         let mut filled = Filled {
             columns: Columns::with_ranges(ranges.iter().cloned()),
             number: self.fills.fetch_add(1, Ordering::Relaxed),
+            changes: 0,
+            answered: Answered::default(),
             place,
             ranges,
             unreadable: BTreeSet::new(),
@@ -194,6 +201,8 @@ impl Warm {
         for rows in rows.chunks(STEP_ROWS) {
             let documents = ledger.reading(|connection| documents(connection, rows))?;
             let taken = self.change(|filled| {
+                filled.changes += 1;
+                filled.answered = Answered::default();
                 let all = documents.iter().try_for_each(|(row, hit)| match hit {
                     Some(hit) => filled.take(*row, &hit.id, &hit.json),
                     None => {

@@ -1,8 +1,8 @@
 //! Columns that are kept up answer as those made anew do, whatever has happened to the file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
 use tipline_catalog::{Direction, Grouping, Order, SortKey, TIMES, WORDS};
@@ -40,7 +40,13 @@ fn fills(store: &Sqlite) -> u64 {
     store.warm.fills.load(Ordering::Relaxed)
 }
 
+/// The same ones each time, as in a process.
 fn fields() -> Arc<Fields> {
+    static FIELDS: LazyLock<Arc<Fields>> = LazyLock::new(all_fields);
+    FIELDS.clone()
+}
+
+fn all_fields() -> Arc<Fields> {
     let words = WORDS.iter().map(|path| (*path, "keyword"));
     let times = TIMES.iter().map(|path| (*path, "date"));
     let others = [
@@ -198,9 +204,55 @@ fn warm_columns_answer_as_columns_made_anew_do() {
                 // The one that writes, and one that looks on from elsewhere.
                 let warm = if random.bool() { &store } else { &other };
                 same(warm, &folder, &question, &format!("seed {seed}, step {step}, after {done:?}")).await;
+                // The same with another page, order or moment, where nothing has changed but what ended by itself.
+                let passed = [0, 1, random.u64(0..90) * DAY][random.usize(0..3)];
+                let like = any_question(&mut random, now);
+                let again = Question {
+                    now: if random.bool() { now + passed } else { now.saturating_sub(passed) },
+                    order: like.order,
+                    behind: like.behind,
+                    limit: like.limit,
+                    ..question
+                };
+                same(warm, &folder, &again, &format!("seed {seed}, step {step}, again after {done:?}")).await;
             }
         });
     }
+}
+
+#[test]
+fn what_ends_meanwhile_is_found_no_more_though_nothing_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = writer(&folder);
+        let samples = [1, 2]
+            .map(|day| Sample::new(format!("d{day}"), NOW).with(|sample| sample.expires_at = Some(NOW + day * DAY)));
+        deliver(&store, &samples, NOW).await;
+        let live = |now| Question { among: Among::Live, now, ..question("", NOW) };
+        for (now, total) in [(NOW, 2), (NOW + DAY - 1, 2), (NOW + DAY, 1), (NOW + 2 * DAY, 0), (NOW, 2)] {
+            assert_eq!(store.ask(&live(now)).await.unwrap().total, total, "{now}");
+        }
+    });
+}
+
+#[test]
+fn what_was_found_is_not_looked_for_again_until_something_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = writer(&folder);
+        deliver(&store, &[Sample::new("d1", NOW)], NOW).await;
+        let asked = question("threat.indicator.description: *2*", NOW);
+        let kept = || store.warm.read(|filled| filled.answered.get(&asked)).flatten();
+        assert!(kept().is_none());
+        let first = store.ask(&asked).await.unwrap();
+        let finding = kept().expect("it is kept");
+        let next = Question { behind: 1, ..asked.clone() };
+        assert_eq!(store.ask(&next).await.unwrap().total, first.total);
+        assert!(Arc::ptr_eq(&finding, &kept().unwrap()));
+        deliver(&store, &[Sample::new("d2", NOW)], NOW).await;
+        assert_eq!(store.ask(&question("", NOW)).await.unwrap().total, 2);
+        assert!(kept().is_none());
+    });
 }
 
 #[test]
