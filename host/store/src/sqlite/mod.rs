@@ -43,7 +43,7 @@ use warm::Warm;
 const HITS_AHEAD: usize = 256;
 
 /// Between two looks at what has changed: so little comes together meanwhile that no question waits for it.
-const KEEPING: Duration = Duration::from_millis(500);
+const KEEPING: Duration = Duration::from_millis(200);
 
 /// The store in a ledger's file. Clones share the columns that questions are answered by, from the first question on.
 #[derive(Debug, Clone)]

@@ -23,8 +23,8 @@ use super::fill;
 use crate::CatalogError;
 use crate::state::{Ledger, LedgerError};
 
-/// Changes for which a question waits in any case: they are taken in within a quarter of a second.
-const NEAR: i64 = 20_000;
+/// Changes for which a question waits in any case: they are taken in within a tenth of a second.
+const NEAR: i64 = 5_000;
 
 /// Changes read at once.
 const STEP_CHANGES: usize = 20_000;
