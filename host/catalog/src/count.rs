@@ -359,7 +359,8 @@ mod tests {
     #[test]
     fn what_is_rare_and_far_away_is_left_out_at_either_end_and_nothing_else_is() {
         let many = |more: &[Millis]| {
-            let mut times: Vec<Millis> = (0..300).map(|number| BEGIN + number * HOUR).chain(more.iter().copied()).collect();
+            let mut times: Vec<Millis> =
+                (0..300).map(|number| BEGIN + number * HOUR).chain(more.iter().copied()).collect();
             times.sort_unstable();
             ends(&times).unwrap()
         };

@@ -90,9 +90,7 @@ impl Cells {
             Shown::Name => self.name(row),
             Shown::Kind => self.marked(row.kind(), Some(format!("kind {}", kind_class(row.kind())))),
             Shown::Confidence if is_none(row.confidence()) => missing(row.confidence()),
-            Shown::Confidence => {
-                self.marked(row.confidence(), Some(format!("sure s{}", steps(row.confidence()))))
-            }
+            Shown::Confidence => self.marked(row.confidence(), Some(format!("sure s{}", steps(row.confidence())))),
             Shown::Marking if row.marking().trim().is_empty() => missing(""),
             Shown::Marking => match marking_class(row.marking()) {
                 Some((word, class)) => self.span(row.marking(), word, Some(&format!("tlp {class}"))),
@@ -133,7 +131,7 @@ impl Cells {
             [] => missing(""),
             [word] if !word.is_empty() && refanged(&shown(word)) == *word => html! { (shown(word)) },
             words => html! {
-                @for (number, word) in words.iter().take(WORDS_SHOWN).enumerate() { @if number > 0 { " " } (self.span(word, &shown(word), None)) }
+                @for (number, word) in words.iter().take(WORDS_SHOWN).enumerate() { @if number > 0 { ", " } (self.span(word, &shown(word), None)) }
                 @if words.len() > WORDS_SHOWN {
                     " " small title=(text::cut(&words.iter().skip(WORDS_SHOWN).map(|word| text::show(word)).collect::<Vec<_>>().join(", "), TITLE_SHOWN)) { "+" (words.len() - WORDS_SHOWN) }
                 }

@@ -37,6 +37,9 @@ const TOLD: [&str; 7] = [
     "threat.indicator.modified_at",
 ];
 
+/// A value so long is the same by no accident where it stands twice.
+const LONG: usize = 16;
+
 const TIMES: [&str; 2] = ["threat.indicator.first_seen", "threat.indicator.last_seen"];
 
 /// Fields beside those of the indicator that people look for.
@@ -186,11 +189,12 @@ impl Details<'_> {
                 is_indicators || LOOKED_FOR.iter().any(|known| path.starts_with(known))
             })
             .collect();
-        // What the indicator is stands first; what is related repeats what other fields say.
+        // What the indicator is stands first; what is related, and the report's address, repeat what other fields say.
         let mut fields = fields;
         fields.sort_by_key(|(path, _)| (!path.starts_with("threat.indicator."), path.starts_with("related.")));
         let mut said = HashSet::new();
-        fields.retain(|(path, value)| said.insert(value.clone()) || !path.starts_with("related."));
+        fields
+            .retain(|(path, value)| said.insert(value.clone()) || value.len() < LONG && !path.starts_with("related."));
         html! {
             @if !fields.is_empty() {
                 section {

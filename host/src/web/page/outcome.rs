@@ -90,7 +90,10 @@ mod tests {
     fn an_outcome_names_what_was_done_to_what() {
         for (outcome, said) in [
             (Outcome::new("saved", Some("<b>")), "saved as “&lt;b&gt;”"),
-            (Outcome { called: Some("New".to_owned()), ..Outcome::new("renamed", Some("Old")) }, "“Old” is called “New” now"),
+            (
+                Outcome { called: Some("New".to_owned()), ..Outcome::new("renamed", Some("Old")) },
+                "“Old” is called “New” now",
+            ),
             (Outcome::new("deleted", Some("Old")), "“Old” was deleted"),
             (Outcome { number: Some(3), ..Outcome::new("revoked", Some("Old")) }, "Key 3 of the list of “Old”"),
             (Outcome { number: Some(7), ..Outcome::new("dropped", Some("a.b")) }, "reject 7 of a[.]b"),

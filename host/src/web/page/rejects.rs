@@ -45,11 +45,7 @@ pub(super) async fn all(
 }
 
 /// Tries rejects again, or drops them: one by its number, or all of an input, or all.
-pub(super) async fn change(
-    State(app): State<Arc<App>>,
-    Path(what): Path<String>,
-    Sent(form): Sent,
-) -> Response {
+pub(super) async fn change(State(app): State<Arc<App>>, Path(what): Path<String>, Sent(form): Sent) -> Response {
     let Some(desk) = &app.desk else {
         return refused(StatusCode::CONFLICT, Place::Health, "Nothing was changed.", ELSEWHERE);
     };

@@ -63,7 +63,11 @@ fn length(interval: Millis) -> String {
         3_600_000..DAY => (interval / (60 * MINUTE), "hour"),
         _ => (interval / DAY, "day"),
     };
-    if number == 1 { format!("a {unit}").replace("a hour", "an hour") } else { format!("{} {unit}s", text::count(number)) }
+    if number == 1 {
+        format!("a {unit}").replace("a hour", "an hour")
+    } else {
+        format!("{} {unit}s", text::count(number))
+    }
 }
 
 fn drawing(view: &View, drawn: &Drawn, time: usize) -> Markup {

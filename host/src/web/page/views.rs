@@ -97,7 +97,10 @@ fn make(
         "key" => {
             let secret = kept.key(name, now)?;
             let file = super::details::path(name);
-            Ok(Some(Next::Shown(Made { name: name.to_owned(), address: format!("http://{host}/lists/{file}.txt?key={}", secret.shown()) })))
+            Ok(Some(Next::Shown(Made {
+                name: name.to_owned(),
+                address: format!("http://{host}/lists/{file}.txt?key={}", secret.shown()),
+            })))
         }
         "revoke" => {
             let key = of("key").parse().unwrap_or_default();
