@@ -20,6 +20,8 @@ const atARun = (options, visit) => async () => {
     const entered = await enter(link, folder.path, options);
     ({ leave } = entered);
     const { person } = entered;
+    // It may say first that it is starting.
+    person.guard.allow(503);
     await person.open('/rejects?input=rest');
     // Until the run has opened its store, the page says that it starts.
     while ((await person.text('main')).includes('looks again by itself')) await person.open('/rejects?input=rest');
