@@ -1201,7 +1201,15 @@ async fn trends_and_words_are_counted_as_by_sqlite(url: String) {
         facets: Vec::new(),
         trend: Some(trend),
     };
-    let whole = TrendOf { time: "tipline.observed_at", from: None, to: None, intervals: 10, field: "tags", top: 3 };
+    let whole = TrendOf {
+        time: "tipline.observed_at",
+        from: None,
+        to: None,
+        nearly: false,
+        intervals: 10,
+        field: "tags",
+        top: 3,
+    };
     let part = TrendOf { from: Some(now - 9 * DAY), to: Some(now - 2 * DAY), intervals: 31, ..whole };
     for trend in [
         whole,

@@ -47,6 +47,7 @@ fn question(query: &str, grouping: Grouping, now: u64) -> Result<Question, Faile
             time: "threat.indicator.last_seen",
             from: None,
             to: None,
+            nearly: false,
             intervals: 20,
             field: "threat.indicator.type",
             top: 2,

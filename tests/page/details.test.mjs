@@ -23,11 +23,27 @@ test('the overview tells what it is, who says so, and how long it lives', on('pl
   await person.open(SHARED);
   await person.follow('td.c-indicator a.name');
   const facts = await person.page.$$eval('.details > .facts > div', (facts) => Object.fromEntries(facts.map((fact) => [fact.querySelector('dt').innerText, fact.querySelector('dd').innerText.trim()])));
-  // What its feed does not give is not given.
-  assert.deepEqual(facts, { Confidence: 'Low', TLP: '–', Provider: 'Alpha reports', Feed: 'SOC Defenders' });
+  // What its feed does not give is said not to be given.
+  assert.deepEqual(facts, { Confidence: 'Low', TLP: 'not provided', Provider: 'Alpha reports', Feed: 'SOC Defenders' });
   assert.equal(await person.text('.description'), 'Seen in a test of Alpha reports');
   assert.match(await person.text('.life'), /lives 90 ?d.* after it was last seen/);
   assert.deepEqual((await person.texts('.claims tbody th')).sort(), ['Alpha reports', 'Beta list']);
+}));
+
+test('the overview says each thing once', on('plain', async (person) => {
+  await person.open(SHARED);
+  await person.follow('td.c-indicator a.name');
+  const values = await person.texts('.details .fields td');
+  assert.ok(values.length > 0 && !values.includes('shared[.]example[.]net'), values.join());
+}));
+
+test('columns make room for details, unless they were chosen', on('plain', async (person) => {
+  const shown = () => person.page.$$eval('.found thead th[class^=c-]', (heads) => heads.filter((head) => head.offsetWidth > 0).map((head) => head.className));
+  const fits = () => person.page.$eval('.found', (table) => table.offsetWidth <= table.parentElement.clientWidth);
+  await person.open(`${SHARED}&id=none`);
+  assert.deepEqual([await shown(), await fits()], [['c-indicator', 'c-type', 'c-confidence', 'c-ends'], true]);
+  await person.open(`${SHARED}&id=none&columns=indicator,tags,provider`);
+  assert.deepEqual(await shown(), ['c-indicator', 'c-tags', 'c-provider']);
 }));
 
 test('all fields and JSON are tabs of their own', on('plain', async (person) => {

@@ -14,10 +14,13 @@ async function over(person, selector, button) {
 
 const odd = '.value[data-field=tag][data-value=odd]';
 
+/** The link of a count on the left. */
+const counts = (facet, word) => `::-p-xpath(//section[h2[starts-with(., "${facet}")]]//a[contains(@class, "in") and span[normalize-space(.) = "${word}"]])`;
+
 /** What a facet counts of a word. */
 async function counted(person, facet, word) {
   return person.page.$$eval('.facet', (facets, facet, word) => {
-    const section = facets.find((section) => section.querySelector('h2').textContent === facet);
+    const section = facets.find((section) => section.querySelector('h2').textContent.startsWith(facet));
     const item = [...section.querySelectorAll('li')].find((item) => item.querySelector('.word').innerText.trim() === word);
     return Number(item.querySelector('.count').innerText.replaceAll(',', ''));
   }, facet, word);
@@ -70,7 +73,7 @@ test('the buttons go when the mouse does', on('plain', async (person) => {
 
 test('a count on the left filters in', on('plain', async (person) => {
   const count = await counted(person, 'Tag', 'phishing');
-  await person.follow('.facet a.in[title="Only Tag: phishing"]');
+  await person.follow(counts('Tag', 'phishing'));
   assert.equal(person.at('q'), 'tag: "phishing"');
   assert.equal(await person.total(), count);
 }));
@@ -78,10 +81,30 @@ test('a count on the left filters in', on('plain', async (person) => {
 test('a count on the left filters out', on('plain', async (person) => {
   const all = await person.total();
   const count = await counted(person, 'Tag', 'even');
-  await (await person.element('.facet a.in[title="Only Tag: even"]')).hover();
-  await person.follow('.facet a.out[title="Without Tag: even"]');
+  await (await person.element(counts('Tag', 'even'))).hover();
+  await person.follow('.facet a.out[aria-label="Without even"]');
   assert.equal(person.at('q'), 'not tag: "even"');
   assert.equal(await person.total(), all - count);
+}));
+
+test('a filter is marked where it was made, and taken back there', on('plain', async (person) => {
+  const all = await person.total();
+  await person.follow(counts('Confidence', 'High'));
+  assert.deepEqual(await person.texts('.facet .filtered'), ['filtered']);
+  assert.match(await person.text('.facet .on'), /High/);
+  await person.follow('.facet .on a');
+  assert.deepEqual([person.at('q'), await person.total(), await person.count('.facet .filtered')], [null, all, 0]);
+  // What is left out is not counted any more, and yet is there to be taken back; as it is typed, too.
+  await person.open('/?q=not+tag:+even+and+confidence:+low');
+  assert.match(await person.text('.facet .off'), /even/);
+  assert.match(await person.text('.facet .on'), /Low/);
+  await person.follow('.facet .off a');
+  assert.equal(person.at('q'), 'confidence: low');
+}));
+
+test('counts of confidences stand in their own order', on('plain', async (person) => {
+  const words = await person.page.$$eval('.facet', (facets) => [...facets.find((facet) => facet.querySelector('h2').textContent === 'Confidence').querySelectorAll('.word')].map((word) => word.innerText.trim()));
+  assert.deepEqual(words, ['High', 'Medium', 'Low']);
 }));
 
 test('types that ECS has none for are to be found beside the others', on('plain', async (person) => {

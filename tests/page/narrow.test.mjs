@@ -29,6 +29,14 @@ for (const store of ['demo', 'hostile', 'empty']) {
   }));
 }
 
+test('every place is to be seen in the bar, and none of its links is cut', on('plain', narrow, async (person) => {
+  const places = await person.page.$$eval('.top nav a', (links) => links.map((link) => {
+    const { left, right } = link.getBoundingClientRect();
+    return { name: link.innerText, isWhole: left >= 0 && right <= innerWidth && link.scrollWidth <= link.clientWidth };
+  }));
+  assert.deepEqual(places, ['Indicators', 'Views', 'Check', 'Fields', 'Health'].map((name) => ({ name, isWhole: true })));
+}));
+
 const MENUS = {
   time: '.search .menu', columns: '#columns', views: '#views', sort: 'details.menu.narrow', export: 'details.menu:has(a[href^="/export"])',
   'trend of': '.trend .menu:nth-of-type(1)', 'trend by': '.trend .menu:nth-of-type(2)',
@@ -38,6 +46,8 @@ for (const [name, menu] of Object.entries(MENUS)) {
     await person.click(`${menu} > summary`);
     const { left, right } = await person.page.$eval(`${menu} > .card`, (card) => card.getBoundingClientRect().toJSON());
     assert.ok(left >= 0 && right <= narrow.width, `from ${left} to ${right}`);
+    // Nothing in it is wider than itself.
+    assert.deepEqual(await person.page.$eval(`${menu} > .card`, (card) => [card.scrollWidth > card.clientWidth]), [false]);
     assert.equal(await beyond(person), null);
   }));
 }

@@ -75,7 +75,7 @@ test('a value is one row, or what each source says of it', on('plain', async (pe
   await person.search('value: shared.example.net');
   assert.deepEqual([await person.total(), await person.text('.total')], [1, '1 values']);
   // The surest of its claims.
-  assert.deepEqual([await person.text('td.c-confidence'), await person.text('td.c-provider')], ['High', 'Alpha reports Beta list']);
+  assert.deepEqual([await person.text('td.c-confidence'), await person.text('td.c-provider')], ['High', 'Alpha reports, Beta list']);
   await person.led(async () => (await person.named('.switch a', 'Claims')).click());
   assert.deepEqual([await person.total(), await person.texts('td.c-confidence')], [2, ['Low', 'High']]);
   await person.led(async () => (await person.named('.switch a', 'Values')).click());

@@ -58,6 +58,19 @@ test('it is of the time they were seen at work, where all were observed at once'
   assert.ok(await person.total() > 0);
 }));
 
+test('what it leaves out is counted, and a link away', on('plain', async (person) => {
+  await person.open('/?time=ends');
+  assert.match(await person.text('.trend .head'), /one bar is (an? |\d)/);
+  const [, count] = (await person.text('.trend .beside')).match(/^Not drawn: (\d+) claims? without a time “Ends”$/);
+  await person.follow('.trend .beside a');
+  assert.deepEqual([await person.total(), new Set(await person.texts('td.c-ends'))], [Number(count), new Set(['never'])]);
+}));
+
+test('it says so where nothing has its time', on('plain', async (person) => {
+  await person.open('/?q=not+ends:+*&time=ends');
+  assert.match(await person.text('.trend'), /Nothing found has a time “Ends”/);
+}));
+
 test('it is of another time, by another field', on('plain', async (person) => {
   await person.choose('.trend .head > .menu:nth-of-type(1)', 'a[href*="time=first_seen"]');
   assert.equal(person.at('time'), 'first_seen');

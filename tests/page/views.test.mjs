@@ -22,7 +22,8 @@ async function listed(person) {
 test('a view is saved, and opened again', on('plain', async (person) => {
   await person.open('/?q=tag:+odd&sort=indicator:asc&columns=indicator,tags&page=2');
   await save(person, 'Odd ones');
-  assert.deepEqual([person.at('q'), person.at('page')], ['tag: odd', null]);
+  assert.deepEqual([person.at('q'), person.at('page'), person.at('done')], ['tag: odd', null, null]);
+  assert.match(await person.text('.outcome'), /saved as “Odd ones”/);
   await person.open('/');
   await person.click('#views > summary');
   await person.led(async () => (await person.named('#views a', 'Odd ones')).click());
@@ -34,10 +35,15 @@ test('a view is saved, and opened again', on('plain', async (person) => {
 test('a view is renamed and deleted', on('plain', async (person) => {
   await save(person, 'First name');
   await person.open('/views');
+  await person.click('.rename > summary');
   await person.write('input[name=new]', 'Second name');
   await person.follow('.rename button');
   assert.deepEqual(await person.texts('.saved h2'), ['Second name']);
+  assert.match(await person.text('.outcome'), /“First name” is called “Second name” now/);
+  // It was told once.
+  assert.equal(person.address, '/views');
   await person.led(async () => (await person.named('.saved button', 'Delete')).click());
+  assert.match(await person.text('.outcome'), /“Second name” was deleted/);
   assert.match(await person.text('main'), /No view is saved yet/);
 }));
 
@@ -62,9 +68,10 @@ test('a key is shown once, and opens nothing when it is revoked', on('plain', as
   assert.equal((await fetch(address)).status, 200);
   await person.open('/views');
   assert.doesNotMatch(await person.page.content(), new RegExp(new URL(address).searchParams.get('key')));
-  assert.match(await person.text('.keys'), /Key 1 of the list made .*last used/);
+  assert.match(await person.text('.keys'), /Made Last used .*Key 1 \d{4}-.* \d{4}-/i);
   await person.led(async () => (await person.named('.keys button', 'Revoke')).click());
   assert.equal(await person.count('.keys'), 0);
+  assert.match(await person.text('.outcome'), /Key 1 of the list of “Everything” was revoked/);
   const refused = await fetch(address);
   assert.equal(refused.status, 403);
   assert.match(await refused.text(), /no list with this name and key/);
@@ -73,6 +80,7 @@ test('a key is shown once, and opens nothing when it is revoked', on('plain', as
 test('a list’s address is copied', on('plain', async (person) => {
   await save(person, 'Everything');
   const address = await listed(person);
+  assert.match(await person.text('.notice strong'), /list of “Everything”/);
   await person.click('.notice button[data-copy]');
   await person.untilText('.told', 'Address copied');
   assert.equal(await person.copied(), address);

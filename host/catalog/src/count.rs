@@ -23,6 +23,19 @@ pub struct Trend {
     pub series: Vec<(Counted, Vec<u64>)>,
     /// What has only other words, or none, by interval.
     pub others: Vec<u64>,
+    /// What lies in no interval.
+    pub beside: Beside,
+}
+
+/// How many claims lie in no interval of a trend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Before the first one.
+    pub before: u64,
+    /// Behind the last one.
+    pub behind: u64,
+    /// They have no such time.
+    pub timeless: u64,
 }
 
 /// What a trend is drawn over.
@@ -167,6 +180,35 @@ impl Counting {
     }
 }
 
+/// So many times are looked at to find the ends of nearly all; of more claims every so many-th. What the ends leave out is
+/// known to about a thousandth then, and costs no more than the look at the claims itself.
+const SAMPLED: usize = 16 * 1024;
+
+/// A share of a trend's claims that may lie before it and behind it, in hundredths: what is so rare would make one bar of all
+/// the others.
+const RARE: usize = 100;
+
+/// The ends of a trend of nearly all, from the first and the early time and the late and the last one, between which nearly
+/// all are. An end stays where leaving out what is rare does not make the span half as long or less: nobody is to wonder about
+/// what is missing for little.
+pub fn nearly_all((first, early): (Millis, Millis), (late, last): (Millis, Millis)) -> (Millis, Millis) {
+    let is_half = |part: Millis, whole: Millis| part.saturating_mul(2) <= whole;
+    let most = late.saturating_sub(early);
+    if !is_half(most, last.saturating_sub(first)) {
+        return (first, last);
+    }
+    let from = if is_half(most, late.saturating_sub(first)) { early } else { first };
+    let to = if is_half(most, last.saturating_sub(early)) { late } else { last };
+    (from, to)
+}
+
+/// As [`nearly_all`], of times in order.
+fn ends(times: &[Millis]) -> Option<(Millis, Millis)> {
+    let rare = times.len() / RARE;
+    let (early, late) = (times.get(rare)?, times.get(times.len().checked_sub(1 + rare)?)?);
+    Some(nearly_all((*times.first()?, *early), (*late, *times.last()?)))
+}
+
 /// The most series of a trend: more than anybody tells apart by colours.
 const MAX_SERIES: usize = 64;
 
@@ -185,6 +227,28 @@ impl Columns {
         spans.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
+    /// From when to when nearly all of the claims found are; none where none has such a time. It is as long as all of them
+    /// take, unless a hundredth of them at an end takes half of that.
+    pub fn nearly_all(&self, found: &Bits, time: usize) -> Option<(Millis, Millis)> {
+        let times = &self.times[time];
+        let every = (found.count() / SAMPLED).max(1);
+        let (mut first, mut last) = (Millis::MAX, 0);
+        let mut sample = Vec::with_capacity(found.count() / every + 1);
+        for (number, (from, to)) in found.iter().filter_map(|slot| times.of(slot)).enumerate() {
+            (first, last) = (first.min(from), last.max(to));
+            if number.is_multiple_of(every) {
+                sample.push(to);
+            }
+        }
+        if sample.is_empty() {
+            return None;
+        }
+        // The very ends are known whatever was looked at.
+        sample.extend([first, last]);
+        sample.sort_unstable();
+        ends(&sample)
+    }
+
     /// The claims found over time, by the words of a column: the `top` most
     /// frequent by themselves, 64 at most. A claim with several of these words counts for each.
     pub fn trend(&self, found: &Bits, over: &Over, column: usize, top: usize) -> Trend {
@@ -193,7 +257,15 @@ impl Columns {
         let place = |slot: usize| times.of(slot).and_then(|(_, at)| over.place(at));
         let mut totals = vec![0_u64; words.words().iter().len()];
         let mut sets = vec![0_u64; words.sets()];
-        found.iter().filter(|slot| place(*slot).is_some()).for_each(|slot| sets[words.set_of(slot) as usize] += 1);
+        let mut beside = Beside::default();
+        for slot in found.iter() {
+            match times.of(slot).map(|(_, at)| at) {
+                Some(at) if over.place(at).is_some() => sets[words.set_of(slot) as usize] += 1,
+                Some(at) if at < over.from => beside.before += 1,
+                Some(_) => beside.behind += 1,
+                None => beside.timeless += 1,
+            }
+        }
         let members = |set: usize| words.members(u32::try_from(set).unwrap_or(u32::MAX));
         for (set, count) in sets.iter().enumerate() {
             members(set).iter().for_each(|word| totals[*word as usize] += count);
@@ -228,7 +300,7 @@ impl Columns {
             }
         }
         let counted = first.iter().map(|(count, word, _)| Counted { word: (*word).to_owned(), count: *count });
-        Trend { series: counted.zip(counts).collect(), others }
+        Trend { series: counted.zip(counts).collect(), others, beside }
     }
 }
 
@@ -271,6 +343,60 @@ mod tests {
         assert_eq!(series, [("all", 12, vec![6, 6]), ("a", 4, vec![2, 2])]);
         // What has no tag at all.
         assert_eq!(trend.others, [1, 0]);
+        assert_eq!(trend.beside, Beside { before: 0, behind: 12, timeless: 0 });
+    }
+
+    #[test]
+    fn what_lies_in_no_interval_is_counted() {
+        let mut columns = columns();
+        columns.put(25, "25", r#"{"tags":["a"]}"#).unwrap();
+        columns.settle();
+        let over = Over { from: BEGIN + 6 * HOUR, ..over(12, 6 * HOUR) };
+        let trend = columns.trend(columns.stored(), &over, word_column("tags").unwrap(), 2);
+        assert_eq!(trend.beside, Beside { before: 7, behind: 12, timeless: 1 });
+    }
+
+    #[test]
+    fn what_is_rare_and_far_away_is_left_out_at_either_end_and_nothing_else_is() {
+        let many = |more: &[Millis]| {
+            let mut times: Vec<Millis> =
+                (0..300).map(|number| BEGIN + number * HOUR).chain(more.iter().copied()).collect();
+            times.sort_unstable();
+            ends(&times).unwrap()
+        };
+        let (first, last) = (BEGIN, BEGIN + 299 * HOUR);
+        let (old, new) = (BEGIN - 3_000 * DAY, BEGIN + 3_000 * DAY);
+        assert_eq!(many(&[]), (first, last));
+        // Not so far that it matters.
+        assert_eq!(many(&[BEGIN - DAY]), (BEGIN - DAY, last));
+        let (from, to) = many(&[old, old, old]);
+        assert_eq!((from, to), (first, last));
+        assert_eq!(many(&[new, new, new]), (first, last));
+        let (from, to) = many(&[old, new]);
+        assert!(from >= first && to <= last && to - from > 280 * HOUR, "{from} {to}");
+        // A fiftieth is not rare.
+        assert_eq!(many(&[old; 6]), (old, last));
+        // Too few to speak of a hundredth.
+        assert_eq!(ends(&[old, BEGIN]), Some((old, BEGIN)));
+        assert_eq!(ends(&[]), None);
+    }
+
+    #[test]
+    fn the_ends_of_nearly_all_are_known_whatever_their_number() {
+        let mut columns = Columns::new(&Fields::new([("@timestamp", "date")]));
+        let time = time_column("@timestamp").unwrap();
+        assert_eq!(columns.nearly_all(columns.stored(), time), None);
+        let of = |number: u64| {
+            let at = if number == 7 { BEGIN - 3_000 * DAY } else { BEGIN + number * 1_000 };
+            format!(r#"{{"@timestamp":"{}"}}"#, tipline_model::time::print(at))
+        };
+        for number in 0..2 * SAMPLED as u32 + 5 {
+            columns.put(number, &number.to_string(), &of(u64::from(number))).unwrap();
+        }
+        columns.settle();
+        let (from, to) = columns.nearly_all(columns.stored(), time).unwrap();
+        let last = BEGIN + (2 * SAMPLED as u64 + 4) * 1_000;
+        assert!(from >= BEGIN && from < BEGIN + (last - BEGIN) / 50 && to == last, "{from} {to}");
     }
 
     #[test]

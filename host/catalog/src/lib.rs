@@ -27,7 +27,7 @@ mod words;
 pub use bits::Bits;
 pub use claim::{Claim, PutError};
 pub use columns::Columns;
-pub use count::{Counted, Over, Trend};
+pub use count::{Beside, Counted, Over, Trend, nearly_all};
 pub use fields::{IP, NAME, TIMES, WORDS, time_column, word_column};
 pub use filter::{Found, Grouping};
 pub use leaf::{Key, Leaf, walk};

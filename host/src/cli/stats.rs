@@ -108,6 +108,7 @@ impl Stats {
                     time: over.field(),
                     from: None,
                     to: None,
+                    nearly: false,
                     intervals: self.intervals,
                     field: self.stack.field(),
                     top: trend::TOP,

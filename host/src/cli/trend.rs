@@ -126,7 +126,7 @@ pub(super) fn numbers(drawn: &Drawn, over: Over, field: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tipline_catalog::{Counted, Trend};
+    use tipline_catalog::{Beside, Counted, Trend};
 
     use super::*;
 
@@ -137,7 +137,8 @@ mod tests {
         let series = series
             .iter()
             .map(|(word, counts)| (Counted { word: (*word).to_owned(), count: counts.iter().sum() }, counts.to_vec()));
-        Drawn { over, trend: Trend { series: series.collect(), others: others.to_vec() } }
+        let beside = Beside::default();
+        Drawn { over, trend: Trend { series: series.collect(), others: others.to_vec(), beside } }
     }
 
     #[test]

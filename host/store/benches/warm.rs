@@ -132,6 +132,7 @@ fn question(query: &str, fields: &Arc<Fields>, key: SortKey, grouping: Grouping)
             time: "threat.indicator.last_seen",
             from: None,
             to: None,
+            nearly: false,
             intervals: 60,
             field: "threat.indicator.type",
             top: 5,

@@ -61,6 +61,8 @@ pub struct TrendOf {
     pub from: Option<Millis>,
     /// Where it ends; left out: behind the latest time found.
     pub to: Option<Millis>,
+    /// Whether an end that is left out may leave out a hundredth of the claims, where these would make one bar of all others.
+    pub nearly: bool,
     /// About how many intervals it has.
     pub intervals: u32,
     /// The field of [`tipline_catalog::WORDS`] by whose words it is told apart.

@@ -1,7 +1,7 @@
 //! What stands in a cell: a value as text that does no harm, with what can be done with it.
 //!
-//! What a feed says is shown defanged and with its hidden characters spelled out. The value itself stands in an attribute,
-//! from which scripts copy it.
+//! What a feed says is shown defanged and with its hidden characters spelled out. Where the value itself cannot be told from
+//! that, it stands in an attribute, from which scripts copy it.
 
 use std::cell::Cell;
 
@@ -15,7 +15,11 @@ use crate::text;
 use crate::time;
 
 /// More words of one cell are counted.
-const WORDS_SHOWN: usize = 3;
+const WORDS_SHOWN: usize = 2;
+
+/// The longest that a cell shows of a word, and a hint of what a cell leaves out.
+const WORD_SHOWN: usize = 40;
+const TITLE_SHOWN: usize = 400;
 
 /// The longest that a cell shows of a value; the details have all of it.
 const CHARS_SHOWN: usize = 120;
@@ -23,14 +27,18 @@ const CHARS_SHOWN: usize = 120;
 /// The longest value that a cell carries to be copied. A page has many of them, and must stay small.
 const CHARS_COPIED: usize = 512;
 
-/// The cells of a view: what can be done with a value is to filter it in or out, and to copy it.
-pub(super) struct Values<'v> {
-    pub(super) view: &'v View,
+/// The longest of a row's address that all rows of a page repeat.
+const CHARS_REPEATED: usize = 16 * 1024;
+
+/// The cells of a view's table.
+pub(super) struct Cells {
+    /// What stands before a row's id in its address.
+    before: String,
     /// How many bytes of values the page carries to be copied; once they are too many, it carries no more.
-    pub(super) carried: Cell<usize>,
+    carried: Cell<usize>,
 }
 
-/// See [`Values::carried`].
+/// See [`Cells::carried`].
 const MOST_CARRIED: usize = 64 * 1024;
 
 /// The longest value that can be asked for: longer keywords are not searchable.
@@ -52,34 +60,96 @@ pub(super) fn value(field: &str, value: Option<&str>, shown: &Markup) -> Markup 
     }
 }
 
-impl<'v> Values<'v> {
-    pub(super) fn new(view: &'v View) -> Self {
-        Self { view, carried: Cell::new(0) }
+/// What scripts make of a shown value, which is the value itself where nothing more is sent with it. `page.js` has the same.
+fn refanged(shown: &str) -> String {
+    let plain = shown.replace("[.]", ".").replace("[at]", "@");
+    match plain.strip_prefix("hxxp") {
+        Some(rest) => format!("http{rest}"),
+        None => plain,
+    }
+}
+
+/// A value that is missing, or says that it is.
+fn missing(said: &str) -> Markup {
+    html! { i data-value=[Some(said).filter(|said| !said.is_empty())] { "–" } }
+}
+
+impl Cells {
+    pub(super) fn new(view: &View) -> Self {
+        let here = view.showing(None, super::view::Tab::default()).link("/");
+        let beside = format!("{here}{}id=", if here.contains('?') { '&' } else { '?' });
+        // Scripts make the address beside the table of the one alone.
+        let is_short = beside.len().saturating_mul(view.size) <= CHARS_REPEATED;
+        let before = if is_short { beside } else { "/indicators/".to_owned() };
+        Self { before, carried: Cell::new(0) }
     }
 
-    /// A value of a field, as it is shown, with its actions. A missing one can be filtered for as well.
-    pub(super) fn of(&self, field: &str, value: &str, shown: &Markup) -> Markup {
+    /// The cell of a row in a column.
+    pub(super) fn cell(&self, column: &Column, row: &Group, now: Millis) -> Markup {
+        match column.shown {
+            Shown::Name => self.name(row),
+            Shown::Kind => self.marked(row.kind(), Some(format!("kind {}", kind_class(row.kind())))),
+            Shown::Confidence if is_none(row.confidence()) => missing(row.confidence()),
+            Shown::Confidence => self.marked(row.confidence(), Some(format!("sure s{}", steps(row.confidence())))),
+            Shown::Marking if row.marking().trim().is_empty() => missing(""),
+            Shown::Marking => match marking_class(row.marking()) {
+                Some((word, class)) => self.span(row.marking(), word, Some(&format!("tlp {class}"))),
+                None => self.marked(row.marking(), None),
+            },
+            Shown::Words(path, _) => self.words(&row.texts(path)),
+            Shown::Earliest(path) => seen(row.earliest(path)),
+            Shown::Latest(path) => seen(row.latest(path)),
+            Shown::Ends => ends(row, now),
+            Shown::Claims => html! { (text::count(row.count())) },
+            Shown::Id => html! { code { (text::show(row.id())) } },
+        }
+    }
+
+    /// A value as it is shown, with a class of its own.
+    fn marked(&self, value: &str, class: Option<String>) -> Markup {
         match value {
-            "" => self::value(field, None, &html! { span.none title="not provided" { "–" } }),
-            value if self.carries(value) => self::value(field, Some(value), shown),
-            _ => shown.clone(),
+            "" => missing(""),
+            value => self.span(value, &text::cut(&text::show(value), WORD_SHOWN), class.as_deref()),
         }
     }
 
-    /// Several values of a field.
-    pub(super) fn words(&self, field: &str, words: &[&str]) -> Markup {
-        if words.is_empty() {
-            return self.of(field, "", &html! {});
-        }
-        html! {
-            @for word in words.iter().take(WORDS_SHOWN) {
-                (self.of(field, word, &html! { span.word { (text::cut(&text::show(word), 40)) } })) " "
-            }
-            @if words.len() > WORDS_SHOWN {
-                span.more title=(words.iter().skip(WORDS_SHOWN).map(|word| text::show(word)).collect::<Vec<_>>().join("\n")) {
-                    "+" (words.len() - WORDS_SHOWN)
+    /// A value, and itself beside it where it cannot be told from what is shown. What is too long to be sent along can be
+    /// neither filtered nor copied from here.
+    fn span(&self, value: &str, shown: &str, class: Option<&str>) -> Markup {
+        let is_told = refanged(shown) == value;
+        let is_cut = !is_told && !self.carries(value);
+        let [raw, json] = if is_told || is_cut { [None, None] } else { carried(value) };
+        let class = if is_cut { Some("cut") } else { class };
+        let title = shown.ends_with('…').then(|| text::cut(&text::show(value), TITLE_SHOWN));
+        html! { span class=[class] data-value=[raw] data-json=[json] title=[title] { (shown) } }
+    }
+
+    /// Several values of a field. One that is as it is shown needs nothing around it.
+    fn words(&self, words: &[&str]) -> Markup {
+        let shown = |word: &str| text::cut(&text::show(word), WORD_SHOWN);
+        match words {
+            [] => missing(""),
+            [word] if !word.is_empty() && refanged(&shown(word)) == *word => html! { (shown(word)) },
+            words => html! {
+                @for (number, word) in words.iter().take(WORDS_SHOWN).enumerate() { @if number > 0 { ", " } (self.span(word, &shown(word), None)) }
+                @if words.len() > WORDS_SHOWN {
+                    " " small title=(text::cut(&words.iter().skip(WORDS_SHOWN).map(|word| text::show(word)).collect::<Vec<_>>().join(", "), TITLE_SHOWN)) { "+" (words.len() - WORDS_SHOWN) }
                 }
-            }
+            },
+        }
+    }
+
+    /// The indicator itself, which leads to its details.
+    fn name(&self, row: &Group) -> Markup {
+        let (name, shown) = (row.name(), text::show(row.name()));
+        let title = (shown.chars().count() > CHARS_SHOWN).then(|| text::cut(&shown, TITLE_SHOWN));
+        let shown = if shown.is_empty() { "(no value)".to_owned() } else { text::cut(&shown, CHARS_SHOWN) };
+        let is_told = refanged(&shown) == name;
+        // Scripts ask for what is too long to be carried.
+        let is_asked = !is_told && (name.is_empty() || !self.carries(name));
+        let [raw, json] = if is_told || is_asked { [None, None] } else { carried(name) };
+        html! {
+            a.name href=(format!("{}{}", self.before, super::details::path(row.id()))) data-value=[raw] data-json=[json] data-claim[is_asked] title=[title] { (shown) }
         }
     }
 
@@ -93,74 +163,79 @@ impl<'v> Values<'v> {
     }
 }
 
-/// The cell of a row in a column.
-pub(super) fn cell(column: &Column, row: &Group, now: Millis, values: &Values<'_>) -> Markup {
-    match column.shown {
-        Shown::Name => name(row, values),
-        Shown::Kind => values.of("type", row.kind(), &kind(row.kind())),
-        Shown::Confidence => values.of("confidence", row.confidence(), &confidence(row.confidence())),
-        Shown::Marking => values.of("tlp", row.marking(), &marking(row.marking())),
-        Shown::Words(path, name) => values.words(name, &row.texts(path)),
-        Shown::Earliest(path) => time(row.earliest(path), now),
-        Shown::Latest(path) => time(row.latest(path), now),
-        Shown::Ends => ends(row, now),
-        Shown::Claims => html! { (text::count(row.count())) },
-        Shown::Id => html! { code { (text::show(row.id())) } },
+/// The attributes that carry a value: itself, or JSON where HTML would change it.
+fn carried(value: &str) -> [Option<String>; 2] {
+    match value.contains(['\r', '\0']) {
+        true => [None, Some(serde_json::Value::from(value).to_string())],
+        false => [Some(value.to_owned()), None],
     }
 }
 
-/// The indicator itself, which leads to its details.
-fn name(row: &Group, values: &Values<'_>) -> Markup {
-    let (name, shown) = (row.name(), text::show(row.name()));
-    let details = values.view.showing(Some(row.id()), super::view::Tab::default()).link("/");
-    let link = html! {
-        a.name href=(details) title=[(shown.chars().count() > CHARS_SHOWN / 2).then(|| text::cut(&shown, 400))] {
-            @if shown.is_empty() { "(no value)" } @else { (text::cut(&shown, CHARS_SHOWN)) }
-        }
-    };
-    if !name.is_empty() && values.carries(name) {
-        return value("value", Some(name), &link);
-    }
-    // Scripts ask for what is too long to be carried.
-    html! { span.value data-claim=(row.id()) { (link) } }
-}
-
-/// A type, with a colour of its kind.
-pub(super) fn kind(kind: &str) -> Markup {
-    let class = match kind {
+/// The kind of a type, by which it is coloured.
+fn kind_class(kind: &str) -> &'static str {
+    match kind {
         "ipv4-addr" | "ipv6-addr" | "autonomous-system" | "mac-addr" => "net",
         "domain-name" | "url" => "web",
         "file" => "file",
         "email-addr" | "email-message" => "mail",
         _ => "other",
-    };
-    html! { span class=(format!("kind {class}")) { (text::show(kind)) } }
+    }
+}
+
+/// A type, with a colour of its kind.
+pub(super) fn kind(kind: &str) -> Markup {
+    html! { span class=(format!("kind {}", kind_class(kind))) { (text::show(kind)) } }
+}
+
+/// What a feed does not say.
+pub(super) fn not_provided() -> Markup {
+    html! { span.none { "not provided" } }
+}
+
+/// Whether a confidence says nothing.
+fn is_none(word: &str) -> bool {
+    word.is_empty() || word.eq_ignore_ascii_case("not specified")
+}
+
+/// How many of three bars a confidence has.
+fn steps(word: &str) -> u8 {
+    match word.to_ascii_lowercase().as_str() {
+        "high" => 3,
+        "medium" => 2,
+        "low" => 1,
+        _ => 0,
+    }
 }
 
 /// A confidence, with a bar of three.
 pub(super) fn confidence(word: &str) -> Markup {
-    let steps = match word.to_ascii_lowercase().as_str() {
-        "high" => 3,
-        "medium" => 2,
-        "low" => 1,
-        "" | "not specified" => return html! { span.none title="not provided" { "–" } },
-        _ => 0,
-    };
-    html! { span class=(format!("sure s{steps}")) { i aria-hidden="true" {} i aria-hidden="true" {} i aria-hidden="true" {} (text::show(word)) } }
+    if is_none(word) {
+        return not_provided();
+    }
+    html! { span class=(format!("sure s{}", steps(word))) { (text::show(word)) } }
+}
+
+/// A marking of the traffic light protocol as it is called now, and its colour; none where it is none.
+fn marking_class(word: &str) -> Option<(&'static str, &'static str)> {
+    let plain = word.trim().trim_start_matches("TLP:").to_ascii_uppercase();
+    Some(match plain.as_str() {
+        "RED" => ("RED", "red"),
+        "AMBER" => ("AMBER", "amber"),
+        "AMBER+STRICT" => ("AMBER+STRICT", "amber"),
+        "GREEN" => ("GREEN", "green"),
+        "CLEAR" => ("CLEAR", "clear"),
+        "WHITE" => ("WHITE", "clear"),
+        _ => return None,
+    })
 }
 
 /// A marking of the traffic light protocol; what is none of it is shown as it is.
 pub(super) fn marking(word: &str) -> Markup {
-    let plain = word.trim().trim_start_matches("TLP:").to_ascii_uppercase();
-    let class = match plain.as_str() {
-        "" => return html! { span.none title="not provided" { "–" } },
-        "RED" => "red",
-        "AMBER" | "AMBER+STRICT" => "amber",
-        "GREEN" => "green",
-        "CLEAR" | "WHITE" => "clear",
-        _ => return html! { (text::show(word)) },
-    };
-    html! { span class=(format!("tlp {class}")) { (plain) } }
+    match marking_class(word) {
+        Some((word, class)) => html! { span class=(format!("tlp {class}")) { (word) } },
+        None if word.trim().is_empty() => not_provided(),
+        None => html! { (text::show(word)) },
+    }
 }
 
 /// A time as it is written in a document: to the minute, with how long ago that is for who asks.
@@ -171,9 +246,18 @@ pub(super) fn time(written: &str, now: Millis) -> Markup {
     html! { time datetime=(time::print(at)) title=(format!("{} · {}", text::instant(at), text::relative(at, now))) { (minute(at)) } }
 }
 
-/// A moment to the minute, which scripts show in another zone.
+/// A moment to the minute, which scripts show in another zone. It is in UTC, which needs not be said each time.
 pub(super) fn moment(at: Millis) -> Markup {
-    html! { time datetime=(time::print(at)) { (minute(at)) } }
+    html! { time { (minute(at)) } }
+}
+
+/// A time as it is written in a document, in a cell.
+fn seen(written: &str) -> Markup {
+    match time::parse(written) {
+        Some(at) => moment(at),
+        None if written.is_empty() => missing(""),
+        None => html! { (text::cell(written)) },
+    }
 }
 
 /// `2026-11-27 10:15`.
@@ -190,16 +274,13 @@ fn ends(row: &Group, now: Millis) -> Markup {
     let written = row.ends();
     let is_live = row.is_live(now);
     let Some(at) = time::parse(written) else {
-        return html! { span.none { @if is_live { "never" } @else { "ended" } } };
+        return html! { i { @if is_live { "never" } @else { "ended" } } };
     };
-    let class = match (is_live, at.saturating_sub(now) < 7 * 24 * 3_600_000) {
-        (false, _) => "ended",
-        (true, true) => "soon",
-        (true, false) => "later",
-    };
+    let is_soon = is_live && at.saturating_sub(now) < 7 * 24 * 3_600_000;
+    let minute = minute(at);
     html! {
-        time class=(class) datetime=(time::print(at)) title=(text::instant(at)) {
-            @if is_live { (in_days(at, now)) } @else { "ended " (minute(at).get(..10).unwrap_or_default()) }
+        time class=[is_soon.then_some("soon")] datetime=(time::print(at)) {
+            @if is_live { (in_days(at, now)) } @else { "ended " (minute.get(..10).unwrap_or_default()) }
         }
     }
 }

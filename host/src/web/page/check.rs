@@ -138,7 +138,7 @@ pub(super) fn answer(rows: &[Row], only: Option<&str>, path: &str, now: Millis) 
                     }
                 }
                 div.scroll tabindex="0" role="region" aria-label="Values" {
-                    table.indicators {
+                    table.indicators.checked {
                         thead { tr { th scope="col" { "Verdict" } th scope="col" { "Type" } th scope="col" { "Value" } th scope="col" { "Confidence" } th scope="col" { "About" } th scope="col" { "Providers" } th scope="col" { "Last seen" } th.figure scope="col" title="How often it stands in the text" { "Times" } } }
                         tbody { @for row in shown.iter().take(SHOWN) { (row.shown(now)) } }
                     }
@@ -186,7 +186,7 @@ impl Row {
                         }
                     }))
                 }
-                td data-title="Confidence" { (cell::confidence(of(|claim| &claim.confidence))) }
+                td data-title="Confidence" { @match claim { Some(claim) => (cell::confidence(&claim.confidence)), None => (or_none("")) } }
                 td data-title="About" { (or_none(&self.about)) }
                 td data-title="Providers" { (or_none(of(|claim| &claim.providers))) }
                 td data-title="Last seen" { (cell::time(of(|claim| &claim.last_seen), now)) }

@@ -163,9 +163,16 @@ pub(super) fn sorted_by(key: SortKey) -> Option<&'static Column> {
 }
 
 impl Column {
-    /// Whether its cells are of figures, which stand to the right.
-    pub(super) fn is_figure(&self) -> bool {
-        matches!(self.shown, Shown::Claims)
+    /// What queries call the field whose values its cells show; none where these are no values that are asked for.
+    pub(super) fn field(&self) -> Option<&'static str> {
+        match self.shown {
+            Shown::Name => Some("value"),
+            Shown::Kind => Some("type"),
+            Shown::Confidence => Some("confidence"),
+            Shown::Marking => Some("tlp"),
+            Shown::Words(_, field) => Some(field),
+            Shown::Earliest(_) | Shown::Latest(_) | Shown::Ends | Shown::Claims | Shown::Id => None,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The details of a claim, and of the value that it speaks of.
 
+use std::collections::HashSet;
+
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
@@ -34,6 +36,9 @@ const TOLD: [&str; 7] = [
     "threat.indicator.marking.tlp",
     "threat.indicator.modified_at",
 ];
+
+/// A value so long is the same by no accident where it stands twice.
+const LONG: usize = 16;
 
 const TIMES: [&str; 2] = ["threat.indicator.first_seen", "threat.indicator.last_seen"];
 
@@ -173,16 +178,23 @@ impl Details<'_> {
     fn highlighted(&self, document: &Json) -> Markup {
         let fields: Vec<(String, String)> = fields(document)
             .into_iter()
-            .filter(|(path, _)| {
+            .filter(|(path, value)| {
+                // What the head says already.
+                if value == name(document) {
+                    return false;
+                }
                 let is_indicators = path.starts_with("threat.indicator.")
                     && !TOLD.contains(&path.as_str())
                     && !TIMES.contains(&path.as_str());
                 is_indicators || LOOKED_FOR.iter().any(|known| path.starts_with(known))
             })
             .collect();
-        // What the indicator is stands first.
+        // What the indicator is stands first; what is related, and the report's address, repeat what other fields say.
         let mut fields = fields;
-        fields.sort_by_key(|(path, _)| !path.starts_with("threat.indicator."));
+        fields.sort_by_key(|(path, _)| (!path.starts_with("threat.indicator."), path.starts_with("related.")));
+        let mut said = HashSet::new();
+        fields
+            .retain(|(path, value)| said.insert(value.clone()) || value.len() < LONG && !path.starts_with("related."));
         html! {
             @if !fields.is_empty() {
                 section {
@@ -279,7 +291,7 @@ fn asked_for<'v>(document: &'v Json, path: &str, shown: &'v str) -> Option<&'v s
 
 /// A feed's words, or that there are none.
 fn said(words: &str) -> Markup {
-    html! { @if words.is_empty() { span.none title="not provided" { "–" } } @else { (text::show(words)) } }
+    html! { @if words.is_empty() { (cell::not_provided()) } @else { (text::show(words)) } }
 }
 
 /// Times and our own names are shown as they are, all else as a stranger's.

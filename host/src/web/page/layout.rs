@@ -14,12 +14,13 @@ pub(super) enum Place {
     Health,
 }
 
-const PLACES: [(Place, &str, &str); 5] = [
-    (Place::Indicators, "/", "Indicators"),
-    (Place::Views, "/views", "Saved views"),
-    (Place::Check, "/check", "Check a list"),
-    (Place::Fields, "/fields", "Fields"),
-    (Place::Health, "/health", "Health"),
+/// Each with its address and its name, of which a telephone shows the part in the middle.
+const PLACES: [(Place, &str, [&str; 3]); 5] = [
+    (Place::Indicators, "/", ["", "Indicators", ""]),
+    (Place::Views, "/views", ["Saved ", "views", ""]),
+    (Place::Check, "/check", ["", "Check", " a list"]),
+    (Place::Fields, "/fields", ["", "Fields", ""]),
+    (Place::Health, "/health", ["", "Health", ""]),
 ];
 
 /// A page.
@@ -34,15 +35,18 @@ pub(super) fn page(title: &str, place: Place, body: &Markup) -> Markup {
                 title { (title) " · Tipline" }
                 link rel="icon" href=(assets::ICON) type="image/svg+xml";
                 link rel="stylesheet" href=(assets::style());
-                script src=(assets::script()) defer {}
+                // What is drawn first is drawn as it stays.
+                script src=(assets::script()) defer blocking="render" {}
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header.top {
                     a.brand href="/" aria-label="Tipline" { (mark()) span { "Tipline" } }
                     nav aria-label="Views" {
-                        @for (one, path, name) in PLACES {
-                            a href=(path) aria-current=[(one == place).then_some("page")] { (name) }
+                        @for (one, path, [before, name, behind]) in PLACES {
+                            a href=(path) aria-current=[(one == place).then_some("page")] {
+                                span { @if !before.is_empty() { span.wide { (before) } } (name) @if !behind.is_empty() { span.wide { (behind) } } }
+                            }
                         }
                     }
                     div.tools {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, Path, RawQuery, State};
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
@@ -23,8 +26,13 @@ pub(super) async fn form(Extension(session): Extension<Session>) -> Markup {
 pub(super) async fn look_up(
     State(app): State<Arc<App>>,
     Extension(session): Extension<Session>,
-    form: Multipart,
+    headers: HeaderMap,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Response {
+    let Ok(form) = form else {
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        return super::sent::not_a_form(Place::Check, kind, "multipart/form-data with a boundary");
+    };
     match looked_up(&app, &session, form).await {
         Ok(id) => Redirect::to(&format!("/check/{id}")).into_response(),
         Err(reason) => refused(StatusCode::BAD_REQUEST, Place::Check, "The text can’t be looked up.", &reason),

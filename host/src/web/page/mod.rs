@@ -16,9 +16,11 @@ mod fields;
 mod health;
 mod layout;
 mod lists;
+mod outcome;
 mod rejects;
 mod saved;
 mod search;
+mod sent;
 mod table;
 mod trend;
 mod view;
@@ -42,6 +44,7 @@ use asked::Mistake;
 pub(super) use asked::of_list;
 use details::Details;
 use layout::{Place, notice};
+use outcome::Outcome;
 use view::View;
 
 use crate::clock::Millis;
@@ -82,6 +85,14 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/assets/style.css", get(assets::give_style))
         .route("/assets/page.js", get(assets::give_script))
         .route("/assets/icon.svg", get(assets::give_icon))
+        .method_not_allowed_fallback(async || {
+            refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Place::Indicators,
+                "There is nothing to be seen here.",
+                "This address takes what a form of the page sends. Go back, and use the form.",
+            )
+        })
         .fallback(async || {
             refused(
                 StatusCode::NOT_FOUND,
@@ -117,9 +128,11 @@ async fn indicators(
         _ => None,
     };
     let status = if mistake.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let outcome = query.as_deref().and_then(Outcome::read).map(|outcome| outcome.told());
     let body = html! {
         div.board.with-details[shown.is_some()] {
             div.above {
+                @if let Some(outcome) = outcome { (outcome) }
                 (search::bar(&view, mistake))
             }
             @match &asked {
@@ -144,24 +157,23 @@ enum Wrong {
 /// What a view finds.
 struct Found {
     answer: Answer,
-    trend: Option<trend::Shown>,
+    trend: trend::Shown,
 }
 
 async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
     let question = asked::question(app, view, now).map_err(Wrong::Mistake)?;
     let mut answer = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?;
-    let Some(drawn) = answer.trend.take() else { return Ok(Found { answer, trend: None }) };
     let is_chosen = view.time.is_some() || view.from.is_some() || view.to.is_some();
-    let mut shown = trend::Shown { drawn, time: view.time() };
-    if !is_chosen && trend::is_flat(&shown.drawn) {
+    let mut trend = trend::Shown { drawn: answer.trend.take(), time: view.time() };
+    if !is_chosen && answer.total > 0 && trend.drawn.as_ref().is_none_or(trend::is_flat) {
         // All was observed at once; when it was seen at work says more.
         let view = View { time: Some(view::LAST_SEEN), ..view.clone() };
         let question = asked::trend(app, &view, now).map_err(Wrong::Mistake)?;
         if let Some(drawn) = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?.trend {
-            shown = trend::Shown { drawn, time: view::LAST_SEEN };
+            trend = trend::Shown { drawn: Some(drawn), time: view::LAST_SEEN };
         }
     }
-    Ok(Found { answer, trend: Some(shown) })
+    Ok(Found { answer, trend })
 }
 
 fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> Markup {
@@ -185,7 +197,7 @@ fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> 
             div.columns {
                 (facets::facets(view, answer))
                 div.results {
-                    @if let Some(shown) = trend { (trend::trend(view, shown)) }
+                    (trend::trend(view, trend))
                     @if rows == 0 {
                         (notice("", "There is no such page.", &html! { a href=(View { page: 1, ..view.clone() }.link("/")) { "To the first one" } }))
                     } @else {
@@ -357,6 +369,11 @@ async fn of_their_values(app: &App, ids: HashSet<String>) -> Result<HashSet<Stri
     let question = Question { grouping: Grouping::Values, limit: ids.len(), ..picked(app, ids) };
     let found = app.catalog.ask(&question).await?.found;
     Ok(found.into_iter().flatten().map(|hit| hit.id).collect())
+}
+
+fn no_such_change(place: Place) -> Response {
+    let text = "This version of the page does not know it. Load the page again, and use what it has.";
+    refused(StatusCode::NOT_FOUND, place, "There is no such change.", text)
 }
 
 /// A page that says why something is not done.

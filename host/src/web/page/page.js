@@ -85,10 +85,73 @@ const whole = async (element) => valueOf(element) ?? asked('/name', { id: elemen
  */
 async function defanged(element) {
   const shown = (element.textContent ?? '').trim();
-  if (one('.name, code', element) !== null && !shown.endsWith('…') || element.matches('h1 *')) return shown;
+  if ((element.matches('.name') || one('.name, code', element) !== null) && !shown.endsWith('…') || element.matches('h1 *')) return shown;
   const { claim } = element.dataset;
   return claim === undefined ? asked('/defanged', { value: valueOf(element) ?? '' }) : asked('/name', { id: claim, as: 'defanged' });
 }
+
+// What was done is told once: the address is then what it would be without it.
+if (new URLSearchParams(location.search).has('done')) history.replaceState(null, '', address({ done: null, of: null, number: null, called: null }));
+
+/** A value, of what is shown of it where nothing more was sent. `cell.rs` has the same. @param {string} shown */
+const refanged = (shown) => shown.replaceAll('[.]', '.').replaceAll('[at]', '@').replace(/^hxxp/, 'http');
+
+// What is the same in all rows of the table is made here, not sent with each of them: ids, boxes, and of each cell its
+// column, and the values it has.
+{
+  const table = /** @type {HTMLTableElement | null} */ (one('table.found'));
+  const columns = /** @type {HTMLElement[]} */ (table ? all('thead th[class^=c-]', table) : [])
+    .map((head) => ({ name: head.className, title: (head.textContent ?? '').replace(/ [↑↓]$/, ''), field: head.dataset.field }));
+  for (const row of table?.tBodies[0]?.rows ?? []) {
+    const link = /** @type {HTMLAnchorElement | null} */ (one('a.name', row));
+    if (link) {
+      const to = new URL(link.href);
+      row.dataset.id = to.searchParams.get('id') ?? decodeURIComponent(to.pathname.replace('/indicators/', ''));
+      link.href = address({ id: row.dataset.id, tab: null });
+    }
+    const id = row.dataset.id ?? '';
+    columns.forEach(({ name, title, field }, number) => {
+      const cell = row.cells[number];
+      cell.className = name;
+      cell.dataset.title = title;
+      if (field === undefined) return;
+      // What is too long to be sent is neither filtered nor copied here.
+      const carriers = cell.childElementCount ? /** @type {HTMLElement[]} */ (all(':scope > :is(a, span, i):not(.cut)', cell)) : [cell];
+      for (const carrier of carriers) {
+        carrier.classList.add('value');
+        const { dataset } = carrier;
+        if (dataset.claim !== undefined) {
+          dataset.claim = id;
+          continue;
+        }
+        dataset.field = field;
+        if (carrier.localName !== 'i' && dataset.json === undefined) dataset.value ??= refanged(carrier.textContent ?? '');
+      }
+    });
+    const box = make('input', { type: 'checkbox', name: 'id', value: id, 'aria-label': 'Select ' + (link?.textContent ?? id), autocomplete: 'off' });
+    row.prepend(make('td', { class: 'pick' }, box));
+  }
+}
+
+/** How far a moment is from now, in its largest unit. @param {number} at */
+function apart(at) {
+  const minutes = Math.round(Math.abs(Date.now() - at) / 60_000);
+  const [number, unit] = minutes < 60 ? [minutes, 'min'] : minutes < 48 * 60 ? [Math.floor(minutes / 60), 'h'] : [Math.floor(minutes / 1440), 'days'];
+  return at > Date.now() ? `in ${number} ${unit}` : `${number} ${unit} ago`;
+}
+
+// What is cut says the whole of it, a time how long ago that is, and a sign what it does.
+document.addEventListener('mouseover', (event) => {
+  const over = /** @type {HTMLElement} */ (event.target);
+  if (over.closest('[title]')) return;
+  const time = /** @type {HTMLTimeElement | null} */ (over.closest('time'));
+  const sign = over.closest('a[aria-label], button[aria-label]');
+  const cut = /** @type {HTMLElement[]} */ ([over, over.closest('td')]).find((element) => element?.closest('table.indicators') && (element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight + 2));
+  if (time?.dateTime) time.title = `${new Date(time.dateTime).toISOString().replace('.000', '')} · ${apart(Date.parse(time.dateTime))}`;
+  else if (sign) sign.setAttribute('title', sign.getAttribute('aria-label') ?? '');
+  else if (over.matches('.found i')) over.title = over.textContent === '–' ? 'not provided' : '';
+  else if (cut) cut.title = [...cut.childNodes].map((part) => part.textContent?.trim()).filter(Boolean).join(', ');
+});
 
 // Light or dark.
 {
@@ -106,7 +169,8 @@ async function defanged(element) {
 // Times in UTC, as they come, or in the browser's zone.
 {
   const button = one('#zone');
-  const times = /** @type {HTMLTimeElement[]} */ (all('time[datetime]')).filter((time) => /^[\d-]{10} [\d:]{5}$/.test(time.textContent ?? ''));
+  const times = /** @type {HTMLTimeElement[]} */ (all('time')).filter((time) => /^[\d-]{10} [\d:]{5}$/.test(time.textContent ?? ''));
+  for (const time of times) time.dateTime ||= (time.textContent ?? '').replace(' ', 'T') + 'Z';
   const asSent = new Map(times.map((time) => [time, time.textContent]));
   const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
   const draw = () => {

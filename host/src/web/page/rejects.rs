@@ -1,16 +1,17 @@
 //! What could not be mapped or stored, with its reason and its text; where the inputs run in this process, it is tried again
 //! or dropped from here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Form, Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::layout::{self, Place, notice};
+use super::outcome::Outcome;
+use super::sent::Sent;
 use super::{cell, refused, value};
 use crate::clock::Millis;
 use crate::retry::{Retried, Standing};
@@ -34,8 +35,8 @@ pub(super) async fn all(
     let query = query.unwrap_or_default();
     let input = value(&query, "input").filter(|input| !input.is_empty());
     let after = value(&query, "after").and_then(|after| after.parse().ok()).unwrap_or(0);
-    let now = app.clock.now();
-    match crate::store::blocking(move || page(&app, &session, input, after, now)).await {
+    let (done, now) = (Outcome::read(&query), app.clock.now());
+    match crate::store::blocking(move || page(&app, &session, input, after, done.as_ref(), now)).await {
         Ok(body) => layout::page("Rejects", Place::Health, &body).into_response(),
         Err(error) => {
             refused(StatusCode::SERVICE_UNAVAILABLE, Place::Health, "The state can’t be read.", &error.to_string())
@@ -44,11 +45,7 @@ pub(super) async fn all(
 }
 
 /// Tries rejects again, or drops them: one by its number, or all of an input, or all.
-pub(super) async fn change(
-    State(app): State<Arc<App>>,
-    Path(what): Path<String>,
-    Form(form): Form<HashMap<String, String>>,
-) -> Response {
+pub(super) async fn change(State(app): State<Arc<App>>, Path(what): Path<String>, Sent(form): Sent) -> Response {
     let Some(desk) = &app.desk else {
         return refused(StatusCode::CONFLICT, Place::Health, "Nothing was changed.", ELSEWHERE);
     };
@@ -81,9 +78,10 @@ pub(super) async fn change(
                 return refused(status, Place::Health, "Nothing was dropped.", &error.to_string());
             }
         }
-        _ => return (StatusCode::NOT_FOUND, "There is no such change.\n").into_response(),
+        _ => return super::no_such_change(Place::Health),
     }
-    Redirect::to(&address(input.as_deref(), 0)).into_response()
+    let done = Outcome { number, ..Outcome::new(if what == "drop" { "dropped" } else { "retried" }, input.as_deref()) };
+    Redirect::to(&done.at(&address(input.as_deref(), 0))).into_response()
 }
 
 /// What is said where the inputs run in another process, which alone may write the state.
@@ -106,7 +104,14 @@ fn address(input: Option<&str>, after: u64) -> String {
 
 /// # Errors
 /// [`LedgerError`] where the state cannot be read.
-fn page(app: &App, session: &Session, input: Option<String>, after: u64, now: Millis) -> Result<Markup, LedgerError> {
+fn page(
+    app: &App,
+    session: &Session,
+    input: Option<String>,
+    after: u64,
+    done: Option<&Outcome>,
+    now: Millis,
+) -> Result<Markup, LedgerError> {
     let Some(ledger) = &app.ledger else {
         return Ok(html! { div.page { h1 { "Rejects" } (notice("", "Nothing has come in yet.", &html! {})) } });
     };
@@ -133,7 +138,8 @@ fn page(app: &App, session: &Session, input: Option<String>, after: u64, now: Mi
                     (forms.drop(None, "Drop all …", &format!("Drop all {} for good", text::count(total))))
                 }
             }
-            @if let Some(standing) = &standing { (told(app, standing, &address(input.as_deref(), after), now)) }
+            @if let Some(done) = done { (done.told()) }
+            @if let Some(standing) = &standing { (told(app, standing, done, &address(input.as_deref(), after), now)) }
             @if rejects.is_empty() { (notice("", "There are none here.", &html! { a href="/health" { "Back to the inputs" } })) }
             @for reject in &rejects { (shown(reject, &forms, now)) }
             @if more { p { a.button href=(address(input.as_deref(), last)) { "The next ones" } } }
@@ -141,13 +147,19 @@ fn page(app: &App, session: &Session, input: Option<String>, after: u64, now: Mi
     })
 }
 
-/// What the last retry did, or how far this one is.
-fn told(app: &App, standing: &Standing, here: &str, now: Millis) -> Markup {
+/// What the last retry did, or how far this one is; what it is of, where it was asked for from here.
+fn told(app: &App, standing: &Standing, done: Option<&Outcome>, here: &str, now: Millis) -> Markup {
+    let asked = done.filter(|done| done.done == "retried");
+    let here = asked.map_or_else(|| here.to_owned(), |done| done.at(here));
+    let which = |title: &str| match asked {
+        Some(done) => format!("{title}: {}.", done.rejects()),
+        None => format!("{title}."),
+    };
     match standing {
         Standing::Idle => html! {},
         Standing::UnderWay { of, done } => notice(
             "",
-            "They are being tried again.",
+            &which("They are being tried again"),
             &html! { (text::count(*done)) " of " (text::count(*of)) " so far. " a href=(here) { "Look again" } },
         ),
         Standing::Ended { at, retried, error } => {
@@ -165,7 +177,7 @@ fn told(app: &App, standing: &Standing, here: &str, now: Millis) -> Markup {
                 @if let Some(error) = error { p { "It ended before its end: " (text::show_beside(error, &app.config.own_words())) } }
                 @if *is_stopped { p { "It was stopped before its end." } }
             };
-            notice(kind, "The last retry is over.", &body)
+            notice(kind, &which("The last retry is over"), &body)
         }
     }
 }

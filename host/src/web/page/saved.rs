@@ -56,42 +56,40 @@ pub(super) fn query(view: &View) -> String {
 }
 
 /// The page of all views.
-pub(super) fn page(saved: &[Saved], session: &Session, made: Option<&Made>, now: Millis) -> Markup {
+pub(super) fn page(saved: &[Saved], session: &Session, done: &Markup, now: Millis) -> Markup {
     html! {
         div.page {
             h1 { "Saved views" }
             p.lead { "A view can be fetched as a plain list, one value a line, by firewalls and resolvers. Each key opens the list of one view and can be revoked." }
-            @if let Some(made) = made { (made.shown()) }
+            (done)
             @if saved.is_empty() {
                 (notice("", "No view is saved yet.", &html! { a href="/" { "Search for something" } ", and save it by the menu “Views”." }))
             }
             @for (view, keys) in saved {
                 section.card.saved {
-                    div.row {
+                    div.head {
                         h2 { a href=(format!("/?{}", view.query)) { (text::escape(&view.name)) } }
-                        span.fill {}
                         @if session.may_change {
-                            (act(session, "/views/key", &view.name, None, "New list address", "quiet"))
-                            (act(session, "/views/delete", &view.name, None, "Delete", "quiet"))
+                            div.does {
+                                (act(session, "/views/key", &view.name, None, "New list address", ""))
+                                (rename(session, &view.name))
+                                (act(session, "/views/delete", &view.name, None, "Delete", "danger"))
+                            }
                         }
                     }
                     @let asked = View::read(&view.query).query;
-                    p { @if asked.is_empty() { span.note { "everything" } } @else { code { (text::escape(&asked)) } } }
-                    @if session.may_change {
-                        form.rename method="post" action="/views/rename" {
-                            input type="hidden" name="csrf" value=(session.csrf);
-                            input type="hidden" name="name" value=(view.name);
-                            input name="new" aria-label=(format!("New name of {}", text::escape(&view.name))) value=(view.name) maxlength="100" required;
-                            button.quiet type="submit" { "Rename" }
-                        }
-                    }
+                    p { @if asked.is_empty() { span.note { "Everything" } } @else { code { (text::escape(&asked)) } } }
                     @if !keys.is_empty() {
-                        ul.keys {
-                            @for key in keys {
-                                li.row {
-                                    span { "Key " (key.id) " of the list" }
-                                    span.note { "made " (cell::time(&time::print(key.created), now)) ", " @match key.used { Some(at) => { "last used " (cell::time(&time::print(at), now)) }, None => "never used" } }
-                                    @if session.may_change { (act(session, "/views/revoke", &view.name, Some(key.id), "Revoke", "quiet")) }
+                        table.keys {
+                            thead { tr { th scope="col" { "Key of its list" } th scope="col" { "Made" } th scope="col" { "Last used" } th scope="col" { span.hidden { "Revoke" } } } }
+                            tbody {
+                                @for key in keys {
+                                    tr {
+                                        th scope="row" { "Key " (key.id) }
+                                        td { (cell::time(&time::print(key.created), now)) }
+                                        td { @match key.used { Some(at) => (cell::time(&time::print(at), now)), None => span.note { "never" } } }
+                                        td { @if session.may_change { (act(session, "/views/revoke", &view.name, Some(key.id), "Revoke", "danger")) } }
+                                    }
                                 }
                             }
                         }
@@ -102,6 +100,21 @@ pub(super) fn page(saved: &[Saved], session: &Session, made: Option<&Made>, now:
                 input type="hidden" name="csrf" value=(session.csrf);
                 button.quiet type="submit" { "Leave" }
                 span.note { "This browser is let in until a day after its last use. " code { "tipline open" } " lets it in again." }
+            }
+        }
+    }
+}
+
+/// The new name is asked for when it is wanted.
+fn rename(session: &Session, name: &str) -> Markup {
+    html! {
+        details.menu.rename {
+            summary { "Rename" }
+            form.card.save method="post" action="/views/rename" {
+                input type="hidden" name="csrf" value=(session.csrf);
+                input type="hidden" name="name" value=(name);
+                input name="new" aria-label=(format!("New name of {}", text::escape(name))) value=(name) maxlength="100" required;
+                button type="submit" { "Rename" }
             }
         }
     }
@@ -120,14 +133,16 @@ fn act(session: &Session, path: &str, name: &str, key: Option<i64>, title: &str,
 
 /// A new list's address. It is shown this once.
 pub(super) struct Made {
+    pub(super) name: String,
     pub(super) address: String,
 }
 
 impl Made {
-    fn shown(&self) -> Markup {
+    pub(super) fn shown(&self) -> Markup {
+        let title = format!("The address of the list of “{}”, shown this once:", text::escape(&self.name));
         notice(
-            "",
-            "The list’s address, shown this once:",
+            "good",
+            &title,
             &html! {
                 pre tabindex="0" { code { (self.address) } }
                 div.row { button.scripted type="button" data-copy=(self.address) { "Copy" } span.note { "It needs nothing else: keep it as you keep a password. Where a program sends headers, the key may stand in one instead (Authorization: Bearer)." } }

@@ -1,9 +1,9 @@
 //! The table of what a view finds, and the way through its pages.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use tipline_catalog::{Direction, Grouping, Order};
 
-use super::cell::{Values, cell};
+use super::cell::Cells;
 use super::columns::{self, Column};
 use super::view::{SIZES, View};
 use crate::clock::Millis;
@@ -11,13 +11,15 @@ use crate::document::Group;
 use crate::store::Answer;
 use crate::text;
 
-/// The table.
+/// The table. Its script gives each row what is the same in all of them: the box by which it is selected, its id, and to each
+/// cell the name of its column. A page has thousands of cells, so none of it is sent with every one.
 pub(super) fn table(view: &View, answer: &Answer, now: Millis) -> Markup {
-    let values = Values::new(view);
+    let cells = Cells::new(view);
     let rows: Vec<Group> = answer.found.iter().filter_map(|hits| Group::of(hits)).collect();
+    let is_usual = view.columns == columns::usual();
     html! {
         div.scroll tabindex="0" role="region" aria-label="Indicators" {
-            table.indicators data-total=(answer.total) {
+            table.indicators.found.usual[is_usual] data-total=(answer.total) {
                 caption.hidden {
                     @if answer.is_grouped { "Values" } @else { "Claims" } " found, " (place(view, rows.len(), answer.total))
                 }
@@ -25,30 +27,32 @@ pub(super) fn table(view: &View, answer: &Answer, now: Millis) -> Markup {
                     th.pick.scripted scope="col" { input #pick-all type="checkbox" aria-label="Select all rows of this page"; }
                     @for column in &view.columns { (head(view, column)) }
                 } }
-                tbody {
-                    @for row in &rows {
-                        tr.ended[!row.is_live(now)] aria-selected=[(view.id.as_deref() == Some(row.id())).then_some("true")] data-id=(row.id()) {
-                            td.pick.scripted { input type="checkbox" name="id" value=(row.id()) aria-label=(format!("Select {}", text::cell(row.name()))); }
-                            @for column in &view.columns {
-                                td class=(class(column)) data-title=(column.title) { (cell(column, row, now, &values)) }
-                            }
-                        }
-                    }
-                }
+                tbody { @for row in &rows { (line(view, row, now, &cells)) } }
             }
         }
     }
 }
 
+/// A row. Its end and those of its cells are left to what follows them, as HTML allows.
+fn line(view: &View, row: &Group, now: Millis, cells: &Cells) -> Markup {
+    let ended = if row.is_live(now) { "" } else { " class=ended" };
+    let selected = if view.id.as_deref() == Some(row.id()) { " aria-selected=true" } else { "" };
+    let mut html = format!("<tr{ended}{selected}>");
+    for column in &view.columns {
+        html.push_str("<td>");
+        html.push_str(&cells.cell(column, row, now).0);
+    }
+    PreEscaped(html)
+}
+
 fn class(column: &Column) -> String {
-    let figure = if column.is_figure() { " figure" } else { "" };
-    format!("c-{}{figure}", column.word)
+    format!("c-{}", column.word)
 }
 
 /// A column's head: sorts by it, and the other way round when it is sorted already.
 fn head(view: &View, column: &'static Column) -> Markup {
     let Some(key) = column.sorted.and_then(columns::Sorted::key) else {
-        return html! { th scope="col" class=(class(column)) title=(column.hint) { (column.title) } };
+        return html! { th scope="col" class=(class(column)) data-field=[column.field()] title=(column.hint) { (column.title) } };
     };
     let is_sorted = view.order.key == key;
     let is_ascending = view.order.direction == Direction::Ascending;
@@ -61,7 +65,7 @@ fn head(view: &View, column: &'static Column) -> Markup {
     let link = view.but(|view| view.order = Order { key, direction }).link("/");
     let sort = is_sorted.then_some(if is_ascending { "ascending" } else { "descending" });
     html! {
-        th scope="col" class=(class(column)) aria-sort=[sort] title=(column.hint) {
+        th scope="col" class=(class(column)) data-field=[column.field()] aria-sort=[sort] title=(column.hint) {
             a href=(link) { (column.title) span.arrow aria-hidden="true" { @if is_sorted { (if is_ascending { " ↑" } else { " ↓" }) } } }
         }
     }

@@ -73,7 +73,7 @@ impl Stand {
 
 /// How many rows a page's table has.
 fn rows(html: &str) -> usize {
-    html.matches("data-id=").count()
+    html.matches("<a class=\"name\"").count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,16 +200,81 @@ async fn a_view_is_saved_given_a_list_and_deleted() {
         stand.send(request.header("host", "127.0.0.1:9464").body(form.to_owned().into()).unwrap())
     };
     let saved = post("save", "name=C2+%3Cb%3E&query=q%3Dtag%253A%2Bc2%26page%3D4%26id%3Da").await;
-    assert_eq!(saved, (StatusCode::SEE_OTHER, "/?q=tag%3A+c2".to_owned()));
+    assert_eq!(saved, (StatusCode::SEE_OTHER, "/?q=tag%3A+c2&done=saved&of=C2+%3Cb%3E".to_owned()));
+    assert!(stand.get(&saved.1).await.1.contains("saved as “C2 &lt;b&gt;”"));
     assert!(stand.get("/").await.1.contains(r#"<a href="/?q=tag%3A+c2">C2 &lt;b&gt;</a>"#));
     let (_, html) = post("key", "name=C2+%3Cb%3E").await;
     assert!(html.contains("http://127.0.0.1:9464/lists/C2%20%3Cb%3E.txt?key="), "{html}");
-    assert!(stand.get("/views").await.1.contains("Key 1 of the list"));
-    assert_eq!(post("revoke", "name=C2+%3Cb%3E&key=1").await.0, StatusCode::SEE_OTHER);
-    assert!(!stand.get("/views").await.1.contains("Key 1 of the list"));
+    assert!(html.contains("The address of the list of “C2 &lt;b&gt;”"), "{html}");
+    assert!(stand.get("/views").await.1.contains(">Key 1<"));
+    let (_, revoked) = post("revoke", "name=C2+%3Cb%3E&key=1").await;
+    let (_, html) = stand.get(&revoked).await;
+    assert!(html.contains("Key 1 of the list of “C2 &lt;b&gt;” was revoked") && !html.contains(">Key 1<"), "{html}");
     assert_eq!(post("save", "name=+&query=").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(post("rename", "name=C2+%3Cb%3E&new=C3").await.0, StatusCode::SEE_OTHER);
     assert_eq!(post("delete", "name=C3").await.0, StatusCode::SEE_OTHER);
     assert!(stand.get("/views").await.1.contains("No view is saved yet."));
-    assert_eq!(post("other", "").await.0, StatusCode::NOT_FOUND);
+    let (status, html) = post("other", "").await;
+    assert!(status == StatusCode::NOT_FOUND && html.contains("<nav"), "{html}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_form_of_the_page_is_refused_by_a_page() {
+    let stand = Stand::new(&[Sample::new("a", NOW)]).await;
+    let form = "application/x-www-form-urlencoded";
+    for (address, kind, body, status, said) in [
+        (
+            "/views/save",
+            "text/plain",
+            "name=a",
+            415,
+            "It was sent as text/plain, and is expected as application/x-www-form",
+        ),
+        ("/views/save", "", "name=a", 415, "It was sent of no kind"),
+        ("/rejects/drop", "application/json<b>", "{}", 415, "as application/json&lt;b&gt;"),
+        ("/check", form, "text=a", 415, "expected as multipart/form-data with a boundary"),
+        ("/check", "multipart/form-data", "", 415, "expected as multipart/form-data with a boundary"),
+        ("/views/delete", form, "name=a&name=b", 400, "The field “name” was sent more than once"),
+        ("/views/delete", "APPLICATION/x-www-form-urlencoded; charset=UTF-8", "name=nobody", 400, "nobody"),
+    ] {
+        let mut request = Request::post(address);
+        if !kind.is_empty() {
+            request = request.header("content-type", kind);
+        }
+        let (answered, html) = stand.send(request.body(body.into()).unwrap()).await;
+        assert_eq!(answered.as_u16(), status, "{address} {kind}: {html}");
+        assert!(html.contains("<nav") && html.contains(said), "{address} {kind}: {html}");
+    }
+    let (status, html) = stand.get("/views/save").await;
+    assert!(status == StatusCode::METHOD_NOT_ALLOWED && html.contains("<nav"), "{html}");
+}
+
+/// What a page that is repeated in each row costs is paid by whoever waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_page_is_no_heavy_one() {
+    let samples: Vec<Sample> = (0..250).map(|number| Sample::new(format!("{number:064}"), NOW)).collect();
+    let stand = Stand::new(&samples).await;
+    let long = "value:+0*+and+".repeat(20);
+    for address in ["/?size=250".to_owned(), format!("/?size=250&q={long}value:+0*")] {
+        let (_, html) = stand.get(&address).await;
+        assert_eq!(rows(&html), 250, "{address}");
+        let (_, table) = html.split_once("<tbody>").unwrap();
+        let (table, _) = table.split_once("</tbody></table>").unwrap();
+        assert!(table.len() < 250 * 450, "{} bytes: {}", table.len(), &table[..1_000]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trend_leaves_out_what_is_rare_and_old_and_says_so() {
+    let mut samples: Vec<Sample> =
+        (0..300).map(|number| Sample::new(format!("d{number}"), NOW - number * 60_000)).collect();
+    samples.push(Sample::new("old", NOW - 200 * DAY));
+    let stand = Stand::new(&samples).await;
+    let (_, html) = stand.get("/?among=all&time=observed").await;
+    // Two of 301 are no hundredth: the old one, and the first of the others.
+    assert!(html.contains("2 claims before "), "{html}");
+    let (_, link) = html.split_once("Not drawn: <a href=\"").unwrap();
+    let (link, _) = link.split_once('"').unwrap();
+    let (_, html) = stand.get(&link.replace("&amp;", "&")).await;
+    assert_eq!((rows(&html), html.contains("old[.]example[.]com")), (2, true), "{link}");
 }

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, html};
+use tipline_catalog::{Beside, Grouping};
 
 use super::cell::{minute, moment};
 use super::view::{FACETS, TIMES, View};
 use crate::clock::Millis;
 use crate::store::Drawn;
 use crate::text;
+use crate::time::print;
 
 /// The drawing's own units; it is stretched to the room there is.
 const WIDTH: usize = 1_000;
@@ -19,10 +21,10 @@ const FLAT: usize = 2;
 
 const DAY: Millis = 24 * 60 * 60 * 1_000;
 
-/// A trend, and over which of [`TIMES`] it is.
+/// A trend, and over which of [`TIMES`] it is; none where nothing found has that time.
 #[derive(Debug)]
 pub(super) struct Shown {
-    pub(super) drawn: Drawn,
+    pub(super) drawn: Option<Drawn>,
     pub(super) time: usize,
 }
 
@@ -35,7 +37,41 @@ pub(super) fn is_flat(drawn: &Drawn) -> bool {
 
 /// The trend of a view.
 pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
-    let Drawn { over, trend } = &shown.drawn;
+    let (word, _, title) = FACETS[view.stack];
+    let (time_word, _, time_title) = TIMES[shown.time];
+    html! {
+        section.trend aria-label="Trend" {
+            div.head {
+                h2 { "Trend" }
+                (choice(view, "time", time_title, TIMES.iter().map(|(key, _, title)| (*key, *title)), time_word, "of claims over"))
+                (choice(view, "stack", title, FACETS.iter().map(|(key, _, title)| (*key, *title)), word, "by"))
+                @if let Some(Drawn { over, .. }) = &shown.drawn { span.note { "one bar is " (length(over.interval)) @if over.interval >= DAY { " of UTC" } } }
+            }
+            @match &shown.drawn {
+                Some(drawn) => (drawing(view, drawn, shown.time)),
+                None => p.note { "Nothing found has a time “" (time_title) "”. Choose another one above." },
+            }
+        }
+    }
+}
+
+/// How long a bar is, in the words of [`Over::round`](tipline_catalog::Over::round).
+fn length(interval: Millis) -> String {
+    const MINUTE: Millis = 60_000;
+    let (number, unit) = match interval {
+        0..3_600_000 => (interval / MINUTE, "minute"),
+        3_600_000..DAY => (interval / (60 * MINUTE), "hour"),
+        _ => (interval / DAY, "day"),
+    };
+    if number == 1 {
+        format!("a {unit}").replace("a hour", "an hour")
+    } else {
+        format!("{} {unit}s", text::count(number))
+    }
+}
+
+fn drawing(view: &View, drawn: &Drawn, time: usize) -> Markup {
+    let Drawn { over, trend } = drawn;
     let series: Vec<(&str, u64, &[u64])> = trend
         .series
         .iter()
@@ -47,53 +83,76 @@ pub(super) fn trend(view: &View, shown: &Shown) -> Markup {
     let height = |bar: usize| series.iter().map(|(_, _, counts)| counts[bar]).sum::<u64>() + trend.others[bar];
     let highest = (0..bars).map(height).max().unwrap_or(1).max(1);
     let (word, _, title) = FACETS[view.stack];
-    let (time_word, _, time_title) = TIMES[shown.time];
+    let (time_word, _, time_title) = TIMES[time];
     let begin = |bar: usize| over.from + over.interval * bar as u64;
     html! {
-        section.trend aria-label="Trend" {
-            div.head {
-                h2 { "Trend" }
-                (choice(view, "time", time_title, TIMES.iter().map(|(key, _, title)| (*key, *title)), time_word, "over"))
-                (choice(view, "stack", title, FACETS.iter().map(|(key, _, title)| (*key, *title)), word, "by"))
-                span.note { "bars of " (text::duration(std::time::Duration::from_millis(over.interval))) @if over.interval >= DAY { " of UTC" } ", claims" }
-            }
-            div.drawing {
-                div.plot data-time=(time_word) data-from=(over.from) data-interval=(over.interval) data-bars=(bars) {
-                    span.highest { (text::count(highest)) }
-                    svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(format!("{time_title} by {title}, {} bars; the numbers stand in the table below", bars)) {
-                        (PreEscaped(bars_of(&series, &trend.others, highest)))
-                    }
-                    div.axis aria-hidden="true" { span { (label(begin(0), over.interval)) } span { @if begin(bars / 2) > begin(0) { (label(begin(bars / 2), over.interval)) } } span { (label(over.to, over.interval)) } }
+        div.drawing {
+            div.plot data-time=(time_word) data-from=(over.from) data-interval=(over.interval) data-bars=(bars) {
+                span.highest { (text::count(highest)) }
+                svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(format!("{time_title} by {title}, {} bars; the numbers stand in the table below", bars)) {
+                    (PreEscaped(bars_of(&series, &trend.others, highest)))
                 }
-                ul.legend {
-                    @for (number, (value, total, _)) in series.iter().enumerate() {
-                        li {
-                            span class=(format!("swatch c{number}")) aria-hidden="true" {}
-                            a href=(view.filtered(word, Some(value), true).link("/")) title=(format!("Only {title}: {}", text::show(value))) { (text::cut(&text::show(value), 32)) }
-                            span.count { (text::count(*total)) }
-                            a.out href=(view.filtered(word, Some(value), false).link("/")) aria-label=(format!("Without {}", text::cell(value))) title="Without it" { "−" }
-                        }
-                    }
-                    @if others > 0 { li { span.swatch.rest aria-hidden="true" {} span { "Other" } span.count { (text::count(others)) } span.out aria-hidden="true" {} } }
-                }
+                div.axis aria-hidden="true" { span { (label(begin(0), over.interval)) } span { @if begin(bars / 2) > begin(0) { (label(begin(bars / 2), over.interval)) } } span { (label(over.to, over.interval)) } }
+                (beside(view, drawn, time))
             }
-            details.numbers {
-                summary { "Numbers" }
-                div.scroll tabindex="0" role="region" aria-label="Numbers of the trend" {
-                    table {
-                        thead { tr { th scope="col" { "From" } @for (value, ..) in &series { th scope="col" { (text::cell(value)) } } th scope="col" { "Other" } } }
-                        tbody {
-                            @for bar in (0..bars).filter(|bar| height(*bar) > 0) {
-                                tr {
-                                    th scope="row" { (moment(begin(bar))) }
-                                    @for (_, _, counts) in &series { td.figure { (text::count(counts[bar])) } }
-                                    td.figure { (text::count(trend.others[bar])) }
-                                }
-                            }
-                        }
+            ul.legend {
+                @for (number, (value, total, _)) in series.iter().enumerate() {
+                    li {
+                        span class=(format!("swatch c{number}")) {}
+                        a href=(view.filtered(word, Some(value), true).link("/")) title=(format!("Only {title}: {}", text::cell(value))) { (text::cut(&text::show(value), 32)) }
+                        span.count { (text::count(*total)) }
+                        a.out href=(view.filtered(word, Some(value), false).link("/")) aria-label=(format!("Without {}", text::cell(value))) { "−" }
                     }
                 }
+                @if others > 0 { li { span.swatch.rest {} span { "Other" } span.count { (text::count(others)) } span.out {} } }
             }
+        }
+        details.numbers {
+            summary { "Numbers" }
+            div.scroll tabindex="0" role="region" aria-label="Numbers of the trend" {
+                table {
+                    thead { tr { th scope="col" { "From" } @for (value, ..) in &series { th scope="col" { (text::cell(value)) } } th scope="col" { "Other" } } }
+                    tbody { @for bar in (0..bars).filter(|bar| height(*bar) > 0) { (numbers(begin(bar), series.iter().map(|(_, _, counts)| counts[bar]).chain([trend.others[bar]]))) } }
+                }
+            }
+        }
+    }
+}
+
+/// A bar's numbers. The ends of its cells are left to what follows, as HTML allows.
+fn numbers(begin: Millis, counts: impl Iterator<Item = u64>) -> Markup {
+    let mut html = format!("<tr><th scope=row>{}", moment(begin).0);
+    for count in counts {
+        let _ = write!(html, "<td>{}", text::count(count));
+    }
+    PreEscaped(html)
+}
+
+/// What is not drawn: how many claims lie before the bars or behind them, and how many have no such time, each with what
+/// shows them.
+fn beside(view: &View, drawn: &Drawn, time: usize) -> Markup {
+    let (_, field, title) = TIMES[time];
+    let (over, Beside { before, behind, timeless }) = (&drawn.over, drawn.trend.beside);
+    if before + behind + timeless == 0 {
+        return html! {};
+    }
+    let claims = |count: u64| format!("{} {}", text::count(count), if count == 1 { "claim" } else { "claims" });
+    let within = |from: Option<Millis>, to: Option<Millis>| {
+        let shown = view.but(|view| {
+            (view.time, view.grouping) = (Some(time), Grouping::Claims);
+            (view.from, view.to) = (from.map(print), to.map(print));
+        });
+        shown.link("/")
+    };
+    let without = View { grouping: Grouping::Claims, ..view.filtered(field, None, true) }.link("/");
+    html! {
+        p.beside.note {
+            "Not drawn: "
+            @if before > 0 { a href=(within(None, Some(over.from.saturating_sub(1)))) { (claims(before)) " before " (label(over.from, over.interval)) } }
+            @if before > 0 && behind > 0 { ", " }
+            @if behind > 0 { a href=(within(Some(over.to), None)) { (claims(behind)) " from " (label(over.to, over.interval)) " on" } }
+            @if before + behind > 0 && timeless > 0 { ", " }
+            @if timeless > 0 { a href=(without) { (claims(timeless)) " without a time “" (title) "”" } }
         }
     }
 }
@@ -180,6 +239,20 @@ mod tests {
                 r#"<path class="rest" d="M0 75V50H498V75Z"/>"#
             )
         );
+    }
+
+    #[test]
+    fn a_bars_length_is_said_in_words() {
+        for (interval, said) in [
+            (60_000, "a minute"),
+            (30 * 60_000, "30 minutes"),
+            (60 * 60_000, "an hour"),
+            (12 * 60 * 60_000, "12 hours"),
+            (DAY, "a day"),
+            (1_092 * DAY, "1,092 days"),
+        ] {
+            assert_eq!(length(interval), said);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! mistakes are shown at their place.
 
 use tipline_catalog::{Direction, Grouping, Order, SortKey, time_column};
-use tipline_kql::quote;
+use tipline_kql::{Expr, Values, quote};
 
 use super::columns::{self, Column};
 use crate::store::Among;
@@ -209,6 +209,37 @@ impl View {
         self.but(|view| view.query = joined(&view.query, &condition))
     }
 
+    /// What the query says of single values, as filters do, and what it is without each of them.
+    pub(super) fn stated(&self) -> Vec<Stated> {
+        let Ok(node) = tipline_kql::parse(&self.query) else { return Vec::new() };
+        let parts = match node.node {
+            Expr::And(parts) => parts,
+            _ => vec![node],
+        };
+        let stated = parts.iter().enumerate().filter_map(|(number, part)| {
+            let (is_wanted, part) = match &part.node {
+                Expr::Not(part) => (false, part.as_ref()),
+                _ => (true, part),
+            };
+            let Expr::Is { field, values } = &part.node else { return None };
+            let Values::One(value) = &values.node else { return None };
+            let mut others = parts.clone();
+            others.remove(number);
+            let others = match others.len() {
+                0 => Expr::All,
+                1 => others.remove(0).node,
+                _ => Expr::And(others),
+            };
+            Some(Stated {
+                field: field.node.as_exact()?.to_owned(),
+                value: value.text()?.to_owned(),
+                is_wanted,
+                without: tipline_kql::print(&others.into()),
+            })
+        });
+        stated.collect()
+    }
+
     /// The time that is asked for: of [`TIMES`], by its number.
     pub(super) fn time(&self) -> usize {
         self.time.unwrap_or(OBSERVED)
@@ -218,6 +249,18 @@ impl View {
     pub(super) fn behind(&self) -> usize {
         (self.page - 1).saturating_mul(self.size)
     }
+}
+
+/// A part of a query that holds for all of it and is about one value of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stated {
+    /// As it is written: short or in full.
+    pub(super) field: String,
+    pub(super) value: String,
+    /// Whether it is asked for, or to be left out.
+    pub(super) is_wanted: bool,
+    /// The query without it.
+    pub(super) without: String,
 }
 
 /// A query with a condition more. What is an alternative, or can't be read, is put in parentheses first, so that the
@@ -323,6 +366,29 @@ mod tests {
             let filtered = view.filtered("tag", value, is_wanted);
             assert_eq!((filtered.query.as_str(), filtered.page, filtered.id), (expected, 1, None));
         }
+    }
+
+    #[test]
+    fn what_a_query_says_of_single_values_is_known_and_can_be_taken_back() {
+        let stated = |query: &str| {
+            let view = View { query: query.to_owned(), ..View::default() };
+            let of = |one: Stated| (one.field, one.value, one.is_wanted, one.without);
+            view.stated().into_iter().map(of).collect::<Vec<_>>()
+        };
+        let one = |field: &str, value: &str, is_wanted: bool, without: &str| {
+            (field.to_owned(), value.to_owned(), is_wanted, without.to_owned())
+        };
+        assert_eq!(stated(""), []);
+        assert_eq!(stated("type: ("), []);
+        assert_eq!(stated("tag: x or tag: y"), []);
+        assert_eq!(stated("tag: x"), [one("tag", "x", true, "")]);
+        assert_eq!(
+            stated("(type: url or type: file) and not tag: \"a b\" and tags: z* and confidence: high"),
+            [
+                one("tag", "a b", false, "(type: url or type: file) and tags: z* and confidence: high"),
+                one("confidence", "high", true, "(type: url or type: file) and not tag: \"a b\" and tags: z*"),
+            ]
+        );
     }
 
     #[test]

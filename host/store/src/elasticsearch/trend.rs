@@ -3,7 +3,7 @@
 //! A document with several times of one kind counts for each here, and by the latest there; no feed has shown one.
 
 use serde_json::{Value, json};
-use tipline_catalog::{Counted, Over, TIMES, Trend, WORDS, time_column, word_column};
+use tipline_catalog::{Beside, Counted, Over, TIMES, Trend, WORDS, nearly_all, time_column, word_column};
 use tipline_kql::fold;
 use tipline_model::clock::Millis;
 
@@ -26,11 +26,20 @@ impl Elasticsearch {
     /// A trend of what a query finds; none where nothing has such a time.
     pub(super) async fn drawn(&self, dsl: &Value, of: TrendOf) -> Result<Option<Drawn>, CatalogError> {
         let (Some(time), Some(_)) = (time_column(of.time), word_column(of.field)) else { return Ok(None) };
-        let ends = json!({ "first": { "min": { "field": of.time } }, "last": { "max": { "field": of.time } } });
-        let ends = self.aggregated(dsl, &ends).await?;
-        let end = |name: &str| ends.pointer(&format!("/{name}/value")).and_then(Value::as_f64).map(|at| at as Millis);
-        let (Some(first), Some(last)) = (end("first"), end("last")) else { return Ok(None) };
-        let over = Over::round(time, of.from.unwrap_or(first), of.to.unwrap_or(last.saturating_add(1)), of.intervals);
+        let mut asked = json!({
+            "first": { "min": { "field": of.time } },
+            "last": { "max": { "field": of.time } },
+            "timeless": { "missing": { "field": of.time } },
+        });
+        if of.nearly {
+            asked["nearly"] = json!({ "percentiles": { "field": of.time, "percents": [1, 99], "keyed": false } });
+        }
+        let ends = self.aggregated(dsl, &asked).await?;
+        let moment = |path: &str| ends.pointer(path).and_then(Value::as_f64).map(|at| at as Millis);
+        let (Some(first), Some(last)) = (moment("/first/value"), moment("/last/value")) else { return Ok(None) };
+        let nearly = moment("/nearly/values/0/value").zip(moment("/nearly/values/1/value"));
+        let (from, to) = nearly.map_or((first, last), |(early, late)| nearly_all((first, early), (late, last)));
+        let over = Over::round(time, of.from.unwrap_or(from), of.to.unwrap_or(to.saturating_add(1)), of.intervals);
         let within = json!({ "bool": { "filter": [dsl, { "range": { of.time: {
             "gte": over.from, "lt": over.to, "format": "epoch_millis",
         } } }] } });
@@ -54,7 +63,29 @@ impl Elasticsearch {
         });
         let mut series: Vec<(Counted, Vec<u64>)> = series.collect();
         series.sort_by(|(a, _), (b, _)| b.count.cmp(&a.count).then_with(|| a.word.cmp(&b.word)));
-        Ok(Some(Drawn { over, trend: Trend { series, others: rows.next().unwrap_or_default() } }))
+        let timeless = ends.pointer("/timeless/doc_count").and_then(Value::as_u64).unwrap_or_default();
+        let beside = Beside { timeless, ..self.beyond(dsl, of.time, &over, (first, last)).await? };
+        Ok(Some(Drawn { over, trend: Trend { series, others: rows.next().unwrap_or_default(), beside } }))
+    }
+
+    /// What lies before and behind a trend, where the first and the last time do.
+    async fn beyond(
+        &self,
+        dsl: &Value,
+        time: &str,
+        over: &Over,
+        (first, last): (Millis, Millis),
+    ) -> Result<Beside, CatalogError> {
+        if first >= over.from && last < over.to {
+            return Ok(Beside::default());
+        }
+        let beyond = json!({
+            "before": { "filter": { "range": { time: { "lt": over.from, "format": "epoch_millis" } } } },
+            "behind": { "filter": { "range": { time: { "gte": over.to, "format": "epoch_millis" } } } },
+        });
+        let counted = self.aggregated(dsl, &beyond).await?;
+        let count = |name: &str| counted[name]["doc_count"].as_u64().unwrap_or_default();
+        Ok(Beside { before: count("before"), behind: count("behind"), timeless: 0 })
     }
 
     async fn top_words(&self, within: &Value, of: TrendOf) -> Result<Vec<String>, CatalogError> {

@@ -193,7 +193,8 @@ fn draw(columns: &Columns, finding: &Finding, grouping: Grouping, of: TrendOf) -
         Grouping::Claims => found.clone(),
         Grouping::Values => Bits::of(columns.slots(), |slot| scope.has(slot) && found.has(columns.group(slot))),
     };
-    let (first, last) = columns.span(&claims, time)?;
+    let is_whole = !of.nearly || of.from.is_some() && of.to.is_some();
+    let (first, last) = if is_whole { columns.span(&claims, time) } else { columns.nearly_all(&claims, time) }?;
     let over = Over::round(time, of.from.unwrap_or(first), of.to.unwrap_or(last.saturating_add(1)), of.intervals);
     Some(Drawn { over, trend: columns.trend(&claims, &over, column, of.top) })
 }

@@ -88,6 +88,7 @@ fn question(query: &str, now: Millis) -> Question {
             time: "threat.indicator.last_seen",
             from: None,
             to: None,
+            nearly: false,
             intervals: 10,
             field: "threat.indicator.provider",
             top: 2,
