@@ -5,6 +5,7 @@
 //! needed to tell what is found, the columns are looked at again for the answer: what was deleted meanwhile is left out, and
 //! what has changed has its new place.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 
 use tipline_catalog::{Bits, Claim, Columns, Found, Grouping, Over, time_column, word_column};
@@ -15,6 +16,7 @@ use super::warm::{Filled, Warm};
 use crate::question::{Among, Answer, Counts, Drawn, Question, TrendOf};
 use crate::state::{Ledger, LedgerError};
 use crate::{CatalogError, Hit};
+use tipline_model::clock::Millis;
 
 /// Times that a question is asked again because the columns were filled anew meanwhile.
 const TRIES: u32 = 5;
@@ -71,7 +73,7 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
     let scope = match question.among {
         Among::All => columns.stored().clone(),
         Among::Live => columns.live(question.now),
-        Among::Ended => columns.stored().clone().minus(&columns.live(question.now)),
+        Among::Ended => columns.ended(question.now),
     };
     let found = columns.find(&question.condition.predicate, &question.condition.fields, &scope, question.grouping);
     let undecided = found.undecided();
@@ -149,6 +151,22 @@ pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Resul
         }
     }
     Ok(Answer { found: hits, ..answer })
+}
+
+/// Of each of these hosts a live claim of a URL there.
+pub(super) fn urls_at(
+    ledger: &Ledger,
+    warm: &Warm,
+    hosts: &HashSet<String>,
+    now: Millis,
+) -> Result<Vec<(String, Hit)>, CatalogError> {
+    warm.catch_up(ledger, &Fields::new([]))?;
+    let found = warm.read(|Filled { columns, .. }| columns.urls_at(hosts, &columns.live(now)));
+    let mut hits = Vec::new();
+    for (host, claim) in found.into_iter().flatten() {
+        hits.extend(hit(ledger, claim)?.map(|hit| (host, hit)));
+    }
+    Ok(hits)
 }
 
 /// The words of a field that begin so.

@@ -19,6 +19,7 @@ mod search;
 mod sweep;
 mod warm;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,6 +173,11 @@ impl Catalog for Sqlite {
     async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {
         let (Self { ledger, warm, .. }, field, beginning) = (self.clone(), field.to_owned(), beginning.to_owned());
         blocking(move || ask::words(&ledger, &warm, &field, &beginning, limit)).await
+    }
+
+    async fn urls_at(&self, hosts: &HashSet<String>, now: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+        let (Self { ledger, warm, .. }, hosts) = (self.clone(), hosts.clone());
+        blocking(move || ask::urls_at(&ledger, &warm, &hosts, now)).await
     }
 
     async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
