@@ -10,6 +10,13 @@ use crate::text;
 /// Words shown of a field; the others are counted.
 const SHOWN: usize = 8;
 
+/// Types, of which there are no more than ECS has, and whose rare ones are what somebody looks for.
+const TYPES_SHOWN: usize = 20;
+
+fn shown_of(word: &str) -> usize {
+    if word == "type" { TYPES_SHOWN } else { SHOWN }
+}
+
 /// All facets that say something.
 pub(super) fn facets(view: &View, answer: &Answer) -> Markup {
     html! {
@@ -28,7 +35,7 @@ fn facet(view: &View, counts: &Counts) -> Markup {
         section.facet {
             h2 { (title) }
             ul {
-                @for (value, count) in counts.words.iter().take(SHOWN) {
+                @for (value, count) in counts.words.iter().take(shown_of(word)) {
                     li {
                         a.in href=(view.filtered(word, Some(value), true).link("/")) title=(format!("Only {title}: {}", text::show(value))) {
                             span.bar aria-hidden="true" { svg viewBox="0 0 100 1" preserveAspectRatio="none" { rect width=(count * 100 / most) height="1" {} } }
@@ -39,15 +46,7 @@ fn facet(view: &View, counts: &Counts) -> Markup {
                     }
                 }
             }
-            @if *word == "type" {
-                // ECS has no types for these, so nothing counts them.
-                p.more {
-                    "also "
-                    a href=(view.filtered(word, Some("vulnerability"), true).link("/")) { "vulnerabilities" } ", "
-                    a href=(view.filtered(word, Some("technique"), true).link("/")) { "techniques" }
-                }
-            }
-            @if counts.words.len() > SHOWN { p.more { "and " (text::count((counts.words.len() - SHOWN) as u64)) " more" } }
+            @if counts.words.len() > shown_of(word) { p.more { "and " (text::count((counts.words.len() - shown_of(word)) as u64)) " more" } }
         }
     }
 }

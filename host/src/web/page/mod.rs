@@ -46,8 +46,9 @@ use view::View;
 
 use crate::clock::Millis;
 use crate::document::{Group, text_at};
+use crate::hint;
 use crate::store::{Among, Answer, CatalogError, Hit, Question};
-use crate::text;
+use crate::{text, types};
 
 /// Claims of a value that its details show; a value has one for each source.
 const CLAIMS_SHOWN: usize = 50;
@@ -145,12 +146,18 @@ enum Wrong {
 struct Found {
     answer: Answer,
     trend: Option<trend::Shown>,
+    /// What may be wrong where nothing is found.
+    hints: Vec<String>,
 }
 
 async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
     let question = asked::question(app, view, now).map_err(Wrong::Mistake)?;
-    let mut answer = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?;
-    let Some(drawn) = answer.trend.take() else { return Ok(Found { answer, trend: None }) };
+    let mut answer = types::ask(app.catalog.as_ref(), &question).await.map_err(Wrong::Catalog)?;
+    if answer.total == 0 {
+        let hints = hint::hints(app.catalog.as_ref(), &question, &view.query, hint::Reader::Page).await;
+        return Ok(Found { answer, trend: None, hints: hints.map_err(Wrong::Catalog)? });
+    }
+    let Some(drawn) = answer.trend.take() else { return Ok(Found { answer, trend: None, hints: Vec::new() }) };
     let is_chosen = view.time.is_some() || view.from.is_some() || view.to.is_some();
     let mut shown = trend::Shown { drawn, time: view.time() };
     if !is_chosen && trend::is_flat(&shown.drawn) {
@@ -161,11 +168,11 @@ async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
             shown = trend::Shown { drawn, time: view::LAST_SEEN };
         }
     }
-    Ok(Found { answer, trend: Some(shown) })
+    Ok(Found { answer, trend: Some(shown), hints: Vec::new() })
 }
 
 fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> Markup {
-    let Found { answer, trend } = found;
+    let Found { answer, trend, hints } = found;
     let rows = answer.found.len();
     html! {
         div.bar {
@@ -180,7 +187,7 @@ fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> 
             (table::chooser(view))
         }
         @if answer.total == 0 {
-            (nothing(app, view))
+            (nothing(app, view, hints))
         } @else {
             div.columns {
                 (facets::facets(view, answer))
@@ -199,7 +206,7 @@ fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> 
 }
 
 /// What to do where nothing is found.
-fn nothing(app: &App, view: &View) -> Markup {
+fn nothing(app: &App, view: &View, hints: &[String]) -> Markup {
     let is_usual = view.query.is_empty() && view.from.is_none() && view.to.is_none();
     if is_usual && view.among == Among::Live && app.config.inputs.is_empty() {
         return health::nothing_yet();
@@ -211,6 +218,7 @@ fn nothing(app: &App, view: &View) -> Markup {
         "",
         "Nothing is found.",
         &html! {
+            @for hint in hints { p { (text::escape(hint)) } }
             ul {
                 @if view.among == Among::Live { li { a href=(view.but(|view| view.among = Among::All).link("/")) { "Search what has ended, too" } } }
                 @if view.from.is_some() || view.to.is_some() { li { a href=(view.but(|view| { view.from = None; view.to = None; }).link("/")) { "Search all of the time" } } }
