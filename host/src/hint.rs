@@ -5,8 +5,10 @@
 
 use std::slice;
 
-use tipline_catalog::{Grouping, NAME, time_column, word_column};
-use tipline_kql::{Expr, Literal, Node, Predicate, Test, Type, Values, full_names, parse, print, quote, resolve};
+use tipline_catalog::{Grouping, IP, NAME, time_column, word_column};
+use tipline_kql::{
+    Expr, Fields, Literal, Node, Predicate, SEARCH, Test, Type, Values, full_names, parse, print, quote, resolve,
+};
 
 use crate::store::{Among, Catalog, CatalogError, Condition, Question};
 use crate::{text, types};
@@ -19,6 +21,9 @@ const COUNTED: usize = 8;
 
 /// Words of a field that are looked through.
 const WORDS: usize = 1_000;
+
+/// Documents that are read through for a hint, at most: so many take a part of a second.
+const READ_THROUGH: u64 = 20_000;
 
 /// Words of a field that are listed.
 const LISTED: usize = 10;
@@ -61,6 +66,13 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// How many are found; none where that would be told by reading all documents, and there are many.
+    async fn count_if_cheap(&self, predicate: Predicate, among: Among) -> Result<Option<u64>, CatalogError> {
+        let is_cheap = is_cheap(&predicate, &self.question.condition.fields)
+            || self.count(Predicate::All, Among::All).await? <= READ_THROUGH;
+        if is_cheap { self.count(predicate, among).await.map(Some) } else { Ok(None) }
+    }
+
     async fn count(&self, predicate: Predicate, among: Among) -> Result<u64, CatalogError> {
         let condition = Condition { predicate, fields: self.question.condition.fields.clone() };
         let question = Question {
@@ -76,12 +88,12 @@ impl Asker<'_> {
         Ok(self.catalog.ask(&question).await?.total)
     }
 
-    /// How many a part of the query finds, among all that is stored.
-    async fn count_of(&self, node: &Node, among: Among) -> Result<u64, CatalogError> {
+    /// How many a part of the query finds by itself, where that is cheap.
+    async fn count_of(&self, node: &Node, among: Among) -> Result<Option<u64>, CatalogError> {
         let now = i64::try_from(self.question.now).unwrap_or(i64::MAX);
         match resolve(node, &self.question.condition.fields, now) {
-            Ok(predicate) => self.count(predicate, among).await,
-            Err(_) => Ok(0),
+            Ok(predicate) => self.count_if_cheap(predicate, among).await,
+            Err(_) => Ok(None),
         }
     }
 
@@ -123,7 +135,7 @@ impl Asker<'_> {
         if others.len() == parts.len() {
             return Ok(None);
         }
-        let found = self.count(Predicate::all(others), self.question.among).await?;
+        let found = self.count_if_cheap(Predicate::all(others), self.question.among).await?.unwrap_or(0);
         let are = if found == 1 { "is" } else { "are" };
         Ok((found > 0).then(|| format!("{} {are} found without the time.", text::count(found))))
     }
@@ -136,10 +148,14 @@ impl Asker<'_> {
         let mut hints = Vec::new();
         let mut found = Vec::new();
         for part in parts.iter().take(COUNTED) {
-            let count = if parts.len() == 1 { 0 } else { self.count_of(part, self.question.among).await? };
-            if count > 0 {
-                found.push(format!("{} {}", shown(part), text::count(count)));
-                continue;
+            let count = if parts.len() == 1 { Some(0) } else { self.count_of(part, self.question.among).await? };
+            match count {
+                Some(0) => {}
+                Some(count) => {
+                    found.push(format!("{} {}", shown(part), text::count(count)));
+                    continue;
+                }
+                None => continue,
             }
             let before = hints.len();
             for leaf in leaves(part).into_iter().take(MOST) {
@@ -149,7 +165,7 @@ impl Asker<'_> {
                 hints.push(format!("Nothing fits {} alone.", shown(part)));
             }
         }
-        if hints.is_empty() && found.len() > 1 {
+        if hints.is_empty() && found.len() > 1 && found.len() == parts.len() {
             hints.push(format!("No claim fits all of it. Each alone finds: {}.", found.join(", ")));
         }
         hints.truncate(MOST);
@@ -175,7 +191,7 @@ impl Asker<'_> {
 
     async fn is_anywhere(&self, names: &[String]) -> Result<bool, CatalogError> {
         let exists = names.iter().map(|name| Predicate::Test(name.clone(), Test::Exists));
-        Ok(self.count(Predicate::any(exists), Among::All).await? > 0)
+        Ok(self.count_if_cheap(Predicate::any(exists), Among::All).await? != Some(0))
     }
 
     /// A text without a field.
@@ -193,7 +209,7 @@ impl Asker<'_> {
                 ));
             }
             let Some(unquoted) = unquoted(quoted) else { return Ok(None) };
-            let found = self.count_of(&unquoted, self.question.among).await?;
+            let found = self.count_of(&unquoted, self.question.among).await?.unwrap_or(0);
             return Ok((found > 0)
                 .then(|| format!("In quotes the words stand side by side. Without them {}.", are_found(found))));
         }
@@ -203,7 +219,7 @@ impl Asker<'_> {
         }
         for word in words.iter().take(COUNTED) {
             let node = Node::from(Expr::Text(Literal::Quoted((*word).to_owned())));
-            if self.count_of(&node, self.question.among).await? == 0 {
+            if self.count_of(&node, self.question.among).await? == Some(0) {
                 return Ok(Some(format!("All words of plain text must occur, and `{word}` occurs nowhere.")));
             }
         }
@@ -248,7 +264,7 @@ impl Asker<'_> {
         let is = |field: &str, text: &str| condition(field, Literal::Quoted(text.to_owned()));
         if names == [NAME] {
             let plain = Node::from(Expr::Text(Literal::Quoted(written.to_owned())));
-            let found = self.count_of(&plain, self.question.among).await?;
+            let found = self.count_of(&plain, self.question.among).await?.unwrap_or(0);
             return Ok((found > 0).then(|| {
                 format!("`{field}` is asked for as a whole. In plain text, {}: {}", are_found(found), shown(&plain))
             }));
@@ -256,14 +272,14 @@ impl Asker<'_> {
         let kinds: Vec<_> = names.iter().filter_map(|name| self.question.condition.fields.kind(name)).collect();
         if kinds == [Type::Ip] {
             let ranges = is("value", written);
-            let found = self.count_of(&ranges, self.question.among).await?;
+            let found = self.count_of(&ranges, self.question.among).await?.unwrap_or(0);
             let holds = if found == 1 { "range holds" } else { "ranges hold" };
             return Ok((found > 0)
                 .then(|| format!("This field has no ranges. {} {holds} it: value: {written}", text::count(found))));
         }
         let lower = written.to_lowercase();
         if lower != written {
-            let found = self.count_of(&is(field, &lower), self.question.among).await?;
+            let found = self.count_of(&is(field, &lower), self.question.among).await?.unwrap_or(0);
             return Ok((found > 0).then(|| {
                 format!("Upper and lower case count here. {}: {field}: {lower}", sentence(&are_found(found)))
             }));
@@ -280,7 +296,7 @@ impl Asker<'_> {
         if names == [types::TYPE] {
             for word in types::UNTYPED {
                 let count = self.count_of(&condition("type", Literal::Quoted(word.to_owned())), Among::All).await?;
-                stored.extend((count > 0).then(|| (word.to_owned(), count)));
+                stored.extend(count.filter(|count| *count > 0).map(|count| (word.to_owned(), count)));
             }
         }
         if stored.is_empty() {
@@ -288,7 +304,7 @@ impl Asker<'_> {
         }
         // What the words people use for types mean is stored under others.
         let found = self.count_of(&condition(field, literal.clone()), Among::All).await?;
-        if literal.is_any() || found > 0 {
+        if literal.is_any() || found.is_some_and(|found| found > 0) {
             return Ok(None);
         }
         let wanted = literal.pattern().map(str::to_lowercase);
@@ -312,6 +328,22 @@ impl Asker<'_> {
             .collect();
         let which = if more { "There are, among others" } else { "There are" };
         Ok(Some(format!("No claim has {field} `{}`. {which}: {}.", literal.pattern(), listed.join(", "))))
+    }
+}
+
+/// Whether the catalog answers it without reading documents, but for few.
+fn is_cheap(predicate: &Predicate, fields: &Fields) -> bool {
+    match predicate {
+        Predicate::All | Predicate::None => true,
+        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().all(|part| is_cheap(part, fields)),
+        Predicate::Not(inner) => is_cheap(inner, fields),
+        Predicate::Test(column, test) => {
+            word_column(column).is_some()
+                || time_column(column).is_some()
+                || [NAME, IP, SEARCH].contains(&column.as_str())
+                || fields.kind(column) == Some(Type::IpRange)
+                || matches!(test, Test::Equals(_))
+        }
     }
 }
 
