@@ -117,11 +117,11 @@ impl Asker<'_> {
         let found = of(Among::All).await?;
         let advice = if reader == Reader::Terminal { "add --expired" } else { "choose All" };
         let which = if found == 1 {
-            "condition matches, which is no indicator"
+            "condition matches, which is no indicator by itself"
         } else {
-            "conditions match, which are no indicators"
+            "conditions match, which are no indicators by themselves"
         };
-        Ok((found > 0).then(|| format!("{} {which} by itself: {advice}.", text::count(found))))
+        Ok((found > 0).then(|| format!("{} {which}: {advice}.", text::count(found))))
     }
 
     /// What is found without the time.
