@@ -18,7 +18,7 @@ type Outcome = Result<(), Failed>;
 type Test = fn() -> Outcome;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 35] = [
+    let tests: [(&str, Test); 37] = [
         ("help_and_version", help_and_version),
         ("wrong_commands_are_2", wrong_commands_are_2),
         ("wrong_configurations_are_2", wrong_configurations_are_2),
@@ -38,7 +38,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("search_and_show", search_and_show),
         ("search_tells_hashes_and_times_apart", search_tells_hashes_and_times_apart),
         ("search_is_asked_in_kql", search_is_asked_in_kql),
+        ("a_query_that_finds_nothing_gets_a_hint", a_query_that_finds_nothing_gets_a_hint),
         ("values_of_any_text_are_looked_up", values_of_any_text_are_looked_up),
+        ("what_is_known_near_a_value_is_said", what_is_known_near_a_value_is_said),
         ("what_is_stored_is_exported", what_is_stored_is_exported),
         ("what_is_stored_is_counted", what_is_stored_is_counted),
         ("check", check),
@@ -244,6 +246,8 @@ fn wrong_commands_are_2() -> Outcome {
         (&["run", "--twice"], "--twice"),
         (&["search", "--type", "ship"], "expected one of ipv4-addr"),
         (&["search", "--since", "yesterday"], "expected a time such as"),
+        (&["search", "--since", "now-1x"], "or date math: now-1d"),
+        (&["lookup", "."], ". is a folder. Name a file of text in it"),
         (&["search", "--limit", "0"], "expected a whole number from 1 on"),
         (&["rejects", "list", "--limit", "0"], "expected a whole number from 1 on"),
         (&["backfill"], "--since"),
@@ -612,6 +616,64 @@ fn search_is_asked_in_kql() -> Outcome {
     Ok(())
 }
 
+fn a_query_that_finds_nothing_gets_a_hint() -> Outcome {
+    const CLAIMS: &str = concat!(
+        r#"{"type":"ipv4","value":"198.51.100.7","confidence":"high","tags":["C2"],"source":{"feed_name":"One"}}"#,
+        "\n",
+        r#"{"type":"cidr","value":"203.0.113.0/24","confidence":"low","source":{"feed_name":"One"}}"#,
+        "\n",
+        r#"{"type":"domain","value":"evil.example","confidence":"low","source":{"feed_name":"Two"}}"#,
+        "\n",
+        r#"{"type":"url","value":"https://bad.example/Gate","first_seen":"2024-12-01T00:00:00Z","last_seen":"2024-12-01T00:00:00Z"}"#,
+        "\n",
+        r#"{"type":"cve","value":"CVE-2021-44228"}"#,
+        "\n",
+    );
+    let place = Place::new()?;
+    let _feed = place.feed(CLAIMS, &[], "    ttl: {ip: none, url: 1d}\n")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    for (query, hint) in [
+        ("confidence = high", "A condition is written with a colon. Did you mean `confidence: high`?"),
+        ("confidence=high", "Did you mean `confidence: high`?"),
+        ("Tag != C2", "Did you mean `not tag: C2`?"),
+        ("confidence high", "Did you mean `confidence: high`?"),
+        ("type: foo", "No claim has type `foo`. There are: "),
+        ("tag: c2", "Upper and lower case count here: there is tag `C2`."),
+        ("threat.indicator.type: Domain-Name", "there is threat.indicator.type `domain-name`."),
+        ("provider: Three", "No claim has provider `Three`."),
+        ("software: *", "No stored claim has `software` at all."),
+        ("threat.indicator.port: 80", "No stored claim has `threat.indicator.port` at all."),
+        ("threat.indicator.port > 80", "No stored claim has `threat.indicator.port` at all."),
+        ("last_seen < 2020 and type: domain", "1 is found without the time."),
+        ("bad.example", "1 ended one matches: add --ended, or --expired for all."),
+        ("threat.indicator.ip: 203.0.113.9", "1 range holds it: value: 203.0.113.9"),
+        ("value: evil", "`value` is asked for as a whole. In plain text, 1 is found: `\"evil\"`"),
+        ("type: domain and nowhere", "Nothing fits `nowhere` alone."),
+        ("type: domain and tag: C2", "No claim fits all of it. Each alone finds: `type: domain` 1, `tag: C2` 1."),
+        ("evil nowhere", "All words of plain text must occur, and `nowhere` occurs nowhere."),
+        ("\"example evil\"", "In quotes the words stand side by side."),
+        ("\"evil*\"", "In quotes, `*` is an asterisk."),
+        ("other.example:8080", "There is no field `other.example`, so it was read as a host with its port."),
+    ] {
+        let ran = place.run(&["search", query])?.exits(0)?.prints("Nothing found.")?.says(hint)?;
+        ensure(ran.err.lines().all(|line| line.starts_with("hint: ")), &ran.err)?;
+        for command in [&["export", query][..], &["stats", query], &["search", "--count", query]] {
+            place.run(command)?.exits(0)?.says(hint)?;
+        }
+    }
+    place.run(&["search", "--provider", "Thr"])?.exits(0)?.says("--provider takes the whole name")?;
+    place.run(&["search", "--ended", "evil.example"])?.exits(0)?.says("1 live one matches: leave --ended out.")?;
+    // Whoever finds something is told nothing.
+    for query in ["type: domain", "evil.example:8080", "198[.]51[.]100[.]7:443", "confidence: HIGH", "203.0.113.9:53"] {
+        let ran = place.run(&["search", query])?.exits(0)?.prints("1 of 1")?;
+        ensure(ran.err.is_empty(), &ran.err)?;
+    }
+    for since in ["now-1d", "now/d", "1h"] {
+        place.run(&["search", "--since", since, "type: domain"])?.exits(0)?.prints("1 of 1")?;
+    }
+    Ok(())
+}
+
 fn values_of_any_text_are_looked_up() -> Outcome {
     let place = Place::new()?;
     let _feed = place.feed(RECORDS, &[], "")?;
@@ -655,6 +717,47 @@ fn values_of_any_text_are_looked_up() -> Outcome {
     place.write("longest.txt", &" ".repeat(20 * 1024 * 1024 + 1))?;
     place.run(&["lookup", "longest.txt"])?.exits(2)?.says("longest.txt has more than 20 MiB. Look it up in parts")?;
     place.run(&["lookup", "none.txt"])?.exits(2)?.says("none.txt cannot be read")?;
+    Ok(())
+}
+
+fn what_is_known_near_a_value_is_said() -> Outcome {
+    const CLAIMS: &str = concat!(
+        r#"{"type":"domain","value":"evil.example"}"#,
+        "\n",
+        r#"{"type":"url","value":"https://bad.example/x?y=1"}"#,
+        "\n",
+        r#"{"type":"url","value":"http://198.51.100.7:8080/x"}"#,
+        "\n",
+    );
+    let place = Place::new()?;
+    let _feed = place.feed(CLAIMS, &[], "")?;
+    place.run(&["run", "--once"])?.exits(0)?;
+    place.write(
+        "list.txt",
+        "user@evil.example bad[.]example 198.51.100.7 evil.example user@bad.example x.bad.example",
+    )?;
+    let lines = place.run(&["lookup", "--json", "list.txt"])?.exits(0)?.json_lines()?;
+    let said: Vec<(&str, &str, &str)> = lines
+        .iter()
+        .map(|line| {
+            let [value, verdict] = ["value", "verdict"].map(|key| line[key].as_str().unwrap_or_default());
+            (value, verdict, line["claims"][0]["value"].as_str().unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        ("user@evil.example", "its domain is known", "evil.example"),
+        ("bad.example", "host of a known URL", "https://bad.example/x?y=1"),
+        ("198.51.100.7", "host of a known URL", "http://198.51.100.7:8080/x"),
+        ("evil.example", "known", "evil.example"),
+        ("user@bad.example", "unknown", ""),
+        ("x.bad.example", "unknown", ""),
+    ];
+    ensure(said == expected, &format!("{said:?}"))?;
+    place
+        .run(&["lookup", "list.txt"])?
+        .exits(0)?
+        .prints("hxxps://bad[.]example/x?y=1")?
+        .prints("1 known, 1 its domain is known, 2 host of a known URL, 2 unknown")?;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod document;
 mod export;
 pub mod gate;
 pub mod guests;
+mod hint;
 mod lookup;
 pub mod observer;
 pub mod pipeline;
@@ -30,6 +31,7 @@ mod status;
 pub mod sweep;
 pub mod tape;
 pub mod telemetry;
+mod types;
 pub mod web;
 
 pub use tipline_connection::tls;

@@ -169,6 +169,16 @@ impl Columns {
         self.alive.iter().filter_map(|slot| ends.of(slot)).map(|(_, at)| at).filter(|at| *at > now).min()
     }
 
+    /// The claims that have expired at `now` or were retired. A condition that is neither has not ended: it never was an
+    /// indicator.
+    pub fn ended(&self, now: Millis) -> Bits {
+        let time = |path| &self.times[time_column(path).unwrap_or_default()];
+        let (ends, retired) = (time("tipline.expires_at"), time("tipline.retired_at"));
+        Bits::of(self.slots(), |slot| {
+            self.alive.has(slot) && (retired.of(slot).is_some() || ends.of(slot).is_some_and(|(_, at)| at <= now))
+        })
+    }
+
     /// Those with several names.
     pub(crate) fn several_names(&self) -> &Bits {
         &self.several_names

@@ -156,10 +156,12 @@ impl Question<'_> {
                 Found::surely(columns.addresses.between(slots, *from, *to))
             }
             (IP, Some(Type::Ip), Test::Exists) => Found::surely(columns.addresses.any(slots)),
-            (_, Some(Type::IpRange), Test::Holds { from, to }) if columns.ranges.knows(column) => columns
-                .ranges
-                .overlapping(column, slots, *from, *to)
-                .map_or_else(|| Found::maybe(Bits::all(slots)), Found::surely),
+            (_, Some(Type::IpRange), Test::Holds { .. } | Test::Exists) if columns.ranges.knows(column) => {
+                // There is one where it has any address in common with all there are.
+                let (from, to) = if let Test::Holds { from, to } = test { (*from, *to) } else { (0, u128::MAX) };
+                let overlapping = columns.ranges.overlapping(column, slots, from, to);
+                overlapping.map_or_else(|| Found::maybe(Bits::all(slots)), Found::surely)
+            }
             (KEY, Some(Type::Keyword { .. }), Test::Equals(key)) => Found::maybe(columns.keyed([key.as_str()])),
             (KEY, Some(Type::Keyword { .. }), Test::OneOf(keys)) => {
                 Found::maybe(columns.keyed(keys.iter().map(String::as_str)))

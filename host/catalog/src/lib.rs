@@ -14,6 +14,7 @@ mod count;
 mod fields;
 mod filter;
 mod groups;
+mod hosts;
 mod leaf;
 mod names;
 mod order;

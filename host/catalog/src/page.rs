@@ -93,6 +93,9 @@ impl Columns {
         behind: usize,
         limit: usize,
     ) -> Vec<usize> {
+        if limit == 0 {
+            return Vec::new();
+        }
         if order.key == SortKey::Name {
             return self.page_by_name(found, scope, grouping, order.direction, behind, limit);
         }
@@ -103,7 +106,7 @@ impl Columns {
             }
             Grouping::Values => self.ranked_groups(found, scope, order),
         };
-        if limit == 0 || behind >= ranked.len() {
+        if behind >= ranked.len() {
             return Vec::new();
         }
         // Only the page itself is sorted.

@@ -12,6 +12,12 @@ pub(crate) fn named(text: &str, now: i64) -> Option<(i64, i64)> {
     Some((instant(text, now, false)?, instant(text, now, true)?))
 }
 
+/// The moment that a text names, the beginning of what it names: a date, or date math such as `now-1d` and `now/d`. In
+/// milliseconds since 1970.
+pub fn moment(text: &str, now: i64) -> Option<i64> {
+    instant(text, now, false)
+}
+
 /// A time of a document: as a date without math, or milliseconds.
 pub(crate) fn stored(text: &str) -> Option<i64> {
     absolute(text, false).map(milliseconds)?.or_else(|| text.parse().ok())

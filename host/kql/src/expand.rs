@@ -4,6 +4,7 @@ use crate::error::{KqlError, shown};
 use crate::fold::{SEARCH, fold_piece, refang_value};
 use crate::network::{Network, written};
 use crate::parser::parse;
+use crate::port::without_port;
 use crate::short::{ADDRESS, Short, TYPE, UNRANKED, VALUE, type_word};
 use crate::tree::{Expr, Literal, Node, Operator, Spanned, Values};
 use crate::{Fields, Pattern, Span, Type};
@@ -17,7 +18,10 @@ pub(crate) fn expand(node: &Node, fields: &Fields) -> Result<Node, KqlError> {
         Expr::Not(inner) => return Ok(not(node.span, expand(inner, fields)?)),
         Expr::Is { field, values } => match short(field) {
             Some(short) => return each(values, &|value| is(short, field, value, fields)),
-            None => return Ok(node.clone()),
+            None => match hosted(&field.node, &values.node, fields) {
+                Some(text) => Expr::Text(text),
+                None => return Ok(node.clone()),
+            },
         },
         Expr::Range { field, operator, value } => match short(field) {
             Some(short) => return range(short, field, *operator, value, fields),
@@ -31,6 +35,18 @@ pub(crate) fn expand(node: &Node, fields: &Fields) -> Result<Node, KqlError> {
 
 fn short(field: &Spanned<Pattern>) -> Option<Short> {
     Short::of(field.node.as_exact()?)
+}
+
+/// `evil.example:8080` as the text that it is: a field that nothing is like, which reads as a host, and a port, behind which
+/// a path or more words may stand.
+fn hosted(field: &Pattern, values: &Values, fields: &Fields) -> Option<Literal> {
+    let (host, Values::One(Literal::Plain(behind))) = (field.as_exact()?, values) else { return None };
+    let (head, rest) = behind.pieces().split_first()?;
+    let port = head.split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+    without_port(&refang_value(&format!("{host}:{port}")))?;
+    let is_whole = port.len() < head.len() || rest.is_empty();
+    let pieces = std::iter::once(format!("{host}:{head}")).chain(rest.iter().cloned());
+    (is_whole && !fields.is_like_one(host)).then(|| Literal::Plain(Pattern::new(pieces)))
 }
 
 fn not(span: Span, inner: Node) -> Node {
@@ -213,11 +229,14 @@ pub(crate) fn wanted<'a>(text: &Literal, fields: &'a Fields) -> Vec<Wanted<'a>> 
         Literal::Plain(pattern) => pattern.split_words(),
     };
     let wanted = patterns.into_iter().map(|pattern| {
-        let address = refang_value(pattern.as_exact().unwrap_or_default());
-        let names = addressed(&address, fields);
+        let typed = refang_value(pattern.as_exact().unwrap_or_default());
+        let (pattern, address) = match without_port(&typed) {
+            Some(host) => (Pattern::exact(host), host),
+            None => (pattern, typed.as_str()),
+        };
         Wanted {
             pattern: pattern.map(fold_piece),
-            addressed: names.into_iter().map(|name| (name, address.trim().to_owned())).collect(),
+            addressed: addressed(address, fields).into_iter().map(|name| (name, address.trim().to_owned())).collect(),
         }
     });
     // An empty text is in every text.

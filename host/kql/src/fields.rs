@@ -161,6 +161,15 @@ impl Fields {
         first.chain(names.iter().copied().filter(|name| !begins(name) && has_part(name))).collect()
     }
 
+    /// Whether this is a field, or may be meant for one: by its likeness, or as it begins as one does.
+    pub(crate) fn is_like_one(&self, written: &str) -> bool {
+        let first = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
+        let begin = first(written);
+        self.kind(written).is_some()
+            || self.0.keys().any(|name| first(name) == begin)
+            || !self.nearest(written).is_empty()
+    }
+
     /// The names most like this one, the likest first; none where none is like it.
     pub fn nearest(&self, written: &str) -> Vec<&str> {
         let written = written.to_lowercase();

@@ -1,8 +1,9 @@
 //! The words and signs of a query. What a colon is depends on what is expected, so the parser asks for one at a time.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::{KqlError, Span, shown};
+use crate::fold::refang_value;
 use crate::{Operator, Pattern};
 
 /// A place between two characters.
@@ -184,6 +185,15 @@ impl Reader<'_> {
         !before.is_empty() && rest.starts_with("//")
             || before.ends_with('[') && (rest.starts_with(']') || rest.starts_with("//]"))
             || position == Position::Value && digit(before.chars().last()) && digit(rest.chars().next())
+            || digit(rest.chars().next()) && is_address(before)
+            || rest.starts_with(char::is_alphanumeric) && ["://", "[:]//", "[://]"].iter().any(|at| before.contains(at))
+    }
+
+    /// The length of an IPv6 address in brackets that begins here, behind which a port may stand.
+    fn bracketed(&self) -> Option<usize> {
+        let inside = self.rest().strip_prefix('[')?;
+        let end = inside.find(|c: char| !(c.is_ascii_hexdigit() || matches!(c, ':' | '.')))?;
+        (inside[end..].starts_with(']') && inside[..end].parse::<Ipv6Addr>().is_ok()).then_some(end + 2)
     }
 
     /// The length of an IPv6 address or network that begins here and ends as a word does.
@@ -199,7 +209,7 @@ impl Reader<'_> {
         let begin = self.at;
         let mut pieces = vec![String::new()];
         let mut is_escaped = false;
-        if let Some(length) = self.address() {
+        if let Some(length) = self.address().or_else(|| self.bracketed()) {
             pieces[0].push_str(&self.rest()[..length]);
             self.skip(length);
         }
@@ -223,6 +233,21 @@ impl Reader<'_> {
             .into_iter()
             .find(|(word, _)| !is_escaped && self.text[begin.byte..self.at.byte].eq_ignore_ascii_case(word));
         Ok(keyword.map_or_else(|| Token::Word(Pattern::new(pieces)), |(_, token)| token))
+    }
+}
+
+/// The longest address before a port, defanged in any way.
+const ADDRESS_BYTES: usize = 64;
+
+/// An address behind which a port may stand: IPv4, or IPv6 in brackets.
+fn is_address(text: &str) -> bool {
+    if text.len() > ADDRESS_BYTES {
+        return false;
+    }
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match bracketed {
+        Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
+        None => refang_value(text).parse::<Ipv4Addr>().is_ok(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value as Json;
 
@@ -127,6 +127,25 @@ fn agree((a, n): ([u8; 16], usize), (b, m): ([u8; 16], usize)) -> bool {
     (0..n.min(m)).all(|bit| (a[bit / 8] ^ b[bit / 8]) & (128 >> (bit % 8)) == 0)
 }
 
+/// Without the port behind it, and the brackets around it.
+fn bare(word: &str) -> Option<String> {
+    let word = crate::fold::refang_value(word.trim());
+    if let Ok(address) = word.parse::<SocketAddr>() {
+        return (address.port() > 0).then(|| word[..word.rfind(':').unwrap_or(0)].trim_matches(['[', ']']).to_owned());
+    }
+    if let Some(address) = word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok().then(|| address.to_owned());
+    }
+    let (host, port) = word.rsplit_once(':')?;
+    let is_port = !port.starts_with('+') && port.parse().is_ok_and(|port: u16| port != 0);
+    let labels: Vec<&str> = host.split('.').collect();
+    let are_labels = labels
+        .iter()
+        .all(|label| !label.is_empty() && !label.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_'));
+    let has_letter = labels.last()?.contains(char::is_alphabetic);
+    (is_port && labels.len() > 1 && are_labels && has_letter).then(|| host.to_owned())
+}
+
 fn ordered<T: PartialOrd>(value: T, operator: Operator, limit: T) -> bool {
     match operator {
         Operator::Less => value < limit,
@@ -190,6 +209,8 @@ impl Judge<'_> {
             Literal::Plain(pattern) => pattern.split_words(),
         };
         words.iter().all(|word| {
+            let bare = word.as_exact().and_then(bare).map(Pattern::exact);
+            let word = bare.as_ref().unwrap_or(word);
             let folded = word.pieces().iter().map(|piece| {
                 if matches!(text, Literal::Quoted(_)) { fold(piece) } else { crate::fold::fold_piece(piece) }
             });

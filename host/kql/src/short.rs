@@ -60,6 +60,11 @@ impl Short {
     }
 }
 
+/// The full names that a name stands for: those of a short one, or itself.
+pub fn full_names(name: &str) -> Vec<&str> {
+    Short::of(name).map_or_else(|| vec![name], |short| short.full())
+}
+
 /// Every short name.
 pub(crate) fn names<'a>() -> impl Iterator<Item = &'a str> {
     SHORT.iter().map(|(name, _)| *name)

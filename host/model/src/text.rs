@@ -181,7 +181,9 @@ pub fn escape_lines(text: &str) -> String {
 /// JSON as one line that a terminal shows as it is: what [`escape`] would escape stands in its strings as `\u…`, which is the
 /// same to every program.
 pub fn json(json: &str) -> Cow<'_, str> {
-    if !json.chars().any(is_hidden) {
+    // Nearly all are of nothing but plain ASCII, which is told at the speed of memory.
+    let is_plain = json.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
+    if is_plain || !json.chars().any(is_hidden) {
         return Cow::Borrowed(json);
     }
     let mut out = String::with_capacity(json.len() + 16);
@@ -325,6 +327,12 @@ impl Style {
         Self { coloured: terminal && !no_color && !dumb, width: None }
     }
 
+    /// How long a bar may be behind cells of these widths, with `most` where nothing bounds a line.
+    pub fn bar(self, cells: &[usize], most: u64) -> u64 {
+        let taken: usize = cells.iter().map(|width| width + GAP).sum();
+        self.width.map_or(most, |width| most.min(width.saturating_sub(taken) as u64))
+    }
+
     /// Emphasised.
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)
@@ -364,6 +372,9 @@ pub enum Align {
     Right,
 }
 
+/// Between two columns.
+const GAP: usize = 2;
+
 /// Rows in straight columns. Cells are printed as they are: pass hostile ones through [`cell`].
 #[derive(Debug)]
 pub struct Table {
@@ -393,7 +404,6 @@ impl Table {
 
     /// The columns' widths for a line of so many characters; none for those that are left out. Numbers are never cut.
     fn fitted(&self, widths: Vec<usize>, line: Option<usize>) -> Vec<Option<usize>> {
-        const GAP: usize = 2;
         let mut widths: Vec<Option<usize>> = widths.into_iter().map(Some).collect();
         let Some(line) = line else { return widths };
         let excess = |widths: &[Option<usize>]| {
@@ -608,6 +618,23 @@ mod tests {
             (&unequal, terminal(1), "VALUE\na-long-name…\n"),
         ] {
             assert_eq!(table.render(style), expected, "{style:?}");
+        }
+    }
+
+    #[test]
+    fn bars_take_what_room_is_left() {
+        let terminal = |width| Style { width: Some(width), ..Style::PLAIN };
+        for (style, length) in [
+            (Style::PLAIN, 50),
+            (terminal(100), 50),
+            (terminal(70), 50),
+            (terminal(69), 49),
+            (terminal(40), 20),
+            (terminal(21), 1),
+            (terminal(20), 0),
+            (terminal(1), 0),
+        ] {
+            assert_eq!(style.bar(&[10, 6], 50), length, "{style:?}");
         }
     }
 

@@ -68,7 +68,8 @@ pub(super) fn values(found: &[Vec<Hit>], style: Style) -> String {
         ("FIRST SEEN", Align::Left),
         ("LAST SEEN", Align::Left),
         ("ENDS", Align::Left),
-    ]);
+    ])
+    .giving_way(&["FIRST SEEN", "ENDS", "PROVIDERS", "CONFIDENCE", "LAST SEEN", "TYPE", "CLAIMS"]);
     for group in found.iter().filter_map(|hits| Group::of(hits)) {
         let mut providers = group.texts("threat.indicator.provider");
         providers.sort_unstable();

@@ -51,15 +51,21 @@ impl ExportCommand {
         };
         let mut export = Export::begin(self.format, BufWriter::new(out))?;
         let mut failed = None;
+        let mut is_empty = true;
         runtime()?.block_on(async {
             let catalog = open::catalog(&config)?;
             catalog.settle().await;
             let add = &mut |hit| {
+                is_empty = false;
                 if failed.is_none() {
                     failed = export.add(&hit).err();
                 }
             };
-            anyhow::Ok(catalog.stream(&question, add).await?)
+            catalog.stream(&question, add).await?;
+            if is_empty {
+                self.which.hint(catalog.as_ref(), &question).await?;
+            }
+            anyhow::Ok(())
         })?;
         if let Some(error) = failed {
             return Err(error.into());

@@ -21,11 +21,13 @@ use crate::text::{self, Align, Style, Table};
 Addresses, ranges, names, URLs, hashes, mailboxes, CVEs and techniques are found in any text, defanged or not; a URL gives its \
 host as well. Each is looked up at once:
 
-  known     a live indicator is about it
-  in range  it lies in a range that a live indicator is about
-  ended     what is stored of it has expired or was retired
-  harmless  nobody should look for it, such as a private address
-  unknown   nothing is stored of it
+  known                a live indicator is about it
+  in range             it lies in a range that a live indicator is about
+  its domain is known  a mailbox: a live indicator is about its domain
+  host of a known URL  a live indicator is about a URL there
+  ended                what is stored of it has expired or was retired
+  harmless             nobody should look for it, such as a private address
+  unknown              nothing is stored of it
 
 Unknown and harmless values are counted, and listed with --all. A text may have 20 MiB and 100,000 different values. PDF and \
 office files are no text: convert them first, for example with pdftotext.
@@ -86,6 +88,12 @@ impl Lookup {
             ("Standard input".to_owned(), Box::new(io::stdin()))
         } else {
             let name = self.file.display().to_string();
+            if self.file.is_dir() {
+                return Err(Misuse(format!(
+                    "{name} is a folder. Name a file of text in it, or - for standard input: `cat {name}/* | tipline lookup -`."
+                ))
+                .into());
+            }
             let file = File::open(&self.file).map_err(|error| {
                 Misuse(format!("{name} cannot be read: {error}. Name a file of text, or - for standard input."))
             })?;
@@ -117,7 +125,7 @@ impl Lookup {
             ("LAST SEEN", Align::Left),
             ("ID", Align::Left),
         ])
-        .giving_way(&["ABOUT", "PROVIDERS", "CONFIDENCE", "LAST SEEN", "TYPE"]);
+        .giving_way(&["ABOUT", "PROVIDERS", "CONFIDENCE", "LAST SEEN", "TYPE", "ID"]);
         let mut shown: Vec<&Looked> = looked
             .iter()
             .filter(|one| self.all || !matches!(one.verdict, Verdict::Harmless(_) | Verdict::Unknown))
@@ -129,17 +137,12 @@ impl Lookup {
         for one in shown {
             let first = one.claims.first();
             let of = |path| first.map_or("", |claim| text_at(&claim.document, path));
-            let about = match (&one.verdict, first) {
-                (Verdict::Harmless(reason), _) => (*reason).to_owned(),
-                (Verdict::Covered, Some(claim)) => crate::document::name(&claim.document).to_owned(),
-                (_, _) => one.about(),
-            };
             table.row([
                 one.verdict.word().to_owned(),
                 text::cell(one.value.observable.ecs_type()),
                 text::cell(&one.value.name),
                 text::cell(of("threat.indicator.confidence")),
-                text::cell(&about),
+                text::cell(&one.about()),
                 text::cell(&one.providers().join(", ")),
                 text::cell(of("threat.indicator.last_seen")),
                 text::cell(first.map_or("", |claim| &claim.id)),

@@ -13,15 +13,17 @@ use super::{Misuse, open, when};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::guests::Guests;
-use crate::store::{Among, Condition, Kind, Question};
+use crate::hint;
+use crate::store::{Among, Catalog, Condition, Kind, Question};
 use crate::text;
 
 /// How a query is written, for `--help`.
 pub(super) const LANGUAGE: &str = "\
 QUERY is KQL, as in Kibana's search bar (docs/kql.md): `type: url and not tag: sinkhole`, `confidence >= medium`, \
-`last_seen > now-7d`, `threat.indicator.ip: 198.51.100.0/24`, wildcards, parentheses. What has no field is looked for in \
-value, description, tags, software and actor, in any case; evil[.]example finds evil.example, and an address the networks \
-that hold it. Short names: value type feed provider confidence tlp tag software actor first_seen last_seen ends.";
+`last_seen > now-7d`, `threat.indicator.ip: 198.51.100.0/24` for the addresses of a network, wildcards, parentheses. What has \
+no field is looked for in value, description, tags, software and actor, in any case and defanged or not; a port behind an \
+address or a host does not matter. An address alone, or `value: 198.51.100.7`, also finds the ranges that hold it; \
+`threat.indicator.ip` has none. Short names: value type feed provider confidence tlp tag software actor first_seen last_seen ends.";
 
 /// Which documents.
 #[derive(Debug, Args)]
@@ -35,13 +37,13 @@ pub(super) struct Which {
     /// Who reported it; case does not matter
     #[arg(long)]
     provider: Option<String>,
-    /// Seen since this time, or this long ago: 2024-12-09, 24h
+    /// Seen since this time, or this long ago: 2024-12-09, 24h, now/d
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Millis>,
     /// The time that --since is of, and by which the newest come first
     #[arg(long, value_enum, value_name = "TIME", default_value_t)]
     by: By,
-    /// Expired and retired ones too
+    /// All that is stored: expired and retired ones too, and conditions, which are no indicators by themselves
     #[arg(long, conflicts_with = "ended")]
     expired: bool,
     /// Only expired and retired ones
@@ -145,9 +147,16 @@ impl Which {
         self.by
     }
 
-    /// Whether --provider is given.
-    pub(super) fn names_provider(&self) -> bool {
-        self.provider.is_some()
+    /// Says on standard error what may be wrong where nothing was found.
+    pub(super) async fn hint(&self, catalog: &dyn Catalog, question: &Question) -> Result<()> {
+        let mut hints = hint::hints(catalog, question, &self.query.join(" "), hint::Reader::Terminal).await?;
+        if self.provider.is_some() && hints.is_empty() {
+            hints.push("--provider takes the whole name, as the column PROVIDER shows it.".to_owned());
+        }
+        for hint in hints {
+            writeln!(io::stderr(), "hint: {}", text::escape(&hint))?;
+        }
+        Ok(())
     }
 
     /// Among which documents.

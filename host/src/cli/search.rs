@@ -10,7 +10,7 @@ use super::query::{self, LANGUAGE, Which};
 use super::settings::Settings;
 use super::{Misuse, document, runtime, waiting};
 use crate::said::Said;
-use crate::store::{Among, Catalog, Hit, form};
+use crate::store::{Catalog, Hit, form};
 use crate::text::{self, Style};
 
 /// More documents than a person reads; `--limit` asks for more.
@@ -80,7 +80,11 @@ impl Search {
             let catalog = super::open::catalog(&config)?;
             // What a run has just stored is found.
             catalog.settle().await;
-            anyhow::Ok(catalog.ask(&question).await?)
+            let answer = catalog.ask(&question).await?;
+            if answer.total == 0 {
+                self.which.hint(catalog.as_ref(), &question).await?;
+            }
+            anyhow::Ok(answer)
         }))?;
         if self.group && !answer.is_grouped {
             writeln!(io::stderr(), "Elasticsearch does not group by value yet: each claim is a row of its own.")?;
@@ -102,15 +106,7 @@ impl Search {
                 writeln!(out, "{} found; --skip leads behind the last of them.", text::count(answer.total))?;
             }
             (false, false) if answer.found.is_empty() => {
-                let hint = match question.among {
-                    Among::Live => " Expired ones are shown with --expired.",
-                    Among::All | Among::Ended => "",
-                };
-                let provider = match self.which.names_provider() {
-                    true => " --provider takes the whole name, as the column PROVIDER shows it.",
-                    false => "",
-                };
-                writeln!(out, "Nothing found.{hint}{provider}")?;
+                writeln!(out, "Nothing found.")?;
             }
             (false, false) => {
                 let table = match answer.is_grouped {

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::{open, runtime, trend};
 use crate::store::TrendOf;
 use crate::text::{self, Align, Style, Table};
+use crate::types;
 
 /// So many words of a field are shown.
 const SHOWN: usize = 10;
@@ -118,7 +119,11 @@ impl Stats {
         let answer = runtime()?.block_on(async {
             let catalog = open::catalog(&config)?;
             catalog.settle().await;
-            anyhow::Ok(catalog.ask(&question).await?)
+            let answer = types::ask(catalog.as_ref(), &question).await?;
+            if answer.total == 0 {
+                self.which.hint(catalog.as_ref(), &question).await?;
+            }
+            anyhow::Ok(answer)
         })?;
         let mut out = io::stdout().lock();
         if let Some(over) = self.trend {
@@ -146,9 +151,16 @@ impl Stats {
         for (facet, counts) in self.facets.iter().zip(&answer.facets).filter(|(_, counts)| !counts.words.is_empty()) {
             let mut table = Table::new(&[(facet.title(), Align::Left), ("COUNT", Align::Right), ("", Align::Left)]);
             let most = counts.words.first().map_or(1, |(_, count)| *count).max(1);
-            for (word, count) in counts.words.iter().take(SHOWN) {
-                let length = usize::try_from((count * BAR).div_ceil(most)).unwrap_or(0);
-                table.row([text::cell(word), text::count(*count), "█".repeat(length)]);
+            let rows: Vec<_> =
+                counts.words.iter().take(SHOWN).map(|(word, count)| (text::cell(word), *count)).collect();
+            let widest = |width: fn(&(String, u64)) -> usize, head: &str| {
+                rows.iter().map(width).chain([head.len()]).max().unwrap_or(0)
+            };
+            let words = widest(|(word, _)| word.chars().count(), facet.title());
+            let bar = style.bar(&[words, widest(|(_, count)| text::count(*count).len(), "COUNT")], BAR);
+            for (word, count) in rows {
+                let length = usize::try_from((count * bar).div_ceil(most)).unwrap_or(0);
+                table.row([word, text::count(count), "█".repeat(length)]);
             }
             write!(out, "{}", table.render(style))?;
             if counts.words.len() > SHOWN {

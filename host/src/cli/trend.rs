@@ -70,6 +70,8 @@ pub(super) fn bars(drawn: &Drawn, over: Over, style: Style) -> String {
         of_words.chain([trend.others.get(place).copied().unwrap_or(0)])
     };
     let most = (0..trend.others.len()).map(|place| parts(place).sum()).max().unwrap_or(0).max(1);
+    let moments = moment(along.from, along.interval).len().max(over.title().len());
+    let longest = style.bar(&[moments, text::count(most).len().max("COUNT".len())], BAR);
     let mut table = Table::new(&[(over.title(), Align::Left), ("COUNT", Align::Right), ("", Align::Left)]);
     for place in 0..trend.others.len() {
         let from = along.from.saturating_add(along.interval.saturating_mul(place as u64));
@@ -77,7 +79,7 @@ pub(super) fn bars(drawn: &Drawn, over: Over, style: Style) -> String {
         // What is rounded is the sum, so that a bar is as long as its count, whatever it is made of.
         for (count, sign) in parts(place).zip(SIGNS.into_iter().take(trend.series.len()).chain([OTHERS])) {
             sum += count;
-            let end = (sum * BAR).div_ceil(most);
+            let end = (sum * longest).div_ceil(most);
             (length..end).for_each(|_| bar.push(sign));
             length = end;
         }

@@ -108,6 +108,11 @@ fn object(id: &str, document: &Value) -> Option<Value> {
         }
         set("valid_from", first.into());
     }
+    // Vulnerabilities have none in STIX.
+    let phases = if type_name == "vulnerability" { Vec::new() } else { phases(document) };
+    if !phases.is_empty() {
+        set("kill_chain_phases", phases.into());
+    }
     if matches!(text_at(document, "tipline.expiry_reason"), "revoked" | "replaced") {
         set("revoked", true.into());
     }
@@ -140,16 +145,71 @@ fn object(id: &str, document: &Value) -> Option<Value> {
     Some(Value::Object(object))
 }
 
+/// Where a document has pages about what it names.
+const PAGES: [&str; 4] = [
+    "vulnerability.reference",
+    "threat.technique.subtechnique.reference",
+    "threat.technique.reference",
+    "threat.tactic.reference",
+];
+
+/// The object's name elsewhere, with its page: of several the one of this very id. A sub-technique's page lies below its
+/// technique's, so `T1059.001` is at `T1059/001`.
 fn references(document: &Value, source: &str, id: &str) -> Value {
+    let source = if id.starts_with("AML.") { "mitre-atlas" } else { source };
     let mut reference = json!({ "source_name": source, "external_id": id });
-    if let Some(url) = ["vulnerability.reference", "threat.technique.reference"]
-        .iter()
-        .flat_map(|path| texts_at(document, path))
-        .next()
-    {
-        reference["url"] = url.into();
+    let pages: Vec<&str> = PAGES.iter().flat_map(|path| texts_at(document, path)).collect();
+    let below = id.replace('.', "/");
+    let is_own = |page: &&&str| {
+        let page = page.trim_end_matches('/');
+        page.ends_with(id) || page.ends_with(&below)
+    };
+    let own = pages.iter().find(is_own).map(|page| (*page).to_owned());
+    let is_technique = id.strip_prefix('T').is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
+    let page = own
+        .or_else(|| is_technique.then(|| format!("https://attack.mitre.org/techniques/{below}/")))
+        .or_else(|| pages.first().map(|page| (*page).to_owned()));
+    if let Some(page) = page {
+        reference["url"] = page.into();
     }
     json!({ "external_references": [reference] })
+}
+
+/// ATT&CK's tactics, by the names of their phases.
+const TACTICS: [(&str, &str); 15] = [
+    ("TA0001", "initial-access"),
+    ("TA0002", "execution"),
+    ("TA0003", "persistence"),
+    ("TA0004", "privilege-escalation"),
+    ("TA0005", "defense-evasion"),
+    ("TA0006", "credential-access"),
+    ("TA0007", "discovery"),
+    ("TA0008", "lateral-movement"),
+    ("TA0009", "collection"),
+    ("TA0010", "exfiltration"),
+    ("TA0011", "command-and-control"),
+    ("TA0040", "impact"),
+    ("TA0042", "resource-development"),
+    ("TA0043", "reconnaissance"),
+    ("TA0112", "defense-impairment"),
+];
+
+/// The phases that a document is of: as its source named them, else by its tactics.
+fn phases(document: &Value) -> Vec<Value> {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let named = texts_at(document, "socdefenders.stix.kill_chain_phases");
+    let mut phases: Vec<(&str, &str)> = named
+        .into_iter()
+        .filter_map(|phase| phase.split_once(':'))
+        .filter(|(chain, phase)| is_name(chain) && is_name(phase))
+        .collect();
+    let has_attack = phases.iter().any(|(chain, _)| *chain == "mitre-attack");
+    let tactics = if has_attack { Vec::new() } else { texts_at(document, "threat.tactic.id") };
+    let known = |id: &str| TACTICS.iter().find(|(known, _)| *known == id);
+    phases.extend(tactics.into_iter().filter_map(known).map(|(_, phase)| ("mitre-attack", *phase)));
+    phases.into_iter().map(|(chain, phase)| json!({ "kill_chain_name": chain, "phase_name": phase })).collect()
 }
 
 /// The pattern that finds what the document speaks of.
@@ -246,6 +306,66 @@ mod tests {
         assert_eq!(object["confidence"], 85);
         assert_eq!(object["object_marking_refs"][0], MARKINGS[3].1);
         assert_eq!(object["external_references"][0]["source_name"], "ESET");
+    }
+
+    #[test]
+    fn techniques_have_their_own_pages_and_phases() {
+        let page = |path: &str| format!("https://attack.mitre.org/{path}/");
+        let technique = |id: &str, threat: Value| {
+            let mut document = document("", id, json!({}));
+            document["threat"]["indicator"].as_object_mut().unwrap().remove("type");
+            threat.as_object().unwrap().iter().for_each(|(key, value)| document["threat"][key] = value.clone());
+            object("some id", &document).unwrap()
+        };
+        let both = json!({ "technique": {
+            "id": ["T1059", "T1071"], "reference": [page("techniques/T1059"), page("techniques/T1071")],
+            "subtechnique": { "id": "T1071.001", "reference": page("techniques/T1071/001") },
+        } });
+        let tactic = json!({ "tactic": { "id": "TA0011", "reference": page("tactics/TA0011") } });
+        for (id, threat, source, url) in [
+            ("T1071.001", both.clone(), "mitre-attack", Some(page("techniques/T1071/001"))),
+            ("T1071", both.clone(), "mitre-attack", Some(page("techniques/T1071"))),
+            ("TA0011", tactic.clone(), "mitre-attack", Some(page("tactics/TA0011"))),
+            // Whoever keeps no pages gives none.
+            (
+                "T1566.001",
+                json!({ "technique": { "id": "T1566" } }),
+                "mitre-attack",
+                Some(page("techniques/T1566/001")),
+            ),
+            ("AML.T0051", json!({ "technique": { "id": "AML.T0051" } }), "mitre-atlas", None),
+        ] {
+            let object = technique(id, threat);
+            let reference = &object["external_references"][0];
+            assert_eq!(
+                (reference["source_name"].as_str(), reference["external_id"].as_str()),
+                (Some(source), Some(id))
+            );
+            assert_eq!(reference["url"].as_str(), url.as_deref(), "{id}");
+        }
+        let phase = |phase: &str| json!({ "kill_chain_name": "mitre-attack", "phase_name": phase });
+        assert_eq!(technique("TA0011", tactic)["kill_chain_phases"], json!([phase("command-and-control")]));
+        assert_eq!(technique("T1071", both)["kill_chain_phases"], Value::Null);
+    }
+
+    #[test]
+    fn phases_are_as_their_source_named_them() {
+        let mut document = document("domain-name", "evil.example", json!({}));
+        document["threat"]["tactic"] = json!({ "id": ["TA0005", "TA9999"] });
+        let phases = |document: &Value| {
+            let all = object("some id", document).unwrap()["kill_chain_phases"].clone();
+            let shown =
+                |phase: &Value| format!("{}:{}", phase["kill_chain_name"], phase["phase_name"]).replace('"', "");
+            all.as_array().unwrap().iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(phases(&document), ["mitre-attack:defense-evasion"]);
+        document["socdefenders"] = json!({ "stix": { "kill_chain_phases": [
+            "lockheed-martin-cyber-kill-chain:control", "mitre-attack:T1071.001", "Odd Chain:x", "x",
+        ] } });
+        let lockheed = "lockheed-martin-cyber-kill-chain:control";
+        assert_eq!(phases(&document), [lockheed, "mitre-attack:defense-evasion"]);
+        document["socdefenders"] = json!({ "stix": { "kill_chain_phases": "mitre-attack:stealth" } });
+        assert_eq!(phases(&document), ["mitre-attack:stealth"]);
     }
 
     #[test]

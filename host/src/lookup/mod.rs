@@ -16,7 +16,7 @@ use tipline_observable::{Observable, harmless};
 
 use crate::clock::Millis;
 use crate::document::{self, text_at, texts_at};
-use crate::store::{Among, Catalog, CatalogError, Condition, Question};
+use crate::store::{Among, Catalog, CatalogError, Condition, Hit, Question};
 
 pub(crate) use read::{MAX_LOOKED_BYTES, Value, read};
 
@@ -55,6 +55,10 @@ pub(crate) enum Verdict {
     Known,
     /// It lies in a range that a live claim is about.
     Covered,
+    /// A mailbox: a live claim is about its domain.
+    OfDomain,
+    /// A host: a live claim is about a URL there.
+    OfUrl,
     /// All claims about it have ended.
     Ended,
     /// Nobody should look for it, for this reason.
@@ -65,13 +69,16 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// The words of all, the most telling first.
-    pub(crate) const WORDS: [&str; 5] = ["known", "in range", "ended", "harmless", "unknown"];
+    pub(crate) const WORDS: [&str; 7] =
+        ["known", "in range", "its domain is known", "host of a known URL", "ended", "harmless", "unknown"];
 
     /// What people read.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Known => "known",
             Self::Covered => "in range",
+            Self::OfDomain => "its domain is known",
+            Self::OfUrl => "host of a known URL",
             Self::Ended => "ended",
             Self::Harmless(_) => "harmless",
             Self::Unknown => "unknown",
@@ -84,14 +91,21 @@ impl Verdict {
 pub(crate) struct Looked {
     pub(crate) value: Value,
     pub(crate) verdict: Verdict,
-    /// The claims that say so: of it, or of the ranges that hold it.
+    /// The claims that say so: of it, of the ranges that hold it, of its domain, or of a URL there.
     pub(crate) claims: Vec<Arc<Claim>>,
 }
 
 impl Looked {
-    /// What its first claim links it with: software, actor, or its tags.
+    /// Why it is harmless, which range or URL it belongs to, or what its first claim links it with: software, actor, or its
+    /// tags.
     pub(crate) fn about(&self) -> String {
+        if let Verdict::Harmless(reason) = self.verdict {
+            return reason.to_owned();
+        }
         let Some(claim) = self.claims.first() else { return String::new() };
+        if matches!(self.verdict, Verdict::Covered | Verdict::OfUrl) {
+            return document::name(&claim.document).to_owned();
+        }
         let texts = ["threat.software.name", "threat.group.name", "tags"].map(|path| texts_at(&claim.document, path));
         texts.into_iter().find(|texts| !texts.is_empty()).unwrap_or_default().join(", ")
     }
@@ -118,6 +132,14 @@ pub(crate) struct Claim {
     pub(crate) is_live: bool,
 }
 
+impl Claim {
+    fn of(hit: Hit, now: Millis) -> Self {
+        let document: Json = serde_json::from_str(&hit.json).unwrap_or_default();
+        let is_live = document::is_live(&document, now);
+        Self { id: hit.id, document, is_live }
+    }
+}
+
 /// Looks all of them up.
 ///
 /// # Errors
@@ -130,8 +152,10 @@ pub(crate) async fn look_up(
 ) -> Result<Vec<Looked>, CatalogError> {
     let mut known: HashMap<String, Vec<Arc<Claim>>> = HashMap::new();
     for values in values.chunks(ASKED_TOGETHER) {
-        let keys = values.iter().map(|value| value.key.clone()).collect();
-        let names: HashSet<String> = values.iter().map(|value| value.name.clone()).collect();
+        let domains = || values.iter().filter_map(|value| value.domain.as_ref());
+        let keys = values.iter().map(|value| &value.key).chain(domains().map(|(key, _)| key)).cloned().collect();
+        let names: HashSet<String> =
+            values.iter().map(|value| &value.name).chain(domains().map(|(_, name)| name)).cloned().collect();
         let either = Predicate::any([
             Predicate::Test(KEY.to_owned(), Test::OneOf(keys)),
             Predicate::Test(NAME.to_owned(), Test::OneOf(names)),
@@ -147,7 +171,23 @@ pub(crate) async fn look_up(
     }
     let has_address = values.iter().any(|value| is_within(&value.observable));
     let ranges = if has_address { Ranges::of(catalog, fields, now).await? } else { Ranges::default() };
-    Ok(values.into_iter().map(|value| judge(value, &known, &ranges)).collect())
+    let mut looked: Vec<Looked> = values.into_iter().map(|value| judge(value, &known, &ranges)).collect();
+    let hosts: HashSet<String> =
+        looked.iter().filter(|one| may_be_host(one)).map(|one| one.value.name.clone()).collect();
+    let at = if hosts.is_empty() { Vec::new() } else { catalog.urls_at(&hosts, now).await? };
+    let at: HashMap<String, Arc<Claim>> =
+        at.into_iter().map(|(host, hit)| (host, Arc::new(Claim::of(hit, now)))).collect();
+    for one in looked.iter_mut().filter(|one| may_be_host(one)) {
+        if let Some(claim) = at.get(&one.value.name) {
+            (one.verdict, one.claims) = (Verdict::OfUrl, vec![claim.clone()]);
+        }
+    }
+    Ok(looked)
+}
+
+/// Whether a URL there would say more of it than what is known.
+fn may_be_host(one: &Looked) -> bool {
+    matches!(one.value.observable, Observable::Domain(_) | Observable::Ip(_)) && one.verdict > Verdict::OfUrl
 }
 
 fn judge(value: Value, known: &HashMap<String, Vec<Arc<Claim>>>, ranges: &Ranges) -> Looked {
@@ -163,14 +203,29 @@ fn judge(value: Value, known: &HashMap<String, Vec<Arc<Claim>>>, ranges: &Ranges
     } else {
         let addresses = Some(&value.name).filter(|_| is_within(&value.observable)).and_then(|name| network(name));
         let around = addresses.map(|addresses| ranges.around(addresses)).unwrap_or_default();
+        let of_domain = of_domain(&value, known);
         match (around.is_empty(), claims.is_empty(), harmless(&value.observable)) {
             (false, _, _) => (Verdict::Covered, around),
+            _ if !of_domain.is_empty() => (Verdict::OfDomain, of_domain),
             (true, false, _) => (Verdict::Ended, claims),
             (true, true, Some(reason)) => (Verdict::Harmless(reason), claims),
             (true, true, None) => (Verdict::Unknown, claims),
         }
     };
     Looked { value, verdict, claims }
+}
+
+/// The live claims of a mailbox' domain.
+fn of_domain(value: &Value, known: &HashMap<String, Vec<Arc<Claim>>>) -> Vec<Arc<Claim>> {
+    let Some((key, name)) = &value.domain else { return Vec::new() };
+    let claims = match known.get(key) {
+        Some(claims) => claims.clone(),
+        None => {
+            let of_name = known.get(&format!("={name}")).into_iter().flatten();
+            of_name.filter(|claim| document::kind(&claim.document) == "domain-name").cloned().collect()
+        }
+    };
+    claims.into_iter().filter(|claim| claim.is_live).collect()
 }
 
 /// The claims that a query finds, what was seen last first.
@@ -194,11 +249,7 @@ async fn claims(
         trend: None,
     };
     let mut claims = Vec::new();
-    let add = &mut |hit: crate::store::Hit| {
-        let document: Json = serde_json::from_str(&hit.json).unwrap_or_default();
-        let is_live = document::is_live(&document, now);
-        claims.push(Claim { id: hit.id, document, is_live });
-    };
+    let add = &mut |hit| claims.push(Claim::of(hit, now));
     catalog.stream(&question, add).await?;
     Ok(claims)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Value {
     pub(crate) key: String,
     /// As it is normalised.
     pub(crate) name: String,
+    /// Of a mailbox its domain: the key of what says something of that, and its name.
+    pub(crate) domain: Option<(String, String)>,
     /// How often it stands there.
     pub(crate) times: u64,
 }
@@ -188,8 +190,7 @@ impl Reader {
     }
 
     fn add(&mut self, observable: Observable) -> Result<(), TooMany> {
-        let claim = self.frame.claim(&observable, "", &mut self.scratch);
-        let key: String = claim.key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = self.key(&observable);
         if let Some(place) = self.places.get(&key) {
             self.values[*place].times += 1;
             return Ok(());
@@ -199,9 +200,20 @@ impl Reader {
         }
         let mut name = String::new();
         observable.write_key(&mut name);
+        let domain = match &observable {
+            Observable::Email(mailbox) => mailbox.rsplit_once('@').map(|(_, domain)| domain.to_owned()),
+            _ => None,
+        };
+        let domain = domain.map(|domain| (self.key(&Observable::Domain(domain.clone())), domain));
         self.places.insert(key.clone(), self.values.len());
-        self.values.push(Value { observable, key, name, times: 1 });
+        self.values.push(Value { observable, key, name, domain, times: 1 });
         Ok(())
+    }
+
+    /// `tipline.key`.
+    fn key(&mut self, observable: &Observable) -> String {
+        let claim = self.frame.claim(observable, "", &mut self.scratch);
+        claim.key.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -47,6 +47,8 @@ fn a_value_is_judged_by_its_claims_then_by_ranges_then_by_itself() {
         // Of a guest that has keys of its own.
         ("=foreign.com".to_owned(), vec![claim("other", "foreign.com", "domain-name", "x", true)]),
         ("=bad.com".to_owned(), vec![claim("mail", "bad.com", "email-addr", "x", true)]),
+        (value("me@mail.com").key, vec![claim("box", "me@mail.com", "email-addr", "", true)]),
+        (value("you@old.com").key, vec![claim("you", "you@old.com", "email-addr", "", false)]),
     ]
     .into();
     for (text, verdict, ids) in [
@@ -57,6 +59,13 @@ fn a_value_is_judged_by_its_claims_then_by_ranges_then_by_itself() {
         ("198.51.100.0/25", Verdict::Covered, vec!["198.51.100.0/24"]),
         ("foreign.com", Verdict::Known, vec!["other"]),
         ("bad.com", Verdict::Unknown, vec![]),
+        ("me@mail.com", Verdict::Known, vec!["box"]),
+        ("me@evil.com", Verdict::OfDomain, vec!["live"]),
+        ("me@foreign.com", Verdict::OfDomain, vec!["other"]),
+        // A domain that has ended says nothing of its mailboxes, nor does one below it.
+        ("me@old.com", Verdict::Unknown, vec![]),
+        ("you@old.com", Verdict::Ended, vec!["you"]),
+        ("me@mx.evil.com", Verdict::Unknown, vec![]),
         ("10.1.2.3", Verdict::Harmless("private address"), vec![]),
         ("203.0.113.9", Verdict::Unknown, vec![]),
     ] {

@@ -4,11 +4,13 @@
 //! them together large. What reads out everything for another program has turns of its own: it lasts as long as whoever takes
 //! it, and people at the page must not wait for that.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::clock::Millis;
 use crate::store::{Answer, Catalog, CatalogError, Facet, Hit, Query, Question};
 
 /// Questions answered at once: while one reads, another computes; a third would make both slower.
@@ -80,6 +82,11 @@ impl Catalog for TakingTurns {
         self.catalog.ask(question).await
     }
 
+    async fn urls_at(&self, hosts: &HashSet<String>, now: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+        let _turn = self.question().await?;
+        self.catalog.urls_at(hosts, now).await
+    }
+
     async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {
         let _turn = self.question().await?;
         self.catalog.words(field, beginning, limit).await
@@ -146,6 +153,10 @@ mod tests {
         async fn ask(&self, _: &Question) -> Result<Answer, CatalogError> {
             self.work().await;
             Ok(Answer::default())
+        }
+        async fn urls_at(&self, _: &HashSet<String>, _: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+            self.work().await;
+            Ok(Vec::new())
         }
         async fn words(&self, _: &str, _: &str, _: usize) -> Result<Vec<(String, u64)>, CatalogError> {
             self.work().await;

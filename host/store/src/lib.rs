@@ -29,6 +29,7 @@ pub mod testing;
 mod tests;
 mod turn;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -166,6 +167,13 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`].
     async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError>;
+
+    /// Of each of these hosts a live claim of a URL there, of several the one that was seen last; without those of which there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    async fn urls_at(&self, hosts: &HashSet<String>, now: Millis) -> Result<Vec<(String, Hit)>, CatalogError>;
 
     /// Shows every claim that a question finds, in its order, without holding them all; what is to be grouped or counted is
     /// not.

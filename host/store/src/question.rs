@@ -25,7 +25,7 @@ pub enum Among {
     Live,
     /// Everything that is stored.
     All,
-    /// What is not live: expired, retired, or no indicator by itself.
+    /// What has expired or was retired. A condition, which is no indicator by itself, is neither live nor ended.
     Ended,
 }
 

@@ -63,10 +63,7 @@ impl Row {
             value: one.value.name.clone(),
             times: one.value.times,
             claim,
-            about: match one.verdict {
-                Verdict::Harmless(reason) => reason.to_owned(),
-                _ => one.about(),
-            },
+            about: one.about(),
         }
     }
 }
@@ -163,6 +160,8 @@ fn means(word: &str) -> &'static str {
     match word {
         "known" => "A live indicator is about it",
         "in range" => "It lies in a range that a live indicator is about",
+        "its domain is known" => "A live indicator is about the domain of this mailbox",
+        "host of a known URL" => "A live indicator is about a URL at this host",
         "ended" => "What is stored of it has expired or was retired",
         "harmless" => "Nobody should look for it, such as a private address",
         _ => "Nothing is stored of it",
@@ -208,7 +207,7 @@ fn or_none(said: &str) -> Markup {
 fn class(word: &str) -> &'static str {
     match word {
         "known" => "known",
-        "in range" => "covered",
+        "in range" | "its domain is known" | "host of a known URL" => "covered",
         "ended" => "over",
         "harmless" => "harmless",
         _ => "unknown",

@@ -13,6 +13,13 @@ const SHOWN: usize = 8;
 /// The longest that is seen of a word; of a longer one the title has more.
 const CHARS_SEEN: usize = 16;
 
+/// Types, of which there are no more than ECS has, and whose rare ones are what somebody looks for.
+const TYPES_SHOWN: usize = 20;
+
+fn shown_of(word: &str) -> usize {
+    if word == "type" { TYPES_SHOWN } else { SHOWN }
+}
+
 /// All facets that say something, or by which is filtered.
 pub(super) fn facets(view: &View, answer: &Answer) -> Markup {
     let stated = view.stated();
@@ -39,7 +46,7 @@ fn facet(view: &View, counts: &Counts, stated: &[Stated]) -> Markup {
         section.facet {
             h2 { (title) @if !of_this.is_empty() { span.filtered { "filtered" } } }
             ul {
-                @for (value, count) in words.iter().take(SHOWN) {
+                @for (value, count) in words.iter().take(shown_of(word)) {
                     @match filter(value) {
                         Some(one) => li.on { (taken_back(view, one, &shown(word, value), Some(*count))) },
                         None => li { (offered(view, word, value, *count, most)) },
@@ -49,15 +56,7 @@ fn facet(view: &View, counts: &Counts, stated: &[Stated]) -> Markup {
                     li.off { (taken_back(view, one, &shown(word, &one.value), None)) }
                 }
             }
-            @if *word == "type" {
-                // ECS has no types for these, so nothing counts them.
-                p.more {
-                    "also "
-                    a href=(view.filtered(word, Some("vulnerability"), true).link("/")) { "vulnerabilities" } ", "
-                    a href=(view.filtered(word, Some("technique"), true).link("/")) { "techniques" }
-                }
-            }
-            @if words.len() > SHOWN { p.more { "and " (text::count((words.len() - SHOWN) as u64)) " more" } }
+            @if words.len() > shown_of(word) { p.more { "and " (text::count((words.len() - shown_of(word)) as u64)) " more" } }
         }
     }
 }

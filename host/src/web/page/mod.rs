@@ -49,8 +49,9 @@ use view::View;
 
 use crate::clock::Millis;
 use crate::document::{Group, text_at};
+use crate::hint;
 use crate::store::{Among, Answer, CatalogError, Hit, Question};
-use crate::text;
+use crate::{text, types};
 
 /// Claims of a value that its details show; a value has one for each source.
 const CLAIMS_SHOWN: usize = 50;
@@ -158,11 +159,18 @@ enum Wrong {
 struct Found {
     answer: Answer,
     trend: trend::Shown,
+    /// What may be wrong where nothing is found.
+    hints: Vec<String>,
 }
 
 async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
     let question = asked::question(app, view, now).map_err(Wrong::Mistake)?;
-    let mut answer = app.catalog.ask(&question).await.map_err(Wrong::Catalog)?;
+    let mut answer = types::ask(app.catalog.as_ref(), &question).await.map_err(Wrong::Catalog)?;
+    let hints = match answer.total {
+        0 => hint::hints(app.catalog.as_ref(), &question, &view.query, hint::Reader::Page).await,
+        _ => Ok(Vec::new()),
+    };
+    let hints = hints.map_err(Wrong::Catalog)?;
     let is_chosen = view.time.is_some() || view.from.is_some() || view.to.is_some();
     let mut trend = trend::Shown { drawn: answer.trend.take(), time: view.time() };
     if !is_chosen && answer.total > 0 && trend.drawn.as_ref().is_none_or(trend::is_flat) {
@@ -173,11 +181,11 @@ async fn found(app: &App, view: &View, now: Millis) -> Result<Found, Wrong> {
             trend = trend::Shown { drawn: Some(drawn), time: view::LAST_SEEN };
         }
     }
-    Ok(Found { answer, trend })
+    Ok(Found { answer, trend, hints })
 }
 
 fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> Markup {
-    let Found { answer, trend } = found;
+    let Found { answer, trend, hints } = found;
     let rows = answer.found.len();
     html! {
         div.bar {
@@ -192,7 +200,7 @@ fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> 
             (table::chooser(view))
         }
         @if answer.total == 0 {
-            (nothing(app, view))
+            (nothing(app, view, hints))
         } @else {
             div.columns {
                 (facets::facets(view, answer))
@@ -211,7 +219,7 @@ fn board(app: &App, view: &View, found: &Found, views: &Markup, now: Millis) -> 
 }
 
 /// What to do where nothing is found.
-fn nothing(app: &App, view: &View) -> Markup {
+fn nothing(app: &App, view: &View, hints: &[String]) -> Markup {
     let is_usual = view.query.is_empty() && view.from.is_none() && view.to.is_none();
     if is_usual && view.among == Among::Live && app.config.inputs.is_empty() {
         return health::nothing_yet();
@@ -223,6 +231,7 @@ fn nothing(app: &App, view: &View) -> Markup {
         "",
         "Nothing is found.",
         &html! {
+            @for hint in hints { p { (text::escape(hint)) } }
             ul {
                 @if view.among == Among::Live { li { a href=(view.but(|view| view.among = Among::All).link("/")) { "Search what has ended, too" } } }
                 @if view.from.is_some() || view.to.is_some() { li { a href=(view.but(|view| { view.from = None; view.to = None; }).link("/")) { "Search all of the time" } } }

@@ -9,6 +9,7 @@ use super::Elasticsearch;
 use super::search::{FACET_VALUES, PAGE, condition, expired, failed_shards, refuse_holes, retired};
 use crate::question::{Among, Answer, Counts, Question};
 use crate::{CatalogError, Hit};
+use tipline_model::clock::Millis;
 
 impl Elasticsearch {
     pub(super) async fn answer(&self, question: &Question) -> Result<Answer, CatalogError> {
@@ -51,6 +52,33 @@ impl Elasticsearch {
             }
         }
         Ok(())
+    }
+
+    /// Of each of these hosts a live claim of a URL there.
+    pub(super) async fn urls(&self, hosts: &[String], now: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+        const HOST: &str = "threat.indicator.url.domain";
+        let filter = [json!({ "term": { "threat.indicator.type": "url" } }), json!({ "terms": { HOST: hosts } })];
+        let live = json!({ "bool": { "filter": filter, "must_not": [retired(), expired(now), condition()] } });
+        let last =
+            json!([{ "threat.indicator.last_seen": { "order": "desc", "missing": "_last" } }, { "event.id": "asc" }]);
+        let first = json!({ "top_hits": { "size": 1, "sort": last } });
+        let terms = json!({ "field": HOST, "include": hosts, "size": hosts.len() });
+        let body =
+            json!({ "size": 0, "query": live, "aggs": { "hosts": { "terms": terms, "aggs": { "first": first } } } });
+        let answer = self.query("_search", "aggregations,_shards.failed,error", &body).await?;
+        let json = answer.json();
+        refuse_holes(failed_shards(&json))?;
+        let hit = |bucket: &Value| {
+            let source = bucket.pointer("/first/hits/hits/0/_source")?;
+            let text = |path| Some(source.pointer(path)?.as_str()?.to_owned());
+            let version = source.pointer("/event/sequence").and_then(Value::as_u64).unwrap_or_default();
+            Some((
+                bucket["key"].as_str()?.to_owned(),
+                Hit { id: text("/event/id")?, version, json: source.to_string() },
+            ))
+        };
+        let buckets = json.pointer("/aggregations/hosts/buckets").and_then(Value::as_array);
+        Ok(buckets.into_iter().flatten().filter_map(hit).collect())
     }
 
     async fn counted(&self, facets: &[&'static str], dsl: &Value) -> Result<Vec<Counts>, CatalogError> {
@@ -98,6 +126,7 @@ fn dsl(question: &Question) -> Value {
         Among::All => json!({ "bool": { "filter": [filter] } }),
         Among::Live => json!({ "bool": { "filter": [filter], "must_not": ended } }),
         Among::Ended => {
+            let ended = [retired(), expired(question.now)];
             json!({ "bool": { "filter": [filter, { "bool": { "should": ended, "minimum_should_match": 1 } }] } })
         }
     }

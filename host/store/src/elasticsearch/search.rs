@@ -3,6 +3,8 @@
 //! Expiry is measured against the caller's moment, not the cluster's clock. A walk goes
 //! in pages sorted by identity, so it needs neither a scroll nor a point in time, which differ between clusters.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::Deserialize;
@@ -22,6 +24,9 @@ pub(super) const PAGE: usize = 500;
 
 /// A facet's values; a feed has a dozen types and some dozens of providers.
 pub(super) const FACET_VALUES: usize = 1_000;
+
+/// Hosts asked for in one request: the answer has a document of each.
+const HOSTS_TOGETHER: usize = 1_000;
 
 /// A document found, as it is stored.
 #[derive(Debug, Deserialize)]
@@ -345,6 +350,15 @@ impl Catalog for Elasticsearch {
 
     async fn ask(&self, question: &crate::Question) -> Result<crate::Answer, CatalogError> {
         self.answer(question).await
+    }
+
+    async fn urls_at(&self, hosts: &HashSet<String>, now: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+        let hosts: Vec<String> = hosts.iter().cloned().collect();
+        let mut found = Vec::new();
+        for hosts in hosts.chunks(HOSTS_TOGETHER) {
+            found.extend(self.urls(hosts, now).await?);
+        }
+        Ok(found)
     }
 
     async fn words(&self, field: &str, beginning: &str, limit: usize) -> Result<Vec<(String, u64)>, CatalogError> {

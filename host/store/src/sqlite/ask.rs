@@ -5,9 +5,11 @@
 //! needed to tell what is found, the columns are looked at again for the answer: what was deleted meanwhile is left out, and
 //! what has changed has its new place.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tipline_catalog::{Bits, Claim, Columns, Counted, Found, Grouping, Over, time_column, word_column};
 use tipline_kql::{Document, Fields, Literals, fold};
 
@@ -17,6 +19,11 @@ use super::warm::{Filled, Warm};
 use crate::question::{Among, Answer, Counts, Drawn, Question, TrendOf};
 use crate::state::{Ledger, LedgerError};
 use crate::{CatalogError, Hit};
+use tipline_model::clock::Millis;
+
+/// Documents that are read and handed on together: some hundred kilobytes, and a read so short that it never keeps the log
+/// from being emptied.
+const READ_TOGETHER: usize = 256;
 
 /// Times that a question is asked again because the columns were filled anew meanwhile.
 const TRIES: u32 = 5;
@@ -83,7 +90,7 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
     let scope = match question.among {
         Among::All => columns.stored().clone(),
         Among::Live => columns.live(question.now),
-        Among::Ended => columns.stored().clone().minus(&columns.live(question.now)),
+        Among::Ended => columns.ended(question.now),
     };
     let found = columns.find(&question.condition.predicate, &question.condition.fields, &scope, question.grouping);
     let undecided = found.undecided();
@@ -108,20 +115,27 @@ pub(super) fn stream(
     ledger: &Ledger,
     warm: &Warm,
     question: &Question,
-    mut take: impl FnMut(Hit) -> bool,
+    mut take: impl FnMut(Vec<Hit>) -> bool,
 ) -> Result<(), CatalogError> {
     let claims = ask(ledger, warm, question, |columns, Finding { scope, found, .. }| {
         let slots = columns.page(found, scope, Grouping::Claims, question.order, question.behind, question.limit);
         slots.into_iter().map(|slot| columns.claim(slot)).collect::<Vec<_>>()
     })?;
-    for claim in claims {
-        if let Some(hit) = hit(ledger, claim)?
-            && !take(hit)
-        {
+    for claims in claims.chunks(READ_TOGETHER) {
+        if !take(ledger.reading_at_once(|connection| hits(connection, claims))?) {
             break;
         }
     }
     Ok(())
+}
+
+/// The documents of some claims. What was deleted meanwhile has none, and what stands in its row now is another's.
+fn hits(connection: &Connection, claims: &[Claim]) -> rusqlite::Result<Vec<Hit>> {
+    let mut hits = Vec::with_capacity(claims.len());
+    for claim in claims {
+        hits.extend(fill::hit(connection, claim.row)?.filter(|hit| claim.is_of(&hit.id)));
+    }
+    Ok(hits)
 }
 
 pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Result<Answer, CatalogError> {
@@ -136,15 +150,11 @@ pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Resul
         };
         (answer, finding.page(question, || page(columns, finding, question)))
     })?;
-    let mut hits = Vec::with_capacity(claims.len());
-    for claims in claims {
-        let found = claims.into_iter().map(|claim| hit(ledger, claim)).collect::<Result<Vec<_>, _>>()?;
-        let found: Vec<Hit> = found.into_iter().flatten().collect();
-        if !found.is_empty() {
-            hits.push(found);
-        }
-    }
-    Ok(Answer { found: hits, ..answer })
+    let found = ledger.reading_at_once(|connection| {
+        claims.iter().map(|claims| hits(connection, claims)).collect::<Result<Vec<_>, _>>()
+    })?;
+    let found = found.into_iter().filter(|hits| !hits.is_empty()).collect();
+    Ok(Answer { found, ..answer })
 }
 
 /// The claims of each place on a question's page.
@@ -167,6 +177,24 @@ fn facets(columns: &Columns, finding: &Finding, question: &Question) -> Vec<Coun
         let words = |words: Vec<Counted>| words.into_iter().map(|counted| (counted.word, counted.count)).collect();
         counted.iter().zip(facets).map(|((field, _), counts)| Counts { field, words: words(counts) }).collect()
     })
+}
+
+/// Of each of these hosts a live claim of a URL there.
+pub(super) fn urls_at(
+    ledger: &Ledger,
+    warm: &Warm,
+    hosts: &HashSet<String>,
+    now: Millis,
+) -> Result<Vec<(String, Hit)>, CatalogError> {
+    warm.catch_up(ledger, &Fields::new([]))?;
+    let found = warm.read(|Filled { columns, .. }| columns.urls_at(hosts, &columns.live(now)));
+    Ok(ledger.reading_at_once(|connection| {
+        let mut urls = Vec::new();
+        for (host, claim) in found.into_iter().flatten() {
+            urls.extend(hits(connection, &[claim])?.into_iter().map(|hit| (host.clone(), hit)));
+        }
+        Ok(urls)
+    })?)
 }
 
 /// The words of a field that begin so.
@@ -199,12 +227,6 @@ fn draw(columns: &Columns, finding: &Finding, grouping: Grouping, of: TrendOf) -
     Some(Drawn { over, trend: columns.trend(&claims, &over, column, of.top) })
 }
 
-/// A claim's document. What was deleted meanwhile has none, and what stands in its row now is another's.
-fn hit(ledger: &Ledger, claim: Claim) -> Result<Option<Hit>, LedgerError> {
-    let hit = ledger.reading(|connection| fill::hit(connection, claim.row))?;
-    Ok(hit.filter(|hit| claim.is_of(&hit.id)))
-}
-
 /// Documents read by one use of a connection, so that a long judgement keeps no log from being emptied.
 const JUDGED_TOGETHER: usize = 1_000;
 
@@ -221,7 +243,7 @@ fn judge(
     let fields = question.condition.fields.only(&predicate.columns());
     let literals = Literals::of(predicate);
     let judged = |rows: &[Vec<u32>]| {
-        ledger.reading(|connection| {
+        ledger.reading_at_once(|connection| {
             let mut found = Vec::with_capacity(rows.len());
             for rows in rows {
                 let mut texts = Vec::with_capacity(rows.len());

@@ -20,6 +20,7 @@ mod search;
 mod sweep;
 mod warm;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ pub use sweep::SWEEP_BATCH;
 use queue::Queue;
 use warm::Warm;
 
-/// Documents read ahead of whoever takes them. Fixed: they are a few hundred kilobytes.
-const HITS_AHEAD: usize = 256;
+/// Lots of documents read ahead of whoever takes them. Fixed: each is a few hundred kilobytes.
+const LOTS_AHEAD: usize = 2;
 
 /// Between two looks at what has changed: so little comes together meanwhile that no question waits for it.
 const KEEPING: Duration = Duration::from_millis(200);
@@ -175,15 +176,20 @@ impl Catalog for Sqlite {
         blocking(move || ask::words(&ledger, &warm, &field, &beginning, limit)).await
     }
 
+    async fn urls_at(&self, hosts: &HashSet<String>, now: Millis) -> Result<Vec<(String, Hit)>, CatalogError> {
+        let (Self { ledger, warm, .. }, hosts) = (self.clone(), hosts.clone());
+        blocking(move || ask::urls_at(&ledger, &warm, &hosts, now)).await
+    }
+
     async fn stream(&self, question: &Question, visit: &mut (dyn FnMut(Hit) + Send)) -> Result<(), CatalogError> {
         let Self { ledger, warm, .. } = self.clone();
         let question = Question { grouping: Grouping::Claims, ..question.clone() };
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(HITS_AHEAD);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(LOTS_AHEAD);
         let reader = tokio::task::spawn_blocking(move || {
-            ask::stream(&ledger, &warm, &question, |hit| sender.blocking_send(hit).is_ok())
+            ask::stream(&ledger, &warm, &question, |hits| sender.blocking_send(hits).is_ok())
         });
-        while let Some(hit) = receiver.recv().await {
-            visit(hit);
+        while let Some(hits) = receiver.recv().await {
+            hits.into_iter().for_each(&mut *visit);
         }
         reader.await.map_err(|error| CatalogError(format!("Reading the store ended early: {error}.")))?
     }

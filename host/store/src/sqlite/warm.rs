@@ -159,12 +159,10 @@ impl Warm {
 
     fn standing(&self, ledger: &Ledger, ranges: &BTreeSet<String>) -> Result<Standing, LedgerError> {
         let place = self.reached();
-        // One moment of the file.
-        let now = ledger.reading(|connection| {
-            let moment = connection.unchecked_transaction()?;
+        let now = ledger.reading_at_once(|moment| {
             Ok(Now {
-                head: changes::head(&moment)?,
-                leads_on: place.map_or(Ok(false), |place| changes::has(&moment, place))?,
+                head: changes::head(moment)?,
+                leads_on: place.map_or(Ok(false), |place| changes::has(moment, place))?,
                 last_row: moment.query_row("SELECT max(row) FROM documents", [], |row| row.get(0))?,
             })
         })?;
@@ -199,7 +197,7 @@ impl Warm {
             return Ok(false);
         };
         for rows in rows.chunks(STEP_ROWS) {
-            let documents = ledger.reading(|connection| documents(connection, rows))?;
+            let documents = ledger.reading_at_once(|connection| documents(connection, rows))?;
             let taken = self.change(|filled| {
                 filled.changes += 1;
                 filled.answered = Answered::default();
