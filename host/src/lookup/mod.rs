@@ -72,6 +72,9 @@ impl Verdict {
     pub(crate) const WORDS: [&str; 7] =
         ["known", "in range", "its domain is known", "host of a known URL", "ended", "harmless", "unknown"];
 
+    /// Of these, what is known only of something near.
+    pub(crate) const NEAR: [&str; 2] = ["its domain is known", "host of a known URL"];
+
     /// What people read.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -115,7 +115,8 @@ pub(super) fn answer(rows: &[Row], only: Option<&str>, path: &str, now: Millis) 
             } @else {
                 ul.tally {
                     li { a href=(path) aria-current=[only.is_none().then_some("true")] { strong { (text::count(rows.len() as u64)) } span { "all" } } }
-                    @for word in Verdict::WORDS {
+                    // What is rare is no zero among the others.
+                    @for word in Verdict::WORDS.into_iter().filter(|word| !Verdict::NEAR.contains(word) || count(word) > 0) {
                         li class=(class(word)) title=(means(word)) {
                             a href=(with(path, &[("only", word)])) aria-current=[(only == Some(word)).then_some("true")] {
                                 strong { (text::count(count(word))) } span { (word) }
