@@ -1,0 +1,353 @@
+//! What is attached to a case.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OWNER, mark, within};
+use crate::answer::{Answer, FromAnswer, json};
+use crate::kibana::{coded, query};
+use crate::markdown;
+use crate::request::{Act, Call, Method};
+use crate::{Claim, Kibana, KibanaError};
+
+/// The most characters of a comment.
+pub const MAX_COMMENT: usize = 30_000;
+
+/// The most references that a case holds; Kibana refuses more with 400.
+pub const MAX_ATTACHED: usize = 100;
+
+/// The most that Kibana gives at once.
+const COMMENTS_A_PAGE: u32 = 100;
+
+/// The most hits of one look-up, and the most documents it asks for: claims of a value are tens, not thousands.
+const MAX_HITS: u32 = 1_000;
+
+/// The most characters of a name in a comment: what is longer is not read, and all of it has to fit.
+const MAX_SHOWN_NAME: usize = 8_000;
+const MAX_SHOWN_WORD: usize = 500;
+
+/// What Kibana shows where it has no value.
+const NOTHING: &str = "-";
+
+/// As what an indicator is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// As Kibana's own page does it: the case names it, and opens its details by the document's `_id`. For documents of the
+    /// cluster that Kibana looks at.
+    Reference,
+    /// As a comment in Markdown, for documents that lie elsewhere, with the address of our page of details where it has one.
+    Comment {
+        /// That address.
+        link: Option<String>,
+    },
+}
+
+/// An indicator to attach or to take off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The document's `_id`.
+    pub id: String,
+    /// The document's `event.id`.
+    pub event: String,
+    /// The value as people write it.
+    pub name: Option<String>,
+    /// What kind of value.
+    pub kind: Option<String>,
+    /// Whose claim it is.
+    pub feed: Option<String>,
+    /// As what.
+    pub form: Form,
+}
+
+impl Attachment {
+    /// Of a claim.
+    pub fn of(claim: &Claim, form: Form) -> Self {
+        Self {
+            id: claim.id().to_owned(),
+            event: claim.event(),
+            name: claim.name(),
+            kind: claim.kind(),
+            feed: claim.feed(),
+            form,
+        }
+    }
+
+    /// The tag of cases it is in.
+    pub fn mark(&self) -> String {
+        mark(&self.event)
+    }
+
+    /// The comment's text. Its last words are those by which it is known again.
+    fn markdown(&self, link: Option<&str>) -> String {
+        let shown = |text: &Option<String>, most| markdown::escaped(text.as_deref().unwrap_or(NOTHING), most);
+        let details = link.map(|link| format!("{} ", markdown::link("Details in Tipline", link))).unwrap_or_default();
+        format!(
+            "Added an indicator of compromise\n\n- Indicator name: {}\n- Feed name: {}\n- Indicator type: {}\n\n{details}{}",
+            shown(&self.name, MAX_SHOWN_NAME),
+            shown(&self.feed, MAX_SHOWN_WORD),
+            shown(&self.kind, MAX_SHOWN_WORD),
+            self.known_by()
+        )
+    }
+
+    fn known_by(&self) -> String {
+        format!("`{}`", self.mark())
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Body<'a> {
+    #[serde(rename = "externalReference", rename_all = "camelCase")]
+    Reference {
+        external_reference_id: &'a str,
+        external_reference_storage: Storage,
+        external_reference_attachment_type_id: &'static str,
+        external_reference_metadata: Metadata<'a>,
+        owner: &'static str,
+    },
+    #[serde(rename = "user")]
+    Comment { comment: String, owner: &'static str },
+}
+
+#[derive(Serialize)]
+struct Storage {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// Newer releases take exactly these three, and texts only.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    indicator_name: &'a str,
+    indicator_type: &'a str,
+    indicator_feed_name: &'a str,
+}
+
+/// Attaches an indicator; each call attaches it once more. The answer is the whole case with what is attached.
+///
+/// # Errors
+/// [`KibanaError::TooMuch`] where a comment's link is too long.
+pub fn attach(kibana: &Kibana, case: &str, attachment: &Attachment) -> Result<Call<super::Case>, KibanaError> {
+    let text =
+        |text: &'_ Option<String>| text.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| NOTHING.to_owned());
+    let (name, kind, feed) = (text(&attachment.name), text(&attachment.kind), text(&attachment.feed));
+    let body = match &attachment.form {
+        Form::Reference => Body::Reference {
+            external_reference_id: &attachment.id,
+            external_reference_storage: Storage { kind: "elasticSearchDoc" },
+            external_reference_attachment_type_id: "indicator",
+            external_reference_metadata: Metadata {
+                indicator_name: &name,
+                indicator_type: &kind,
+                indicator_feed_name: &feed,
+            },
+            owner: OWNER,
+        },
+        Form::Comment { link } => {
+            let comment = attachment.markdown(link.as_deref());
+            within("The comment", &comment, MAX_COMMENT)?;
+            Body::Comment { comment, owner: OWNER }
+        }
+    };
+    Call::new(kibana, Act::Attach, Method::Post, &format!("/api/cases/{}/comments", coded(case))).with(&body)
+}
+
+/// Takes a comment off a case. One that is gone already is as good.
+pub fn detach(kibana: &Kibana, case: &str, comment: &str) -> Call<()> {
+    let path = format!("/api/cases/{}/comments/{}", coded(case), coded(comment));
+    Call::new(kibana, Act::Detach, Method::Delete, &path)
+}
+
+/// Reads a page of what is attached, oldest first, so that what comes meanwhile moves nothing. Pages begin with 1.
+pub fn comments(kibana: &Kibana, case: &str, page: u32) -> Call<Comments> {
+    let (page, size) = (page.max(1).to_string(), COMMENTS_A_PAGE.to_string());
+    let parameters = [("page", page.as_str()), ("perPage", &size), ("sortOrder", "asc")];
+    let path = format!("/api/cases/{}/comments/_find{}", coded(case), query(&parameters));
+    Call::new(kibana, Act::ReadComments, Method::Get, &path)
+}
+
+/// A page of what is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Comments {
+    /// Those of the page.
+    pub comments: Vec<Comment>,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl Comments {
+    /// Whether another page follows this one, counted from 1.
+    pub fn goes_on(&self, page: u32) -> bool {
+        !self.comments.is_empty() && u64::from(page) * u64::from(COMMENTS_A_PAGE) < self.total
+    }
+}
+
+impl FromAnswer for Comments {
+    fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
+        json(act, answer)
+    }
+}
+
+/// Something attached to a case: a reference in the form of old or of new releases, a comment, or what else there is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comment {
+    /// Its id.
+    pub id: String,
+    /// What it is, in Kibana's words.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    external_reference_id: Option<String>,
+    #[serde(default)]
+    external_reference_attachment_type_id: Option<String>,
+    #[serde(default)]
+    attachment_id: Option<OneOrMany>,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// Newer releases attach several documents at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Comment {
+    /// Whether it is this indicator, attached by us, by Kibana's page or by anyone else.
+    pub fn is_of(&self, attachment: &Attachment) -> bool {
+        match self.kind.as_str() {
+            "externalReference" => {
+                self.external_reference_attachment_type_id.as_deref() == Some("indicator")
+                    && self.external_reference_id.as_deref() == Some(&attachment.id)
+            }
+            "security.indicator" => match &self.attachment_id {
+                Some(OneOrMany::One(id)) => *id == attachment.id,
+                Some(OneOrMany::Many(ids)) => ids.contains(&attachment.id),
+                None => false,
+            },
+            "user" => {
+                let text = self.comment.as_deref().unwrap_or_default();
+                text.trim_end().ends_with(&attachment.known_by())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Looks up which cases of the space have any of these documents attached, in the index that Kibana keeps of them since 9.5.
+/// For a value these are the `_id`s of all its claims.
+///
+/// # Errors
+/// [`KibanaError::TooMuch`] for more documents than one look-up takes.
+pub fn find_attached(kibana: &Kibana, ids: &[String]) -> Result<Call<Option<Attached>>, KibanaError> {
+    let most = MAX_HITS as usize;
+    if ids.len() > most {
+        return Err(KibanaError::TooMuch { what: "The look-up", unit: "documents", given: ids.len(), most });
+    }
+    let term = |field, values: Vec<&str>| {
+        Filter::Terms(Terms { field, values: values.into_iter().map(str::to_owned).collect() })
+    };
+    let body = LookUp {
+        size: MAX_HITS,
+        source: false,
+        fields: ["case.id", "attachment.attachment_id"],
+        query: Query {
+            bool: Filters {
+                filter: [
+                    term("attachment.attachment_id", ids.iter().map(String::as_str).collect()),
+                    term("attachment.type", vec!["externalReference", "security.indicator"]),
+                    term("owner", vec![OWNER]),
+                    term("space_id", vec![kibana.space()]),
+                ],
+            },
+        },
+    };
+    Call::to_elasticsearch(Act::FindAttached, "/.cases-attachments/_search".to_owned(), &body)
+}
+
+#[derive(Serialize)]
+struct LookUp {
+    size: u32,
+    #[serde(rename = "_source")]
+    source: bool,
+    fields: [&'static str; 2],
+    query: Query,
+}
+
+#[derive(Serialize)]
+struct Query {
+    bool: Filters,
+}
+
+#[derive(Serialize)]
+struct Filters {
+    filter: [Filter; 4],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Filter {
+    Terms(Terms),
+}
+
+/// A field and the values it may have, which JSON writes as a member by the field's name.
+struct Terms {
+    field: &'static str,
+    values: Vec<String>,
+}
+
+impl Serialize for Terms {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.field, &self.values)])
+    }
+}
+
+/// Cases and what is attached to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// The id of a case and that of a document, as often as it is attached.
+    pub pairs: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    hits: Hits,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    hits: Vec<Hit>,
+}
+
+#[derive(Deserialize)]
+struct Hit {
+    fields: Fields,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(rename = "case.id", default)]
+    case: Vec<String>,
+    #[serde(rename = "attachment.attachment_id", default)]
+    attachment: Vec<String>,
+}
+
+/// None where there is no such index, or the key may not read it: then tags and comments say it.
+impl FromAnswer for Option<Attached> {
+    fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
+        if matches!(answer.status, 403 | 404) {
+            return Ok(None);
+        }
+        let answered: Answered = json(act, answer)?;
+        let pairs = answered.hits.hits.into_iter().flat_map(|Hit { fields }| {
+            let case = fields.case.into_iter().next();
+            fields.attachment.into_iter().filter_map(move |id| Some((case.clone()?, id)))
+        });
+        Ok(Some(Attached { pairs: pairs.collect() }))
+    }
+}
