@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, FromAnswer};
 use crate::blocklist::{self, Blocked, Item, Made};
-use crate::cases::{self, Attachment, Case, Cases, Comments, MAX_ATTACHED, MAX_TAGS, NewCase, Retagged, Search, mark};
+use crate::cases::{
+    self, Attachment, Case, Cases, History, MAX_ATTACHED, MAX_TAGS, NewCase, Present, Retagged, Search, mark,
+};
 use crate::request::{Act, Call, Request};
 use crate::{Kibana, KibanaError};
 
@@ -27,7 +29,7 @@ pub const MAX_STALE: u32 = 5;
 /// After so long, searches find what was made before.
 pub const SETTLES: Duration = Duration::from_secs(2);
 
-/// Pages of comments that are read at most: Kibana takes no more than 10,000 in a case.
+/// Pages of a case's history that are read at most: Kibana keeps no more than 10,000 actions of one.
 const MAX_PAGES: u32 = 100;
 
 /// Where indicators are attached.
@@ -126,7 +128,7 @@ enum Phase {
         extracts_observables: bool,
     },
     /// What is attached already?
-    ReadComments {
+    ReadHistory {
         page: u32,
     },
     /// The first that is not settled.
@@ -136,7 +138,7 @@ enum Phase {
         version: String,
         tags: Vec<String>,
     },
-    /// The last of the comments found.
+    /// The last of what was found.
     Detach,
     MakeList,
     Block,
@@ -157,8 +159,8 @@ pub struct Batch {
     phase: Phase,
     case: Option<String>,
     settled: Vec<Option<Settled>>,
-    /// Comments to delete, and whose they are.
-    comments: Vec<(usize, String)>,
+    /// What of it the case has, as far as that was read.
+    present: Present,
     /// How often the same thing was changed by others.
     stale: u32,
 }
@@ -176,7 +178,7 @@ impl Batch {
             _ => None,
         };
         let mut batch =
-            Self { id: id.into(), action, phase: Phase::Done, case, settled, comments: Vec::new(), stale: 0 };
+            Self { id: id.into(), action, phase: Phase::Done, case, settled, present: Present::default(), stale: 0 };
         batch.look();
         Ok(batch)
     }
@@ -207,10 +209,10 @@ impl Batch {
 
     /// Begins with looking at what is there.
     fn look(&mut self) {
-        self.comments.clear();
+        self.present = Present::default();
         self.phase = match (&self.action, &self.case) {
             (Action::Attach { .. }, None) => Phase::FindCase,
-            (Action::Attach { .. } | Action::Detach { .. }, _) => Phase::ReadComments { page: 1 },
+            (Action::Attach { .. } | Action::Detach { .. }, _) => Phase::ReadHistory { page: 1 },
             (Action::Block { .. }, _) => Phase::MakeList,
             (Action::Unblock { .. }, _) => Phase::Unblock,
         };
@@ -257,7 +259,7 @@ impl Batch {
                     [mark(&self.id)].into_iter().chain(self.attachments().iter().map(Attachment::mark)).collect();
                 sent(case.create(kibana, &marks)?)
             }
-            Phase::ReadComments { page } => sent(cases::comments(kibana, self.case()?, *page)),
+            Phase::ReadHistory { page } => sent(cases::history(kibana, self.case()?, *page)),
             Phase::Attach => {
                 let attachment = self.open().and_then(|index| self.attachments().get(index)).ok_or(NOTHING_LEFT)?;
                 sent(cases::attach(kibana, self.case()?, attachment)?)
@@ -265,8 +267,8 @@ impl Batch {
             Phase::ReadCase => sent(Case::ask(kibana, self.case()?)),
             Phase::TagCase { version, tags } => sent(cases::retag(kibana, self.case()?, version, tags)?),
             Phase::Detach => {
-                let (_, comment) = self.comments.last().ok_or(NOTHING_LEFT)?;
-                sent(cases::detach(kibana, self.case()?, comment))
+                let (_, id) = self.present.found.last().ok_or(NOTHING_LEFT)?;
+                sent(cases::detach(kibana, self.case()?, id))
             }
             Phase::MakeList => sent(blocklist::create_list(kibana)?),
             Phase::Block => sent(self.file()?.block(kibana)?),
@@ -307,7 +309,7 @@ impl Batch {
                 let found = Cases::from_answer(Act::FindCases, answer)?.cases.into_iter().next();
                 let extracts_observables = self.new_case()?.extracts_observables;
                 match found {
-                    Some(case) => self.enter(case.id, Phase::ReadComments { page: 1 }),
+                    Some(case) => self.enter(case.id, Phase::ReadHistory { page: 1 }),
                     None => self.phase = Phase::MakeCase { extracts_observables },
                 }
             }
@@ -320,14 +322,21 @@ impl Batch {
                 // Nothing can be attached to what was not there.
                 self.enter(case.id, Phase::Attach);
             }
-            Phase::ReadComments { page } => {
-                let read = Comments::from_answer(Act::ReadComments, answer)?;
-                self.note(&read);
-                self.phase = match (&self.action, read.goes_on(page) && page < MAX_PAGES) {
-                    (_, true) => Phase::ReadComments { page: page + 1 },
-                    (Action::Detach { .. }, false) => Phase::Detach,
-                    (_, false) => Phase::Attach,
-                };
+            Phase::ReadHistory { page } => {
+                let read = History::from_answer(Act::ReadHistory, answer)?;
+                let mut present = std::mem::take(&mut self.present);
+                present.read(&read, self.attachments());
+                self.present = present;
+                if read.goes_on(page) && page < MAX_PAGES {
+                    self.phase = Phase::ReadHistory { page: page + 1 };
+                } else if matches!(self.action, Action::Detach { .. }) {
+                    self.phase = Phase::Detach;
+                } else {
+                    for (index, _) in std::mem::take(&mut self.present).found {
+                        self.settled[index].get_or_insert(Settled::Already);
+                    }
+                    self.phase = Phase::Attach;
+                }
                 self.proceed();
             }
             Phase::Attach => {
@@ -346,7 +355,7 @@ impl Batch {
             },
             Phase::Detach => {
                 <()>::from_answer(Act::Detach, answer)?;
-                if let Some((index, _)) = self.comments.pop() {
+                if let Some((index, _)) = self.present.found.pop() {
                     self.settled[index] = Some(Settled::Done);
                 }
                 self.proceed();
@@ -421,26 +430,13 @@ impl Batch {
                 let is_new = matches!(self.action, Action::Attach { to: Target::New(_), .. });
                 self.phase = if is_new || self.settled.is_empty() { Phase::Done } else { Phase::ReadCase };
             }
-            Phase::Detach if self.comments.is_empty() => {
+            Phase::Detach if self.present.found.is_empty() => {
                 // What was not attached is off as it is.
                 self.settled.iter_mut().for_each(|settled| _ = settled.get_or_insert(Settled::Already));
                 self.phase = Phase::ReadCase;
             }
             Phase::Block | Phase::Unblock if self.open().is_none() => self.phase = Phase::Done,
             _ => {}
-        }
-    }
-
-    /// What of a page of comments this action is about.
-    fn note(&mut self, read: &Comments) {
-        let is_off = matches!(self.action, Action::Detach { .. });
-        for comment in &read.comments {
-            let same = self.attachments().iter().enumerate().filter(|(_, attachment)| comment.is_of(attachment));
-            let indexes: Vec<usize> = same.map(|(index, _)| index).collect();
-            match indexes.first() {
-                Some(index) if is_off => self.comments.push((*index, comment.id.clone())),
-                _ => indexes.into_iter().for_each(|index| _ = self.settled[index].get_or_insert(Settled::Already)),
-            }
         }
     }
 

@@ -72,7 +72,7 @@ pub enum Act {
     /// Sets a case's tags.
     TagCase,
     /// Reads what is attached to a case.
-    ReadComments,
+    ReadHistory,
     /// Attaches an indicator to a case.
     Attach,
     /// Takes an indicator off a case.
@@ -101,7 +101,7 @@ impl Act {
         Self::ReadCase,
         Self::CreateCase,
         Self::TagCase,
-        Self::ReadComments,
+        Self::ReadHistory,
         Self::Attach,
         Self::Detach,
         Self::FindAttached,
@@ -122,7 +122,7 @@ impl Act {
             Self::ReadCase => "read the case",
             Self::CreateCase => "create the case",
             Self::TagCase => "set the case's tags",
-            Self::ReadComments => "read what is attached to the case",
+            Self::ReadHistory => "read what is attached to the case",
             Self::Attach => "attach the indicator to the case",
             Self::Detach => "take the indicator off the case",
             Self::FindAttached => "look up the cases of the indicator in `.cases-attachments`",
@@ -139,7 +139,7 @@ impl Act {
         match self {
             Self::AskVersion => "any access to Kibana",
             Self::SaveTimeline | Self::DeleteTimeline => "`Timeline: All` under Security",
-            Self::FindCases | Self::ReadCase | Self::ReadComments => "`Cases: Read` under Security",
+            Self::FindCases | Self::ReadCase | Self::ReadHistory => "`Cases: Read` under Security",
             Self::CreateCase | Self::TagCase | Self::Attach => "`Cases: All` under Security",
             Self::Detach => "`Cases: All` under Security, with its part `Delete`",
             Self::FindAttached => "the index privilege `read` on `.cases*`",
@@ -153,7 +153,7 @@ impl Act {
     /// What is not there where its answer is 404.
     pub(crate) fn object(self) -> &'static str {
         match self {
-            Self::ReadCase | Self::TagCase | Self::ReadComments | Self::Attach | Self::Detach => "the case",
+            Self::ReadCase | Self::TagCase | Self::ReadHistory | Self::Attach | Self::Detach => "the case",
             Self::DeleteTimeline => "the Timeline",
             Self::CreateBlocklist | Self::Block => "the blocklist",
             Self::FindBlocked | Self::ChangeBlocked | Self::Unblock => "the entry",

@@ -18,8 +18,8 @@ pub struct Version {
 }
 
 impl Version {
-    /// The first in which an indicator can be attached to a case.
-    pub const OLDEST: Self = Self { major: 8, minor: 6 };
+    /// The first that tells what is attached to a case: the search of its activity came with it.
+    pub const OLDEST: Self = Self { major: 8, minor: 7 };
     /// The first that takes `settings.extractObservables` of a case, undocumented.
     pub const OBSERVABLES: Self = Self { major: 9, minor: 2 };
     /// The first whose cases lie in `.cases-attachments` for everyone to search.
@@ -105,7 +105,7 @@ mod tests {
             Status::from_answer(Act::AskVersion, &Answer::new(200, body.as_bytes())).unwrap()
         };
         for (number, flavor, has) in [
-            ("8.5.3", "traditional", [false, false, false]),
+            ("8.6.2", "traditional", [false, false, false]),
             ("8.18.0", "traditional", [true, false, false]),
             ("9.4.3", "traditional", [true, true, false]),
             ("9.5.0-SNAPSHOT", "traditional", [true, true, true]),
@@ -116,10 +116,10 @@ mod tests {
             let versions = [Version::OLDEST, Version::OBSERVABLES, Version::ANALYTICS];
             assert_eq!(versions.map(|version| status.has(version)), has, "{number} {flavor}");
         }
-        let error = status("8.5.3", "traditional").check(Act::Attach).unwrap_err();
+        let error = status("8.6.2", "traditional").check(Act::Attach).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "This Kibana is 8.5, and it takes 8.6 to attach the indicator to the case. Update Kibana, or leave this action out."
+            "This Kibana is 8.6, and it takes 8.7 to attach the indicator to the case. Update Kibana, or leave this action out."
         );
         assert!(status("9.4.3", "traditional").check(Act::FindAttached).is_err());
     }

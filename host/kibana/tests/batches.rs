@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::{Value, json};
 use tipline_kibana::blocklist::{Algorithm, Blocked, Os, Scope};
 use tipline_kibana::cases::{Attachment, Form, NewCase, mark};
 use tipline_kibana::{Act, Action, Answer, Batch, KibanaError, Settled, Target};
@@ -82,16 +83,15 @@ fn with_case() -> Standin {
 /// The same, but for the last, which somebody has attached twice.
 fn with_a_double() -> Standin {
     let mut standin = with_case();
-    let again = standin.cases[0].comments[9].clone();
-    standin.cases[0].comments.push(again);
-    let twice = standin.cases[0].comments.last_mut().unwrap();
-    twice["id"] = "twice".into();
+    let mut again = standin.cases[0].comments[9].clone();
+    again["id"] = "twice".into();
+    standin.cases[0].put(again);
     standin
 }
 
 /// What of each thing there is in Kibana: everything that must not be there twice.
 fn holds(standin: &Standin) -> (Vec<String>, Vec<String>, Vec<String>) {
-    let attached = |comment: &serde_json::Value| {
+    let attached = |comment: &Value| {
         comment.get("externalReferenceId").or_else(|| comment.get("comment")).unwrap().as_str().unwrap().to_owned()
     };
     let cases = standin.cases.iter().map(|case| case.title.clone()).collect();
@@ -245,33 +245,58 @@ fn what_is_attached_already_is_left_and_said_to_be() {
 }
 
 #[test]
-fn what_newer_releases_and_comments_have_attached_is_known_again() {
+fn what_others_and_newer_releases_have_attached_is_known_again() {
     let mut standin = with_case();
     let case = &mut standin.cases[0];
-    case.comments = vec![
-        serde_json::json!({ "id": "1", "type": "security.indicator", "attachmentId": "doc1", "metadata": {} }),
-        serde_json::json!({ "id": "2", "type": "security.indicator", "attachmentId": ["x", "doc2"], "metadata": null }),
-        serde_json::json!({ "id": "3", "type": "alert", "alertId": ["doc3"], "index": ["i"] }),
-        serde_json::json!({ "id": "4", "type": "externalReference", "externalReferenceId": "doc3",
-                            "externalReferenceAttachmentTypeId": "endpoint" }),
-        serde_json::json!({ "id": "5", "type": "user", "comment": "see `tipline:event3` there" }),
-    ];
-    let mut action = batch_of(&Action::Attach { to: existing(), attachments: attachments(1..4, &Form::Reference) });
+    case.activity.clear();
+    for comment in [
+        json!({ "id": "1", "type": "security.indicator", "attachmentId": "doc1", "metadata": {} }),
+        json!({ "id": "2", "type": "security.indicator", "attachmentId": ["x", "doc2"], "metadata": null }),
+        json!({ "id": "3", "type": "comment", "data": { "content": "written by Tipline `tipline:event3`\n" } }),
+        json!({ "id": "4", "type": "alert", "alertId": ["doc4"], "index": ["i"] }),
+        json!({ "id": "5", "type": "externalReference", "externalReferenceId": "doc4",
+                "externalReferenceAttachmentTypeId": "endpoint" }),
+        json!({ "id": "6", "type": "user", "comment": "see `tipline:event4` there" }),
+    ] {
+        case.put(comment);
+    }
+    let mut action = batch_of(&Action::Attach { to: existing(), attachments: attachments(1..5, &Form::Reference) });
     finish(&mut action, &mut standin);
-    assert_eq!(action.outcome().unwrap().settled, [Settled::Already, Settled::Already, Settled::Done]);
+    use Settled::{Already, Done};
+    assert_eq!(action.outcome().unwrap().settled, [Already, Already, Already, Done]);
 }
 
 #[test]
-fn a_case_with_more_than_a_page_of_comments_is_read_to_its_end() {
+fn what_was_taken_off_or_changed_since_is_not_attached() {
     let mut standin = with_case();
-    let filler: Vec<_> =
-        (0..250).map(|n| serde_json::json!({ "id": format!("f{n}"), "type": "user", "comment": "x" })).collect();
-    let tenth = standin.cases[0].comments.split_off(9);
-    standin.cases[0].comments.extend(filler);
-    standin.cases[0].comments.extend(tenth);
-    let mut action = batch_of(&Action::Attach { to: existing(), attachments: attachments(10..11, &Form::Reference) });
+    let case = &mut standin.cases[0];
+    let nine = case.comments[8]["id"].as_str().unwrap().to_owned();
+    assert!(case.take(&nine));
+    let comment = |text: &str| json!({ "id": "c", "type": "user", "comment": text });
+    case.put(comment("`tipline:event11`"));
+    case.note("update", &comment("something else"));
+    case.put(json!({ "id": "d", "type": "user", "comment": "something else" }));
+    case.note("update", &json!({ "id": "d", "type": "user", "comment": "`tipline:event12`" }));
+    let mut action = batch_of(&Action::Attach { to: existing(), attachments: attachments(9..13, &Form::Reference) });
     finish(&mut action, &mut standin);
-    assert_eq!(action.outcome().unwrap().settled, [Settled::Already]);
+    use Settled::{Already, Done};
+    assert_eq!(action.outcome().unwrap().settled, [Done, Already, Done, Already]);
+}
+
+#[test]
+fn a_case_with_more_than_a_page_of_activity_is_read_to_its_end() {
+    for filler in [89, 90, 91, 250] {
+        let mut standin = with_case();
+        let case = &mut standin.cases[0];
+        let last = case.comments[9]["id"].as_str().unwrap().to_owned();
+        (0..filler).for_each(|n| case.put(json!({ "id": format!("f{n}"), "type": "user", "comment": "x" })));
+        assert!(case.take(&last));
+        case.put(json!({ "id": "again", "type": "security.indicator", "attachmentId": "doc11" }));
+        let mut action =
+            batch_of(&Action::Attach { to: existing(), attachments: attachments(10..12, &Form::Reference) });
+        finish(&mut action, &mut standin);
+        assert_eq!(action.outcome().unwrap().settled, [Settled::Done, Settled::Already], "{filler}");
+    }
 }
 
 #[test]

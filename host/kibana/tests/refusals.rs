@@ -47,13 +47,13 @@ fn every_refusal_is_a_plain_sentence() {
             Act::CreateCase,
             404,
             json("Not Found"),
-            "Tipline could not create the case: there is no such page (404). The address may not be Kibana's, may lack its base path, or name a space that is not there; or this Kibana has no Security solution, or is older than 8.6.",
+            "Tipline could not create the case: there is no such page (404). The address may not be Kibana's, may lack its base path, or name a space that is not there; or this Kibana has no Security solution, or is older than 8.7.",
         ),
         (
             Act::CreateCase,
             404,
             "<html>nginx</html>".to_owned(),
-            "Tipline could not create the case: there is no such page (404). The address may not be Kibana's, may lack its base path, or name a space that is not there; or this Kibana has no Security solution, or is older than 8.6.",
+            "Tipline could not create the case: there is no such page (404). The address may not be Kibana's, may lack its base path, or name a space that is not there; or this Kibana has no Security solution, or is older than 8.7.",
         ),
         (
             Act::TagCase,
@@ -89,7 +89,7 @@ fn every_refusal_is_a_plain_sentence() {
             Act::CreateCase,
             400,
             json("No version '2023-10-31' available for [post] [/api/cases]. Available versions are: <none>"),
-            "Tipline could not create the case: this Kibana does not speak the interface of 2023-10-31, saying “No version '2023-10-31' available for [post] [/api/cases]. Available versions are: <none>”. Tipline is made for 8.6 to 9.x: update whichever is older.",
+            "Tipline could not create the case: this Kibana does not speak the interface of 2023-10-31, saying “No version '2023-10-31' available for [post] [/api/cases]. Available versions are: <none>”. Tipline is made for 8.7 to 9.x: update whichever is older.",
         ),
         (
             Act::CreateCase,

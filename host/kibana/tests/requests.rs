@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tipline_kibana::blocklist::{self, Blocked, Item, Items, Made, Os, Scope};
 use tipline_kibana::cases::{
-    self, Attached, Attachment, Case, Cases, Comments, Form, NewCase, Progress, Search, Severity,
+    self, Attached, Attachment, Case, Cases, Form, History, NewCase, Present, Progress, Search, Severity,
 };
 use tipline_kibana::timeline::{Investigation, Saved};
 use tipline_kibana::{Act, Answer, Call, Claim, FromAnswer, Request, Server, Status};
@@ -79,8 +79,7 @@ fn every_kind_of_request_is_accepted_and_stays_as_it_is() {
     let found: Cases = wire.send(&cases::find_tagged(&kibana, "event1", 1));
     assert_eq!((found.total, found.cases[0].id.as_str()), (1, "case-2"));
     let reference = Attachment::of(&address(1), Form::Reference);
-    let attached: Case = wire.send(&cases::attach(&kibana, &case.id, &reference).unwrap());
-    assert!(attached.comments[0].is_of(&reference));
+    wire.send(&cases::attach(&kibana, &case.id, &reference).unwrap());
     // A document without a name, type or feed.
     let bare = Claim::read(r#"{"event.id":"bare"}"#, Some("a/b c")).unwrap();
     wire.send(&cases::attach(&kibana, &case.id, &Attachment::of(&bare, Form::Reference)).unwrap());
@@ -88,12 +87,15 @@ fn every_kind_of_request_is_accepted_and_stays_as_it_is() {
     let comment =
         Attachment::of(&claim("threat.indicator.name", "![x](http://a.example)\u{202e}\n# b"), Form::Comment { link });
     wire.send(&cases::attach(&kibana, &case.id, &comment).unwrap());
-    let read: Comments = wire.send(&cases::comments(&kibana, &case.id, 1));
-    assert!(read.comments[2].is_of(&comment) && !read.comments[2].is_of(&reference));
-    assert_eq!(read.total, 3);
-    wire.send(&cases::detach(&kibana, &case.id, &read.comments[0].id));
+    let read: History = wire.send(&cases::history(&kibana, &case.id, 1));
+    assert_eq!((read.total, read.goes_on(1)), (3, false));
+    let mut present = Present::default();
+    present.read(&read, &[comment, reference]);
+    let [(1, attached), (0, commented)] = &present.found[..] else { panic!("{present:?}") };
+    wire.send(&cases::detach(&kibana, &case.id, attached));
+    wire.send(&cases::detach(&kibana, &case.id, commented));
     let current: Case = wire.send(&Case::ask(&kibana, &case.id));
-    assert_eq!(current.comments.len(), 2);
+    assert_eq!(wire.standin.cases[0].comments.len(), 1);
     wire.send(&current.retag(&kibana, &["cti".to_owned()]).unwrap());
 
     let list = |wire: &mut Wire| wire.send(&blocklist::create_list(&kibana).unwrap());

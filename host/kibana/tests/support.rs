@@ -18,7 +18,7 @@ pub(crate) fn claim(field: &str, value: &str) -> Claim {
     let document = json!({
         "@timestamp": AT, "event": { "id": "e1" }, "threat": { "feed": { "name": "AbuseCH" } }, field: value,
     });
-    Claim::read(&document.to_string(), Some("doc1")).unwrap()
+    Claim::read(&document.to_string(), Some("doc-e1")).unwrap()
 }
 
 /// Number so and so of many addresses.

@@ -16,7 +16,7 @@ pub const MAX_COMMENT: usize = 30_000;
 pub const MAX_ATTACHED: usize = 100;
 
 /// The most that Kibana gives at once.
-const COMMENTS_A_PAGE: u32 = 100;
+const ACTIONS_A_PAGE: u32 = 100;
 
 /// The most hits of one look-up, and the most documents it asks for: claims of a value are tens, not thousands.
 const MAX_HITS: u32 = 1_000;
@@ -125,7 +125,7 @@ struct Metadata<'a> {
     indicator_feed_name: &'a str,
 }
 
-/// Attaches an indicator; each call attaches it once more. The answer is the whole case with what is attached.
+/// Attaches an indicator; each call attaches it once more.
 ///
 /// # Errors
 /// [`KibanaError::TooMuch`] where a comment's link is too long.
@@ -154,51 +154,69 @@ pub fn attach(kibana: &Kibana, case: &str, attachment: &Attachment) -> Result<Ca
     Call::new(kibana, Act::Attach, Method::Post, &format!("/api/cases/{}/comments", coded(case))).with(&body)
 }
 
-/// Takes a comment off a case. One that is gone already is as good.
-pub fn detach(kibana: &Kibana, case: &str, comment: &str) -> Call<()> {
-    let path = format!("/api/cases/{}/comments/{}", coded(case), coded(comment));
+/// Takes something off a case by the id it is attached by. What is gone already is as good.
+pub fn detach(kibana: &Kibana, case: &str, id: &str) -> Call<()> {
+    let path = format!("/api/cases/{}/comments/{}", coded(case), coded(id));
     Call::new(kibana, Act::Detach, Method::Delete, &path)
 }
 
-/// Reads a page of what is attached, oldest first, so that what comes meanwhile moves nothing. Pages begin with 1.
-pub fn comments(kibana: &Kibana, case: &str, page: u32) -> Call<Comments> {
-    let (page, size) = (page.max(1).to_string(), COMMENTS_A_PAGE.to_string());
-    let parameters = [("page", page.as_str()), ("perPage", &size), ("sortOrder", "asc")];
-    let path = format!("/api/cases/{}/comments/_find{}", coded(case), query(&parameters));
-    Call::new(kibana, Act::ReadComments, Method::Get, &path)
+/// Reads a page of what was attached to a case and taken off it, oldest first, so that what comes meanwhile moves nothing.
+/// Pages begin with 1; [`Present`] puts them together.
+///
+/// It is the case's activity that is asked, as nothing else that is documented tells of attached references in every release:
+/// `comments/_find` has people's comments only until 9.5, and the case itself has none at all since 9.0. The activity has
+/// everything since 8.7.
+pub fn history(kibana: &Kibana, case: &str, page: u32) -> Call<History> {
+    let (page, size) = (page.max(1).to_string(), ACTIONS_A_PAGE.to_string());
+    let parameters = [("page", page.as_str()), ("perPage", &size), ("sortOrder", "asc"), ("types", "comment")];
+    let path = format!("/api/cases/{}/user_actions/_find{}", coded(case), query(&parameters));
+    Call::new(kibana, Act::ReadHistory, Method::Get, &path)
 }
 
-/// A page of what is attached.
+/// A page of what happened to a case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Comments {
-    /// Those of the page.
-    pub comments: Vec<Comment>,
-    /// How many there are.
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    user_actions: Vec<Happened>,
+    /// How much there is of it.
     pub total: u64,
 }
 
-impl Comments {
+impl History {
     /// Whether another page follows this one, counted from 1.
     pub fn goes_on(&self, page: u32) -> bool {
-        !self.comments.is_empty() && u64::from(page) * u64::from(COMMENTS_A_PAGE) < self.total
+        !self.user_actions.is_empty() && u64::from(page) * u64::from(ACTIONS_A_PAGE) < self.total
     }
 }
 
-impl FromAnswer for Comments {
+impl FromAnswer for History {
     fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
         json(act, answer)
     }
 }
 
-/// Something attached to a case: a reference in the form of old or of new releases, a comment, or what else there is.
+/// Something was attached, changed or taken off.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Happened {
+    action: String,
+    #[serde(default)]
+    comment_id: Option<String>,
+    #[serde(default)]
+    payload: Option<Payload>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Payload {
+    #[serde(default)]
+    comment: Option<Content>,
+}
+
+/// What is attached: a reference in the form of old or of new releases, a comment, or what else there is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Comment {
-    /// Its id.
-    pub id: String,
-    /// What it is, in Kibana's words.
+struct Content {
     #[serde(rename = "type")]
-    pub kind: String,
+    kind: String,
     #[serde(default)]
     external_reference_id: Option<String>,
     #[serde(default)]
@@ -207,6 +225,8 @@ pub struct Comment {
     attachment_id: Option<OneOrMany>,
     #[serde(default)]
     comment: Option<String>,
+    #[serde(default)]
+    data: Option<Data>,
 }
 
 /// Newer releases attach several documents at once.
@@ -217,9 +237,16 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-impl Comment {
+/// Where newer releases have a comment's text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Data {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+impl Content {
     /// Whether it is this indicator, attached by us, by Kibana's page or by anyone else.
-    pub fn is_of(&self, attachment: &Attachment) -> bool {
+    fn is_of(&self, attachment: &Attachment) -> bool {
         match self.kind.as_str() {
             "externalReference" => {
                 self.external_reference_attachment_type_id.as_deref() == Some("indicator")
@@ -230,11 +257,36 @@ impl Comment {
                 Some(OneOrMany::Many(ids)) => ids.contains(&attachment.id),
                 None => false,
             },
-            "user" => {
-                let text = self.comment.as_deref().unwrap_or_default();
+            "user" | "comment" => {
+                let newer = self.data.as_ref().and_then(|data| data.content.as_deref());
+                let text = self.comment.as_deref().or(newer).unwrap_or_default();
                 text.trim_end().ends_with(&attachment.known_by())
             }
             _ => false,
+        }
+    }
+}
+
+/// Which of some indicators are attached to a case, as far as its history was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The number of each among them, and the id by which it is taken off, as often as it is attached.
+    pub found: Vec<(usize, String)>,
+}
+
+impl Present {
+    /// Goes on with the next page.
+    pub fn read(&mut self, page: &History, attachments: &[Attachment]) {
+        for happened in &page.user_actions {
+            let Some(id) = &happened.comment_id else { continue };
+            self.found.retain(|(_, found)| found != id);
+            if happened.action == "delete" {
+                continue;
+            }
+            let content = happened.payload.as_ref().and_then(|payload| payload.comment.as_ref());
+            let same = |attachment: &Attachment| content.is_some_and(|content| content.is_of(attachment));
+            let found = attachments.iter().enumerate().filter(|(_, attachment)| same(attachment));
+            self.found.extend(found.map(|(index, _)| (index, id.clone())));
         }
     }
 }

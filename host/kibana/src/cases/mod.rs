@@ -10,7 +10,7 @@ mod attached;
 use serde::{Deserialize, Serialize};
 
 pub use attached::{
-    Attached, Attachment, Comment, Comments, Form, MAX_ATTACHED, MAX_COMMENT, attach, comments, detach, find_attached,
+    Attached, Attachment, Form, History, MAX_ATTACHED, MAX_COMMENT, Present, attach, detach, find_attached, history,
 };
 
 use crate::answer::{Answer, FromAnswer, json};
@@ -194,13 +194,10 @@ pub struct Case {
     /// When it was made.
     #[serde(default)]
     pub created_at: Option<String>,
-    /// What is attached, where that was asked for.
-    #[serde(default)]
-    pub comments: Vec<Comment>,
 }
 
 impl Case {
-    /// Reads a case.
+    /// Reads a case, without what is attached.
     pub fn ask(kibana: &Kibana, id: &str) -> Call<Self> {
         Call::new(kibana, Act::ReadCase, Method::Get, &format!("/api/cases/{}", coded(id)))
     }

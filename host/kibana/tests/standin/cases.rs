@@ -18,14 +18,39 @@ pub(crate) struct Case {
     pub(crate) observables: bool,
     /// As they were sent, with an id.
     pub(crate) comments: Vec<Value>,
+    /// What was attached and taken off, as its activity tells it.
+    pub(crate) activity: Vec<Value>,
 }
 
 impl Case {
+    /// Attaches something, as other people and other releases do.
+    pub(crate) fn put(&mut self, comment: Value) {
+        self.note("create", &comment);
+        self.comments.push(comment);
+        self.version += 1;
+    }
+
+    /// Takes it off.
+    pub(crate) fn take(&mut self, id: &str) -> bool {
+        let Some(at) = self.comments.iter().position(|comment| comment["id"] == id) else { return false };
+        let comment = self.comments.remove(at);
+        self.note("delete", &comment);
+        self.version += 1;
+        true
+    }
+
+    pub(crate) fn note(&mut self, action: &str, comment: &Value) {
+        self.activity.push(json!({
+            "id": format!("action-{}", self.activity.len()), "action": action, "type": "comment", "owner": self.owner,
+            "comment_id": comment["id"], "payload": { "comment": comment }, "version": "v1",
+        }));
+    }
+
     fn json(&self) -> Value {
         json!({
             "id": self.id, "version": format!("v{}", self.version), "title": self.title, "tags": self.tags,
             "owner": self.owner, "status": "open", "severity": "low", "created_at": "2026-01-01T00:00:00.000Z",
-            "totalComment": self.comments.len(), "comments": [], "settings": { "syncAlerts": true },
+            "totalComment": self.comments.len(), "settings": { "syncAlerts": true },
         })
     }
 
@@ -140,17 +165,14 @@ impl Standin {
             ("POST", []) => self.create_case(call),
             ("PATCH", []) => self.change_cases(call),
             ("GET", ["_find"]) => self.find_cases(call),
-            ("GET", [id]) => Ok(Reply::ok(self.case(id)?.with_comments())),
+            ("GET", [id]) => Ok(Reply::ok(self.case(id)?.json())),
             ("POST", [id, "comments"]) => self.add_comment(id, call),
-            ("GET", [id, "comments", "_find"]) => self.find_comments(id, call),
+            ("GET", [id, "user_actions", "_find"]) => self.find_activity(id, call),
             ("DELETE", [id, "comments", comment]) => {
                 let (id, comment) = ((*id).to_owned(), (*comment).to_owned());
-                let case = self.case(&id)?;
-                let at = case.comments.iter().position(|c| c["id"] == comment);
-                let at =
-                    at.ok_or_else(|| Reply::error(404, format!("This comment {comment} does not exist in {id}")))?;
-                case.comments.remove(at);
-                case.version += 1;
+                if !self.case(&id)?.take(&comment) {
+                    return Err(Reply::error(404, format!("This comment {comment} does not exist in {id}")));
+                }
                 Ok(Reply { status: 204, body: Value::Null })
             }
             _ => Err(Reply::error(404, "Not Found")),
@@ -176,7 +198,16 @@ impl Standin {
         check(!(observables && self.refuses_observables), "invalid keys \"settings.extractObservables\"")?;
         let id = self.id("case");
         let (title, tags, owner) = (new.title, new.tags, new.owner);
-        self.cases.push(Case { id, version: 1, title, tags, owner, observables, comments: Vec::new() });
+        self.cases.push(Case {
+            id,
+            version: 1,
+            title,
+            tags,
+            owner,
+            observables,
+            comments: Vec::new(),
+            activity: Vec::new(),
+        });
         Ok(Reply::ok(self.cases[self.cases.len() - 1].json()))
     }
 
@@ -249,15 +280,20 @@ impl Standin {
         )?;
         comment["id"] = json!(comment_id);
         comment["version"] = json!("v1");
-        case.comments.push(comment);
-        case.version += 1;
+        case.put(comment);
         Ok(Reply::ok(case.with_comments()))
     }
 
-    fn find_comments(&mut self, id: &str, call: &Call<'_>) -> Answered {
-        call.parameters(&["page", "perPage", "sortOrder"])?;
-        let comments = self.case(id)?.comments.clone();
-        let (comments, total) = call.page(comments, "perPage", 100)?;
-        Ok(Reply::ok(json!({ "comments": comments, "total": total, "page": 1, "per_page": 100 })))
+    fn find_activity(&mut self, id: &str, call: &Call<'_>) -> Answered {
+        call.parameters(&["page", "perPage", "sortOrder", "types"])?;
+        check(call.parameter("types") == Some("comment"), "invalid type")?;
+        let mut activity = self.case(id)?.activity.clone();
+        match call.parameter("sortOrder") {
+            None | Some("asc") => {}
+            Some("desc") => activity.reverse(),
+            Some(_) => return Err(Reply::error(400, "invalid sortOrder")),
+        }
+        let (activity, total) = call.page(activity, "perPage", 100)?;
+        Ok(Reply::ok(json!({ "userActions": activity, "total": total, "page": 1, "perPage": 100 })))
     }
 }
