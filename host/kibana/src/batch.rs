@@ -131,6 +131,8 @@ enum Phase {
     ReadHistory {
         page: u32,
     },
+    /// Is the last of what was found still there?
+    Confirm,
     /// The first that is not settled.
     Attach,
     ReadCase,
@@ -260,6 +262,10 @@ impl Batch {
                 sent(case.create(kibana, &marks)?)
             }
             Phase::ReadHistory { page } => sent(cases::history(kibana, self.case()?, *page)),
+            Phase::Confirm => {
+                let (_, id) = self.present.found.last().ok_or(NOTHING_LEFT)?;
+                sent(cases::is_attached(kibana, self.case()?, id))
+            }
             Phase::Attach => {
                 let attachment = self.open().and_then(|index| self.attachments().get(index)).ok_or(NOTHING_LEFT)?;
                 sent(cases::attach(kibana, self.case()?, attachment)?)
@@ -332,10 +338,16 @@ impl Batch {
                 } else if matches!(self.action, Action::Detach { .. }) {
                     self.phase = Phase::Detach;
                 } else {
-                    for (index, _) in std::mem::take(&mut self.present).found {
-                        self.settled[index].get_or_insert(Settled::Already);
-                    }
-                    self.phase = Phase::Attach;
+                    self.phase = Phase::Confirm;
+                }
+                self.proceed();
+            }
+            Phase::Confirm => {
+                let is_there = bool::from_answer(Act::ReadAttached, answer)?;
+                if let Some((index, _)) = self.present.found.pop()
+                    && is_there
+                {
+                    self.settled[index].get_or_insert(Settled::Already);
                 }
                 self.proceed();
             }
@@ -424,6 +436,13 @@ impl Batch {
 
     /// On to what is behind a phase that has nothing left to do.
     fn proceed(&mut self) {
+        if self.phase == Phase::Confirm {
+            let settled = &self.settled;
+            self.present.found.retain(|(index, _)| settled[*index].is_none());
+            if self.present.found.is_empty() {
+                self.phase = Phase::Attach;
+            }
+        }
         match self.phase {
             Phase::Attach if self.open().is_none() => {
                 // The case that this action made has its tags from the beginning.

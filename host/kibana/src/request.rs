@@ -73,6 +73,8 @@ pub enum Act {
     TagCase,
     /// Reads what is attached to a case.
     ReadHistory,
+    /// Makes sure that an indicator is attached to a case.
+    ReadAttached,
     /// Attaches an indicator to a case.
     Attach,
     /// Takes an indicator off a case.
@@ -93,7 +95,7 @@ pub enum Act {
 
 impl Act {
     /// Of all that are.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AskVersion,
         Self::SaveTimeline,
         Self::DeleteTimeline,
@@ -102,6 +104,7 @@ impl Act {
         Self::CreateCase,
         Self::TagCase,
         Self::ReadHistory,
+        Self::ReadAttached,
         Self::Attach,
         Self::Detach,
         Self::FindAttached,
@@ -123,6 +126,7 @@ impl Act {
             Self::CreateCase => "create the case",
             Self::TagCase => "set the case's tags",
             Self::ReadHistory => "read what is attached to the case",
+            Self::ReadAttached => "see whether the indicator is attached to the case",
             Self::Attach => "attach the indicator to the case",
             Self::Detach => "take the indicator off the case",
             Self::FindAttached => "look up the cases of the indicator in `.cases-attachments`",
@@ -139,7 +143,7 @@ impl Act {
         match self {
             Self::AskVersion => "any access to Kibana",
             Self::SaveTimeline | Self::DeleteTimeline => "`Timeline: All` under Security",
-            Self::FindCases | Self::ReadCase | Self::ReadHistory => "`Cases: Read` under Security",
+            Self::FindCases | Self::ReadCase | Self::ReadHistory | Self::ReadAttached => "`Cases: Read` under Security",
             Self::CreateCase | Self::TagCase | Self::Attach => "`Cases: All` under Security",
             Self::Detach => "`Cases: All` under Security, with its part `Delete`",
             Self::FindAttached => "the index privilege `read` on `.cases*`",
@@ -153,7 +157,9 @@ impl Act {
     /// What is not there where its answer is 404.
     pub(crate) fn object(self) -> &'static str {
         match self {
-            Self::ReadCase | Self::TagCase | Self::ReadHistory | Self::Attach | Self::Detach => "the case",
+            Self::ReadCase | Self::TagCase | Self::ReadHistory | Self::ReadAttached | Self::Attach | Self::Detach => {
+                "the case"
+            }
             Self::DeleteTimeline => "the Timeline",
             Self::CreateBlocklist | Self::Block => "the blocklist",
             Self::FindBlocked | Self::ChangeBlocked | Self::Unblock => "the entry",

@@ -18,9 +18,11 @@ const MANY: usize = 1_000;
 enum Kill {
     /// It never reached Kibana.
     Before,
-    /// Kibana did it, and nobody heard of it.
+    /// Kibana did it, and the run ended before it heard of it.
     After,
-    /// Kibana did it, and a proxy answered instead.
+    /// Kibana did it, and the same run goes on without its answer.
+    Unheard,
+    /// Kibana did it, and the same run goes on with the answer of a proxy.
     Proxy,
 }
 
@@ -112,39 +114,41 @@ fn survives(action: &Action, setup: &dyn Fn() -> Standin) {
         assert_eq!(things.iter().collect::<HashSet<_>>().len(), things.len(), "something is there twice");
     }
     assert_eq!(whole.settled(), action.count());
+    let (mut first, mut so_far) = (batch_of(action), setup());
+    let begun = first.record();
     for killed_at in 0..calls {
-        for kill in [Kill::Before, Kill::After, Kill::Proxy] {
-            // Whoever begins anew does not know what a proxy said.
-            let records = if kill == Kill::Proxy { &[Kept::Last][..] } else { &[Kept::First, Kept::Last] };
-            for kept in records {
-                let mut standin = setup();
-                let mut first = batch_of(action);
-                let begun = first.record();
-                (0..killed_at).for_each(|_| step(&mut first, &mut standin).unwrap().unwrap());
-                let (act, request) = first.next(&kibana()).unwrap().unwrap();
-                if kill != Kill::Before {
-                    send(&mut standin, &request);
-                }
-                let mut second = match (kill, *kept) {
-                    // The same run goes on.
-                    (Kill::Proxy, Kept::Last) => {
-                        let error = first.answered(&Answer::new(502, b"<html>")).unwrap_err();
-                        assert!(matches!(error, KibanaError::Broken { .. }), "{error}");
-                        first
-                    }
-                    (Kill::After, Kept::Last) if killed_at % 2 == 1 => {
-                        assert!(first.lost(act, "none within 30 seconds").is_passing());
-                        first
-                    }
-                    (_, Kept::First) => Batch::resume(&begun).unwrap(),
-                    (_, Kept::Last) => Batch::resume(&first.record()).unwrap(),
-                };
-                finish(&mut second, &mut standin);
-                let case = format!("call {killed_at}, {kill:?}, {kept:?}");
-                assert_eq!(second.outcome().unwrap().settled.len(), action.count(), "{case}");
-                assert_eq!((holds(&standin), tags(&standin)), expected, "{case}");
+        let (act, request) = first.next(&kibana()).unwrap().unwrap();
+        for (kill, kept) in [
+            (Kill::Before, Kept::First),
+            (Kill::Before, Kept::Last),
+            (Kill::After, Kept::First),
+            (Kill::After, Kept::Last),
+            (Kill::Unheard, Kept::Last),
+            (Kill::Proxy, Kept::Last),
+        ] {
+            let mut standin = so_far.clone();
+            if kill != Kill::Before {
+                send(&mut standin, &request);
             }
+            let record = if kept == Kept::First { begun.clone() } else { first.record() };
+            let mut second = if matches!(kill, Kill::Unheard | Kill::Proxy) {
+                first.clone()
+            } else {
+                Batch::resume(&record).unwrap()
+            };
+            if kill == Kill::Unheard {
+                assert!(second.lost(act, "none within 30 seconds").is_passing());
+            }
+            if kill == Kill::Proxy {
+                let error = second.answered(&Answer::new(502, b"<html>")).unwrap_err();
+                assert!(matches!(error, KibanaError::Broken { .. }), "{error}");
+            }
+            finish(&mut second, &mut standin);
+            let case = format!("call {killed_at}, {kill:?}, {kept:?}");
+            assert_eq!(second.outcome().unwrap().settled.len(), action.count(), "{case}");
+            assert_eq!((holds(&standin), tags(&standin)), expected, "{case}");
         }
+        step(&mut first, &mut so_far).unwrap().unwrap();
     }
 }
 
@@ -249,6 +253,7 @@ fn what_others_and_newer_releases_have_attached_is_known_again() {
     let mut standin = with_case();
     let case = &mut standin.cases[0];
     case.activity.clear();
+    case.comments.clear();
     for comment in [
         json!({ "id": "1", "type": "security.indicator", "attachmentId": "doc1", "metadata": {} }),
         json!({ "id": "2", "type": "security.indicator", "attachmentId": ["x", "doc2"], "metadata": null }),
@@ -281,6 +286,22 @@ fn what_was_taken_off_or_changed_since_is_not_attached() {
     finish(&mut action, &mut standin);
     use Settled::{Already, Done};
     assert_eq!(action.outcome().unwrap().settled, [Done, Already, Done, Already]);
+}
+
+#[test]
+fn what_was_taken_off_without_a_note_is_not_attached() {
+    let mut standin = with_case();
+    standin.cases[0].comments.remove(8);
+    let mut action = batch_of(&Action::Attach { to: existing(), attachments: attachments(8..11, &Form::Reference) });
+    finish(&mut action, &mut standin);
+    use Settled::{Already, Done};
+    assert_eq!(action.outcome().unwrap().settled, [Already, Done, Already]);
+    assert_eq!(standin.cases[0].comments.len(), 10);
+    let case = "case-1".to_owned();
+    standin.cases[0].comments.remove(0);
+    let mut action = batch_of(&Action::Detach { case, attachments: attachments(1..3, &Form::Reference) });
+    finish(&mut action, &mut standin);
+    assert_eq!(standin.cases[0].comments.len(), 8);
 }
 
 #[test]

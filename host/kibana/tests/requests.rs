@@ -92,6 +92,7 @@ fn every_kind_of_request_is_accepted_and_stays_as_it_is() {
     let mut present = Present::default();
     present.read(&read, &[comment, reference]);
     let [(1, attached), (0, commented)] = &present.found[..] else { panic!("{present:?}") };
+    assert!(wire.send(&cases::is_attached(&kibana, &case.id, attached)));
     wire.send(&cases::detach(&kibana, &case.id, attached));
     wire.send(&cases::detach(&kibana, &case.id, commented));
     let current: Case = wire.send(&Case::ask(&kibana, &case.id));
@@ -167,7 +168,9 @@ fn what_is_made_is_not_made_twice_and_what_is_gone_is_gone() {
     read::<()>(Act::Unblock, &gone).unwrap();
     assert_eq!(read::<Option<Item>>(Act::FindBlocked, &gone).unwrap(), None);
     read::<()>(Act::Detach, &Reply::error(404, "Saved object [cases-comments/x] not found")).unwrap();
+    assert!(!read::<bool>(Act::ReadAttached, &Reply::error(404, "Saved object [cases-comments/x] not found")).unwrap());
     // A wrong address has nothing to say of what is gone.
+    assert!(read::<bool>(Act::ReadAttached, &Reply::error(404, "Not Found")).is_err());
     for act in [Act::Unblock, Act::Detach] {
         assert!(read::<()>(act, &Reply::error(404, "Not Found")).is_err());
     }

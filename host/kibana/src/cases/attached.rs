@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OWNER, mark, within};
-use crate::answer::{Answer, FromAnswer, json};
+use crate::answer::{Answer, FromAnswer, accepted, json};
 use crate::kibana::{coded, query};
 use crate::markdown;
 use crate::request::{Act, Call, Method};
@@ -160,6 +160,24 @@ pub fn detach(kibana: &Kibana, case: &str, id: &str) -> Call<()> {
     Call::new(kibana, Act::Detach, Method::Delete, &path)
 }
 
+/// Whether something is still attached by this id. Some releases note in a case's activity only what is attached, and not
+/// what is taken off again.
+pub fn is_attached(kibana: &Kibana, case: &str, id: &str) -> Call<bool> {
+    let path = format!("/api/cases/{}/comments/{}", coded(case), coded(id));
+    Call::new(kibana, Act::ReadAttached, Method::Get, &path)
+}
+
+/// Whether it is there.
+impl FromAnswer for bool {
+    fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
+        match accepted(act, answer) {
+            Ok(_) => Ok(true),
+            Err(KibanaError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Reads a page of what was attached to a case and taken off it, oldest first, so that what comes meanwhile moves nothing.
 /// Pages begin with 1; [`Present`] puts them together.
 ///
@@ -267,7 +285,7 @@ impl Content {
     }
 }
 
-/// Which of some indicators are attached to a case, as far as its history was read.
+/// Which of some indicators are attached to a case, as far as its history was read; [`is_attached`] makes sure of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
     /// The number of each among them, and the id by which it is taken off, as often as it is attached.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attached::{
     Attached, Attachment, Form, History, MAX_ATTACHED, MAX_COMMENT, Present, attach, detach, find_attached, history,
+    is_attached,
 };
 
 use crate::answer::{Answer, FromAnswer, json};

@@ -168,6 +168,11 @@ impl Standin {
             ("GET", [id]) => Ok(Reply::ok(self.case(id)?.json())),
             ("POST", [id, "comments"]) => self.add_comment(id, call),
             ("GET", [id, "user_actions", "_find"]) => self.find_activity(id, call),
+            ("GET", [id, "comments", comment]) => {
+                let found = self.case(id)?.comments.iter().find(|found| found["id"] == **comment);
+                let missing = || Reply::error(404, format!("Saved object [cases-comments/{comment}] not found"));
+                Ok(Reply::ok(found.ok_or_else(missing)?.clone()))
+            }
             ("DELETE", [id, "comments", comment]) => {
                 let (id, comment) = ((*id).to_owned(), (*comment).to_owned());
                 if !self.case(&id)?.take(&comment) {

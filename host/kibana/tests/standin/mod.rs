@@ -64,7 +64,7 @@ impl Reply {
 type Answered = Result<Reply, Reply>;
 
 /// What it holds, and how it differs from the newest one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Standin {
     pub(crate) cases: Vec<Case>,
     pub(crate) blocklist: Option<Vec<Entry>>,
