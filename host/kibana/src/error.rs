@@ -88,7 +88,7 @@ pub enum KibanaError {
     },
     /// The credential may not do this.
     #[error(
-        "Tipline could not {}: the key may not do this (403){}. Its role needs {}, in this space.{}",
+        "Tipline could not {}: the key may not do this (403){}. Its role needs {}.{}",
         .act.tried(), Said(.message), .act.privilege(), Defend(*.act)
     )]
     Forbidden {

@@ -138,18 +138,21 @@ impl Act {
         }
     }
 
-    /// What the role of the key needs for it: a feature of Kibana as its form of roles calls it, or an index.
+    /// What the role of the key needs for it: a feature of Kibana as its form of roles calls it, and where, or an index.
     pub fn privilege(self) -> &'static str {
         match self {
             Self::AskVersion => "any access to Kibana",
-            Self::SaveTimeline | Self::DeleteTimeline => "`Timeline: All` under Security",
-            Self::FindCases | Self::ReadCase | Self::ReadHistory | Self::ReadAttached => "`Cases: Read` under Security",
-            Self::CreateCase | Self::TagCase | Self::Attach => "`Cases: All` under Security",
-            Self::Detach => "`Cases: All` under Security, with its part `Delete`",
+            Self::SaveTimeline | Self::DeleteTimeline => "`Timeline: All` under Security, in this space",
+            Self::FindCases | Self::ReadCase | Self::ReadHistory | Self::ReadAttached => {
+                "`Cases: Read` under Security, in this space"
+            }
+            Self::CreateCase | Self::TagCase | Self::Attach => "`Cases: All` under Security, in this space",
+            Self::Detach => "`Cases: All` under Security with its part `Delete`, in this space",
             Self::FindAttached => "the index privilege `read` on `.cases*`",
-            Self::FindBlocked => "`Blocklist: Read` under Security",
+            Self::FindBlocked => "`Blocklist: Read` under Security, until 9.0 in all spaces",
             Self::CreateBlocklist | Self::Block | Self::ChangeBlocked | Self::Unblock => {
-                "`Blocklist: All` under Security, and `Global Artifact Management: All` for all policies at once"
+                "`Blocklist: All` under Security, until 9.0 in all spaces, and from 9.1 on `Global Artifact Management: All` \
+                 to block in every policy at once"
             }
         }
     }

@@ -7,8 +7,8 @@ use tipline_kibana::blocklist::{Algorithm, Blocked, Os, Scope};
 use tipline_kibana::cases::{Attachment, Form, NewCase, mark};
 use tipline_kibana::{Act, Action, Answer, Batch, KibanaError, Settled, Target};
 
-use crate::standin::{Reply, Standin};
 use crate::support::{MD5, SHA256, address, bytes, kibana, send};
+use tipline_mock::kibana::{Reply, Standin};
 
 /// More calls than any batch here takes.
 const MANY: usize = 1_000;

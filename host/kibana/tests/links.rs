@@ -7,8 +7,8 @@ use tipline_kibana::{Act, Kibana, KibanaError, Pair, fields};
 use tipline_kql::{Expr, Literal, Values, parse};
 
 use crate::rison;
-use crate::standin::Standin;
 use crate::support::{AT, MD5, SHA256, bytes, claim, kibana, read, send};
+use tipline_mock::kibana::Standin;
 
 const FROM: &str = "2026-01-01T12:00:00.000Z";
 const TO: &str = "2026-01-15T12:00:00.000Z";
@@ -250,7 +250,7 @@ fn a_saved_timeline_is_read_from_the_answers_of_old_and_new_releases_and_deleted
         json!({ "savedObjectId": "t1", "version": "v", "title": "x" }),
         json!({ "data": { "persistTimeline": { "code": 200, "timeline": { "savedObjectId": "t1", "version": "v" } } } }),
     ] {
-        let reply = crate::standin::Reply { status: 200, body };
+        let reply = tipline_mock::kibana::Reply { status: 200, body };
         assert_eq!(read::<Saved>(Act::SaveTimeline, &reply).unwrap(), Saved { id: "t1".to_owned() });
     }
     let mut standin = Standin::default();

@@ -5,5 +5,4 @@ mod links;
 mod refusals;
 mod requests;
 mod rison;
-mod standin;
 mod support;

@@ -29,7 +29,7 @@ fn every_refusal_is_a_plain_sentence() {
             Act::Block,
             403,
             r#"{"message":"EndpointArtifactError: Endpoint authorization failure","status_code":403}"#.to_owned(),
-            "Tipline could not put the hashes on the blocklist of Elastic Defend: the key may not do this (403), saying “EndpointArtifactError: Endpoint authorization failure”. Its role needs `Blocklist: All` under Security, and `Global Artifact Management: All` for all policies at once, in this space. Where Elastic Defend is not installed, there is nothing that could block: export the hashes instead.",
+            "Tipline could not put the hashes on the blocklist of Elastic Defend: the key may not do this (403), saying “EndpointArtifactError: Endpoint authorization failure”. Its role needs `Blocklist: All` under Security, until 9.0 in all spaces, and from 9.1 on `Global Artifact Management: All` to block in every policy at once. Where Elastic Defend is not installed, there is nothing that could block: export the hashes instead.",
         ),
         (
             Act::Block,

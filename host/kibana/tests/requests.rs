@@ -14,8 +14,8 @@ use tipline_kibana::cases::{
 use tipline_kibana::timeline::{Investigation, Saved};
 use tipline_kibana::{Act, Answer, Call, Claim, FromAnswer, Request, Server, Status};
 
-use crate::standin::{Reply, Standin};
 use crate::support::{AT, MD5, SHA256, address, asked, bytes, claim, kibana, read, send};
+use tipline_mock::kibana::{Reply, Standin};
 
 /// Sends requests, and writes down what each was.
 #[derive(Default)]
@@ -241,7 +241,8 @@ fn comments_are_as_long_as_kibana_takes_whatever_the_name_is() {
 fn what_writes_says_so_and_what_reads_does_not() {
     let kibana = kibana();
     let get = asked(&Case::ask(&kibana, "c").request);
-    let names = |asked: &crate::standin::Asked| asked.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let names =
+        |asked: &tipline_mock::kibana::Asked| asked.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&get), ["accept", "elastic-api-version", "authorization"]);
     let delete = asked(&cases::detach(&kibana, "c", "x").request);
     assert_eq!(names(&delete), ["accept", "elastic-api-version", "kbn-xsrf", "authorization"]);

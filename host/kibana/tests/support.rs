@@ -3,7 +3,7 @@
 use serde_json::json;
 use tipline_kibana::{Act, Answer, Claim, FromAnswer, Kibana, KibanaError, Request};
 
-use crate::standin::{Asked, KEY, Reply, Standin};
+use tipline_mock::kibana::{Asked, KEY, Reply, Standin};
 
 pub(crate) const AT: &str = "2026-01-08T12:00:00.000Z";
 pub(crate) const SHA256: &str = "116dd9071887611c19c24aedde270285a4cf97157b846e6343407cf3bcec115a";

@@ -207,7 +207,7 @@ impl Blocked {
     /// [`KibanaError::Unwritable`].
     pub fn block(&self, kibana: &Kibana) -> Result<Call<Made>, KibanaError> {
         let body = Body {
-            list_id: Some(LIST),
+            list_id: LIST,
             item_id: &self.item_id(),
             version: None,
             kind: "simple",
@@ -257,7 +257,7 @@ impl Blocked {
         let mut tags = self.scope.tags();
         tags.extend(item.tags.iter().filter(|tag| !tag.starts_with(POLICY)).cloned());
         let body = Body {
-            list_id: None,
+            list_id: LIST,
             item_id: &self.item_id(),
             version: item.version.as_deref(),
             kind: "simple",
@@ -274,8 +274,8 @@ impl Blocked {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    list_id: Option<&'static str>,
+    /// Newer releases tell by it what an entry may hold, also where one is changed.
+    list_id: &'static str,
     item_id: &'a str,
     #[serde(rename = "_version", skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,

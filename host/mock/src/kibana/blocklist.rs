@@ -3,16 +3,20 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answered, Call, Reply, Standin};
+use super::standin::{Answered, Call, Reply, Standin};
 
+/// An entry.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) item_id: String,
+pub struct Entry {
+    /// Its id, as whoever made it chose.
+    pub item_id: String,
     version: u64,
-    pub(crate) tags: Vec<String>,
-    pub(crate) os_types: Vec<String>,
+    /// Its policies, and what else.
+    pub tags: Vec<String>,
+    /// Its one operating system.
+    pub os_types: Vec<String>,
     /// Fields and the values blocked.
-    pub(crate) entries: Vec<(String, Vec<String>)>,
+    pub entries: Vec<(String, Vec<String>)>,
     name: String,
 }
 
@@ -67,6 +71,10 @@ fn check(is_so: bool, message: &str) -> Result<(), Reply> {
     if is_so { Ok(()) } else { Err(Reply::list_error(400, format!("EndpointArtifactError: {message}"))) }
 }
 
+fn is_blocklist(item: &Item) -> bool {
+    item.list_id.as_deref() == Some("endpoint_blocklists")
+}
+
 /// The rules of Kibana's validator of blocklists.
 fn validated(item: Item, version: u64) -> Result<Entry, Reply> {
     check(item.r#type == "simple" && item.namespace_type == "agnostic", "type or namespace")?;
@@ -87,7 +95,7 @@ fn validated(item: Item, version: u64) -> Result<Entry, Reply> {
             "file.hash.md5" => 32,
             "file.hash.sha1" => 40,
             "file.hash.sha256" => 64,
-            _ => return Err(check(false, "invalid field").unwrap_err()),
+            _ => return Err(Reply::list_error(400, "EndpointArtifactError: invalid field")),
         };
         check(r#type == "match_any" && operator == "included", "type or operator")?;
         check((1..=2_000).contains(&value.len()), "values")?;
@@ -148,7 +156,7 @@ impl Standin {
 
     fn create_item(&mut self, call: &Call<'_>) -> Answered {
         let item: Item = call.body()?;
-        check(item.list_id.as_deref() == Some("endpoint_blocklists") && item._version.is_none(), "list_id")?;
+        check(is_blocklist(&item) && item._version.is_none(), "list_id")?;
         let entry = validated(item, 1)?;
         let list = self.list()?;
         if list.iter().any(|had| had.item_id == entry.item_id) {
@@ -161,7 +169,7 @@ impl Standin {
 
     fn change_item(&mut self, call: &Call<'_>) -> Answered {
         let item: Item = call.body()?;
-        check(item.list_id.is_none(), "list_id")?;
+        check(is_blocklist(&item), "list_id")?;
         let meddles = self.meddling > 0;
         self.meddling = self.meddling.saturating_sub(1);
         let missing =

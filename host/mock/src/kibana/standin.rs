@@ -1,47 +1,45 @@
-//! A Kibana in memory. It takes what the real one is documented, or was read, to take, and refuses everything else: unknown
-//! and missing fields, wrong headers, stale versions, ids that are there already. It shares no code with what it judges.
+//! What is asked, and what is answered.
 
-mod blocklist;
-mod cases;
-mod timeline;
-
-use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub(crate) use blocklist::Entry;
-pub(crate) use cases::Case;
+use super::{Case, Entry};
 
-/// What the key of every request is.
-pub(crate) const KEY: &str = "ApiKey dGVzdDp0ZXN0";
+/// What every request has in `authorization`.
+pub const KEY: &str = "ApiKey dGVzdDp0ZXN0";
 
 /// Kibana's own default for `server.maxPayload`.
 const MAX_BODY: usize = 1_048_576;
 
 /// A request as it comes over a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) method: String,
-    /// With its parameters.
-    pub(crate) path: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The path with its parameters.
+    pub path: String,
+    /// Lower-case names, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, where there is one.
+    pub body: Option<String>,
 }
 
 /// What it answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// JSON, or null for no body.
+    pub body: Value,
 }
 
 impl Reply {
-    fn ok(body: Value) -> Self {
+    pub(super) fn ok(body: Value) -> Self {
         Self { status: 200, body }
     }
 
-    /// In the shape of Kibana's own errors.
-    pub(crate) fn error(status: u16, message: impl Into<String>) -> Self {
+    /// A refusal in the shape of Kibana's own.
+    pub fn error(status: u16, message: impl Into<String>) -> Self {
         let error = match status {
             400 => "Bad Request",
             401 => "Unauthorized",
@@ -54,30 +52,37 @@ impl Reply {
         Self { status, body: json!({ "statusCode": status, "error": error, "message": message.into() }) }
     }
 
-    /// In that of its lists.
-    fn list_error(status: u16, message: impl Into<String>) -> Self {
+    /// One in that of its lists.
+    pub(super) fn list_error(status: u16, message: impl Into<String>) -> Self {
         Self { status, body: json!({ "status_code": status, "message": message.into() }) }
     }
 }
 
 /// A refusal, or what was asked for.
-type Answered = Result<Reply, Reply>;
+pub(super) type Answered = Result<Reply, Reply>;
 
-/// What it holds, and how it differs from the newest one.
+/// A Kibana in memory: what it holds, and how it differs from the newest one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standin {
-    pub(crate) cases: Vec<Case>,
-    pub(crate) blocklist: Option<Vec<Entry>>,
-    pub(crate) timelines: Vec<Value>,
-    /// Its release is older than 9.2.
-    pub(crate) refuses_observables: bool,
+pub struct Standin {
+    /// Its cases.
+    pub cases: Vec<Case>,
+    /// The blocklist, where it was made.
+    pub blocklist: Option<Vec<Entry>>,
+    /// Saved Timelines as they were sent, with an id.
+    pub timelines: Vec<Value>,
+    /// It is older than 9.2 and does not know that observables can be extracted.
+    pub refuses_observables: bool,
+    /// It is older than 9.5 and has no index of attachments.
+    pub has_no_analytics: bool,
     /// Before a change is made, somebody else makes one, so many times.
-    pub(crate) meddling: u32,
-    pub(crate) ids: u64,
+    pub meddling: u32,
+    /// How many ids it has given out.
+    pub ids: u64,
 }
 
 impl Standin {
-    pub(crate) fn answer(&mut self, asked: &Asked) -> Reply {
+    /// What it answers, and does.
+    pub fn answer(&mut self, asked: &Asked) -> Reply {
         self.judge(asked).unwrap_or_else(|refusal| refusal)
     }
 
@@ -85,6 +90,10 @@ impl Standin {
         let header = |name: &str| asked.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         if header("authorization") != Some(KEY) {
             return Err(Reply::error(401, "Unauthorized"));
+        }
+        // Elasticsearch beside it, which has its own words for most of this.
+        if asked.path.starts_with("/.cases-attachments/") {
+            return self.analytics(asked);
         }
         if asked.method != "GET" && header("kbn-xsrf").is_none() {
             return Err(Reply::error(400, "Request must contain a kbn-xsrf header."));
@@ -125,39 +134,39 @@ impl Standin {
         }
     }
 
-    fn id(&mut self, kind: &str) -> String {
+    pub(super) fn id(&mut self, kind: &str) -> String {
         self.ids += 1;
         format!("{kind}-{}", self.ids)
     }
 }
 
 /// What a route looks at.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     body: Option<&'a str>,
     parameters: Vec<(String, String)>,
 }
 
 impl Call<'_> {
     /// The body, with exactly the fields of this type.
-    fn body<T: DeserializeOwned>(&self) -> Result<T, Reply> {
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Reply> {
         let body = self.body.ok_or_else(|| Reply::error(400, "[request body]: expected a plain object value"))?;
         serde_json::from_str(body).map_err(|error| Reply::error(400, format!("[request body]: {error}")))
     }
 
     /// Its parameters, which are some of these.
-    fn parameters(&self, known: &[&str]) -> Result<(), Reply> {
+    pub(super) fn parameters(&self, known: &[&str]) -> Result<(), Reply> {
         match self.parameters.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(Reply::error(400, format!("[request query]: invalid keys \"{name}\""))),
             None => Ok(()),
         }
     }
 
-    fn parameter(&self, name: &str) -> Option<&str> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The things of a page, and how many there are.
-    fn page<T>(&self, things: Vec<T>, size: &str, most: usize) -> Result<(Vec<T>, usize), Reply> {
+    pub(super) fn page<T>(&self, things: Vec<T>, size: &str, most: usize) -> Result<(Vec<T>, usize), Reply> {
         let number = |name: &str, default| match self.parameter(name).map(str::parse::<usize>) {
             None => Ok(default),
             Some(Ok(number)) if number > 0 => Ok(number),
@@ -172,6 +181,22 @@ impl Call<'_> {
     }
 }
 
+/// A part of a path or of its parameters. A plus is one: nothing here is a form.
 fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8().unwrap().into_owned()
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let coded = after.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match coded.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -3,35 +3,40 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answered, Call, Reply, Standin};
+use super::standin::{Answered, Call, Reply, Standin};
 
 const OWNERS: [&str; 3] = ["cases", "observability", "securitySolution"];
 const MAX_REFERENCES: usize = 100;
 
+/// A case.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) id: String,
+pub struct Case {
+    /// Its id.
+    pub id: String,
     version: u64,
-    pub(crate) title: String,
-    pub(crate) tags: Vec<String>,
-    owner: String,
-    pub(crate) observables: bool,
+    /// Its title.
+    pub title: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    pub(super) owner: String,
+    /// Whether observables are to be extracted.
+    pub observables: bool,
     /// As they were sent, with an id.
-    pub(crate) comments: Vec<Value>,
+    pub comments: Vec<Value>,
     /// What was attached and taken off, as its activity tells it.
-    pub(crate) activity: Vec<Value>,
+    pub activity: Vec<Value>,
 }
 
 impl Case {
     /// Attaches something, as other people and other releases do.
-    pub(crate) fn put(&mut self, comment: Value) {
+    pub fn put(&mut self, comment: Value) {
         self.note("create", &comment);
         self.comments.push(comment);
         self.version += 1;
     }
 
-    /// Takes it off.
-    pub(crate) fn take(&mut self, id: &str) -> bool {
+    /// Takes it off, where it is there.
+    pub fn take(&mut self, id: &str) -> bool {
         let Some(at) = self.comments.iter().position(|comment| comment["id"] == id) else { return false };
         let comment = self.comments.remove(at);
         self.note("delete", &comment);
@@ -39,7 +44,8 @@ impl Case {
         true
     }
 
-    pub(crate) fn note(&mut self, action: &str, comment: &Value) {
+    /// Notes in the activity what happened to something attached.
+    pub fn note(&mut self, action: &str, comment: &Value) {
         self.activity.push(json!({
             "id": format!("action-{}", self.activity.len()), "action": action, "type": "comment", "owner": self.owner,
             "comment_id": comment["id"], "payload": { "comment": comment }, "version": "v1",
@@ -204,7 +210,7 @@ impl Standin {
         let id = self.id("case");
         let (title, tags, owner) = (new.title, new.tags, new.owner);
         self.cases.push(Case {
-            id,
+            id: id.clone(),
             version: 1,
             title,
             tags,
@@ -213,7 +219,7 @@ impl Standin {
             comments: Vec::new(),
             activity: Vec::new(),
         });
-        Ok(Reply::ok(self.cases[self.cases.len() - 1].json()))
+        Ok(Reply::ok(self.case(&id)?.json()))
     }
 
     fn change_cases(&mut self, call: &Call<'_>) -> Answered {
