@@ -118,7 +118,10 @@ fn every_kind_of_request_is_accepted_and_stays_as_it_is() {
     wire.send(&blocklist::all(&kibana, 1));
     wire.send(&blocklist::unblock(&kibana, &global.item_id()));
 
-    wire.note(&cases::find_attached(&kibana, &["doc1".to_owned(), "doc2".to_owned()]).unwrap().request);
+    let reference = Attachment::of(&address(3), Form::Reference);
+    wire.send(&cases::attach(&kibana, &case.id, &reference).unwrap());
+    let found = wire.send(&cases::find_attached(&kibana, &["doc2".to_owned(), reference.id]).unwrap()).unwrap();
+    assert_eq!(found.pairs, [(case.id, "doc3".to_owned())]);
     let lines = wire.lines.join("\n") + "\n";
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     fs::write(target.join("kibana-requests.ndjson"), &lines).unwrap();
