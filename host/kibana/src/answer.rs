@@ -1,7 +1,7 @@
 //! What came back, and what its status means.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{Act, KibanaError};
 
@@ -40,12 +40,26 @@ pub trait FromAnswer: Sized {
 impl FromAnswer for () {
     fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
         let is_gone = answer.status == 404 && matches!(act, Act::Detach | Act::Unblock | Act::DeleteTimeline);
-        if is_gone && !refusal(act, answer).is_elsewhere() { Ok(()) } else { accepted(act, answer).map(|_| ()) }
+        if is_gone && !refusal(act, answer).is_elsewhere() {
+            return Ok(());
+        }
+        // A login page is no answer, whatever its status; and only these have none.
+        if answer.body.is_empty() && (answer.status == 204 || act == Act::DeleteTimeline) {
+            return accepted(act, answer).map(|_| ());
+        }
+        json::<IgnoredAny>(act, answer).map(|_| ())
     }
 }
 
+/// What was made, or is there, has an id.
+#[derive(Deserialize)]
+pub(crate) struct Identified {
+    #[serde(rename = "id")]
+    _id: String,
+}
+
 /// The body of an answer that is no refusal.
-pub(crate) fn accepted<'a>(act: Act, answer: &Answer<'a>) -> Result<&'a [u8], KibanaError> {
+fn accepted<'a>(act: Act, answer: &Answer<'a>) -> Result<&'a [u8], KibanaError> {
     match answer.status {
         200..=299 => Ok(answer.body),
         _ => Err(refusal(act, answer)),
@@ -108,7 +122,7 @@ pub(crate) fn refusal(act: Act, answer: &Answer<'_>) -> KibanaError {
             KibanaError::WrongVersion { act, message }
         }
         300..=399 => KibanaError::Redirected { act, status: answer.status },
-        500.. => KibanaError::Broken { act, status: answer.status, message },
+        408 | 500.. => KibanaError::Broken { act, status: answer.status, message },
         status => KibanaError::Refused { act, status, message },
     }
 }

@@ -12,16 +12,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::{Action, Outcome, Settled, Target};
 use crate::answer::{Answer, FromAnswer};
 use crate::blocklist::{self, Blocked, Item, Made};
-use crate::cases::{
-    self, Attachment, Case, Cases, History, MAX_ATTACHED, MAX_TAGS, NewCase, Present, Retagged, Search, mark,
-};
+use crate::cases::{self, Attachment, Case, Cases, History, MAX_TAGS, NewCase, Present, Retagged, Search, mark};
 use crate::request::{Act, Call, Request};
 use crate::{Kibana, KibanaError};
-
-/// The most things of one action: what a person can have meant, and what a record may hold.
-pub const MAX_ACTIONS: usize = 1_000;
 
 /// How often something that others change meanwhile is read again before it is left.
 pub const MAX_STALE: u32 = 5;
@@ -31,92 +27,6 @@ pub const SETTLES: Duration = Duration::from_secs(2);
 
 /// Pages of a case's history that are read at most: Kibana keeps no more than 10,000 actions of one.
 const MAX_PAGES: u32 = 100;
-
-/// Where indicators are attached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// To this case.
-    Existing {
-        /// Its id.
-        case: String,
-    },
-    /// To one that is to be made.
-    New(NewCase),
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Attaches indicators.
-    Attach {
-        /// Where.
-        to: Target,
-        /// Which.
-        attachments: Vec<Attachment>,
-    },
-    /// Takes indicators off a case, as often as they are attached.
-    Detach {
-        /// The case's id.
-        case: String,
-        /// Which.
-        attachments: Vec<Attachment>,
-    },
-    /// Puts files on the blocklist.
-    Block {
-        /// Which.
-        files: Vec<Blocked>,
-    },
-    /// Takes files off the blocklist.
-    Unblock {
-        /// The entries' ids.
-        item_ids: Vec<String>,
-    },
-}
-
-impl Action {
-    /// How many things it is about.
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Attach { attachments, .. } | Self::Detach { attachments, .. } => attachments.len(),
-            Self::Block { files } => files.len(),
-            Self::Unblock { item_ids } => item_ids.len(),
-        }
-    }
-
-    fn check(&self) -> Result<(), KibanaError> {
-        let most = if matches!(self, Self::Attach { .. }) { MAX_ATTACHED } else { MAX_ACTIONS };
-        let given = self.count();
-        if given > most {
-            let (what, unit) = ("The action", "indicators");
-            return Err(KibanaError::TooMuch { what, unit, given, most });
-        }
-        match self {
-            Self::Attach { to: Target::New(case), .. } => case.check(),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What became of one thing of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settled {
-    /// It was done.
-    Done,
-    /// It was so already.
-    Already,
-}
-
-/// What a finished action has come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The case it was about.
-    pub case: Option<String>,
-    /// What became of each thing, in their order.
-    pub settled: Vec<Settled>,
-}
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -312,7 +222,8 @@ impl Batch {
     fn take(&mut self, answer: &Answer<'_>) -> Result<(), KibanaError> {
         match self.phase.clone() {
             Phase::FindCase => {
-                let found = Cases::from_answer(Act::FindCases, answer)?.cases.into_iter().next();
+                // The oldest: somebody may have given its tags to another one.
+                let found = Cases::from_answer(Act::FindCases, answer)?.cases.pop();
                 let extracts_observables = self.new_case()?.extracts_observables;
                 match found {
                     Some(case) => self.enter(case.id, Phase::ReadHistory { page: 1 }),
@@ -353,6 +264,10 @@ impl Batch {
             }
             Phase::Attach => {
                 Case::from_answer(Act::Attach, answer)?;
+                // Chosen twice, it is attached once.
+                for index in self.like_the_first_open() {
+                    self.settled[index].get_or_insert(Settled::Already);
+                }
                 self.settle(Settled::Done);
             }
             Phase::ReadCase => {
@@ -479,6 +394,16 @@ impl Batch {
 
     fn open(&self) -> Option<usize> {
         self.settled.iter().position(Option::is_none)
+    }
+
+    /// The numbers of others that are the same document as the first that is not settled.
+    fn like_the_first_open(&self) -> Vec<usize> {
+        let Some((first, attachment)) = self.open().and_then(|first| Some((first, self.attachments().get(first)?)))
+        else {
+            return Vec::new();
+        };
+        let others = self.attachments().iter().enumerate().skip(first + 1);
+        others.filter(|(_, other)| other.id == attachment.id).map(|(index, _)| index).collect()
     }
 
     fn attachments(&self) -> &[Attachment] {

@@ -15,8 +15,10 @@
 //!
 //! Only documented routes are used, with one exception that the Indicators page of Kibana makes too: an indicator is attached
 //! to a case as an external reference, which the published OpenAPI leaves out. Where it is said below that Kibana does
-//! something, that was read in its documentation, its OpenAPI or its public sources; no running Kibana was at hand.
+//! something, that was read in its documentation, its OpenAPI or its public sources; no running Kibana was at hand. Nothing
+//! in the program uses this crate yet.
 
+mod action;
 mod answer;
 mod batch;
 pub mod blocklist;
@@ -31,8 +33,9 @@ mod rison;
 pub mod timeline;
 mod version;
 
+pub use action::{Action, MAX_ACTIONS, Outcome, Settled, Target};
 pub use answer::{Answer, FromAnswer};
-pub use batch::{Action, Batch, MAX_ACTIONS, MAX_STALE, Outcome, SETTLES, Settled, Target};
+pub use batch::{Batch, MAX_STALE, SETTLES};
 pub use claim::{Claim, Pair};
 pub use error::KibanaError;
 pub use kibana::Kibana;

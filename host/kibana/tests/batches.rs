@@ -248,6 +248,73 @@ fn what_is_attached_already_is_left_and_said_to_be() {
 }
 
 #[test]
+fn what_is_chosen_twice_is_attached_once() {
+    let mut standin = Standin::default();
+    let mut chosen = attachments(1..4, &Form::Reference);
+    chosen.extend(attachments(1..3, &comment()));
+    let mut action = batch(Action::Attach { to: to_new(), attachments: chosen });
+    finish(&mut action, &mut standin);
+    use Settled::{Already, Done};
+    assert_eq!(action.outcome().unwrap().settled, [Done, Done, Done, Already, Already]);
+    assert_eq!(standin.cases[0].comments.len(), 3);
+}
+
+#[test]
+fn of_two_cases_with_the_tag_of_the_action_the_older_is_taken() {
+    let mut standin = with_case();
+    let mut copy = standin.cases[0].clone();
+    copy.id = "copy".to_owned();
+    standin.cases.push(copy);
+    let mut action = batch(Action::Attach { to: to_new(), attachments: attachments(20..21, &Form::Reference) });
+    finish(&mut action, &mut standin);
+    assert_eq!(action.outcome().unwrap().case.as_deref(), Some("case-1"));
+}
+
+#[test]
+fn no_answer_whatever_it_is_makes_a_batch_fail_or_do_anything_twice() {
+    let answers: [(u16, &[u8]); 12] = [
+        (200, b""),
+        (200, b"{}"),
+        (200, b"null"),
+        (200, b"[]"),
+        (200, b"<html>"),
+        (200, b"{\"cases\":[],\"total\":-1}"),
+        (200, b"{\"userActions\":[{}],\"total\":1}"),
+        (204, b""),
+        (302, b""),
+        (404, b"\xff"),
+        (408, b""),
+        (503, b"Kibana server is not ready yet"),
+    ];
+    let setups: [(Action, fn() -> Standin); 4] = [
+        (Action::Attach { to: to_new(), attachments: attachments(1..3, &Form::Reference) }, Standin::default),
+        (Action::Attach { to: existing(), attachments: attachments(10..12, &Form::Reference) }, with_case),
+        (
+            Action::Detach { case: "case-1".to_owned(), attachments: attachments(9..11, &Form::Reference) },
+            with_a_double,
+        ),
+        (Action::Block { files: files(1..2, &Scope::Policies(vec!["p".to_owned()])) }, with_blocked),
+    ];
+    for (action, setup) in setups {
+        let (mut whole, mut standin) = (batch_of(&action), setup());
+        finish(&mut whole, &mut standin);
+        let expected = (holds(&standin), tags(&standin));
+        let (mut first, mut so_far) = (batch_of(&action), setup());
+        while first.next(&kibana()).unwrap().is_some() {
+            for (status, body) in answers {
+                let (mut second, mut standin) = (first.clone(), so_far.clone());
+                // What is taken for the answer, such as that something is gone, was not made up by the batch.
+                if second.answered(&Answer::new(status, body)).is_err() {
+                    finish(&mut second, &mut standin);
+                    assert_eq!((holds(&standin), tags(&standin)), expected, "{status}");
+                }
+            }
+            step(&mut first, &mut so_far).unwrap().unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_others_and_newer_releases_have_attached_is_known_again() {
     let mut standin = with_case();
     let case = &mut standin.cases[0];

@@ -12,7 +12,7 @@ use tipline_kibana::cases::{
     self, Attached, Attachment, Case, Cases, Form, History, NewCase, Present, Progress, Search, Severity,
 };
 use tipline_kibana::timeline::{Investigation, Saved};
-use tipline_kibana::{Act, Answer, Call, Claim, FromAnswer, Request, Server, Status};
+use tipline_kibana::{Act, Answer, Call, Claim, FromAnswer, KibanaError, Request, Server, Status};
 
 use crate::support::{AT, MD5, SHA256, address, asked, bytes, claim, kibana, read, send};
 use tipline_mock::kibana::{Reply, Standin};
@@ -178,6 +178,26 @@ fn what_is_made_is_not_made_twice_and_what_is_gone_is_gone() {
         assert!(read::<()>(act, &Reply::error(404, "Not Found")).is_err());
     }
     assert!(read::<Option<Item>>(Act::FindBlocked, &Reply::error(404, "Not Found")).is_err());
+}
+
+#[test]
+fn a_page_of_somebody_else_is_never_taken_for_something_done() {
+    for body in ["<html>Sign in</html>", "", "\"\"x"] {
+        let answer = Answer::new(200, body.as_bytes());
+        for result in [
+            <()>::from_answer(Act::Detach, &answer),
+            <()>::from_answer(Act::Unblock, &answer),
+            Made::from_answer(Act::Block, &answer).map(|_| ()),
+            Made::from_answer(Act::CreateBlocklist, &answer).map(|_| ()),
+            bool::from_answer(Act::ReadAttached, &answer).map(|_| ()),
+            Case::from_answer(Act::Attach, &answer).map(|_| ()),
+            Saved::from_answer(Act::SaveTimeline, &answer).map(|_| ()),
+            Option::<Item>::from_answer(Act::FindBlocked, &answer).map(|_| ()),
+            Option::<Attached>::from_answer(Act::FindAttached, &answer).map(|_| ()),
+        ] {
+            assert!(matches!(result, Err(KibanaError::Unreadable { .. })), "{body}: {result:?}");
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tipline_kql::quote;
 
 pub use item::{Entry, Item, Items};
 
-use crate::answer::{Answer, FromAnswer, refusal};
+use crate::answer::{Answer, FromAnswer, Identified, json};
 use crate::error::is_hidden;
 use crate::kibana::query;
 use crate::request::{Act, Call, Method};
@@ -322,8 +322,7 @@ impl FromAnswer for Made {
     fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
         match answer.status {
             409 => Ok(Self::Existing),
-            200..=299 => Ok(Self::New),
-            _ => Err(refusal(act, answer)),
+            _ => json::<Identified>(act, answer).map(|_| Self::New),
         }
     }
 }

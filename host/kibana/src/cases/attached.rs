@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OWNER, mark, within};
-use crate::answer::{Answer, FromAnswer, accepted, json};
+use crate::answer::{Answer, FromAnswer, Identified, json};
 use crate::kibana::{coded, query};
 use crate::markdown;
 use crate::request::{Act, Call, Method};
@@ -170,7 +170,7 @@ pub fn is_attached(kibana: &Kibana, case: &str, id: &str) -> Call<bool> {
 /// Whether it is there.
 impl FromAnswer for bool {
     fn from_answer(act: Act, answer: &Answer<'_>) -> Result<Self, KibanaError> {
-        match accepted(act, answer) {
+        match json::<Identified>(act, answer) {
             Ok(_) => Ok(true),
             Err(KibanaError::Missing { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -182,8 +182,8 @@ impl FromAnswer for bool {
 /// Pages begin with 1; [`Present`] puts them together.
 ///
 /// It is the case's activity that is asked, as nothing else that is documented tells of attached references in every release:
-/// `comments/_find` has people's comments only until 9.5, and the case itself has none at all since 9.0. The activity has
-/// everything since 8.7.
+/// `comments/_find` gives comments of people only, up to 9.5, and the case itself gives none of what is attached since 9.0.
+/// The activity has everything since 8.7. (From 9.6 on there is `/attachments`, a preview.)
 pub fn history(kibana: &Kibana, case: &str, page: u32) -> Call<History> {
     let (page, size) = (page.max(1).to_string(), ACTIONS_A_PAGE.to_string());
     let parameters = [("page", page.as_str()), ("perPage", &size), ("sortOrder", "asc"), ("types", "comment")];

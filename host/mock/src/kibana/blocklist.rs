@@ -138,7 +138,7 @@ impl Standin {
             return Err(Reply::list_error(409, "exception list id: \"endpoint_blocklists\" already exists"));
         }
         self.blocklist = Some(Vec::new());
-        Ok(Reply::ok(json!({ "list_id": list.list_id })))
+        Ok(Reply::ok(json!({ "id": "so-list", "list_id": list.list_id })))
     }
 
     fn list(&mut self) -> Result<&mut Vec<Entry>, Reply> {
