@@ -7,7 +7,7 @@ use crate::{Act, KibanaError};
 
 /// The most bytes of an answer that anything here is read from. The largest is a case with all its comments: a thousand alerts
 /// and a hundred references at a few KB each.
-pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_KIBANA_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// An answer as it came.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +69,8 @@ fn accepted<'a>(act: Act, answer: &Answer<'a>) -> Result<&'a [u8], KibanaError> 
 /// The body as JSON.
 pub(crate) fn json<T: DeserializeOwned>(act: Act, answer: &Answer<'_>) -> Result<T, KibanaError> {
     let body = accepted(act, answer)?;
-    if body.len() > MAX_ANSWER_BYTES {
-        let reason = format!("it has {} bytes, and {MAX_ANSWER_BYTES} are read", body.len());
+    if body.len() > MAX_KIBANA_ANSWER_BYTES {
+        let reason = format!("it has {} bytes, and {MAX_KIBANA_ANSWER_BYTES} are read", body.len());
         return Err(KibanaError::Unreadable { act, reason });
     }
     serde_json::from_slice(body).map_err(|error| KibanaError::Unreadable { act, reason: error.to_string() })

@@ -26,7 +26,7 @@ pub const MAX_STALE: u32 = 5;
 pub const SETTLES: Duration = Duration::from_secs(2);
 
 /// Pages of a case's history that are read at most: Kibana keeps no more than 10,000 actions of one.
-const MAX_PAGES: u32 = 100;
+const MAX_HISTORY_PAGES: u32 = 100;
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ impl Batch {
                 let mut present = std::mem::take(&mut self.present);
                 present.read(&read, self.attachments());
                 self.present = present;
-                if read.goes_on(page) && page < MAX_PAGES {
+                if read.goes_on(page) && page < MAX_HISTORY_PAGES {
                     self.phase = Phase::ReadHistory { page: page + 1 };
                 } else if matches!(self.action, Action::Detach { .. }) {
                     self.phase = Phase::Detach;

@@ -110,6 +110,9 @@ mod tests {
         }
         // A login in the address would be shown with every link.
         assert!(Kibana::new("https://user:secret@kibana.example", None).is_err());
+        let longest = "x".repeat(MAX_SPACE_BYTES);
+        assert_eq!(Kibana::new("https://k", Some(&longest)).unwrap().space(), longest);
+        assert!(Kibana::new("https://k", Some(&format!("{longest}x"))).is_err());
         for space in ["", "SOC", "../x", "a/b", "ä"] {
             assert!(matches!(Kibana::new("https://k", Some(space)), Err(KibanaError::Space { .. })), "{space}");
         }

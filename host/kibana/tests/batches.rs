@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tipline_kibana::blocklist::{Algorithm, Blocked, Os, Scope};
 use tipline_kibana::cases::{Attachment, Form, NewCase, mark};
-use tipline_kibana::{Act, Action, Answer, Batch, KibanaError, Settled, Target};
+use tipline_kibana::{Act, Action, Answer, Batch, KibanaError, MAX_STALE, Settled, Target};
 
 use crate::support::{MD5, SHA256, address, bytes, kibana, send};
 use tipline_mock::kibana::{Reply, Standin};
@@ -408,6 +408,32 @@ fn a_case_that_others_never_leave_alone_is_left_with_what_was_attached() {
     standin.meddling = 0;
     finish(&mut action, &mut standin);
     assert!(standin.cases[0].tags.contains(&mark("event11")));
+}
+
+#[test]
+fn what_others_change_is_read_again_so_often_and_no_more() {
+    for (meddling, is_left) in [(MAX_STALE, false), (MAX_STALE + 1, true)] {
+        let mut standin = Standin { meddling, ..with_case() };
+        let mut action =
+            batch_of(&Action::Attach { to: existing(), attachments: attachments(11..12, &Form::Reference) });
+        let errors = (0..MANY).map_while(|_| step(&mut action, &mut standin)).filter(Result::is_err).count();
+        assert_eq!(errors > 0, is_left);
+    }
+}
+
+#[test]
+fn so_much_of_a_case_s_activity_is_read_and_no_more() {
+    // Ten were attached before; Kibana itself keeps ten thousand actions.
+    for (filler, settled) in [(9_989, Settled::Already), (9_990, Settled::Done)] {
+        let mut standin = with_case();
+        let case = &mut standin.cases[0];
+        (0..filler).for_each(|n| case.note("create", &json!({ "id": format!("f{n}"), "type": "user" })));
+        case.put(json!({ "id": "last", "type": "security.indicator", "attachmentId": "doc11" }));
+        let mut action =
+            batch_of(&Action::Attach { to: existing(), attachments: attachments(11..12, &Form::Reference) });
+        finish(&mut action, &mut standin);
+        assert_eq!(action.outcome().unwrap().settled, [settled]);
+    }
 }
 
 #[test]

@@ -219,6 +219,21 @@ fn a_link_is_as_long_as_servers_take_and_no_longer() {
 }
 
 #[test]
+fn a_saved_timeline_has_a_title_of_so_many_characters_of_the_value() {
+    for (length, shown) in [(100, 100), (101, 100)] {
+        let claim = claim(
+            "threat.indicator.url.full",
+            &"\u{202e}🦀".repeat(length / 2 + 1)[..].chars().take(length).collect::<String>(),
+        );
+        let call = Investigation::of_claim(&claim).unwrap().save(&kibana()).unwrap();
+        let body: Value = serde_json::from_str(&call.request.body.unwrap()).unwrap();
+        let title = body["timeline"]["title"].as_str().unwrap();
+        assert_eq!(title.chars().count(), "Indicator ".len() + shown);
+        assert!(!title.contains('\u{202e}'));
+    }
+}
+
+#[test]
 fn a_query_has_so_many_values_and_no_more() {
     let pairs = |count: usize| (0..count).map(|n| Pair::new("tags", n.to_string())).collect::<Vec<_>>();
     let between = |pairs: &[Pair]| Investigation::between(pairs, FROM.parse().unwrap(), TO.parse().unwrap());

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tipline_kibana::blocklist::{self, Blocked, Item, Items, Made, Os, Scope};
+use tipline_kibana::blocklist::{self, Algorithm, Blocked, Item, Items, Made, Os, Scope};
 use tipline_kibana::cases::{
     self, Attached, Attachment, Case, Cases, Form, History, NewCase, Present, Progress, Search, Severity,
 };
@@ -244,6 +244,35 @@ fn hashes_are_of_their_length_and_hexadecimal() {
     policies(100).unwrap();
     for count in [0, 101] {
         policies(count).unwrap_err();
+    }
+}
+
+#[test]
+fn an_entry_has_so_many_hashes_and_so_long_a_description_and_no_more() {
+    let hash = |number: usize| format!("{number:032x}");
+    let entry = |description: &str| {
+        Blocked::new(vec![(Algorithm::Md5, hash(5_000))], description, Os::Linux, Scope::Global).unwrap()
+    };
+    let item = |count: usize| {
+        let values: Vec<String> = (0..count).map(hash).collect();
+        let entries =
+            json!([{ "field": "file.hash.md5", "type": "match_any", "operator": "included", "value": values }]);
+        let body = json!({ "item_id": "x", "_version": "v1", "name": "x", "os_types": ["linux"], "tags": [], "entries": entries });
+        read::<Item>(Act::ChangeBlocked, &Reply { status: 200, body }).unwrap()
+    };
+    entry("").change(&kibana(), &item(blocklist::MAX_VALUES - 1)).unwrap();
+    entry("").change(&kibana(), &item(blocklist::MAX_VALUES)).unwrap_err();
+    assert_eq!(entry(&"🦀".repeat(200)).description.chars().count(), 200);
+    assert_eq!(entry(&"🦀".repeat(201)).description.chars().count(), 200);
+}
+
+#[test]
+fn an_answer_is_read_up_to_so_many_bytes() {
+    const MOST: usize = 16 * 1024 * 1024;
+    let case = r#"{"id":"c","version":"v","title":"t","status":"open"}"#;
+    for (length, is_read) in [(MOST, true), (MOST + 1, false)] {
+        let body = case.to_owned() + &" ".repeat(length - case.len());
+        assert_eq!(Case::from_answer(Act::ReadCase, &Answer::new(200, body.as_bytes())).is_ok(), is_read);
     }
 }
 

@@ -37,7 +37,8 @@ pub const MAX_VALUES: usize = 2_000;
 pub const MAX_POLICIES: usize = 100;
 
 const PER_PAGE: u32 = 100;
-const MAX_NAME_CHARS: usize = 200;
+/// An entry's description is cut to so many characters; it names a feed.
+const MAX_REASON_CHARS: usize = 200;
 
 /// A hash that the blocklist takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,7 +184,7 @@ impl Blocked {
         let visible = |c: char| if is_hidden(c) { ' ' } else { c };
         Ok(Self {
             name: format!("IoC {strongest}"),
-            description: description.chars().map(visible).take(MAX_NAME_CHARS).collect(),
+            description: description.chars().map(visible).take(MAX_REASON_CHARS).collect(),
             os,
             scope,
             hashes: checked,
