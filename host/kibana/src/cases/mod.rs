@@ -5,13 +5,14 @@
 //! does these in their order. The tag with an indicator's `event.id` says which cases it is in where Kibana keeps no index of
 //! attachments (before 9.5).
 
+mod analytics;
 mod attached;
 
 use serde::{Deserialize, Serialize};
 
+pub use analytics::{Attached, find_attached};
 pub use attached::{
-    Attached, Attachment, Form, History, MAX_ATTACHED, MAX_COMMENT, Present, attach, detach, find_attached, history,
-    is_attached,
+    Attachment, Form, History, MAX_ATTACHED, MAX_COMMENT, Present, attach, detach, history, is_attached,
 };
 
 use crate::answer::{Answer, FromAnswer, json};
