@@ -8,10 +8,13 @@
 //!
 //! No request makes it fail: what it can't answer is answered with an error. [`Feed::requests`] tells what was asked,
 //! without keys.
+//!
+//! Beside the feed stands [`kibana`], a stand-in for Kibana.
 
 mod admission;
 mod call;
 mod journal;
+pub mod kibana;
 mod login;
 mod page;
 mod records;

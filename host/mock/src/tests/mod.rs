@@ -1,5 +1,6 @@
 //! The mock feed over real HTTP on loopback.
 
+mod kibana;
 mod switches;
 mod taxii;
 
