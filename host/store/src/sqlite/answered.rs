@@ -13,8 +13,8 @@ use tipline_model::clock::Millis;
 
 use crate::question::{Among, Counts, Drawn, Question, TrendOf};
 
-/// Findings kept. Each takes a quarter of a megabyte for a million claims; a person goes to and fro between fewer views.
-const KEPT_FINDINGS: usize = 32;
+/// Findings kept. Each takes an eighth of a megabyte for a million claims; some people go to and fro between fewer views.
+const KEPT_FINDINGS: usize = 64;
 
 /// Orders, counts and trends kept of each.
 const KEPT_OF_ONE: usize = 8;
@@ -90,27 +90,48 @@ impl PartialEq for Asked {
     }
 }
 
+/// The claims among which something is looked for.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) claims: Bits,
+    /// The first moment for which these are they, and the first after that for which they may not be.
+    moments: (Millis, Millis),
+}
+
+impl Scope {
+    fn of(columns: &Columns, question: &Question) -> Self {
+        let Question { among, now, .. } = *question;
+        let claims = match among {
+            Among::All => columns.stored().clone(),
+            Among::Live => columns.live(now),
+            Among::Ended => columns.ended(now),
+        };
+        let moments = match among {
+            Among::All => (Millis::MIN, Millis::MAX),
+            Among::Live | Among::Ended => (now, columns.next_end(now).unwrap_or(Millis::MAX)),
+        };
+        Self { claims, moments }
+    }
+
+    fn holds_at(&self, now: Millis) -> bool {
+        (self.moments.0..self.moments.1).contains(&now)
+    }
+}
+
 /// The claims or values that a question finds, and among which claims.
 #[derive(Debug)]
 pub(super) struct Finding {
-    pub(super) scope: Bits,
+    pub(super) scope: Arc<Scope>,
     pub(super) found: Bits,
-    /// The first moment for which it holds, and the first after that for which it may not.
-    moments: (Millis, Millis),
     facets: Recent<Vec<usize>, Vec<Counts>>,
     trends: Recent<TrendOf, Option<Drawn>>,
     pages: Recent<(Order, usize, usize), Vec<Vec<Claim>>>,
 }
 
 impl Finding {
-    /// What is found by a question of these columns.
-    pub(super) fn new(columns: &Columns, question: &Question, scope: Bits, found: Bits) -> Self {
-        let moments = match question.among {
-            Among::All => (Millis::MIN, Millis::MAX),
-            Among::Live | Among::Ended => (question.now, columns.next_end(question.now).unwrap_or(Millis::MAX)),
-        };
-        let (facets, trends, pages) = (Recent::default(), Recent::default(), Recent::default());
-        Self { scope, found, moments, facets, trends, pages }
+    /// What is found in a scope.
+    pub(super) fn new(scope: Arc<Scope>, found: Bits) -> Self {
+        Self { scope, found, facets: Recent::default(), trends: Recent::default(), pages: Recent::default() }
     }
 
     /// The words of some columns with how many have them; made where that is not kept.
@@ -132,23 +153,33 @@ impl Finding {
     }
 }
 
-/// The findings that were last asked for.
+/// The scopes and the findings that were last asked for.
 #[derive(Debug, Default)]
-pub(super) struct Answered(Recent<Asked, Arc<Finding>>);
+pub(super) struct Answered {
+    scopes: Recent<Among, Arc<Scope>>,
+    findings: Recent<Asked, Arc<Finding>>,
+}
 
 impl Answered {
+    /// Among what a question looks; made where that is not kept.
+    pub(super) fn scope(&self, columns: &Columns, question: &Question) -> Arc<Scope> {
+        let known = self.scopes.get(|among, scope| *among == question.among && scope.holds_at(question.now));
+        known.unwrap_or_else(|| {
+            let scope = Arc::new(Scope::of(columns, question));
+            self.scopes.keep(question.among, scope.clone(), KEPT_OF_ONE);
+            scope
+        })
+    }
+
     /// What a question found before.
     pub(super) fn get(&self, question: &Question) -> Option<Arc<Finding>> {
         let wanted = Asked::by(question);
-        self.0.get(|asked, finding| {
-            let (from, until) = finding.moments;
-            (from..until).contains(&question.now) && *asked == wanted
-        })
+        self.findings.get(|asked, finding| finding.scope.holds_at(question.now) && *asked == wanted)
     }
 
     /// Keeps what a question found.
     pub(super) fn keep(&self, question: &Question, finding: &Arc<Finding>) {
-        self.0.keep(Asked::by(question), finding.clone(), KEPT_FINDINGS);
+        self.findings.keep(Asked::by(question), finding.clone(), KEPT_FINDINGS);
     }
 }
 

@@ -13,10 +13,10 @@ use rusqlite::Connection;
 use tipline_catalog::{Bits, Claim, Columns, Counted, Found, Grouping, Over, time_column, word_column};
 use tipline_kql::{Document, Fields, Literals, fold};
 
-use super::answered::Finding;
+use super::answered::{Finding, Scope};
 use super::fill;
 use super::warm::{Filled, Warm};
-use crate::question::{Among, Answer, Counts, Drawn, Question, TrendOf};
+use crate::question::{Answer, Counts, Drawn, Question, TrendOf};
 use crate::state::{Ledger, LedgerError};
 use crate::{CatalogError, Hit};
 use tipline_model::clock::Millis;
@@ -40,7 +40,7 @@ struct Open {
     /// Of which columns, and after which change of them.
     number: u64,
     changes: u64,
-    scope: Bits,
+    scope: Arc<Scope>,
     /// What was found so far.
     found: Found,
     /// What is to be judged, each by the documents of its rows.
@@ -65,7 +65,7 @@ fn ask<T>(
         let holds = judge(ledger, question, open.found.possible.length(), open.places, &open.rows)?;
         let found = open.found.decided(&holds);
         let decided = |filled: &Filled| {
-            let finding = Arc::new(Finding::new(&filled.columns, question, open.scope, found));
+            let finding = Arc::new(Finding::new(open.scope, found));
             if filled.changes == open.changes {
                 filled.answered.keep(question, &finding);
             }
@@ -87,15 +87,12 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
     if let Some(finding) = filled.answered.get(question) {
         return Said::All(answer(columns, &finding));
     }
-    let scope = match question.among {
-        Among::All => columns.stored().clone(),
-        Among::Live => columns.live(question.now),
-        Among::Ended => columns.ended(question.now),
-    };
-    let found = columns.find(&question.condition.predicate, &question.condition.fields, &scope, question.grouping);
+    let scope = filled.answered.scope(columns, question);
+    let found =
+        columns.find(&question.condition.predicate, &question.condition.fields, &scope.claims, question.grouping);
     let undecided = found.undecided();
     if undecided.is_empty() {
-        let finding = Arc::new(Finding::new(columns, question, scope, found.yes));
+        let finding = Arc::new(Finding::new(scope, found.yes));
         filled.answered.keep(question, &finding);
         return Said::All(answer(columns, &finding));
     }
@@ -103,7 +100,7 @@ fn look<T>(filled: &Filled, question: &Question, answer: &impl Fn(&Columns, &Fin
     let rows = match question.grouping {
         Grouping::Claims => places.iter().map(|slot| vec![columns.row(*slot)]).collect(),
         Grouping::Values => {
-            let groups = columns.claims_of(&places, &scope, question.order).into_iter();
+            let groups = columns.claims_of(&places, &scope.claims, question.order).into_iter();
             groups.map(|slots| slots.into_iter().map(|slot| columns.row(slot)).collect()).collect()
         }
     };
@@ -118,7 +115,8 @@ pub(super) fn stream(
     mut take: impl FnMut(Vec<Hit>) -> bool,
 ) -> Result<(), CatalogError> {
     let claims = ask(ledger, warm, question, |columns, Finding { scope, found, .. }| {
-        let slots = columns.page(found, scope, Grouping::Claims, question.order, question.behind, question.limit);
+        let slots =
+            columns.page(found, &scope.claims, Grouping::Claims, question.order, question.behind, question.limit);
         slots.into_iter().map(|slot| columns.claim(slot)).collect::<Vec<_>>()
     })?;
     for claims in claims.chunks(READ_TOGETHER) {
@@ -160,10 +158,10 @@ pub(super) fn answer(ledger: &Ledger, warm: &Warm, question: &Question) -> Resul
 /// The claims of each place on a question's page.
 fn page(columns: &Columns, Finding { scope, found, .. }: &Finding, question: &Question) -> Vec<Vec<Claim>> {
     let Question { grouping, order, behind, limit, .. } = *question;
-    let places = columns.page(found, scope, grouping, order, behind, limit);
+    let places = columns.page(found, &scope.claims, grouping, order, behind, limit);
     let claims = match grouping {
         Grouping::Claims => places.into_iter().map(|slot| vec![slot]).collect(),
-        Grouping::Values => columns.claims_of(&places, scope, order),
+        Grouping::Values => columns.claims_of(&places, &scope.claims, order),
     };
     claims.into_iter().map(|slots| slots.into_iter().map(|slot| columns.claim(slot)).collect()).collect()
 }
@@ -173,7 +171,7 @@ fn facets(columns: &Columns, finding: &Finding, question: &Question) -> Vec<Coun
         question.facets.iter().filter_map(|field| Some((*field, word_column(field)?))).collect();
     let wanted: Vec<usize> = counted.iter().map(|(_, column)| *column).collect();
     finding.facets(&wanted, || {
-        let facets = columns.facets(&finding.found, &finding.scope, question.grouping, &wanted);
+        let facets = columns.facets(&finding.found, &finding.scope.claims, question.grouping, &wanted);
         let words = |words: Vec<Counted>| words.into_iter().map(|counted| (counted.word, counted.count)).collect();
         counted.iter().zip(facets).map(|((field, _), counts)| Counts { field, words: words(counts) }).collect()
     })
@@ -219,7 +217,7 @@ fn draw(columns: &Columns, finding: &Finding, grouping: Grouping, of: TrendOf) -
     let (time, column) = (time_column(of.time)?, word_column(of.field)?);
     let claims = match grouping {
         Grouping::Claims => found.clone(),
-        Grouping::Values => Bits::of(columns.slots(), |slot| scope.has(slot) && found.has(columns.group(slot))),
+        Grouping::Values => Bits::of(columns.slots(), |slot| scope.claims.has(slot) && found.has(columns.group(slot))),
     };
     let is_whole = !of.nearly || of.from.is_some() && of.to.is_some();
     let (first, last) = if is_whole { columns.span(&claims, time) } else { columns.nearly_all(&claims, time) }?;
