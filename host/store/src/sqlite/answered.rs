@@ -8,13 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use tipline_catalog::{Bits, Claim, Columns, Grouping, Order};
-use tipline_kql::{Fields, Predicate};
+use tipline_kql::{Fields, Predicate, Test};
 use tipline_model::clock::Millis;
 
 use crate::question::{Among, Counts, Drawn, Question, TrendOf};
 
 /// Findings kept. Each takes an eighth of a megabyte for a million claims; some people go to and fro between fewer views.
 const KEPT_FINDINGS: usize = 64;
+
+/// Values that a question which is kept compares with: a list of a hundred thousand would take more room than its finding.
+const KEPT_VALUES: usize = 1_000;
 
 /// Orders, counts and trends kept of each.
 const KEPT_OF_ONE: usize = 8;
@@ -35,7 +38,7 @@ impl<K, V> Default for Recent<K, V> {
     }
 }
 
-impl<K: PartialEq, V: Clone> Recent<K, V> {
+impl<K, V: Clone> Recent<K, V> {
     fn get(&self, is_it: impl Fn(&K, &V) -> bool) -> Option<V> {
         let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let place = kept.iter().position(|(key, value)| is_it(key, value))?;
@@ -46,13 +49,15 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
 
     fn keep(&self, key: K, value: V, most: usize) {
         let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        kept.retain(|(known, _)| *known != key);
         kept.push_front((key, value));
         kept.truncate(most);
     }
 
     /// What is kept, or is made now; nobody waits for another's making.
-    fn get_or(&self, key: K, is_kept: impl Fn(&V) -> bool, make: impl FnOnce() -> V) -> V {
+    fn get_or(&self, key: K, is_kept: impl Fn(&V) -> bool, make: impl FnOnce() -> V) -> V
+    where
+        K: PartialEq,
+    {
         if let Some(known) = self.get(|known, _| *known == key) {
             return known;
         }
@@ -79,14 +84,22 @@ impl Asked {
         let (among, grouping) = (question.among, question.grouping);
         Self { predicate: condition.predicate, fields: condition.fields, among, grouping }
     }
+
+    /// By the same fields: a process has one list of them.
+    fn is_of(&self, question: &Question) -> bool {
+        (self.among, self.grouping) == (question.among, question.grouping)
+            && Arc::ptr_eq(&self.fields, &question.condition.fields)
+            && self.predicate == question.condition.predicate
+    }
 }
 
-/// By the same fields: a process has one list of them.
-impl PartialEq for Asked {
-    fn eq(&self, other: &Self) -> bool {
-        (self.among, self.grouping) == (other.among, other.grouping)
-            && Arc::ptr_eq(&self.fields, &other.fields)
-            && self.predicate == other.predicate
+/// How many values a predicate compares with.
+fn values(predicate: &Predicate) -> usize {
+    match predicate {
+        Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(values).sum(),
+        Predicate::Not(inner) => values(inner),
+        Predicate::Test(_, Test::OneOf(of)) => of.len(),
+        Predicate::Test(..) | Predicate::All | Predicate::None => 1,
     }
 }
 
@@ -173,13 +186,14 @@ impl Answered {
 
     /// What a question found before.
     pub(super) fn get(&self, question: &Question) -> Option<Arc<Finding>> {
-        let wanted = Asked::by(question);
-        self.findings.get(|asked, finding| finding.scope.holds_at(question.now) && *asked == wanted)
+        self.findings.get(|asked, finding| finding.scope.holds_at(question.now) && asked.is_of(question))
     }
 
-    /// Keeps what a question found.
+    /// Keeps what a question found, unless it is a list of values that somebody has pasted.
     pub(super) fn keep(&self, question: &Question, finding: &Arc<Finding>) {
-        self.findings.keep(Asked::by(question), finding.clone(), KEPT_FINDINGS);
+        if values(&question.condition.predicate) <= KEPT_VALUES {
+            self.findings.keep(Asked::by(question), finding.clone(), KEPT_FINDINGS);
+        }
     }
 }
 
@@ -197,6 +211,13 @@ mod tests {
         // The 1 was asked for again in time, the 2 was not.
         assert_eq!(made, 10);
         assert_eq!(recent.0.lock().unwrap().len(), KEPT_OF_ONE);
+    }
+
+    #[test]
+    fn a_list_of_values_counts_with_each_of_them() {
+        let one = Predicate::Test("a".to_owned(), Test::Exists);
+        let list = Predicate::Test("a".to_owned(), Test::OneOf((0..5).map(|value| value.to_string()).collect()));
+        assert_eq!(values(&Predicate::And(vec![one, Predicate::Not(Box::new(list)), Predicate::All])), 7);
     }
 
     #[test]

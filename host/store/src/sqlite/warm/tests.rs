@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
 use tipline_catalog::{Direction, Grouping, Order, SortKey, TIMES, WORDS};
-use tipline_kql::{Fields, parse, resolve};
+use tipline_kql::{Fields, Predicate, Test, parse, resolve};
 
 use super::super::Sqlite;
 use super::super::changes::Changes;
@@ -253,6 +253,23 @@ fn what_was_found_is_not_looked_for_again_until_something_changes() {
         deliver(&store, &[Sample::new("d2", NOW)], NOW).await;
         assert_eq!(store.ask(&question("", NOW)).await.unwrap().total, 2);
         assert!(kept().is_none());
+    });
+}
+
+#[test]
+fn a_pasted_list_of_values_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let store = writer(&folder);
+        deliver(&store, &[Sample::new("d1", NOW)], NOW).await;
+        for (many, is_kept) in [(1_000, true), (1_001, false)] {
+            let list = (0..many).map(|number| format!("v{number}.example")).collect();
+            let predicate = Predicate::Test("threat.indicator.name".to_owned(), Test::OneOf(list));
+            let asked = Question { condition: Condition { predicate, fields: fields() }, ..question("", NOW) };
+            store.ask(&asked).await.unwrap();
+            let kept = store.warm.read(|filled| filled.answered.get(&asked).is_some());
+            assert_eq!(kept, Some(is_kept), "{many}");
+        }
     });
 }
 
